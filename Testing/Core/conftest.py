@@ -1,0 +1,31 @@
+"""What the core's tests share: where the real cases lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("VOXMMSD_SHARED", REPOSITORY.parent / "shared"))
+
+
+@pytest.fixture(autouse=True)
+def a_home_of_its_own(tmp_path_factory, monkeypatch):
+    """No test sees or touches the models and runs of whoever runs it."""
+    monkeypatch.setenv("VOXMMSD_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real cases; the test is skipped where it is missing."""
+    if not (SHARED / "data" / "splits.json").is_file():
+        pytest.skip(f"no real cases at {SHARED / 'data'}: set VOXMMSD_SHARED to the folder that holds data/")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of the authors' numbers to match; the test is skipped where it is missing."""
+    if not (SHARED / "golden").is_dir():
+        pytest.skip(f"no golden numbers at {SHARED / 'golden'}: set VOXMMSD_SHARED to the folder that holds golden/")
+    return SHARED / "golden"

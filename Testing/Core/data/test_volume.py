@@ -1,0 +1,118 @@
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from voxmmsd.data.volume import Grid, Volume, canonical, resample, resampling_is_exact
+
+
+def oblique_left_handed_grid(shape_zyx=(5, 14, 12)):
+    """Thick slices, axes tilted by 12 degrees, x running to the left."""
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [12, -7, 5], degrees=True).as_matrix() @ np.diag([-0.9, 0.9, 5.5])
+    affine[:3, 3] = (40, -30, 12)
+    return Grid(shape_zyx, affine)
+
+
+def numbered(grid):
+    return Volume(np.arange(np.prod(grid.shape_zyx), dtype=np.int32).reshape(grid.shape_zyx), grid)
+
+
+def world_of(grid, index_zyx):
+    return grid.affine_zyx[:3] @ [*index_zyx, 1]
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "ASL", "PIR", "SAR"])
+def test_canonical_equals_nibabel_for_any_order_of_axes(codes):
+    order = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
+    )
+    image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([1, 2, 3, 1.0]))
+    image = image.as_reoriented(order)
+    volume = canonical(Volume(np.asarray(image.dataobj).T, Grid(image.shape[::-1], image.affine)))
+    expected = nib.as_closest_canonical(image)
+    np.testing.assert_array_equal(volume.array.T, np.asarray(expected.dataobj))
+    np.testing.assert_allclose(volume.grid.affine_xyz, expected.affine)
+
+
+def test_canonical_leaves_every_voxel_at_its_place_in_the_world():
+    grid = oblique_left_handed_grid()
+    volume, moved = numbered(grid), canonical(numbered(grid))
+    for index in [(0, 0, 0), (4, 13, 11), (2, 5, 7)]:
+        value = volume.array[index]
+        (found,) = np.argwhere(moved.array == value)
+        np.testing.assert_allclose(world_of(moved.grid, found), world_of(grid, index), atol=1e-9)
+
+
+def test_channels_are_carried_along_by_canonical():
+    grid = oblique_left_handed_grid()
+    one = numbered(grid)
+    both = canonical(Volume(np.stack([one.array, -one.array]), grid))
+    np.testing.assert_array_equal(both.array[0], canonical(one).array)
+    np.testing.assert_array_equal(both.array[1], -canonical(one).array)
+
+
+def test_a_crop_of_a_flipped_and_permuted_grid_is_copied_voxel_by_voxel_both_ways():
+    volume = numbered(oblique_left_handed_grid())
+    whole = canonical(volume)
+    part = whole.grid.crop((1, 2, 3), (3, 6, 5))
+    assert resampling_is_exact(volume.grid, part)
+    there = resample(volume, part)
+    np.testing.assert_array_equal(there.array, whole.array[1:4, 2:8, 3:8])
+    back = resample(there, volume.grid)
+    inside = np.isin(volume.array, there.array)
+    np.testing.assert_array_equal(back.array[inside], volume.array[inside])
+    assert not back.array[~inside].any()
+
+
+def test_a_crop_beyond_the_volume_is_zero_outside():
+    volume = Volume(np.ones((4, 4, 4), np.uint8), Grid((4, 4, 4), np.eye(4)))
+    moved = resample(volume, volume.grid.crop((-2, 0, 2), (4, 4, 4)))
+    assert moved.array.sum() == 2 * 4 * 2
+    assert resample(volume, volume.grid.crop((9, 9, 9), (2, 2, 2))).array.sum() == 0
+
+
+def test_a_linear_ramp_in_the_world_stays_the_same_ramp_on_another_grid():
+    grid = oblique_left_handed_grid((9, 20, 20))
+    index = np.stack([*np.indices(grid.shape_zyx), np.ones(grid.shape_zyx)]).reshape(4, -1)
+    slope = np.array([0.3, -0.2, 0.5])
+    ramp = (slope @ (grid.affine_zyx @ index)[:3] + 100).reshape(grid.shape_zyx)
+    middle = world_of(grid, (4, 10, 10))
+    affine = np.diag([1.5, 1.5, 1.5, 1.0])
+    affine[:3, 3] = middle - 4
+    target = Grid((5, 5, 5), affine)
+    moved = resample(Volume(ramp, grid), target).array
+    for at in [(0, 0, 0), (4, 4, 4), (2, 1, 3)]:
+        assert moved[at] == pytest.approx(slope @ world_of(target, at) + 100, abs=0.05)
+
+
+def test_the_isotropic_grid_covers_the_same_box():
+    grid = oblique_left_handed_grid((5, 20, 20))
+    iso = grid.with_spacing(1.0)
+    assert iso.spacing_mm_zyx == pytest.approx((1, 1, 1))
+    np.testing.assert_allclose(world_of(iso, (-0.5, -0.5, -0.5)), world_of(grid, (-0.5, -0.5, -0.5)), atol=1e-9)
+    for got, expected in zip(iso.shape_zyx, (27.5, 18, 18), strict=True):
+        assert abs(got - expected) <= 0.5
+
+
+def test_going_to_larger_voxels_does_not_alias():
+    stripes = np.zeros((32, 32, 32), np.float32)
+    stripes[:, :, ::2] = 1
+    volume = Volume(stripes, Grid(stripes.shape, np.eye(4)))
+    coarse = resample(volume, volume.grid.with_spacing(4.0)).array
+    assert np.abs(coarse[2:-2, 2:-2, 2:-2] - 0.5).max() < 0.05
+
+
+def test_grids_that_differ_by_a_hair_are_the_same_and_by_a_tenth_of_a_millimeter_are_not():
+    grid = oblique_left_handed_grid()
+    nudged = grid.affine_xyz.copy()
+    nudged[0, 3] += 1e-4
+    assert grid.same_as(Grid(grid.shape_zyx, nudged))
+    nudged[0, 3] += 0.1
+    assert not grid.same_as(Grid(grid.shape_zyx, nudged))
+    assert not grid.same_as(Grid((5, 14, 13), grid.affine_xyz))
+
+
+def test_an_array_that_does_not_fit_its_grid_is_refused():
+    with pytest.raises(ValueError, match="does not fit"):
+        Volume(np.zeros((2, 3, 4)), Grid((4, 3, 2), np.eye(4)))

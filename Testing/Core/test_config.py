@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from voxmmsd.config import (
+    FinetuneConfig,
+    NetworkConfig,
+    SegmentConfig,
+    config_from_record,
+    config_to_record,
+    make_config,
+)
+from voxmmsd.errors import ConfigError
+
+
+def test_an_option_beats_the_file_which_beats_the_preset_which_beats_the_default(tmp_path):
+    file = tmp_path / "job.toml"
+    file.write_text('preset = "tiny"\nsteps = 50\nbatch = 3\n')
+    config = make_config(FinetuneConfig, {"batch": 4}, file)
+    assert (config.batch, config.steps, config.patch, config.seed) == (4, 50, 32, 0)
+
+
+def test_a_file_may_use_the_names_of_options(tmp_path):
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"from": "starter", "modality_dropout": 0.5}))
+    assert make_config(FinetuneConfig, {}, file).start == "starter"
+    file.write_text(json.dumps({"brain-mask": "mask.nii.gz"}))
+    assert make_config(SegmentConfig, {}, file).brain_mask == "mask.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"stepps": 3}, "unknown option stepps"),
+        ({"steps": "many"}, "steps: expected int, got 'many'"),
+        ({"steps": True}, "steps: expected int, got True"),
+        ({"channels": [8, "16"]}, "channels: expected int, got '16'"),
+        ({"channels": 8}, "channels: expected a list"),
+        ({"device": "abacus"}, "device: 'abacus' is not one of auto, cpu"),
+        ({"preset": "huge"}, "preset: 'huge' is not one of tiny"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_it_was(record, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(FinetuneConfig, record)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "steps ="])
+def test_a_broken_file_is_named(tmp_path, text):
+    file = tmp_path / ("job.toml" if "=" in text else "job.json")
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="job"):
+        make_config(FinetuneConfig, {}, file)
+
+
+def test_a_configuration_survives_json():
+    config = make_config(FinetuneConfig, {"preset": "paper", "folders": ("a", "b"), "learning_rate": 1})
+    assert config_from_record(FinetuneConfig, config_to_record(config)) == config
+    assert config.learning_rate == 1.0
+
+
+def test_dropout_is_that_of_the_paper():
+    assert NetworkConfig.of((32, 64, 128, 256, 512)).dropout == (0, 0, 0.2, 0.2, 0.2)
+    assert NetworkConfig.of((32, 64, 128, 256, 512)).divisor == 16
+    with pytest.raises(ConfigError):
+        NetworkConfig((8, 16), (0.0,))

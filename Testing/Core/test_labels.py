@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.labels import SCHEMAS, indices_from_values, schema_named, values_from_indices
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_values_survive_the_way_to_class_indices_and_back(schema):
+    values = np.array([[0, *schema.values]], np.int16)
+    indices = indices_from_values(values, schema, "here")
+    assert indices.tolist() == [list(range(schema.class_count))]
+    np.testing.assert_array_equal(values_from_indices(indices, schema), values)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_every_schema_has_unique_values_colors_and_the_three_common_regions(schema):
+    assert len(set(schema.values)) == len({label.color for label in schema.labels}) == len(schema.labels)
+    assert [region.key for region in schema.regions][:3] == ["WT", "TC", "ET"]
+    for region in schema.regions:
+        assert set(region.values) <= set(schema.values)
+
+
+def test_regions_are_those_of_the_label_conventions():
+    regions = {name: {r.key: r.values for r in schema.regions} for name, schema in SCHEMAS.items()}
+    assert regions["msd-task01"] == {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)}
+    assert regions["brats-2021"] == {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
+    assert regions["brats-gli-2023"] == {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}
+    assert regions["brats-gli-2024"] == {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,), "RC": (4,)}
+    assert regions["brats-ped-2024"]["WT"] == (1, 2, 3, 4)
+    assert regions["brats-ped-2024"]["TC"] == (1, 2, 3)
+
+
+def test_class_indices_of_a_region_follow_the_order_of_labels_not_the_values():
+    schema = schema_named("brats-2021")
+    assert schema.region_indices(schema.regions[2]) == (3,)
+
+
+def test_unknown_values_are_named_with_the_file():
+    with pytest.raises(InputError, match=r"case7: label values \[3, 9\] are not in schema brats-2021"):
+        indices_from_values(np.array([0, 3, 9]), schema_named("brats-2021"), "case7")
+
+
+def test_labels_stored_as_floats_are_read_and_fractional_ones_refused():
+    schema = schema_named("brats-gli-2023")
+    assert indices_from_values(np.array([0.0, 2.0000001]), schema, "f").tolist() == [0, 2]
+    with pytest.raises(InputError, match=r"f: holds 2\.4"):
+        indices_from_values(np.array([0.0, 2.4]), schema, "f")
+    with pytest.raises(InputError, match="f: holds nan"):
+        indices_from_values(np.array([0.0, np.nan]), schema, "f")
+
+
+def test_an_unknown_schema_names_the_known_ones():
+    with pytest.raises(ConfigError, match="brats-gli-2024"):
+        schema_named("brats-1999")

@@ -1,0 +1,129 @@
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.events import EventWriter, read_events
+from voxmmsd.runs import is_alive, is_finished, open_run, read_status, resolve_run
+
+
+def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {"steps": 3}, total=3) as run:
+        assert read_status(tmp_path / "r")["state"] == "running"
+        for step in range(1, 4):
+            run.progress(step)
+        run.metric(3, "loss", 0.5)
+    status = read_status(tmp_path / "r")
+    assert (status["state"], status["step"], status["total"]) == ("finished", 3, 3)
+    assert is_finished(tmp_path / "r")
+    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert config["options"] == {"steps": 3}
+    assert "python" in config["versions"]
+    assert [event["kind"] for event in read_events(tmp_path / "r" / "events.jsonl")] == ["metric", "done"]
+
+
+def test_a_failed_run_keeps_the_reason(tmp_path):
+    with pytest.raises(ZeroDivisionError), open_run(tmp_path / "r", "finetune", {}, 1):
+        1 / 0  # noqa: B018
+    assert read_status(tmp_path / "r")["state"] == "failed"
+    assert "division by zero" in (tmp_path / "r" / "log.txt").read_text()
+
+
+def test_each_start_is_remembered(tmp_path):
+    for _ in range(2):
+        with pytest.raises(Cancelled), open_run(tmp_path / "r", "finetune", {}, 1):
+            raise Cancelled("paused")
+    status = read_status(tmp_path / "r")
+    assert status["state"] == "paused"
+    assert len(status["starts"]) == 2
+
+
+def test_other_options_and_other_verbs_are_refused_by_name(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {"steps": 3, "threads": 1}, 1):
+        pass
+    with pytest.raises(RunError, match="steps 3 -> 4"), open_run(tmp_path / "r", "finetune", {"steps": 4}, 1):
+        pass
+    with pytest.raises(RunError, match="holds a finetune run"), open_run(tmp_path / "r", "pretrain", {}, 1):
+        pass
+    with open_run(tmp_path / "r", "finetune", {"steps": 3, "threads": 2}, 1):
+        pass
+
+
+def test_a_folder_of_something_else_is_not_taken_for_a_run(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(RunError, match="no run folder"), open_run(tmp_path, "finetune", {}, 1):
+        pass
+    with pytest.raises(RunError, match="is a file"), open_run(tmp_path / "holiday.jpg", "finetune", {}, 1):
+        pass
+
+
+def test_a_second_process_on_a_living_run_is_refused(tmp_path):
+    with (
+        open_run(tmp_path / "r", "finetune", {}, 1),
+        pytest.raises(RunError, match="is working on this run"),
+        open_run(tmp_path / "r", "finetune", {}, 1),
+    ):
+        pass
+
+
+def test_a_run_whose_process_is_gone_is_not_alive_whatever_its_status_says(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {}, 1):
+        status = read_status(tmp_path / "r")
+    assert is_alive(status)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert not is_alive({**status, "pid": pid})
+    assert not is_alive({**status, "heartbeat": time.time() - 60})
+    assert is_alive({**status, "pid": pid, "host": "another-host"})
+
+
+def test_the_control_file_and_signals_ask_to_stop(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {}, 1) as run:
+        assert run.asked() is None
+        (tmp_path / "r" / "control.json").write_text('{"request": "pause"}')
+        assert run.asked() == "pause"
+    with open_run(tmp_path / "r", "finetune", {}, 1) as run:
+        assert run.asked() is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert run.asked() == "pause"
+    with open_run(tmp_path / "r", "finetune", {}, 1) as run:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert run.asked() == "cancel"
+
+
+def test_time_left_is_measured(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {}, 10) as run:
+        assert run.seconds_left is None
+        run.progress(0)
+        time.sleep(0.05)
+        run.progress(5)
+        assert 0.04 < run.seconds_left < 1
+
+
+def test_a_bare_name_lies_under_the_home_and_a_path_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXMMSD_HOME", str(tmp_path))
+    assert resolve_run("glioma") == tmp_path / "runs" / "glioma"
+    assert str(resolve_run("runs/glioma")) == "runs/glioma"
+    with pytest.raises(RunError, match="--run"):
+        resolve_run("")
+
+
+def test_half_a_line_of_a_killed_writer_is_passed_over(tmp_path):
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"kind": "metric", "step": 1}\n{"kind": "metr')
+    writer = EventWriter(file)
+    writer.write("metric", step=2, value=float("nan"))
+    writer.close()
+    events = list(read_events(file))
+    assert [event["step"] for event in events] == [1, 2]
+    assert events[1]["value"] is None
+
+
+def test_an_unknown_kind_of_event_is_a_programming_error(tmp_path):
+    with pytest.raises(ValueError, match="no event kind"):
+        EventWriter(tmp_path / "events.jsonl").write("gossip")

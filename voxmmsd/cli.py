@@ -1,0 +1,91 @@
+"""The command line: a verb, its options read off its configuration, one clear line per error.
+
+Imports nothing heavy, so that ``--help`` answers at once; each verb imports what it needs when it runs.
+Exit codes: 0 done, 2 bad input or usage, 1 a fault of ours, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import traceback
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import voxmmsd
+from voxmmsd import verbs
+from voxmmsd.config import flag_of, make_config
+from voxmmsd.errors import Cancelled, VoxMMSDError
+
+
+def entry_point() -> None:
+    """The ``voxmmsd`` command."""
+    sys.exit(main())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code."""
+    given = vars(_parser().parse_args(arguments))
+    verb: verbs.Verb = given.pop("verb")
+    debug, file = given.pop("debug"), given.pop("config_file", None)
+    try:
+        return verb.run(make_config(verb.config, given, Path(file) if file else None)) or 0
+    except (Cancelled, KeyboardInterrupt) as reason:
+        print(f"voxmmsd: {str(reason) or 'cancelled'}", file=sys.stderr)
+        return 130
+    except VoxMMSDError as error:
+        code, text = 2, str(error)
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        return 0
+    except Exception as error:
+        code, text = 1, f"internal fault: {type(error).__name__}: {error} (run again with --debug and report what it says)"
+    if debug:
+        traceback.print_exc()
+    print(f"voxmmsd: error: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="voxmmsd", description=(voxmmsd.__doc__ or "").splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"voxmmsd {voxmmsd.__version__}")
+    subparsers = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in verbs.VERBS:
+        sub = subparsers.add_parser(verb.name, help=verb.help, description=verb.help, argument_default=argparse.SUPPRESS)
+        sub.set_defaults(verb=verb, debug=False)
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file of these options")
+        hints = typing.get_type_hints(verb.config)
+        for item in dataclasses.fields(verb.config):
+            _add_option(sub, item, hints[item.name])
+    return parser
+
+
+def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: Any) -> None:
+    details: dict[str, Any] = {"help": _help(item), "choices": item.metadata["choices"] or None}
+    several = typing.get_origin(hint) is tuple
+    if hint is bool:
+        details = {"help": _help(item), "action": argparse.BooleanOptionalAction if item.default else "store_true"}
+    else:
+        details["type"] = typing.get_args(hint)[0] if several else hint
+    if item.metadata["positional"]:
+        # A file given with --config may name it instead.
+        parser.add_argument(item.name, nargs="*" if several else "?", **details)
+        return
+    if several:
+        details["nargs"] = "+"
+    if hint is not bool:
+        details["metavar"] = None if item.metadata["choices"] else flag_of(item).upper()
+    parser.add_argument(f"--{flag_of(item)}", dest=item.name, **details)
+
+
+def _help(item: dataclasses.Field) -> str:
+    """The field's help, with its default where that says something."""
+    text = str(item.metadata["help"])
+    default = item.default
+    if default in ("", (), False, None) or "default" in text or item.metadata["positional"]:
+        return text
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"{text} (default: {shown})"

@@ -1,0 +1,238 @@
+"""One dataclass per verb: what the command line, the panels, the checkpoints and the tests all speak.
+
+Standard library only. A field is an option of the same name (``steps`` is ``--steps``) and a key of a configuration
+file; its ``help`` is the text both show. Order of precedence: option, file, preset, default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from voxmmsd.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT")
+
+ENGINES = ("auto", "torch", "onnx")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRESETS = ("tiny", "small", "paper")
+
+
+def option(default: Any, help: str, *, choices: tuple[str, ...] = (), flag: str = "", positional: bool = False) -> Any:
+    """A field with what the command line needs to know of it."""
+    metadata = {"help": help, "choices": choices, "flag": flag, "positional": positional}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The 3-D U-Net: feature channels per level, finest first, and dropout per level."""
+
+    channels: tuple[int, ...] = (16, 32, 64, 128, 256)
+    dropout: tuple[float, ...] = (0.0, 0.0, 0.2, 0.2, 0.2)
+    in_channels: int = 4
+
+    def __post_init__(self) -> None:
+        if len(self.channels) != len(self.dropout):
+            raise ConfigError(f"network: {len(self.channels)} channels but {len(self.dropout)} dropout values")
+
+    @property
+    def divisor(self) -> int:
+        """Every side of a window must be a multiple of this."""
+        return int(2 ** (len(self.channels) - 1))
+
+    @classmethod
+    def of(cls, channels: tuple[int, ...]) -> NetworkConfig:
+        """METHOD section 4: no dropout on the two finest levels, 0.2 below."""
+        return cls(channels, tuple(0.0 if level < 2 else 0.2 for level in range(len(channels))))
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """How a case becomes uint8: see ``voxmmsd.data.preprocess``."""
+
+    spacing_mm: float = 1.0
+    margin_voxels: int = 10
+    percentile: float = 99.9
+
+
+@dataclass(frozen=True)
+class CasesConfig:
+    folder: str = option("", "folder (or CSV or JSON list) of cases", positional=True)
+    schema: str = option("", "label schema of the data set, where its naming does not tell")
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    folder: str = option("", "where the synthetic patients are written", positional=True)
+    count: int = option(3, "how many patients")
+    seed: int = option(0, "random seed")
+    shape: int = option(96, "voxels along each side")
+    spacing: float = option(1.0, "voxel size in mm")
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    folder: str = option("", "folder of cases", positional=True)
+    store: str = option("", "folder of the prepared store")
+    schema: str = option("", "label schema of the data set, where its naming does not tell")
+    reference: str = option("", "modality whose grid the case is brought to (default: t1c, else the finest)")
+    spacing: float = option(1.0, "voxel size of the prepared arrays in mm")
+    workers: int = option(0, "parallel processes (0: one per core)")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    folders: tuple[str, ...] = option((), "folders of labelled cases, or prepared stores", positional=True)
+    run: str = option("", "run folder, or a name under $VOXMMSD_HOME/runs")
+    start: str = option("", "model package or run to start from (default: from scratch)", flag="from")
+    preset: str = option("small", "size of the job", choices=PRESETS)
+    splits: str = option("", "JSON file of the patients that train, validate and test")
+    store: str = option("", "folder of the prepared store (default: RUN/store)")
+    schema: str = option("", "label schema of the data set, where its naming does not tell")
+    name: str = option("", "name of the resulting model (default: the run's name)")
+    steps: int = option(4000, "optimizer steps")
+    channels: tuple[int, ...] = option((16, 32, 64, 128, 256), "feature channels per level, finest first")
+    patch: int = option(64, "side of the training patches in voxels")
+    batch: int = option(2, "patches per step")
+    optimizer: str = option("adamw", "optimizer", choices=("adamw", "sgd"))
+    learning_rate: float = option(1e-3, "peak learning rate")
+    weight_decay: float = option(1e-2, "weight decay, not on biases and norms")
+    warmup: float = option(0.05, "share of the steps with rising learning rate")
+    foreground: float = option(0.5, "share of the patches centered on a tumor voxel")
+    modality_dropout: float = option(0.0, "probability that a patch loses a random subset of its modalities")
+    augment: bool = option(True, "random flips, rotations, scaling and intensity changes")
+    validate_every: int = option(500, "steps between validations (the last step always validates)")
+    checkpoint_every: int = option(100, "steps between checkpoints")
+    keep: int = option(2, "checkpoints kept besides the best")
+    seed: int = option(0, "random seed")
+    device: str = option("auto", "where to compute", choices=DEVICES)
+    threads: int = option(0, "CPU threads (0: torch's choice)")
+    workers: int = option(0, "parallel processes for preparation (0: one per core)")
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    case: str = option("", "a case's folder, or a folder of cases", positional=True)
+    out: str = option("", "folder of the results")
+    t1n: str = option("", "T1 image, instead of a case's folder")
+    t1c: str = option("", "contrast-enhanced T1 image")
+    t2w: str = option("", "T2 image")
+    t2f: str = option("", "FLAIR image")
+    id: str = option("", "case id, when images are given one by one")
+    brain_mask: str = option("", "image that is non-zero inside the brain")
+    reference: str = option("", "modality whose grid the result has (default: t1c, else the finest)")
+    model: str = option("", "model name, package folder or zip (default: the newest accepted one)")
+    engine: str = option("auto", "what computes: ONNX Runtime or torch", choices=ENGINES)
+    device: str = option("auto", "where to compute", choices=DEVICES)
+    window: int = option(0, "side of the windows in voxels (0: the model's choice)")
+    threads: int = option(0, "CPU threads (0: all cores)")
+    probabilities: bool = option(False, "also write one probability map per label")
+    picture: bool = option(False, "also write an overlay picture")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    predictions: str = option("", "folder of predicted segmentations", positional=True)
+    labels: str = option("", "folder of cases with expert labels", positional=True)
+    schema: str = option("", "label schema of the labels, where their naming does not tell")
+    out: str = option("", "folder for scores.csv, scores.json and the report")
+
+
+@dataclass(frozen=True)
+class ModelsConfig:
+    action: str = option("list", "what to do", choices=("list", "import", "accept"), positional=True)
+    model: str = option("", "a package folder, a zip, a run, or a model's name", positional=True)
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    device: str = option("auto", "device to check", choices=DEVICES)
+
+
+_PRESETS: dict[type, dict[str, dict[str, Any]]] = {
+    FinetuneConfig: {
+        "tiny": {
+            "channels": (8, 16, 32),
+            "patch": 32,
+            "steps": 30,
+            "validate_every": 30,
+            "checkpoint_every": 10,
+        },
+        "small": {},
+        "paper": {"channels": (32, 64, 128, 256, 512), "patch": 96, "batch": 4, "steps": 20_000},
+    }
+}
+
+
+def flag_of(item: dataclasses.Field) -> str:
+    """The option's name without dashes: ``start`` is ``--from``, ``brain_mask`` is ``--brain-mask``."""
+    return (item.metadata.get("flag") or item.name).replace("_", "-")
+
+
+def make_config(kind: type[ConfigT], given: dict[str, Any], file: Path | None = None) -> ConfigT:
+    """A verb's configuration from what was given, a file and the preset.
+
+    Raises:
+        ConfigError: an unknown field, a value of the wrong type, or a file that cannot be read.
+    """
+    stated = {**(read_config_file(kind, file) if file else {}), **given}
+    preset = _PRESETS.get(kind, {}).get(stated.get("preset", "small"), {})
+    return config_from_record(kind, {**preset, **stated})
+
+
+def read_config_file(kind: type, file: Path) -> dict[str, Any]:
+    """Fields from a JSON or TOML file; keys may be written as fields or as options (``from``, ``brain-mask``)."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        record = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: cannot be read as a {file.suffix or 'JSON'} configuration: {error}") from error
+    if not isinstance(record, dict):
+        raise ConfigError(f"{file}: a configuration is a table of options, this is a {type(record).__name__}")
+    names = {flag_of(item): item.name for item in dataclasses.fields(kind)}
+    return {names.get(key, key): value for key, value in record.items()}
+
+
+def config_from_record(kind: type[ConfigT], record: dict[str, Any]) -> ConfigT:
+    """Check names and types and build the dataclass (lists become tuples, whole numbers become floats)."""
+    hints = typing.get_type_hints(kind)
+    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(record) - set(fields))
+    if unknown:
+        raise ConfigError(f"unknown option {', '.join(unknown)}; known are {', '.join(fields)}")
+    values = {name: _checked(name, value, hints[name]) for name, value in record.items()}
+    for name, value in values.items():
+        choices = fields[name].metadata.get("choices")
+        if choices and value not in choices:
+            raise ConfigError(f"{flag_of(fields[name])}: {value!r} is not one of {', '.join(choices)}")
+    return kind(**values)
+
+
+def config_to_record(config: Any) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{name}: expected a list, got {value!r}")
+        return tuple(_checked(name, item, inner) for item in value)
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")
+    return value
+

@@ -1,0 +1,1 @@
+"""From files to prepared arrays: find cases, read volumes, preprocess, store."""

@@ -1,0 +1,39 @@
+"""The ``prepare`` verb: find a folder's cases and bring them into a store, watched through a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from voxmmsd.config import PrepareConfig, PreprocessConfig, config_to_record
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import StoreResult, prepare_cases
+from voxmmsd.errors import InputError
+from voxmmsd.runs import open_run
+
+
+def prepare_folder(config: PrepareConfig) -> StoreResult:
+    """Prepare all cases of ``config.folder`` into ``config.store``; its run folder is ``STORE/.run``.
+
+    Raises:
+        InputError: the folder holds no case.
+    """
+    found = find_cases(Path(config.folder), config.schema or None)
+    if not found.cases:
+        raise InputError(f"{config.folder}: no case found; `voxmmsd cases {config.folder}` says what could not be placed")
+    store = Path(config.store)
+    record = config_to_record(config)
+    with open_run(store / ".run", "prepare", record, len(found.cases), continues=False) as run:
+        with tqdm(total=len(found.cases), desc="prepare", unit="case", dynamic_ncols=True) as bar:
+
+            def on_case(case_id: str) -> None:
+                bar.update()
+                run.progress(bar.n, case_id)
+
+            preprocess = PreprocessConfig(spacing_mm=config.spacing)
+            result = prepare_cases(found.cases, store, preprocess, config.reference, config.workers, on_case)
+        for case_id, reason in result.failures:
+            run.events.write("warning", case=case_id, text=reason)
+            run.note(f"case {case_id}: {reason}")
+    return result

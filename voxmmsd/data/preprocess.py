@@ -1,0 +1,102 @@
+"""Bring a case to what the network sees, and its output back: both ways in one class (METHOD section 1).
+
+Prepared arrays are closest-canonical RAS, cropped to the brain's box, at the target spacing, uint8: the 99.9th
+percentile of a modality's non-zero voxels in the whole volume is 255. That rule presupposes a brain without skull.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from voxmmsd.config import PreprocessConfig
+from voxmmsd.data.cases import CaseVolumes
+from voxmmsd.data.volume import Grid, Volume, canonical, resample, resampling_is_exact
+from voxmmsd.errors import InputError
+
+SPACING_TOLERANCE = 0.01  # relative: 1 % over a brain is under 2 mm at its rim
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training and inference work on.
+
+    ``image_czyx``: uint8, four modalities, absent ones 0. ``label_zyx``: class indices uint8 on the same ``grid``.
+    """
+
+    image_czyx: np.ndarray
+    grid: Grid
+    present: tuple[bool, ...]
+    label_zyx: np.ndarray | None = None
+
+
+class Preprocess:
+    """``apply`` to a case as read; ``undo`` brings arrays on a prepared grid to any other grid."""
+
+    def __init__(self, config: PreprocessConfig | None = None) -> None:
+        self.config = config or PreprocessConfig()
+
+    def apply(self, volumes: CaseVolumes) -> Prepared:
+        """Canonical axes, brain mask, uint8 range, target spacing, brain box.
+
+        Raises:
+            InputError: nothing is left inside the brain mask.
+        """
+        grid = volumes.image.grid
+        image = canonical(volumes.image)
+        channels = np.array(image.array, np.float32)
+        if volumes.brain_mask_zyx is not None:
+            channels *= canonical(Volume(volumes.brain_mask_zyx, grid)).array
+        image = Volume(to_uint8(channels, self.config.percentile), image.grid)
+        if not image.array.any():
+            raise InputError(f"case {volumes.case.id}: no voxel above 0 is left inside the brain; check the brain mask")
+        target = self._target_grid(image.grid)
+        moved = resample(image, target)
+        prepared = moved.array if moved.array.dtype == np.uint8 else np.rint(moved.array).astype(np.uint8)
+        box = brain_box(prepared, self.config.margin_voxels)
+        label = None
+        if volumes.label_zyx is not None:
+            label = resample(canonical(Volume(volumes.label_zyx, grid)), target, order=0).array[box]
+        start = (box[0].start, box[1].start, box[2].start)
+        cropped = np.ascontiguousarray(prepared[(slice(None), *box)])
+        box_grid = target.crop(start, (cropped.shape[1], cropped.shape[2], cropped.shape[3]))
+        return Prepared(cropped, box_grid, volumes.present, None if label is None else np.ascontiguousarray(label))
+
+    def undo(self, array: np.ndarray, grid: Grid, target: Grid, order: int = 0) -> np.ndarray:
+        """Carry ``(z, y, x)`` or ``(channel, z, y, x)`` from a prepared ``grid`` to ``target``; 0 outside the box.
+
+        Copied voxel by voxel where nothing was resampled; else nearest neighbor (``order`` 0) or linear (1).
+        """
+        return resample(Volume(array, grid), target, order).array
+
+    def is_exact(self, grid: Grid, target: Grid) -> bool:
+        """Whether ``undo`` copies, that is, ``apply`` did not resample."""
+        return resampling_is_exact(grid, target)
+
+    def _target_grid(self, grid: Grid) -> Grid:
+        spacing = np.asarray(grid.spacing_mm_zyx)
+        if (np.abs(spacing / self.config.spacing_mm - 1) <= SPACING_TOLERANCE).all():
+            return grid
+        return grid.with_spacing(self.config.spacing_mm)
+
+
+def to_uint8(image_czyx: np.ndarray, percentile: float) -> np.ndarray:
+    """Scale each channel so that the percentile of its non-zero voxels is 255, clip, round. An all-zero channel stays."""
+    out = np.zeros(image_czyx.shape, np.uint8)
+    for channel, scaled in zip(image_czyx, out, strict=True):
+        inside = channel[channel != 0]
+        top = np.percentile(inside, percentile) if inside.size else 0.0
+        if top > 0:
+            scaled[...] = np.rint(np.clip(channel * np.float32(255.0 / top), 0, 255))
+    return out
+
+
+def brain_box(image_czyx: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
+    """The box of voxels > 0 in any channel, grown by ``margin`` voxels, within the array."""
+    brain_zyx = (image_czyx > 0).any(axis=0)
+    slices = []
+    for axis in range(3):
+        inside = np.flatnonzero(brain_zyx.any(axis=tuple(a for a in range(3) if a != axis)))
+        slices.append(slice(max(0, int(inside[0]) - margin), min(brain_zyx.shape[axis], int(inside[-1]) + margin + 1)))
+    return slices[0], slices[1], slices[2]

@@ -1,0 +1,228 @@
+"""The prepared store: one memory-mapped uint8 array per case, made once, remade when stale or broken.
+
+``ID.npy`` is ``(channel, z, y, x)``: the four modalities and, for a labelled case, the class indices as a fifth.
+``ID.json`` beside it is written last and says what the array is: its key (content of the sources, preprocessing,
+schema), its checksum, its grid. An array without a fitting record does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from voxmmsd.config import PreprocessConfig
+from voxmmsd.data.cases import Case, read_case
+from voxmmsd.data.preprocess import Preprocess
+from voxmmsd.data.sources import Source
+from voxmmsd.data.volume import Grid
+from voxmmsd.errors import InputError, VoxMMSDError
+from voxmmsd.files import sha256_of, write_json_atomic, written_aside
+from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+
+FORMAT = 1
+_CHANNELS = len(MODALITIES)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One prepared case. Arrays are opened on demand, so an entry travels cheaply between processes."""
+
+    folder: Path
+    id: str
+    patient_id: str
+    key: str
+    image_hash: str
+    array_sha256: str
+    shape_czyx: tuple[int, ...]
+    grid: Grid
+    present: tuple[bool, ...]
+    schema: str | None
+    preprocess: PreprocessConfig
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_label(self) -> bool:
+        return self.shape_czyx[0] > _CHANNELS
+
+    @property
+    def array_file(self) -> Path:
+        return self.folder / f"{self.id}.npy"
+
+    def image(self) -> np.ndarray:
+        """``(4, z, y, x)`` uint8, memory-mapped, read-only."""
+        return self._array()[:_CHANNELS]
+
+    def label(self) -> np.ndarray:
+        """``(z, y, x)`` uint8 class indices, memory-mapped. Raises InputError for a case without labels."""
+        if not self.has_label:
+            raise InputError(f"{self.array_file}: case {self.id} has no labels")
+        return self._array()[_CHANNELS]
+
+    def label_schema(self) -> LabelSchema:
+        if self.schema is None:
+            raise InputError(f"{self.array_file}: case {self.id} has no labels, hence no label schema")
+        return schema_named(self.schema)
+
+    def _array(self) -> np.ndarray:
+        return np.load(self.array_file, mmap_mode="r", allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class StoreResult:
+    """Entries in the order of the cases asked for, how many were made anew, and what could not be prepared."""
+
+    entries: tuple[Entry, ...]
+    made: int
+    failures: tuple[tuple[str, str], ...]
+
+
+def prepare_cases(
+    cases: Sequence[Case],
+    folder: Path,
+    preprocess: PreprocessConfig | None = None,
+    reference: str = "",
+    workers: int = 0,
+    on_case: Callable[[str], None] | None = None,
+) -> StoreResult:
+    """Bring cases into the store at ``folder``; those already there, whole and up to date, are kept.
+
+    ``on_case`` is called with each finished case's id. A case that cannot be read is reported in ``failures`` and
+    does not stop the others. ``workers`` 0 is one process per core.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [_Job(case, folder, preprocess or PreprocessConfig(), reference) for case in cases]
+    entries, failures, made = [], [], 0
+    for job, (entry, fresh, error) in zip(jobs, _run_jobs(jobs, workers), strict=True):
+        if entry is None:
+            failures.append((job.case.id, error))
+        else:
+            entries.append(entry)
+            made += fresh
+        if on_case:
+            on_case(job.case.id)
+    return StoreResult(tuple(entries), made, tuple(failures))
+
+
+def open_store(folder: Path) -> tuple[Entry, ...]:
+    """The whole entries of a store, by id.
+
+    Raises:
+        InputError: the folder holds no prepared case.
+    """
+    entries = [entry for file in sorted(folder.glob("*.json")) if (entry := _read_entry(file)) is not None]
+    if not entries:
+        raise InputError(f"{folder}: holds no prepared case; make the store with `voxmmsd prepare FOLDER --store DIR`")
+    return tuple(entries)
+
+
+def is_store(folder: Path) -> bool:
+    """Whether the folder holds at least one record of a prepared case."""
+    return folder.is_dir() and any(_read_entry(file) is not None for file in folder.glob("*.json"))
+
+
+@dataclass(frozen=True)
+class _Job:
+    case: Case
+    folder: Path
+    preprocess: PreprocessConfig
+    reference: str
+
+
+_Outcome = tuple[Entry | None, bool, str]
+
+
+def _run_jobs(jobs: Sequence[_Job], workers: int) -> Iterator[_Outcome]:
+    count = min(workers or os.cpu_count() or 1, len(jobs))
+    if count <= 1:
+        yield from map(_prepare_one, jobs)
+        return
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_prepare_one, jobs)
+
+
+def _prepare_one(job: _Job) -> _Outcome:
+    try:
+        key = _key(job)
+        kept = _read_entry(job.folder / f"{job.case.id}.json")
+        if kept is not None and kept.key == key and sha256_of(kept.array_file) == kept.array_sha256:
+            return kept, False, ""
+        return _make_entry(job, key), True, ""
+    except VoxMMSDError as error:
+        return None, False, str(error)
+
+
+def _key(job: _Job) -> str:
+    """Hash of all that decides the array: sources' content, schema, preprocessing."""
+    case = job.case
+    sources = {**case.modalities, "label": case.label, "brain_mask": case.brain_mask}
+    content = {name: [source_sha256(s), s.channel, s.series_uid] for name, s in sources.items() if s is not None}
+    record = [FORMAT, case.patient_id, case.schema, asdict(job.preprocess), job.reference, content]
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def source_sha256(source: Source) -> str:
+    """Content hash of an image: its file, or all files of a DICOM series' folder in order of name."""
+    if not source.path.exists():
+        raise InputError(f"{source.path}: no such file")
+    files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+
+
+def _make_entry(job: _Job, key: str) -> Entry:
+    case = job.case
+    volumes = read_case(case, job.reference or None)
+    prepared = Preprocess(job.preprocess).apply(volumes)
+    label = prepared.label_zyx
+    array = prepared.image_czyx if label is None else np.concatenate([prepared.image_czyx, label[None]])
+    file = job.folder / f"{case.id}.npy"
+    record_file = file.with_suffix(".json")
+    record_file.unlink(missing_ok=True)  # between the two writes the entry does not exist
+    with written_aside(file) as aside:
+        np.save(aside, array, allow_pickle=False)
+        checksum = sha256_of(aside)
+    entry = Entry(
+        folder=job.folder,
+        id=case.id,
+        patient_id=case.patient_id,
+        key=key,
+        image_hash=hashlib.sha256(prepared.image_czyx.tobytes()).hexdigest(),
+        array_sha256=checksum,
+        shape_czyx=array.shape,
+        grid=prepared.grid,
+        present=prepared.present,
+        schema=volumes.schema.name if volumes.schema and label is not None else None,
+        preprocess=job.preprocess,
+        notes=volumes.notes,
+    )
+    write_json_atomic(record_file, _record(entry))
+    return entry
+
+
+def _record(entry: Entry) -> dict[str, object]:
+    record = {name: getattr(entry, name) for name in Entry.__dataclass_fields__ if name != "folder"}
+    return {"format": FORMAT, **record, "grid": entry.grid.to_json(), "preprocess": asdict(entry.preprocess)}
+
+
+def _read_entry(file: Path) -> Entry | None:
+    """The entry of a record, or None where there is no whole one (missing, of another format, array of another size)."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record.pop("format") != FORMAT:
+            return None
+        for name in ("shape_czyx", "present", "notes"):
+            record[name] = tuple(record[name])
+        record["grid"] = Grid.from_json(record["grid"])
+        record["preprocess"] = PreprocessConfig(**record["preprocess"])
+        entry = Entry(folder=file.parent, **record)
+        whole = entry._array().shape == entry.shape_czyx
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return entry if whole else None

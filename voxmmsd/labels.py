@@ -1,0 +1,200 @@
+"""Label schemas: which integer means which tissue, and which tissues make which region.
+
+The schema belongs to a data set (its naming, its ``dataset.json``, or ``--schema``), never to one file's values: a
+file with the values 1, 2 and 4 may be BraTS 2021 without a gap or BraTS 2024 without enhancing tumor.
+
+A network works on *class indices*: 0 is background and class ``i`` is ``schema.labels[i - 1]``; a file holds the
+schema's *values*. ``indices_from_values`` and ``values_from_indices`` are the only bridge between the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voxmmsd.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODALITIES = ("t1n", "t1c", "t2w", "t2f")
+"""Channel order everywhere. A missing modality is a zero channel."""
+
+MODALITY_NAMES = {"t1n": "T1", "t1c": "T1 contrast", "t2w": "T2", "t2f": "FLAIR"}
+
+
+@dataclass(frozen=True)
+class Terminology:
+    """A coded concept: coding scheme, code value, code meaning (as in DICOM SEG)."""
+
+    scheme: str
+    code: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """One tissue: the value in files, a short key, a readable name, an sRGB color and its code."""
+
+    value: int
+    key: str
+    name: str
+    color: tuple[int, int, int]
+    terminology: Terminology
+
+
+@dataclass(frozen=True)
+class Region:
+    """A union of tissues that is scored as one, such as the whole tumor."""
+
+    key: str
+    name: str
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """The labels and regions of a data set. ``family`` names schemas whose labels mean the same tissues."""
+
+    name: str
+    labels: tuple[Label, ...]
+    regions: tuple[Region, ...]
+
+    @property
+    def class_count(self) -> int:
+        """Classes of a network's softmax: background and the labels."""
+        return len(self.labels) + 1
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        return tuple(label.value for label in self.labels)
+
+    def label(self, key: str) -> Label:
+        for label in self.labels:
+            if label.key == key:
+                return label
+        raise KeyError(f"schema {self.name} has no label {key!r}; it has {', '.join(lb.key for lb in self.labels)}")
+
+    def region_indices(self, region: Region) -> tuple[int, ...]:
+        """Class indices of a region's tissues."""
+        return tuple(self.values.index(value) + 1 for value in region.values)
+
+
+# Okabe-Ito colors: told apart by the color-blind, and on gray images.
+_EDEMA = Terminology("SCT", "79654002", "Edema")
+_NECROSIS = Terminology("SCT", "6574001", "Necrosis")
+_ENHANCING = Terminology("NCIt", "C113842", "Enhancing Lesion")
+_NON_ENHANCING = Terminology("NCIt", "C81175", "Non-Enhancing Lesion")
+_CAVITY = Terminology("99VOXMMSD", "RC", "Resection Cavity")
+_CYST = Terminology("99VOXMMSD", "CC", "Cystic Component")
+
+_YELLOW, _BLUE, _ORANGE, _GREEN, _PURPLE = (240, 228, 66), (0, 114, 178), (230, 97, 0), (0, 158, 115), (204, 121, 167)
+
+
+def _edema(value: int) -> Label:
+    return Label(value, "ED", "Edema", _GREEN, _EDEMA)
+
+
+def _necrosis(value: int, key: str = "NCR", name: str = "Necrotic core") -> Label:
+    return Label(value, key, name, _BLUE, _NECROSIS)
+
+
+def _enhancing(value: int) -> Label:
+    return Label(value, "ET", "Enhancing tumor", _ORANGE, _ENHANCING)
+
+
+def _regions(whole: tuple[int, ...], core: tuple[int, ...], enhancing: int) -> tuple[Region, ...]:
+    return (
+        Region("WT", "Whole tumor", whole),
+        Region("TC", "Tumor core", core),
+        Region("ET", "Enhancing tumor", (enhancing,)),
+    )
+
+
+SCHEMAS: dict[str, LabelSchema] = {
+    schema.name: schema
+    for schema in (
+        LabelSchema(
+            "msd-task01",
+            (_edema(1), _necrosis(2, "NCR", "Necrotic and non-enhancing core"), _enhancing(3)),
+            _regions((1, 2, 3), (2, 3), 3),
+        ),
+        LabelSchema("brats-2021", (_necrosis(1), _edema(2), _enhancing(4)), _regions((1, 2, 4), (1, 4), 4)),
+        LabelSchema("brats-gli-2023", (_necrosis(1), _edema(2), _enhancing(3)), _regions((1, 2, 3), (1, 3), 3)),
+        LabelSchema(
+            "brats-gli-2024",
+            (
+                Label(1, "NETC", "Non-enhancing tumor core", _BLUE, _NON_ENHANCING),
+                Label(2, "SNFH", "Surrounding non-enhancing FLAIR hyperintensity", _GREEN, _EDEMA),
+                _enhancing(3),
+                Label(4, "RC", "Resection cavity", _PURPLE, _CAVITY),
+            ),
+            (*_regions((1, 2, 3), (1, 3), 3), Region("RC", "Resection cavity", (4,))),
+        ),
+        LabelSchema(
+            "brats-ped-2024",
+            (
+                _enhancing(1),
+                Label(2, "NET", "Non-enhancing tumor", _BLUE, _NON_ENHANCING),
+                Label(3, "CC", "Cystic component", _YELLOW, _CYST),
+                _edema(4),
+            ),
+            (
+                *_regions((1, 2, 3, 4), (1, 2, 3), 1),
+                Region("NET", "Non-enhancing tumor", (2,)),
+                Region("CC", "Cystic component", (3,)),
+                Region("ED", "Edema", (4,)),
+            ),
+        ),
+    )
+}
+
+
+def schema_named(name: str) -> LabelSchema:
+    """The schema of that name.
+
+    Raises:
+        ConfigError: there is none; the message lists those there are.
+    """
+    try:
+        return SCHEMAS[name]
+    except KeyError:
+        raise ConfigError(f"no label schema {name!r}: choose one of {', '.join(SCHEMAS)}") from None
+
+
+def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> np.ndarray:
+    """Class indices (uint8) of a label map of file values; ``where`` names the file in errors.
+
+    Values stored as floats are accepted when they are within 1e-3 of a whole number.
+
+    Raises:
+        InputError: fractional values, or values that the schema does not have.
+    """
+    import numpy as np
+
+    whole = np.rint(labels)
+    if not np.issubdtype(labels.dtype, np.integer):
+        off = ~(np.abs(labels - whole) <= 1e-3)
+        if off.any():
+            raise InputError(
+                f"{where}: holds {labels[off].flat[0]!s}, not a whole number: it is no label map "
+                "(or was resampled with interpolation); give the original labels"
+            )
+    found = np.unique(whole).astype(np.int64)
+    unknown = sorted(set(found.tolist()) - {0, *schema.values})
+    if unknown:
+        raise InputError(
+            f"{where}: label values {unknown} are not in schema {schema.name} (0, {', '.join(map(str, schema.values))}); "
+            f"name the right one with --schema ({', '.join(SCHEMAS)})"
+        )
+    table = np.zeros(max(schema.values) + 1, np.uint8)
+    for index, value in enumerate(schema.values, start=1):
+        table[value] = index
+    return table[whole.astype(np.int64)]
+
+
+def values_from_indices(indices: np.ndarray, schema: LabelSchema) -> np.ndarray:
+    """File values (uint8) of a map of class indices, any shape."""
+    import numpy as np
+
+    return np.array((0, *schema.values), np.uint8)[indices]

@@ -1,0 +1,36 @@
+"""Starting from an earlier model: which tensors are taken and which start anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Names of tensors that were taken, that start anew, and that the other model had without use here."""
+
+    taken: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def report(self) -> str:
+        """A line, such as ``took 64 tensors; fresh: head.weight, head.bias``."""
+        parts = [f"took {len(self.taken)} tensors"]
+        parts += [f"fresh: {_listed(self.fresh)}"] if self.fresh else []
+        parts += [f"not used: {_listed(self.unused)}"] if self.unused else []
+        return "; ".join(parts)
+
+
+def take_weights(network: nn.Module, weights: dict[str, Tensor]) -> Taken:
+    """Copy each tensor whose name and shape fit into ``network``; the others stay at their random start."""
+    own = network.state_dict()
+    fits = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
+    network.load_state_dict({**own, **fits})
+    fresh = tuple(name for name in own if name not in fits)
+    return Taken(tuple(fits), fresh, tuple(name for name in weights if name not in fits))
+
+
+def _listed(names: tuple[str, ...], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

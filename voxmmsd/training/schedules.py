@@ -1,0 +1,17 @@
+"""Values that change with the step, as pure functions of it (METHOD section 6)."""
+
+from __future__ import annotations
+
+import math
+
+
+def cosine(step: int, total: int, first: float, last: float) -> float:
+    """Half a cosine from ``first`` at step 0 towards ``last`` at step ``total``."""
+    return last + (first - last) * (1 + math.cos(math.pi * step / total)) / 2
+
+
+def warmed_cosine(step: int, total: int, warmup: int, peak: float, last: float) -> float:
+    """Linear from 0 over ``warmup`` steps (``step / (warmup - 1)``), then a cosine over the steps that remain."""
+    if step < warmup:
+        return peak * step / max(1, warmup - 1)
+    return cosine(step - warmup, total - warmup, peak, last)

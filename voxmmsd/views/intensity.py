@@ -1,0 +1,100 @@
+"""Intensity changes of images in [0, 1]: drawn per image and modality, applied to a batch at once.
+
+Images are ``(batch, channel, z, y, x)``; parameters are ``(batch, channel)``. A parameter at its neutral value leaves
+its channel as it is, so that one pass serves a batch in which each image draws differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class IntensityRanges:
+    """Probability and range of each change; the defaults are those of fine-tuning."""
+
+    noise_p: float = 0.2
+    noise_std: float = 0.05
+    blur_p: float = 0.15
+    blur_sigma: tuple[float, float] = (0.3, 1.0)
+    brightness_p: float = 0.5
+    brightness: tuple[float, float] = (0.75, 1.25)
+    contrast_p: float = 0.3
+    contrast: tuple[float, float] = (0.75, 1.25)
+    gamma_p: float = 0.5
+    gamma: tuple[float, float] = (0.7, 1.5)
+
+
+@dataclass(frozen=True)
+class IntensityDraw:
+    """Drawn parameters, each ``(batch, channel)``; ``noise`` is the noise itself, scaled, in the images' shape."""
+
+    brightness: Tensor
+    contrast: Tensor
+    gamma: Tensor
+    blur_sigma: Tensor
+    noise: Tensor
+
+
+def draw_intensity(shape: torch.Size, ranges: IntensityRanges, generator: torch.Generator) -> IntensityDraw:
+    """Draw for images of ``shape`` (batch, channel, z, y, x), on the generator's device."""
+    device = generator.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(shape[:2], generator=generator, device=device)
+
+    def sometimes(p: float, value: Tensor, neutral: float) -> Tensor:
+        happens = torch.rand(shape[:2], generator=generator, device=device) < p
+        return torch.where(happens, value, torch.full_like(value, neutral))
+
+    std = sometimes(ranges.noise_p, uniform(0, ranges.noise_std), 0.0)
+    noise = torch.randn(shape, generator=generator, device=device) * std[:, :, None, None, None]
+    return IntensityDraw(
+        brightness=sometimes(ranges.brightness_p, uniform(*ranges.brightness), 1.0),
+        contrast=sometimes(ranges.contrast_p, uniform(*ranges.contrast), 1.0),
+        gamma=sometimes(ranges.gamma_p, uniform(*ranges.gamma), 1.0),
+        blur_sigma=sometimes(ranges.blur_p, uniform(*ranges.blur_sigma), 0.0),
+        noise=noise,
+    )
+
+
+def change_intensity(image: Tensor, draw: IntensityDraw) -> Tensor:
+    """Blur, brightness, contrast about the brain's mean, gamma, noise; voxels that were 0 are 0 again at the end.
+
+    The background and a missing modality thus stay exactly 0, the value that says "nothing here".
+    """
+    inside = image > 0
+    changed = blur(image, draw.blur_sigma) * _wide(draw.brightness)
+    count = inside.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
+    mean = (changed * inside).sum(dim=(2, 3, 4), keepdim=True) / count
+    changed = (changed - mean) * _wide(draw.contrast) + mean
+    # A power of a negative number is not a number, and one of a number above 1 grows: gamma acts on [0, 1].
+    changed = changed.clamp(0, 1).pow(_wide(draw.gamma)) + draw.noise
+    return changed * inside
+
+
+def blur(image: Tensor, sigma: Tensor) -> Tensor:
+    """Separable Gaussian blur, one ``sigma`` in voxels per image and channel (0: none), edges repeated."""
+    batch, channel = image.shape[:2]
+    if not bool((sigma > 0).any()):
+        return image
+    radius = 3
+    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
+    weights = torch.exp(-0.5 * (offsets / sigma.reshape(-1, 1).clamp(min=1e-3)) ** 2)
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    flat = image.reshape(1, batch * channel, *image.shape[2:])
+    for axis in range(3):
+        kernel_shape = [batch * channel, 1, 1, 1, 1]
+        kernel_shape[2 + axis] = 2 * radius + 1
+        padding = [0] * 6
+        padding[2 * (2 - axis)] = padding[2 * (2 - axis) + 1] = radius
+        flat = F.conv3d(F.pad(flat, padding, mode="replicate"), weights.reshape(kernel_shape), groups=batch * channel)
+    return flat.reshape(image.shape)
+
+
+def _wide(parameter: Tensor) -> Tensor:
+    return parameter[:, :, None, None, None]
