@@ -41,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         return 0
     except Exception as error:
-        code, text = 1, f"internal fault: {type(error).__name__}: {error} (run again with --debug and report what it says)"
+        code, text = (
+            1,
+            f"internal fault: {type(error).__name__}: {error} (run again with --debug and report what it says)",
+        )
     if debug:
         traceback.print_exc()
     print(f"voxmmsd: error: {' '.join(text.split())}", file=sys.stderr)
@@ -53,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"voxmmsd {voxmmsd.__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
     for verb in verbs.VERBS:
-        sub = subparsers.add_parser(verb.name, help=verb.help, description=verb.help, argument_default=argparse.SUPPRESS)
+        sub = subparsers.add_parser(
+            verb.name, help=verb.help, description=verb.help, argument_default=argparse.SUPPRESS
+        )
         sub.set_defaults(verb=verb, debug=False)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file of these options")

@@ -230,9 +230,9 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         if value is None:
             return None
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    hint = typing.get_origin(hint) or hint
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")
     return value
-

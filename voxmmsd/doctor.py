@@ -15,7 +15,18 @@ import voxmmsd
 from voxmmsd.errors import ConfigError
 from voxmmsd.home import home
 
-_PACKAGES = ("numpy", "scipy", "nibabel", "onnxruntime", "safetensors", "torch", "monai", "onnx", "SimpleITK", "openvino")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "nibabel",
+    "onnxruntime",
+    "safetensors",
+    "torch",
+    "monai",
+    "onnx",
+    "SimpleITK",
+    "openvino",
+)
 LARGEST_ERROR = 1e-4  # relative to the largest output; a wrong kernel is off by far more, float32 and TF32 by less
 
 
@@ -64,17 +75,17 @@ def _check_torch(name: str) -> tuple[str, bool]:
     import torch
     import torch.nn.functional as F
 
-    from voxmmsd.training.devices import choose_device
+    from voxmmsd.networks.devices import choose_device
 
     device = choose_device(name)
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.standard_normal((1, 16, 32, 32, 32)))
     weight = torch.from_numpy(rng.standard_normal((16, 16, 3, 3, 3)))
     expected = F.conv3d(image, weight, padding=1)
-    ours = [tensor.float().to(device) for tensor in (image, weight)]
-    F.conv3d(*ours, padding=1).cpu()  # the first call pays for setting up
+    image, weight = image.float().to(device), weight.float().to(device)
+    F.conv3d(image, weight, padding=1).cpu()  # the first call pays for setting up
     started = time.perf_counter()
-    result = F.conv3d(*ours, padding=1).cpu().double()
+    result = F.conv3d(image, weight, padding=1).cpu().double()
     milliseconds = 1000 * (time.perf_counter() - started)
     error = float((result - expected).abs().max() / expected.abs().max())
     good = error < LARGEST_ERROR

@@ -208,7 +208,9 @@ def open_run(folder: Path, verb: str, config: dict[str, Any], total: int, contin
         refuse_other_options(folder, verb, config)
     status = read_status(folder)
     if status and is_alive(status):
-        raise RunError(f"{folder}: process {status['pid']} on {status['host']} is working on this run; wait or cancel it")
+        raise RunError(
+            f"{folder}: process {status['pid']} on {status['host']} is working on this run; wait or cancel it"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "control.json").unlink(missing_ok=True)
     write_json_atomic(folder / "config.json", {"verb": verb, "options": config, "versions": versions()})

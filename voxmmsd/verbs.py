@@ -85,10 +85,8 @@ def models(config: c.ModelsConfig) -> None:
         return
     _given(config.model, "MODEL")
     package = registry.resolve_model(config.model)
-    if config.action == "import":
-        package = registry.import_model(package.folder)
-    else:
-        package = registry.accept(package)
+    take = {"import": lambda: registry.import_model(package.folder), "accept": lambda: registry.accept(package)}
+    package = take[config.action]()
     print(f"{config.action}ed {package.info.id}: {package.folder}")
 
 

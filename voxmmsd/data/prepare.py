@@ -21,7 +21,9 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
     """
     found = find_cases(Path(config.folder), config.schema or None)
     if not found.cases:
-        raise InputError(f"{config.folder}: no case found; `voxmmsd cases {config.folder}` says what could not be placed")
+        raise InputError(
+            f"{config.folder}: no case found; `voxmmsd cases {config.folder}` says what could not be placed"
+        )
     store = Path(config.store)
     record = config_to_record(config)
     with open_run(store / ".run", "prepare", record, len(found.cases), continues=False) as run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from voxmmsd.config import PreprocessConfig
 from voxmmsd.data.cases import CaseVolumes
@@ -82,7 +83,7 @@ class Preprocess:
 
 
 def to_uint8(image_czyx: np.ndarray, percentile: float) -> np.ndarray:
-    """Scale each channel so that the percentile of its non-zero voxels is 255, clip, round. An all-zero channel stays."""
+    """Scale each channel so that the percentile of its non-zero voxels is 255, clip, round; all-zero channels stay."""
     out = np.zeros(image_czyx.shape, np.uint8)
     for channel, scaled in zip(image_czyx, out, strict=True):
         inside = channel[channel != 0]
@@ -95,8 +96,8 @@ def to_uint8(image_czyx: np.ndarray, percentile: float) -> np.ndarray:
 def brain_box(image_czyx: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
     """The box of voxels > 0 in any channel, grown by ``margin`` voxels, within the array."""
     brain_zyx = (image_czyx > 0).any(axis=0)
-    slices = []
-    for axis in range(3):
-        inside = np.flatnonzero(brain_zyx.any(axis=tuple(a for a in range(3) if a != axis)))
-        slices.append(slice(max(0, int(inside[0]) - margin), min(brain_zyx.shape[axis], int(inside[-1]) + margin + 1)))
-    return slices[0], slices[1], slices[2]
+    (tight,) = ndimage.find_objects(brain_zyx.astype(np.uint8))
+    grown = [
+        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(tight, brain_zyx.shape, strict=True)
+    ]
+    return grown[0], grown[1], grown[2]

@@ -51,7 +51,9 @@ def read_splits(file: Path, entries: Sequence[Splittable]) -> Splits:
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        listed = {_SYNONYMS.get(key, key): set(map(str, value)) for key, value in record.items() if isinstance(value, list)}
+        listed = {
+            _SYNONYMS.get(key, key): set(map(str, value)) for key, value in record.items() if isinstance(value, list)
+        }
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{file}: cannot be read as splits ({error}); expected JSON with the lists {PARTS}") from error
     parts = {
@@ -72,8 +74,8 @@ def make_splits(entries: Sequence[Splittable], seed: int, validation_share: floa
     groups = _groups(entries)
     if len(groups) < 2:
         raise InputError(
-            f"{len(entries)} labelled case(s) of {len(groups)} patient(s): training with validation needs two patients at "
-            "least; add cases"
+            f"{len(entries)} labelled case(s) of {len(groups)} patient(s): training with validation needs two patients "
+            "at least; add cases"
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(len(groups))
     held = set(order[: max(1, round(validation_share * len(groups)))].tolist())

@@ -212,7 +212,7 @@ def _record(entry: Entry) -> dict[str, object]:
 
 
 def _read_entry(file: Path) -> Entry | None:
-    """The entry of a record, or None where there is no whole one (missing, of another format, array of another size)."""
+    """The entry of a record, or None where there is no whole one (missing, other format, array of another size)."""
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         if record.pop("format") != FORMAT:

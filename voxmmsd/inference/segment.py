@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from voxmmsd.config import SegmentConfig, config_to_record
 from voxmmsd.data.cases import Case, case_from_files, find_cases, read_case
+from voxmmsd.data.sources import Source
 from voxmmsd.errors import Cancelled, ConfigError, InputError, VoxMMSDError
 from voxmmsd.inference.engines import Engine, open_engine
-from voxmmsd.inference.predict import Prediction, predict, result_file, write_prediction
+from voxmmsd.inference.predict import Prediction, predict
+from voxmmsd.inference.results import result_file, write_prediction
 from voxmmsd.labels import MODALITIES
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
@@ -64,7 +67,7 @@ def cases_to_segment(config: SegmentConfig) -> Sequence[Case]:
         ConfigError: neither or both are given.
         InputError: the folder holds no case.
     """
-    files = {key: Path(value) for key in MODALITIES if (value := getattr(config, key))}
+    files: dict[str, Any] = {key: value for key in MODALITIES if (value := getattr(config, key))}
     mask = Path(config.brain_mask) if config.brain_mask else None
     if bool(files) == bool(config.case):
         raise ConfigError("segment: give either a case's folder or its images (--t1n, --t1c, --t2w, --t2f)")
@@ -79,16 +82,8 @@ def cases_to_segment(config: SegmentConfig) -> Sequence[Case]:
     if mask is not None:
         if len(cases) > 1:
             raise ConfigError(f"--brain-mask belongs to one case, {folder} holds {len(cases)}")
-        return [_with_mask(cases[0], mask)]
+        return [replace(cases[0], brain_mask=Source(mask))]
     return cases
-
-
-def _with_mask(case: Case, mask: Path) -> Case:
-    from dataclasses import replace
-
-    from voxmmsd.data.sources import Source
-
-    return replace(case, brain_mask=Source(mask))
 
 
 def _refuse_overwriting(cases: Sequence[Case], out: Path) -> None:
@@ -98,9 +93,7 @@ def _refuse_overwriting(cases: Sequence[Case], out: Path) -> None:
         raise InputError(f"{out}: already holds results of {listed}; nothing is overwritten: name another --out")
 
 
-def _segment_one(
-    case: Case, config: SegmentConfig, package: ModelPackage, engine: Engine, out: Path, run: Run
-) -> Path:
+def _segment_one(case: Case, config: SegmentConfig, package: ModelPackage, engine: Engine, out: Path, run: Run) -> Path:
     started = time.monotonic()
     volumes = read_case(case, config.reference or None, with_label=False)
     with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:

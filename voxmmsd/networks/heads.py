@@ -1,4 +1,4 @@
-"""What is put on the feature pyramid: a segmentation head here; projector and restoration head come with pre-training."""
+"""What is put on the feature pyramid: the segmentation head."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class ConvBlock(nn.Sequential):
 
 
 class UpBlock(nn.Module):
-    """Deep features to the skip's channels by a 1^3 convolution, trilinear x2, concatenated behind the skip, a block."""
+    """Deep features to the skip's channels by a 1^3 convolution, trilinear x2, behind the skip, then a block."""
 
     def __init__(self, deep_channels: int, skip_channels: int, dropout: float) -> None:
         super().__init__()
@@ -52,7 +52,8 @@ class UNet3d(nn.Module):
         self.encoder = nn.ModuleList(ConvBlock(i, o, p) for i, o, p in zip(inputs, channels, dropout, strict=False))
         self.down = nn.MaxPool3d(2)
         self.decoder = nn.ModuleList(
-            UpBlock(channels[level + 1], channels[level], dropout[level]) for level in reversed(range(len(channels) - 1))
+            UpBlock(channels[level + 1], channels[level], dropout[level])
+            for level in reversed(range(len(channels) - 1))
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -49,7 +49,7 @@ def load_state(file: Path) -> dict[str, Any]:
 
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest whole checkpoint, or None, and what was wrong with those passed over."""
-    problems = []
+    problems: list[str] = []
     for file in sorted(folder.glob(_PATTERN), reverse=True):
         try:
             return load_state(file), problems

@@ -20,11 +20,11 @@ from voxmmsd.data.store import Entry
 from voxmmsd.errors import Cancelled
 from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.models.package import ModelPackage
+from voxmmsd.networks.devices import Precision, choose_device
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.runs import Run, is_finished, open_run, refuse_other_options, resolve_run
 from voxmmsd.training.cases import fixed_splits, labelled_entries, one_schema
 from voxmmsd.training.checkpoint import load_state, newest_checkpoint, save_checkpoint, save_state
-from voxmmsd.training.devices import Precision, choose_device
 from voxmmsd.training.initial import start_from
 from voxmmsd.training.optimization import make_optimizer, optimize
 from voxmmsd.training.packing import pack_model
@@ -75,7 +75,7 @@ class FineTuning:
         self.precision = Precision(self.device)
         self.network = SegmentationNetwork(NetworkConfig.of(config.channels), self.schema.class_count)
         self.taken = start_from(self.network, config.start, self.schema, run) if config.start else None
-        self.network.to(self.device, memory_format=torch.channels_last_3d)
+        self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.loss = SegmentationLoss()
         self.optimizer = make_optimizer(self.network, config.optimizer, config.weight_decay)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
@@ -184,4 +184,6 @@ class FineTuning:
         """The best network by validation Dice as the run's model package."""
         best = load_state(self._best_file)
         self.network.load_state_dict(best["network"])
-        return pack_model(self.network.cpu(), self.config, self.run, self.splits, self.entries, best["best"])
+        return pack_model(
+            self.network.cpu(), self.config, self.run, self.splits, self.entries, best["best"], self.taken
+        )

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.models.registry import resolve_model
+from voxmmsd.runs import Run
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,21 @@ class Taken:
         parts += [f"fresh: {_listed(self.fresh)}"] if self.fresh else []
         parts += [f"not used: {_listed(self.unused)}"] if self.unused else []
         return "; ".join(parts)
+
+
+def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) -> Taken:
+    """Copy what fits from a model (package, run or registry name) and say what was taken.
+
+    The head is taken only where its classes mean the same tissues in the same order.
+    """
+    package = resolve_model(model)
+    weights = load_file(package.weights)
+    theirs = schema_named(package.info.schema)
+    if [label.key for label in theirs.labels] != [label.key for label in schema.labels]:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
+    taken = take_weights(network, weights)
+    run.say(f"from {package.info.id}: {taken.report()}")
+    return taken
 
 
 def take_weights(network: nn.Module, weights: dict[str, Tensor]) -> Taken:

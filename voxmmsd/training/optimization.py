@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from voxmmsd.training.devices import Precision
+from voxmmsd.networks.devices import Precision
 
 LARGEST_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it
 

@@ -11,14 +11,13 @@ from voxmmsd.config import FinetuneConfig, NetworkConfig, config_to_record
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.labels import MODALITIES
-from voxmmsd.models.package import ModelInfo, ModelPackage, read_package, write_package
+from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
+from voxmmsd.models.weights import pack_network
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.runs import Run, now, versions
 from voxmmsd.training.initial import Taken
 
-LIMITS = (
-    "Skull-stripped, co-registered MRI of about the training cases' kind; research use only, not a medical device."
-)
+LIMITS = "Skull-stripped, co-registered MRI of about the training cases' kind; research use only, not a medical device."
 
 
 def pack_model(
@@ -54,7 +53,7 @@ def pack_model(
         files={},
     )
     run.progress(config.steps, "exporting")
-    return write_package(folder, network, info)
+    return pack_network(folder, network, info)
 
 
 SEGMENT_WINDOW = 128

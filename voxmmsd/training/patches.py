@@ -6,7 +6,7 @@ Every draw is a function of the seed and the step alone, so that a resumed run s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -28,8 +28,8 @@ class PatchRecipe:
     foreground: float
     modality_dropout: float
     augment: bool
-    spatial: SpatialRanges = SpatialRanges()
-    intensity: IntensityRanges = IntensityRanges()
+    spatial: SpatialRanges = field(default_factory=SpatialRanges)
+    intensity: IntensityRanges = field(default_factory=IntensityRanges)
 
 
 class PatchSampler:

@@ -48,7 +48,9 @@ def draw_matrix(ranges: SpatialRanges, rng: np.random.Generator) -> np.ndarray:
     return matrix * scale if scales else matrix
 
 
-def cut_patch(image_czyx: np.ndarray, label_zyx: np.ndarray, place: PatchPlace, size: int) -> tuple[np.ndarray, np.ndarray]:
+def cut_patch(
+    image_czyx: np.ndarray, label_zyx: np.ndarray, place: PatchPlace, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """``(4, size, size, size)`` float32 in [0, 1] and ``(size, size, size)`` uint8; 0 outside the case.
 
     Images are interpolated linearly and labels by nearest neighbor, unless the matrix only flips: then both are copied.
@@ -82,8 +84,9 @@ def _window(array: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """``array[..., low:high]`` as a new array, 0 where that lies outside."""
     shape = np.array(array.shape[-3:])
     out = np.zeros((*array.shape[:-3], *(high - low)), array.dtype)
-    inside = [slice(*np.clip((a, b), 0, n)) for a, b, n in zip(low, high, shape, strict=True)]
-    put = tuple(slice(s.start - a, s.stop - a) for s, a in zip(inside, low, strict=True))
-    if all(s.stop > s.start for s in inside):
-        out[(..., *put)] = array[(..., *inside)]
+    start, stop = np.clip(low, 0, shape), np.clip(high, 0, shape)
+    if (stop > start).all():
+        take = [slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)]
+        put = [slice(int(a), int(b)) for a, b in zip(start - low, stop - low, strict=True)]
+        out[..., put[0], put[1], put[2]] = array[..., take[0], take[1], take[2]]
     return out

@@ -90,5 +90,5 @@ def test_written_splits_read_back_the_same(tmp_path):
 
 def test_a_broken_splits_file_is_named(tmp_path):
     (tmp_path / "s.json").write_text("[1, 2")
-    with pytest.raises(InputError, match="s.json: cannot be read as splits"):
+    with pytest.raises(InputError, match=r"s\.json: cannot be read as splits"):
         read_splits(tmp_path / "s.json", entries())

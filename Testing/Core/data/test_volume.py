@@ -24,9 +24,7 @@ def world_of(grid, index_zyx):
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "ASL", "PIR", "SAR"])
 def test_canonical_equals_nibabel_for_any_order_of_axes(codes):
-    order = nib.orientations.ornt_transform(
-        nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
-    )
+    order = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes))
     image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([1, 2, 3, 1.0]))
     image = image.as_reoriented(order)
     volume = canonical(Volume(np.asarray(image.dataobj).T, Grid(image.shape[::-1], image.affine)))

@@ -1,0 +1,114 @@
+import json
+
+import numpy as np
+import pytest
+from patients import write_patient
+
+from voxmmsd.config import PreprocessConfig
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import is_store, open_store, prepare_cases
+from voxmmsd.errors import InputError
+
+
+def patients(folder, count=2, schema="brats-gli-2023"):
+    for number in range(count):
+        write_patient(folder, f"BraTS-GLI-0000{number}-000", seed=number)
+    return find_cases(folder, schema).cases
+
+
+def test_an_entry_holds_the_four_modalities_and_the_label_on_one_grid(tmp_path):
+    result = prepare_cases(patients(tmp_path / "in"), tmp_path / "store", workers=1)
+    entry = result.entries[0]
+    assert (result.made, result.failures) == (2, ())
+    assert entry.image().dtype == np.uint8
+    assert isinstance(entry.image(), np.memmap)
+    assert entry.image().shape == (4, *entry.grid.shape_zyx)
+    assert set(np.unique(entry.label())) == {0, 1, 2, 3}
+    assert entry.label_schema().name == "brats-gli-2023"
+    assert entry.patient_id == "BraTS-GLI-00000"
+
+
+def test_what_is_there_is_kept_and_opens_again_the_same(tmp_path):
+    cases = patients(tmp_path / "in")
+    first = prepare_cases(cases, tmp_path / "store", workers=1)
+    second = prepare_cases(cases, tmp_path / "store", workers=1)
+    assert second.made == 0
+    assert open_store(tmp_path / "store") == first.entries == second.entries
+
+
+@pytest.mark.parametrize("harm", ["truncate", "flip", "record", "array gone"])
+def test_a_broken_entry_is_remade(tmp_path, harm):
+    cases = patients(tmp_path / "in")
+    first = prepare_cases(cases, tmp_path / "store", workers=1)
+    array, record = first.entries[0].array_file, first.entries[0].array_file.with_suffix(".json")
+    content = array.read_bytes()
+    if harm == "truncate":
+        array.write_bytes(content[:-100])
+    elif harm == "flip":
+        array.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif harm == "record":
+        record.write_text(record.read_text()[:50])
+    else:
+        array.unlink()
+    second = prepare_cases(cases, tmp_path / "store", workers=1)
+    assert second.made == 1
+    assert array.read_bytes() == content
+
+
+def test_changed_sources_or_preprocessing_make_the_entry_anew(tmp_path):
+    cases = patients(tmp_path / "in", 1)
+    old = prepare_cases(cases, tmp_path / "store", workers=1).entries[0]
+    again = prepare_cases(cases, tmp_path / "store", PreprocessConfig(percentile=95.0), workers=1)
+    assert again.made == 1
+    assert again.entries[0].key != old.key
+    for file in (tmp_path / "in").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    (tmp_path / "in" / cases[0].id).rmdir()
+    write_patient(tmp_path / "in", cases[0].id, seed=9)
+    changed = prepare_cases(cases, tmp_path / "store", PreprocessConfig(percentile=95.0), workers=1)
+    assert changed.made == 1
+
+
+def test_a_bad_case_is_reported_and_the_others_are_made(tmp_path):
+    cases = patients(tmp_path / "in", 3)
+    cases[1].modalities["t1c"].path.write_bytes(b"")
+    seen = []
+    result = prepare_cases(cases, tmp_path / "store", workers=1, on_case=seen.append)
+    assert [entry.id for entry in result.entries] == [cases[0].id, cases[2].id]
+    ((case_id, reason),) = result.failures
+    assert case_id == cases[1].id
+    assert "t1c" in reason
+    assert seen == [case.id for case in cases]
+    assert len(open_store(tmp_path / "store")) == 2
+
+
+def test_processes_give_what_one_gives(tmp_path):
+    cases = patients(tmp_path / "in")
+    one = prepare_cases(cases, tmp_path / "one", workers=1)
+    two = prepare_cases(cases, tmp_path / "two", workers=2)
+    assert [e.array_sha256 for e in one.entries] == [e.array_sha256 for e in two.entries]
+
+
+def test_the_same_image_has_the_same_hash_under_another_name(tmp_path):
+    write_patient(tmp_path / "in", "BraTS-GLI-00001-000", seed=4)
+    write_patient(tmp_path / "in", "BraTS-GLI-00002-000", seed=4)
+    cases = find_cases(tmp_path / "in", "brats-gli-2023").cases
+    a, b = prepare_cases(cases, tmp_path / "store", workers=1).entries
+    assert a.image_hash == b.image_hash
+    assert a.key != b.key
+
+
+def test_an_empty_folder_is_no_store(tmp_path):
+    (tmp_path / "splits.json").write_text(json.dumps({"train": []}))
+    assert not is_store(tmp_path)
+    with pytest.raises(InputError, match="voxmmsd prepare"):
+        open_store(tmp_path)
+
+
+def test_an_unlabelled_case_has_no_label_to_give(tmp_path):
+    write_patient(tmp_path / "in", label=False)
+    (entry,) = prepare_cases(find_cases(tmp_path / "in").cases, tmp_path / "store", workers=1).entries
+    assert not entry.has_label
+    with pytest.raises(InputError, match="has no labels"):
+        entry.label()

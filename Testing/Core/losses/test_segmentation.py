@@ -1,0 +1,31 @@
+import math
+
+import pytest
+import torch
+
+from voxmmsd.losses.segmentation import SegmentationLoss
+
+
+def logits_for(label, certainty, classes=4):
+    one_hot = torch.nn.functional.one_hot(label.long(), classes).movedim(-1, 1).float()
+    return certainty * one_hot
+
+
+def test_a_certain_right_answer_costs_nothing_and_a_wrong_one_much():
+    label = torch.randint(0, 4, (2, 6, 6, 6), generator=torch.Generator().manual_seed(0))
+    assert SegmentationLoss()(logits_for(label, 50), label) < 1e-3
+    assert SegmentationLoss()(logits_for((label + 1) % 4, 50), label) > 10
+
+
+def test_knowing_nothing_costs_the_entropy_and_the_dice_of_a_uniform_guess():
+    label = torch.arange(4).repeat(54).reshape(1, 6, 6, 6)
+    # Per label: 2 * sum(p g) / (sum p + sum g) = 2 * (54 / 4) / (54 + 54) = 1/4.
+    expected = (1 - 0.25) + math.log(4)
+    assert float(SegmentationLoss()(torch.zeros(1, 4, 6, 6, 6), label)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_patch_without_a_label_is_not_a_total_miss_of_it():
+    label = torch.zeros(2, 6, 6, 6, dtype=torch.uint8)
+    label[0, :3] = 1
+    loss = SegmentationLoss()(logits_for(label, 50, classes=2), label)
+    assert loss < 1e-3

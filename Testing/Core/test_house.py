@@ -1,0 +1,98 @@
+"""The house stands as DESIGN draws it: imports go one way, and looking at it loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CORE = Path(__file__).resolve().parents[2] / "voxmmsd"
+ORDER = [
+    {"errors", "home", "__init__"},
+    {"labels", "config", "files", "events"},
+    {"runs"},
+    {"data"},
+    {"phantom", "views", "networks", "losses"},
+    {"models"},
+    {"evaluation"},
+    {"inference"},
+    {"training"},
+    {"doctor"},
+    {"verbs"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
+
+
+def modules():
+    return sorted(CORE.rglob("*.py"))
+
+
+def room_of(file):
+    return file.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def imports_of(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            if node.module == "voxmmsd":
+                yield from (f"voxmmsd.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+
+
+def test_every_room_has_its_floor():
+    assert {room_of(file) for file in modules()} <= set(FLOOR)
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(CORE)))
+def test_a_room_imports_only_from_the_floors_below_and_from_itself(file):
+    here = room_of(file)
+    for name in imports_of(file):
+        if name.startswith("voxmmsd."):
+            there = name.split(".")[1]
+            if there not in FLOOR:  # a name of the package itself, such as __version__
+                continue
+            assert there == here or FLOOR[there] < FLOOR[here], f"{file}: {here} must not import {name}"
+
+
+def test_the_core_never_imports_slicer_or_qt():
+    for file in modules():
+        assert not {name.split(".")[0] for name in imports_of(file)} & {"slicer", "qt", "ctk", "vtk", "PySide6"}, file
+
+
+def in_a_clean_process(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("module", ["voxmmsd", "voxmmsd.config", "voxmmsd.runs", "voxmmsd.labels", "voxmmsd.cli"])
+def test_what_a_panel_reads_loads_neither_torch_nor_numpy(module):
+    heavy = ("torch", "numpy", "monai", "slicer", "qt", "scipy", "onnxruntime", "matplotlib")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    result = in_a_clean_process(code)
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_segmenting_on_a_cpu_imports_no_torch_and_no_monai():
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['monai'] = None; "
+        "import voxmmsd.inference.segment, voxmmsd.evaluation.pictures, voxmmsd.phantom, voxmmsd.data.prepare"
+    )
+    assert in_a_clean_process(code).returncode == 0
+
+
+def test_no_room_is_named_for_nothing():
+    names = {file.stem for file in modules()} | {file.parent.name for file in modules()}
+    assert not names & {"utils", "util", "common", "misc", "helpers", "tools"}
+
+
+def test_text_is_in_us_spelling():
+    british = ("tumour", "colour", "normalis", "optimis", "neighbour", "labelled_by_colour", "centre_")
+    for file in modules():
+        text = file.read_text(encoding="utf-8").lower()
+        assert not [word for word in british if word in text], file

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+
+from voxmmsd.config import PreprocessConfig
+from voxmmsd.data.store import Entry
+from voxmmsd.data.volume import Grid
+from voxmmsd.training.patches import PatchRecipe, PatchSampler, draw_kept
+
+
+@pytest.fixture
+def entries(tmp_path):
+    """Three cases of 40 voxels a side: a big tissue 1 and a tiny tissue 2; the second case lacks t2w."""
+    made = []
+    for number in range(3):
+        array = np.full((5, 40, 40, 40), 100 + number, np.uint8)
+        array[4] = 0
+        array[4, 4:24, 4:24, 4:24] = 1
+        array[4, 30, 31, 32] = 2
+        present = (True, True, number != 1, True)
+        array[2] *= present[2]
+        np.save(tmp_path / f"c{number}.npy", array)
+        made.append(
+            Entry(
+                tmp_path,
+                f"c{number}",
+                f"p{number}",
+                "key",
+                f"hash{number}",
+                "sha",
+                array.shape,
+                Grid((40, 40, 40), np.eye(4)),
+                present,
+                "brats-gli-2023",
+                PreprocessConfig(),
+            )
+        )
+    return made
+
+
+def recipe(**changes):
+    return PatchRecipe(
+        **{"size": 16, "batch": 3, "foreground": 1.0, "modality_dropout": 0.0, "augment": False, **changes}
+    )
+
+
+def test_a_step_draws_the_same_batch_whatever_was_drawn_before(entries):
+    one, two = (PatchSampler(entries, recipe(augment=True), seed=5) for _ in range(2))
+    for step in range(3):
+        one.batch(step)
+    for step in (3, 4):
+        for a, b in zip(one.batch(step), two.batch(step), strict=True):
+            assert torch.equal(a, b)
+    assert not torch.equal(one.batch(3)[0], one.batch(4)[0])
+
+
+def test_another_seed_draws_another_batch(entries):
+    a, b = (PatchSampler(entries, recipe(augment=True), seed).batch(0)[0] for seed in (1, 2))
+    assert not torch.equal(a, b)
+
+
+def test_every_case_is_seen_once_in_each_round(entries):
+    sampler = PatchSampler(entries, recipe(), seed=0)
+    for step in range(5):
+        assert sorted(np.rint(sampler.batch(step)[0].amax(dim=(1, 2, 3, 4)).numpy() * 255)) == [100, 101, 102]
+
+
+def test_rare_labels_are_seen_as_often_as_common_ones(entries):
+    sampler = PatchSampler(entries, recipe(), seed=0)
+    seen = [bool((label == 2).any()) for step in range(60) for label in sampler.batch(step)[1]]
+    assert np.mean(seen) == pytest.approx(0.5, abs=0.12)
+
+
+def test_every_foreground_patch_holds_tumor_and_patches_stay_inside(entries):
+    sampler = PatchSampler(entries, recipe(), seed=0)
+    for step in range(10):
+        image, label = sampler.batch(step)
+        assert (label > 0).flatten(1).any(dim=1).all()
+        assert (image[:, 0] > 0).all()
+
+
+def test_a_missing_modality_stays_zero(entries):
+    sampler = PatchSampler(entries[1:2], recipe(batch=1, augment=True), seed=0)
+    image, _ = sampler.batch(0)
+    assert image[0, 2].abs().max() == 0
+    assert image[0, 0].max() > 0
+
+
+def test_modality_dropout_leaves_at_least_one_modality_and_not_all(entries):
+    sampler = PatchSampler(entries[:1], recipe(batch=1, modality_dropout=1.0), seed=0)
+    kept = [tuple((sampler.batch(step)[0][0].amax(dim=(1, 2, 3)) > 0).tolist()) for step in range(150)]
+    assert len(set(kept)) == 14
+    assert all(1 <= sum(k) <= 3 for k in kept)
+
+
+def test_only_present_modalities_are_kept_and_all_subsets_are_drawn_alike():
+    rng = np.random.default_rng(0)
+    draws = [tuple(draw_kept((True, False, True, True), rng).tolist()) for _ in range(3000)]
+    assert not any(draw[1] for draw in draws)
+    counts = {draw: draws.count(draw) for draw in set(draws)}
+    assert len(counts) == 6
+    assert min(counts.values()) > 400
+    assert draw_kept((False, True, False, False), rng).tolist() == [False, True, False, False]
+
+
+def test_a_case_smaller_than_the_patch_is_padded_with_zeros(entries):
+    image, label = PatchSampler(entries, recipe(size=64, batch=1), seed=0).batch(0)
+    assert image.shape == (1, 4, 64, 64, 64)
+    assert int((label == 1).sum()) == 20**3

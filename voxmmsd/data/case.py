@@ -1,0 +1,86 @@
+"""A case: the images of one patient at one time, wherever they lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxmmsd.data.naming import patient_of, safe_id
+from voxmmsd.data.sources import Source
+from voxmmsd.errors import InputError
+from voxmmsd.labels import MODALITIES, schema_named
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """``modalities`` has keys of MODALITIES, only those present. ``schema`` names the LabelSchema of the data set's
+    labels, None where it cannot be told. ``notes``: what was found missing or doubtful, in words."""
+
+    id: str
+    patient_id: str
+    modalities: Mapping[str, Source]
+    label: Source | None = None
+    brain_mask: Source | None = None
+    schema: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Modalities that the case does not have."""
+        return tuple(name for name in MODALITIES if name not in self.modalities)
+
+
+def case_from_files(
+    case_id: str,
+    *,
+    t1n: PathLike | Source | None = None,
+    t1c: PathLike | Source | None = None,
+    t2w: PathLike | Source | None = None,
+    t2f: PathLike | Source | None = None,
+    label: PathLike | Source | None = None,
+    brain_mask: PathLike | Source | None = None,
+    schema: str | None = None,
+) -> Case:
+    """A case of files (or DICOM series' folders) named one by one.
+
+    Raises:
+        InputError: no modality, a file that is missing, or one file given for two modalities.
+        ConfigError: no such schema.
+    """
+    given = {"t1n": t1n, "t1c": t1c, "t2w": t2w, "t2f": t2f}
+    modalities = {name: _source(value, name) for name, value in given.items() if value}
+    if not modalities:
+        raise InputError(f"case {case_id}: no modality given; give at least one of {', '.join(MODALITIES)}")
+    _check_distinct(case_id, modalities)
+    if schema:
+        schema_named(schema)
+    return Case(
+        id=safe_id(case_id),
+        patient_id=patient_of(safe_id(case_id)),
+        modalities=modalities,
+        label=_source(label, "label") if label else None,
+        brain_mask=_source(brain_mask, "brain_mask") if brain_mask else None,
+        schema=schema or None,
+    )
+
+
+def _source(value: PathLike | Source, name: str) -> Source:
+    source = value if isinstance(value, Source) else Source(Path(value).expanduser())
+    if not source.path.exists():
+        raise InputError(f"{source.path}: no such file, given for {name}; check the path")
+    return source
+
+
+def _check_distinct(case_id: str, modalities: Mapping[str, Source]) -> None:
+    names = list(modalities)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            if modalities[first] == modalities[second]:
+                raise InputError(
+                    f"case {case_id}: {modalities[first].path} is given for both {first} and {second}; "
+                    "give each its own image"
+                )

@@ -1,0 +1,150 @@
+"""Find the cases of a folder, whatever its layout, and say what was found, what is missing and what has no place.
+
+Understood by itself: BraTS 2017-2021 and 2023-2024 names, a case per folder with names that merely contain the
+sequence, flat folders of many cases, MSD Task01, DICOM series and NRRD or MetaImage files where SimpleITK is
+installed, and a CSV or JSON list.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxmmsd.data.case import Case, case_from_files
+from voxmmsd.data.dataset_schema import give_schemas
+from voxmmsd.data.dicom_cases import group_series
+from voxmmsd.data.draft import Draft
+from voxmmsd.data.grouping import group_images
+from voxmmsd.data.listing import listed_cases
+from voxmmsd.data.msd import is_msd, msd_cases
+from voxmmsd.data.naming import natural_key, safe_id
+from voxmmsd.data.reading import CaseVolumes, read_case
+from voxmmsd.data.sources import ending_of
+from voxmmsd.data.walk import Unplaced, walk
+from voxmmsd.errors import InputError
+from voxmmsd.labels import MODALITIES, schema_named
+
+__all__ = ["Case", "CaseVolumes", "FoundCases", "case_from_files", "find_cases", "read_case"]
+
+_SHOWN_UNPLACED = 20
+
+
+@dataclass(frozen=True)
+class FoundCases:
+    """The cases of ``folder`` in natural order of id; ``unplaced``: path and reason of what could not be placed."""
+
+    folder: Path
+    cases: tuple[Case, ...]
+    unplaced: tuple[tuple[Path, str], ...]
+
+    def report(self) -> str:
+        """A table of the cases, with what is missing or doubtful, then what could not be placed."""
+        labelled = sum(case.label is not None for case in self.cases)
+        lines = [f"{self.folder}: {_count(len(self.cases), 'case')}, {labelled} with a label"]
+        lines += _table(self.cases)
+        lines += _unplaced_lines(self.unplaced, self.folder)
+        return "\n".join(lines)
+
+
+def find_cases(folder: Path, schema: str | None = None) -> FoundCases:
+    """The cases under a folder, or those of a CSV or JSON list. A folder without any gives an empty result.
+
+    ``schema`` names the label schema and wins over what the data set says. Predictions are never taken for labels.
+
+    Raises:
+        InputError: no such folder, a file that is no list, a broken list, an unknown schema in a data set.
+        ConfigError: ``schema`` is none that there is.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if schema:
+        schema_named(schema)
+    unplaced: Unplaced = []
+    drafts = _drafts_of_folder(folder, unplaced) if folder.is_dir() else _drafts_of_file(folder, unplaced)
+    _make_ids_unique(drafts)
+    give_schemas(drafts, folder if folder.is_dir() else folder.parent, schema or None)
+    cases = sorted((_case(draft) for draft in drafts), key=lambda case: natural_key(case.id))
+    return FoundCases(folder, tuple(cases), tuple(sorted(unplaced, key=lambda item: natural_key(str(item[0])))))
+
+
+def _drafts_of_folder(folder: Path, unplaced: Unplaced) -> list[Draft]:
+    findings = walk(folder)
+    unplaced += findings.unplaced
+    drafts = [draft for file in findings.msd for draft in msd_cases(file, unplaced)]
+    drafts += group_images(findings.images, folder, unplaced)
+    return drafts + group_series(findings.dicom, unplaced)
+
+
+def _drafts_of_file(file: Path, unplaced: Unplaced) -> list[Draft]:
+    if not file.is_file():
+        raise InputError(f"{file}: no such folder or list of cases; check the path")
+    if ending_of(file.name):
+        raise InputError(
+            f"{file}: is one image; give the folder of the case, or say which modality it is (--t1c {file.name})"
+        )
+    if file.suffix.lower() not in (".csv", ".tsv", ".json"):
+        raise InputError(f"{file}: is neither a folder nor a list of cases; give a folder, or a .csv or .json list")
+    return msd_cases(file, unplaced) if is_msd(file) else listed_cases(file)
+
+
+def _make_ids_unique(drafts: list[Draft]) -> None:
+    """Ids name files, so no two may be alike, not even but for case: the folder's name or a number is added."""
+    taken: set[str] = set()
+    ambiguous = {id_ for id_, n in Counter(safe_id(d.id).casefold() for d in drafts).items() if n > 1}
+    for draft in drafts:
+        id_ = draft.id = safe_id(draft.id)
+        if id_.casefold() in ambiguous:
+            folders = [draft.place.name, draft.place.parent.name]
+            extra = next((safe_id(name) for name in folders if name and safe_id(name) not in id_), "")
+            id_ = f"{draft.id}-{extra}" if extra and draft.id.casefold() in taken else draft.id
+        number = 2
+        while id_.casefold() in taken:
+            id_, number = f"{draft.id}-{number}", number + 1
+        if id_ != draft.id:
+            draft.notes.append(f"another case is named {draft.id} as well: this one, of {draft.place}, is called {id_}")
+        draft.id = id_
+        taken.add(id_.casefold())
+
+
+def _case(draft: Draft) -> Case:
+    notes = tuple(draft.notes)
+    return Case(draft.id, draft.patient_id, draft.modalities, draft.label, draft.brain_mask, draft.schema, notes)
+
+
+def _table(cases: tuple[Case, ...]) -> list[str]:
+    if not cases:
+        return ["  no case: no image's name tells a sequence (T1, T1 contrast, T2, FLAIR); a list file can name them"]
+    rows = [("case", "patient", *MODALITIES, "label", "mask", "missing"), *map(_row, cases)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    with_notes = [lines[0]]
+    for case, line in zip(cases, lines[1:], strict=True):
+        with_notes += [line, *(f"      {note}" for note in case.notes)]
+    return with_notes
+
+
+def _row(case: Case) -> tuple[str, ...]:
+    marks = ("yes" if name in case.modalities else "-" for name in MODALITIES)
+    label = (case.schema or "yes, schema unknown") if case.label else "-"
+    missing = ", ".join(case.missing) or "-"
+    return (case.id, case.patient_id, *marks, label, "yes" if case.brain_mask else "-", missing)
+
+
+def _unplaced_lines(unplaced: tuple[tuple[Path, str], ...], folder: Path) -> list[str]:
+    if not unplaced:
+        return []
+    lines = [f"{_count(len(unplaced), 'item')} could not be placed:"]
+    lines += [f"  {_relative(path, folder)}: {reason}" for path, reason in unplaced[:_SHOWN_UNPLACED]]
+    rest = unplaced[_SHOWN_UNPLACED:]
+    by_reason = Counter(reason for _, reason in rest)
+    return lines + [f"  and {count:,} more: {reason}" for reason, count in by_reason.most_common(5)]
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path != folder and path.is_relative_to(folder) else path
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,84 @@
+"""DICOM series to cases: by patient and study, each series by its description."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from voxmmsd.data.dicom import Series, series_in
+from voxmmsd.data.draft import Draft
+from voxmmsd.data.naming import natural_key, patient_of, read_name
+from voxmmsd.data.sources import Source
+from voxmmsd.data.walk import Unplaced
+from voxmmsd.errors import MissingDependencyError
+from voxmmsd.labels import MODALITIES
+
+
+def group_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[Draft]:
+    """Cases among DICOM files by folder; what cannot be placed is added to ``unplaced`` with the reason."""
+    studies: dict[tuple[str, str], dict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
+    for series in _all_series(files, unplaced):
+        modality, why = _modality(series)
+        if modality is None:
+            unplaced.append((series.folder, f"DICOM series {_title(series)}: {why}"))
+        else:
+            studies[_patient(series), series.tags["study_uid"]][modality].append(series)
+    return [_draft(patient, slots, _is_alone(patient, studies)) for (patient, _), slots in studies.items()]
+
+
+def _all_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[Series]:
+    found = []
+    for folder, paths in files.items():
+        try:
+            series, unread = series_in(folder, paths)
+        except MissingDependencyError as error:
+            unplaced.append((folder, f"{len(paths)} DICOM files: {str(error).split(': ', 1)[-1]}"))
+            continue
+        found += series
+        unplaced += unread
+    return found
+
+
+def _modality(series: Series) -> tuple[str | None, str]:
+    if series.tags["modality"] not in ("MR", ""):
+        return None, f"is {series.tags['modality']}, not MR"
+    if series.slice_count < 2:
+        return None, "is a single slice, not a volume"
+    for text in (series.tags["description"], series.tags["protocol"], series.folder.name):
+        reading = read_name(text)
+        if reading.kind == "modality":
+            plain = reading.modality == "t1n" and not any(
+                w in text.lower() for w in ("pre", "without", "w/o", "wo ", "non")
+            )
+            return ("t1c" if plain and series.has_contrast else reading.modality), ""
+        if "not used here" in reading.why:
+            break
+    return None, "its description tells no sequence that is used (T1, T1 contrast, T2, FLAIR)"
+
+
+def _patient(series: Series) -> str:
+    return series.tags["patient_id"] or series.folder.resolve().parent.name
+
+
+def _title(series: Series) -> str:
+    return repr(series.tags["description"] or "without a description")
+
+
+def _is_alone(patient: str, studies: Mapping[tuple[str, str], object]) -> bool:
+    return sum(key[0] == patient for key in studies) == 1
+
+
+def _draft(patient: str, slots: Mapping[str, list[Series]], alone: bool) -> Draft:
+    first = next(iter(slots.values()))[0]
+    id_ = patient if alone else f"{patient}-{first.tags['study_date'] or 'study'}"
+    draft = Draft(id_, patient_of(patient), first.folder, first.folder.parent)
+    for name in (n for n in MODALITIES if n in slots):
+        chosen, *others = sorted(slots[name], key=lambda s: (-s.slice_count, natural_key(s.tags["description"]), s.uid))
+        draft.modalities[name] = Source(chosen.folder, series_uid=chosen.uid)
+        if others:
+            draft.notes.append(
+                f"{len(others) + 1} series look like {name}: took {_title(chosen)} with the most slices "
+                f"({chosen.slice_count}), not {', '.join(map(_title, others))}; a list file says otherwise"
+            )
+    return draft

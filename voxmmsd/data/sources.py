@@ -1,0 +1,92 @@
+"""What an image is on disk, and how it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxmmsd.data.image import Image
+from voxmmsd.data.volume import Volume
+from voxmmsd.errors import InputError
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
+UNREAD_ENDINGS = (".mgz", ".mgh", ".img", ".mnc", ".hdr")
+_ITK_STARTS = (b"NRRD0", b"ObjectType", b"NDims")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image on disk: a file, one frame of a 4-D file, or a DICOM series (the folder of its slices)."""
+
+    path: Path
+    channel: int | None = None
+    series_uid: str | None = None
+
+
+def ending_of(name: str) -> str | None:
+    """The ending that makes a name an image's (lower case), or None."""
+    lower = name.lower()
+    return next((e for e in (*NIFTI_ENDINGS, *ITK_ENDINGS, *UNREAD_ENDINGS) if lower.endswith(e) and lower != e), None)
+
+
+def stem_of(name: str) -> str:
+    """A name without its image ending."""
+    return name[: -len(ending_of(name) or "")] if ending_of(name) else name
+
+
+def read_volume(source: Source) -> Volume:
+    """``(z, y, x)``, integers as stored or float32, on its grid in RAS mm.
+
+    Raises:
+        InputError: missing, unreadable, or no 3-D volume of plain finite numbers on a believable grid.
+        MissingDependencyError: the format needs SimpleITK, which is not installed.
+    """
+    return frame_of(read_image(source), source)
+
+
+def read_image(source: Source) -> Image:
+    """All frames of the file or series behind a source. Raises as ``read_volume``."""
+    path = source.path
+    if path.is_dir():
+        from voxmmsd.data.dicom import read_series
+
+        return read_series(path, source.series_uid)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    if _needs_itk(path):
+        from voxmmsd.data.itk import read_itk
+
+        return read_itk(path)
+    from voxmmsd.data.nifti import read_nifti
+
+    return read_nifti(path)
+
+
+def frame_of(image: Image, source: Source) -> Volume:
+    """The one frame that the source means. Raises InputError for several to choose from, or one out of range."""
+    count = len(image.frames_tzyx)
+    if source.channel is None and count > 1:
+        raise InputError(
+            f"{source.path}: holds {count} volumes where one modality is expected; give its dataset.json beside it, "
+            "or one 3-D file per modality"
+        )
+    channel = source.channel or 0
+    if not 0 <= channel < count:
+        raise InputError(f"{source.path}: has no volume {channel}, only 0 to {count - 1}; check its dataset.json")
+    return Volume(image.frames_tzyx[channel], image.grid)
+
+
+def _needs_itk(path: Path) -> bool:
+    """By its content where the name does not tell."""
+    ending = ending_of(path.name)
+    if ending in NIFTI_ENDINGS:
+        return False
+    if ending in ITK_ENDINGS:
+        return True
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(132)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    return start.startswith(_ITK_STARTS) or start[128:] == b"DICM"

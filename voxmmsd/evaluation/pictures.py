@@ -1,0 +1,175 @@
+"""Pictures for people: a segmentation over its images, and the curves of a training.
+
+Drawn through matplotlib's objects, never its global state, so that a caller's own figures are not touched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from voxmmsd.data.volume import Grid
+from voxmmsd.files import written_aside
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES, LabelSchema
+
+_BACKGROUND, _TEXT = "#111418", "#e8eaed"
+_OPACITY = 0.55
+# Axis of a canonical RAS array (z, y, x), its name, and the letters at the left and top of its picture.
+_PLANES = ((0, "axial", "R", "A"), (1, "coronal", "R", "S"), (2, "sagittal", "A", "S"))
+
+
+def overlay_picture(
+    image_czyx: np.ndarray,
+    present: Sequence[bool],
+    label_zyx: np.ndarray,
+    schema: LabelSchema,
+    grid: Grid,
+    file: Path,
+    title: str = "",
+    reference_label_zyx: np.ndarray | None = None,
+) -> Path:
+    """Write a PNG: axial, coronal and sagittal slices through the tumor, every modality and the overlay.
+
+    Arrays are canonical RAS (a prepared case): ``(4, z, y, x)`` and ``(z, y, x)`` class indices. The patient's right is
+    on the picture's left, as radiologists look. An expert's labels, where given, are drawn as white outlines.
+    """
+    shown = [channel for channel, there in enumerate(present) if there]
+    under = _underlay(present)
+    places = tumor_slices(label_zyx if label_zyx.any() else reference_label_zyx, label_zyx.shape)
+    heights = [_extent(grid, axis)[1] / _extent(grid, axis)[0] for axis, *_ in _PLANES]
+    columns = len(shown) + 1
+    width = 2.6 * columns
+    figure = Figure((width, 2.6 * sum(heights) + 1.0), facecolor=_BACKGROUND, layout="constrained")
+    axes = figure.subplots(3, columns, squeeze=False, height_ratios=heights)
+    for row, (axis, name, left, top) in enumerate(_PLANES):
+        aspect = _extent(grid, axis)[2]
+        labels = _slice(label_zyx, axis, places[axis])
+        for column, channel in enumerate([*shown, under]):
+            panel = axes[row][column]
+            panel.imshow(_slice(image_czyx[channel], axis, places[axis]), cmap="gray", vmin=0, vmax=255, aspect=aspect)
+            panel.set_axis_off()
+            if row == 0:
+                heading = MODALITY_NAMES[MODALITIES[channel]] if column < len(shown) else "segmentation"
+                panel.set_title(heading, color=_TEXT, fontsize=11)
+            if column == 0:
+                _letters(panel, left, top, f"{name} {places[axis]}")
+        last = axes[row][-1]
+        last.imshow(_colored(labels, schema), aspect=aspect)
+        if reference_label_zyx is not None:
+            _outline(last, _slice(reference_label_zyx, axis, places[axis]), schema)
+    figure.legend(handles=_legend(label_zyx, reference_label_zyx, schema, grid), loc="outside lower center", ncols=4,
+                  frameon=False, labelcolor=_TEXT, fontsize=10)  # fmt: skip
+    figure.suptitle(title, color=_TEXT, fontsize=13)
+    return _save(figure, file)
+
+
+def tumor_slices(label_zyx: np.ndarray | None, shape_zyx: tuple[int, ...]) -> tuple[int, ...]:
+    """Along each axis the slice with most labelled voxels; the middle where there is no label."""
+    if label_zyx is None or not label_zyx.any():
+        return tuple(n // 2 for n in shape_zyx)
+    others = ((1, 2), (0, 2), (0, 1))
+    return tuple(int((label_zyx > 0).sum(axis=axes).argmax()) for axes in others)
+
+
+def curves_picture(events: Iterable[Mapping[str, Any]], file: Path, title: str = "") -> Path:
+    """Write a PNG of a run's metrics over its steps: the loss, and validation Dice per region.
+
+    Of a step written twice (a run that was resumed) the last counts.
+    """
+    curves: dict[str, dict[int, float]] = defaultdict(dict)
+    for event in events:
+        if event["kind"] == "metric" and event["value"] is not None:
+            curves[event["name"]][event["step"]] = event["value"]
+    figure = Figure((10, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _curve(left, curves.get("loss", {}), "loss")
+    left.set(title="Training loss", xlabel="step")
+    for name, curve in curves.items():
+        if name.startswith("validation Dice"):
+            _curve(right, curve, name.removeprefix("validation Dice").strip() or "mean")
+    right.set(title="Validation Dice", xlabel="step", ylim=(0, 1))
+    if right.lines:
+        right.legend(frameon=False)
+    for panel in (left, right):
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.3)
+    figure.suptitle(title)
+    return _save(figure, file)
+
+
+def _underlay(present: Sequence[bool]) -> int:
+    """The channel below the overlay: contrast-enhanced T1, else FLAIR, else the first there is."""
+    order = [MODALITIES.index(name) for name in ("t1c", "t2f", "t2w", "t1n")]
+    return next(channel for channel in order if present[channel])
+
+
+def _slice(array_zyx: np.ndarray, axis: int, index: int) -> np.ndarray:
+    """A slice as it is looked at: anterior or superior on top, the patient's right (or front) at the left.
+
+    RAS indices grow to the right, front and top; pictures are drawn rightwards and downwards, so both are flipped.
+    """
+    return np.take(array_zyx, index, axis=axis)[::-1, ::-1]
+
+
+def _extent(grid: Grid, axis: int) -> tuple[float, float, float]:
+    """Width and height in mm of a slice across ``axis``, and the aspect of its pixels."""
+    rows, columns = [a for a in range(3) if a != axis]
+    spacing, shape = grid.spacing_mm_zyx, grid.shape_zyx
+    return shape[columns] * spacing[columns], shape[rows] * spacing[rows], spacing[rows] / spacing[columns]
+
+
+def _colored(labels: np.ndarray, schema: LabelSchema) -> np.ndarray:
+    """RGBA of a slice of class indices: transparent where there is no label."""
+    table = np.zeros((schema.class_count, 4))
+    for index, label in enumerate(schema.labels, start=1):
+        table[index] = (*(np.array(label.color) / 255), _OPACITY)
+    return table[labels]
+
+
+def _outline(panel: Any, labels: np.ndarray, schema: LabelSchema) -> None:
+    for index in range(1, schema.class_count):
+        if (labels == index).any():
+            panel.contour(labels == index, levels=[0.5], colors="white", linewidths=0.7)
+
+
+def _letters(panel: Any, left: str, top: str, name: str) -> None:
+    style = {"color": _TEXT, "transform": panel.transAxes, "fontsize": 9}
+    panel.text(0.02, 0.5, left, va="center", **style)
+    panel.text(0.5, 0.98, top, ha="center", va="top", **style)
+    panel.text(0.02, 0.02, name, alpha=0.8, **style)
+
+
+def _legend(label_zyx: np.ndarray, reference: np.ndarray | None, schema: LabelSchema, grid: Grid) -> list[Patch]:
+    patches = []
+    for index, label in enumerate(schema.labels, start=1):
+        text = f"{label.name} {(label_zyx == index).sum() * grid.voxel_volume_ml:.1f} ml"
+        if reference is not None:
+            text += f" (expert {(reference == index).sum() * grid.voxel_volume_ml:.1f})"
+        patches.append(Patch(color=_rgb(label.color), label=text))
+    if reference is not None:
+        patches.append(Patch(facecolor="none", edgecolor="white", label="expert's outline"))
+    return patches
+
+
+def _rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    return color[0] / 255, color[1] / 255, color[2] / 255
+
+
+def _curve(panel: Any, curve: Mapping[int, float], name: str) -> None:
+    steps = sorted(curve)
+    panel.plot(
+        steps, [curve[step] for step in steps], label=name, marker="o" if len(steps) < 20 else None, markersize=3
+    )
+
+
+def _save(figure: Figure, file: Path) -> Path:
+    with written_aside(file) as aside:
+        FigureCanvasAgg(figure).print_png(aside)
+    return file

@@ -1,0 +1,98 @@
+"""Scores as text for the terminal, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+
+from voxmmsd.evaluation.scores import METRICS, SCORED, CaseScores, mean_scores
+
+HEADINGS = {
+    "dice": "Dice",
+    "hd95_mm": "HD95 mm",
+    "sensitivity": "sensitivity",
+    "precision": "precision",
+    "reference_ml": "expert ml",
+    "predicted_ml": "predicted ml",
+}
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def score_rows(cases: Sequence[CaseScores]) -> list[list[str]]:
+    """A heading, a row per case and structure, then the means with the number of cases behind each."""
+    rows = [["case", "structure", *HEADINGS.values(), "status"]]
+    for case in cases:
+        for key, scores in case.structures.items():
+            status = "" if scores.status == SCORED else scores.status
+            rows.append([case.case_id, key, *(shown(getattr(scores, metric), metric) for metric in METRICS), status])
+    return rows + mean_rows(cases)
+
+
+def mean_rows(cases: Sequence[CaseScores]) -> list[list[str]]:
+    """A row per structure: means, each with ``(n)`` where it is not over all cases."""
+    rows = []
+    for key, means in mean_scores(cases).items():
+        cells = []
+        for metric in METRICS:
+            mean = means[metric]
+            cells.append(shown(mean.value, metric) + ("" if mean.count == len(cases) else f" (n={mean.count})"))
+        rows.append([f"mean of {len(cases)}", key, *cells, ""])
+    return rows
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned for a terminal."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def csv_text(cases: Sequence[CaseScores]) -> str:
+    """One line per case and structure, full precision, empty where not a number; ids cannot act as formulas."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["case", "structure", *METRICS, "status"])
+    for case in cases:
+        for key, scores in case.structures.items():
+            numbers = [getattr(scores, metric) for metric in METRICS]
+            cells = ["" if math.isnan(number) else repr(number) for number in numbers]
+            writer.writerow([_harmless(case.case_id), key, *cells, scores.status])
+    return stream.getvalue()
+
+
+def json_text(cases: Sequence[CaseScores], schema: str) -> str:
+    """Scores of each case and the means with their counts; not-a-number is null."""
+    record = {
+        "format": 1,
+        "schema": schema,
+        "cases": {
+            case.case_id: {
+                key: {**{m: _plain(getattr(s, m)) for m in METRICS}, "status": s.status}
+                for key, s in case.structures.items()
+            }
+            for case in cases
+        },
+        "means": {
+            key: {metric: {"value": _plain(mean.value), "cases": mean.count} for metric, mean in means.items()}
+            for key, means in mean_scores(cases).items()
+        },
+    }
+    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def shown(value: float, metric: str) -> str:
+    """A score for people: a dash where it is not a number."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.2f}" if metric.endswith(("_mm", "_ml")) else f"{value:.3f}"
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _harmless(text: str) -> str:
+    return "'" + text if text.startswith(_FORMULA_STARTS) else text

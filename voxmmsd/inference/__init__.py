@@ -1,0 +1,1 @@
+"""From a case and a model package to labels on the case's grid; on a CPU without torch."""

@@ -1,0 +1,109 @@
+"""Segment one case: prepared, computed, brought back to the grid of the image the user chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from voxmmsd.data.preprocess import Prepared, Preprocess
+from voxmmsd.data.reading import CaseVolumes
+from voxmmsd.data.volume import Grid
+from voxmmsd.inference.engines import Engine
+from voxmmsd.inference.windows import predict_probabilities
+from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.models.package import ModelPackage
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A segmentation on the grid of the reference input.
+
+    ``label_zyx``: class indices uint8. ``probabilities_czyx``: float32, background first, or None where not asked for.
+    ``prepared`` and ``prepared_label_zyx``: what the network saw and said, for pictures. ``volumes_ml``: by key of each
+    label and region.
+    """
+
+    volumes: CaseVolumes
+    package: ModelPackage
+    schema: LabelSchema
+    label_zyx: np.ndarray
+    probabilities_czyx: np.ndarray | None
+    prepared: Prepared
+    prepared_label_zyx: np.ndarray
+    volumes_ml: Mapping[str, float]
+    engine: str
+    notes: tuple[str, ...]
+
+    @property
+    def case_id(self) -> str:
+        return self.volumes.case.id
+
+    @property
+    def grid(self) -> Grid:
+        return self.volumes.image.grid
+
+
+def predict(
+    volumes: CaseVolumes,
+    package: ModelPackage,
+    engine: Engine,
+    window: int = 0,
+    probabilities: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prediction:
+    """Segment a case as read.
+
+    Labels are the most probable class of each voxel. Where preprocessing did not resample they are copied back voxel by
+    voxel; where it did, probabilities are carried back linearly and compared there, which keeps borders smooth.
+
+    Raises:
+        InputError: nothing is left inside the brain.
+    """
+    preprocess = Preprocess(package.info.preprocess)
+    prepared = preprocess.apply(volumes)
+    schema = schema_named(package.info.schema)
+    found = predict_probabilities(prepared.image_czyx, engine, window or package.info.window, progress=progress)
+    prepared_label = found.argmax(axis=0).astype(np.uint8)
+    target = volumes.image.grid
+    back = None
+    if probabilities or not preprocess.is_exact(prepared.grid, target):
+        back = _probabilities_on(target, found, prepared.grid, preprocess)
+    if preprocess.is_exact(prepared.grid, target):
+        label = preprocess.undo(prepared_label, prepared.grid, target)
+    else:
+        assert back is not None
+        label = back.argmax(axis=0).astype(np.uint8)
+    return Prediction(
+        volumes=volumes,
+        package=package,
+        schema=schema,
+        label_zyx=label,
+        probabilities_czyx=back if probabilities else None,
+        prepared=prepared,
+        prepared_label_zyx=prepared_label,
+        volumes_ml=volumes_ml(label, schema, target),
+        engine=engine.name,
+        notes=(*volumes.notes, *_missing_notes(volumes)),
+    )
+
+
+def volumes_ml(label_zyx: np.ndarray, schema: LabelSchema, grid: Grid) -> dict[str, float]:
+    """Volume in ml of each label and region, by key."""
+    counts = np.bincount(label_zyx.ravel(), minlength=schema.class_count) * grid.voxel_volume_ml
+    by_label = {label.key: float(counts[index]) for index, label in enumerate(schema.labels, start=1)}
+    by_region = {region.key: float(counts[list(schema.region_indices(region))].sum()) for region in schema.regions}
+    return {**by_label, **by_region}
+
+
+def _probabilities_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: Preprocess) -> np.ndarray:
+    """Class probabilities on ``target``: outside the prepared box there is background."""
+    moved = preprocess.undo(found[1:], grid, target, order=1)
+    background = np.clip(1 - moved.sum(axis=0, keepdims=True), 0, 1)
+    return np.concatenate([background, moved]).astype(np.float32)
+
+
+def _missing_notes(volumes: CaseVolumes) -> tuple[str, ...]:
+    missing = volumes.case.missing
+    return (f"without {', '.join(missing)}: expect less than the model's scores with all four",) if missing else ()

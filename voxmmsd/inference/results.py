@@ -1,0 +1,77 @@
+"""Result files ``CASEID-voxmmsd.nii.gz`` and ``.json``: names that never pass for an expert's label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from voxmmsd.data.store import source_sha256
+from voxmmsd.data.volume import Grid
+from voxmmsd.errors import InputError
+from voxmmsd.files import sha256_of, write_json_atomic, written_aside
+from voxmmsd.inference.predict import Prediction
+from voxmmsd.labels import values_from_indices
+from voxmmsd.models.package import WEIGHTS
+
+FORMAT = 1
+
+
+def result_file(folder: Path, case_id: str) -> Path:
+    """Where the labels of a case are written."""
+    return folder / f"{case_id}-voxmmsd.nii.gz"
+
+
+def write_prediction(prediction: Prediction, folder: Path, seconds: float) -> Path:
+    """Write labels in the schema's values, probabilities if there are any, and the record; the labels' file.
+
+    The record is written last: where it stands, the result is whole. It names no path and nothing of the patient.
+
+    Raises:
+        InputError: there are results of this case already.
+    """
+    file = result_file(folder, prediction.case_id)
+    if file.exists():
+        raise InputError(f"{file}: exists already; nothing is overwritten, name another --out")
+    if prediction.probabilities_czyx is not None:
+        for label, map_zyx in zip(prediction.schema.labels, prediction.probabilities_czyx[1:], strict=True):
+            name = f"{prediction.case_id}-voxmmsd-probability-{label.key}.nii.gz"
+            write_nifti(folder / name, np.rint(map_zyx * 255).astype(np.uint8), prediction.grid, scale=1 / 255)
+    write_nifti(file, values_from_indices(prediction.label_zyx, prediction.schema), prediction.grid)
+    write_json_atomic(file.with_name(f"{prediction.case_id}-voxmmsd.json"), _record(prediction, file, seconds))
+    return file
+
+
+def write_nifti(file: Path, array_zyx: np.ndarray, grid: Grid, scale: float = 1.0) -> None:
+    """Write ``(z, y, x)`` on its grid, sform and qform both set, no free text in the header.
+
+    ``scale`` is what a stored value is worth.
+    """
+    image = nib.Nifti1Image(array_zyx.T, grid.affine_xyz)
+    image.set_data_dtype(array_zyx.dtype)
+    image.header.set_xyzt_units("mm")
+    image.header.set_slope_inter(scale, 0)
+    image.set_sform(grid.affine_xyz, code="scanner")
+    image.set_qform(grid.affine_xyz, code="scanner", strip_shears=True)
+    with written_aside(file) as aside:
+        nib.save(image, aside)
+
+
+def _record(prediction: Prediction, file: Path, seconds: float) -> dict[str, object]:
+    info = prediction.package.info
+    return {
+        "format": FORMAT,
+        "case": prediction.case_id,
+        "schema": prediction.schema.name,
+        "labels": {label.key: label.value for label in prediction.schema.labels},
+        "model": {"id": info.id, "version": info.version, "weights_sha256": info.files[WEIGHTS]},
+        "engine": prediction.engine,
+        "reference": prediction.volumes.reference,
+        "inputs": {name: source_sha256(source) for name, source in prediction.volumes.case.modalities.items()},
+        "missing": list(prediction.volumes.case.missing),
+        "findings": list(prediction.notes),
+        "volumes_ml": {key: round(value, 4) for key, value in prediction.volumes_ml.items()},
+        "seconds": round(seconds, 2),
+        "sha256": sha256_of(file),
+    }

@@ -1,0 +1,61 @@
+"""The model card: written from what happened, for people who must decide whether to use the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from voxmmsd.labels import MODALITY_NAMES, schema_named
+from voxmmsd.models.package import ModelInfo
+
+
+def card(info: ModelInfo) -> str:
+    """Markdown."""
+    schema = schema_named(info.schema)
+    regions = ", ".join(f"{region.name} ({region.key})" for region in schema.regions)
+    sections = [
+        f"# {info.name}",
+        f"Model `{info.id}`, made {info.created} by voxmmsd {info.version}"
+        + (f", from `{info.parent}`." if info.parent else ", trained from scratch."),
+        "**Not a medical device; research use only.** " + info.limits,
+        "## Input and output",
+        f"Modalities: {', '.join(MODALITY_NAMES[m] for m in info.modalities)}; each may be absent. Isotropic voxels of "
+        f"{info.preprocess.spacing_mm:g} mm, windows of {info.window}^3.",
+        f"Labels of schema `{info.schema}`: " + ", ".join(f"{lb.value} {lb.name}" for lb in schema.labels) + ".",
+        f"Regions: {regions}.",
+        "## Scores",
+        *_score_tables(info.scores),
+        "## Training",
+        _training(info.training),
+        "## Network",
+        f"3-D U-Net with {' - '.join(map(str, info.network.channels))} channels.",
+        "## License",
+        info.licence,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _score_tables(scores: dict[str, Any]) -> list[str]:
+    if not scores:
+        return ["None were measured."]
+    tables = []
+    for split, record in scores.items():
+        rows = [f"| {key} | {'-' if value is None else f'{value:.3f}'} |" for key, value in record["regions"].items()]
+        tables.append(
+            "\n".join([f"Mean Dice over {record['cases']} {split} cases:\n", "| region | Dice |", "|---|---|", *rows])
+        )
+    return tables
+
+
+def _training(training: dict[str, Any]) -> str:
+    lines = []
+    for key, value in training.items():
+        nested = isinstance(value, dict)
+        text = "; ".join(f"{k} {_shown(v)}" for k, v in value.items()) if nested else _shown(value)
+        lines.append(f"- {key.replace('_', ' ')}: {text}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} ({', '.join(map(str, value))})" if value else "none"
+    return str(value)

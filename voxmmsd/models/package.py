@@ -1,0 +1,142 @@
+"""A model package: a folder with ``model.json``, ``weights.safetensors``, ``model.onnx`` and ``MODEL_CARD.md``.
+
+Reading one needs no torch; nothing in it can run code. Every file is listed with its SHA-256 in ``model.json``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.config import NetworkConfig, PreprocessConfig, config_from_record
+from voxmmsd.errors import ConfigError, ModelError
+from voxmmsd.files import sha256_of, write_json_atomic
+from voxmmsd.labels import MODALITIES, schema_named
+
+FORMAT = 1
+WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
+REQUIRED = (WEIGHTS, ONNX, CARD)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What ``model.json`` says.
+
+    ``window``: side in voxels of the windows to segment with. ``training``: what happened, free in form. ``scores``:
+    by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``. ``files``: name -> SHA-256.
+    """
+
+    id: str
+    name: str
+    version: str
+    parent: str | None
+    created: str
+    network: NetworkConfig
+    schema: str
+    modalities: tuple[str, ...]
+    preprocess: PreprocessConfig
+    window: int
+    training: dict[str, Any]
+    scores: dict[str, Any]
+    licence: str
+    limits: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A package on disk whose files were found whole."""
+
+    folder: Path
+    info: ModelInfo
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / WEIGHTS
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / ONNX
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.folder.iterdir())
+
+
+def read_package(folder: Path) -> ModelPackage:
+    """Read and check a package.
+
+    Raises:
+        ModelError: no package, one of another format, files that are missing or do not fit their checksums.
+    """
+    package = ModelPackage(folder, _read_info(folder / RECORD))
+    for name in REQUIRED:
+        if name not in package.info.files:
+            raise ModelError(f"{folder / RECORD}: lists no {name}; the package is incomplete, export or train it again")
+    for name, expected in package.info.files.items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file() or file.is_symlink():
+            raise ModelError(f"{file}: is missing from the model package; import it again")
+        if sha256_of(file) != expected:
+            raise ModelError(f"{file}: does not fit its checksum; the package was changed or damaged, import it again")
+    return package
+
+
+def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Path], None]]) -> ModelPackage:
+    """Write a package aside and rename it to ``folder``; each writer makes the file of its name.
+
+    Raises:
+        ModelError: ``folder`` exists already.
+    """
+    if folder.exists():
+        raise ModelError(f"{folder}: exists already; a model package is never overwritten")
+    aside = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        for name, write in writers.items():
+            write(aside / name)
+        files = {name: sha256_of(aside / name) for name in writers}
+        info = dataclasses.replace(info, files=files)
+        write_json_atomic(aside / RECORD, {"format": FORMAT, **asdict(info)})
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return ModelPackage(folder, info)
+
+
+def _read_info(file: Path) -> ModelInfo:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        version = record.pop("format")
+    except FileNotFoundError:
+        raise ModelError(f"{file.parent}: is no model package (it has no {RECORD})") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise ModelError(f"{file}: is not a model's record ({error!r})") from error
+    if version != FORMAT:
+        raise ModelError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
+    try:
+        return _checked(record)
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{file}: {error}") from error
+
+
+def _checked(record: dict[str, Any]) -> ModelInfo:
+    nested = {
+        "network": config_from_record(NetworkConfig, record.pop("network")),
+        "preprocess": config_from_record(PreprocessConfig, record.pop("preprocess")),
+    }
+    free = {name: dict(record.pop(name)) for name in ("training", "scores", "files")}
+    missing = {item.name for item in dataclasses.fields(ModelInfo)} - set(record) - set(nested) - set(free)
+    if missing:
+        raise ConfigError(f"lacks {', '.join(sorted(missing))}")
+    info = config_from_record(ModelInfo, {**record, **nested, **free})
+    schema_named(info.schema)
+    if info.modalities != MODALITIES:
+        raise ConfigError(f"is for the modalities {info.modalities}, this version serves {MODALITIES}")
+    return info

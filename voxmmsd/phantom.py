@@ -1,0 +1,214 @@
+"""Synthetic patients: brain-shaped, four modalities with plausible contrasts, a tumor whose label is exact.
+
+For tests, the demo and Slicer's sample data; numpy, SciPy and nibabel only. Anatomy is defined in the world, as
+functions of the place, and then sampled on the grid asked for, so that any spacing, orientation and shape show the same
+kind of patient. Not for training a model that is to see real scans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from voxmmsd.data.volume import Grid
+from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.files import write_json_atomic, written_aside
+from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+
+# Mean signal of each tissue in t1n, t1c, t2w, t2f; 1 is white matter on T1. The relations are those of textbooks.
+_SIGNAL = {
+    "csf": (0.30, 0.32, 1.60, 0.25),
+    "gray": (0.75, 0.80, 1.00, 0.95),
+    "white": (1.00, 1.05, 0.75, 0.75),
+    "edema": (0.78, 0.82, 1.35, 1.45),
+    "necrosis": (0.48, 0.52, 1.45, 0.85),
+    "enhancing": (0.82, 1.65, 1.10, 1.20),
+}
+_NOISE = 0.035
+_BIAS = 0.18
+_BRAIN_SEMI_AXES = (0.40, 0.46, 0.38)  # of the field of view, in (x, y, z)
+_MOST_PATIENTS = 10_000
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """``image_czyx`` float32, outside the brain exactly 0; ``label_zyx`` uint8 in the schema's values."""
+
+    image_czyx: np.ndarray
+    label_zyx: np.ndarray
+    grid: Grid
+    schema: LabelSchema
+
+
+def make_phantom(
+    seed: int,
+    shape_zyx: tuple[int, int, int] = (96, 96, 96),
+    spacing_mm_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    orientation: str = "LPS",
+    tumor: bool = True,
+    schema: str = "brats-gli-2023",
+    oblique_degrees: float = 0.0,
+) -> Phantom:
+    """One patient. ``orientation``: axis codes of the array's x, y and z; ``oblique_degrees`` tilts the grid.
+
+    Raises:
+        ConfigError: a side of fewer than 16 voxels, or a schema without necrosis, edema and enhancing tumor.
+    """
+    if min(shape_zyx) < 16:
+        raise ConfigError(f"a phantom of {shape_zyx} voxels has no room for a brain: 16 along each side at least")
+    labels = _tissue_values(schema_named(schema))
+    grid = _grid(shape_zyx, spacing_mm_zyx, orientation, oblique_degrees)
+    rng = np.random.default_rng([seed, 0xB12A1])
+    place = _Places(grid, rng)
+    tissue, inside = _brain(place, rng)
+    label = np.zeros(shape_zyx, np.uint8)
+    if tumor:
+        for name, where in _tumor(place, inside, rng).items():
+            for signal, own in zip(tissue, _SIGNAL[name], strict=True):
+                signal[where] = own * (1 + 0.05 * place.wander[where])
+            label[where] = labels[name]
+    return Phantom(_scanned(tissue, inside, place, rng), label, grid, schema_named(schema))
+
+
+def write_phantom(phantom: Phantom, folder: Path, case_id: str) -> Path:
+    """Write ``folder/CASEID/CASEID-t1n.nii.gz`` ... ``-seg.nii.gz``; the case's folder."""
+    place = folder / case_id
+    images = dict(zip(MODALITIES, phantom.image_czyx, strict=True))
+    for name, array in images.items():
+        _write(place / f"{case_id}-{name}.nii.gz", np.rint(array).astype(np.int16), phantom.grid)
+    _write(place / f"{case_id}-seg.nii.gz", phantom.label_zyx, phantom.grid)
+    return place
+
+
+def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_mm: float = 1.0) -> list[Path]:
+    """Write ``count`` patients ``phantom-SEED-000`` ... and the ``dataset.json`` that names their schema.
+
+    Raises:
+        InputError: a patient of that name is there already.
+    """
+    if not 1 <= count <= _MOST_PATIENTS:
+        raise ConfigError(f"--count {count}: from 1 to {_MOST_PATIENTS} patients can be written")
+    ids = [f"phantom-{seed:03d}-{number:03d}" for number in range(count)]
+    for case_id in ids:
+        if (folder / case_id).exists():
+            raise InputError(
+                f"{folder / case_id}: exists already; nothing is overwritten, name another folder or --seed"
+            )
+    spacing = (spacing_mm, spacing_mm, spacing_mm)
+    written = []
+    for number, case_id in enumerate(ids):
+        phantom = make_phantom(seed * _MOST_PATIENTS + number, (side, side, side), spacing)
+        written.append(write_phantom(phantom, folder, case_id))
+    write_json_atomic(folder / "dataset.json", {"name": "synthetic patients", "schema": "brats-gli-2023"})
+    return written
+
+
+def _tissue_values(schema: LabelSchema) -> dict[str, int]:
+    necrosis = next((lb.value for lb in schema.labels if lb.key in ("NCR", "NETC", "NET")), None)
+    edema = next((lb.value for lb in schema.labels if lb.key in ("ED", "SNFH")), None)
+    enhancing = next((lb.value for lb in schema.labels if lb.key == "ET"), None)
+    if necrosis is None or edema is None or enhancing is None:
+        raise ConfigError(f"schema {schema.name} does not have the tissues of a phantom (necrosis, edema, enhancing)")
+    return {"edema": edema, "enhancing": enhancing, "necrosis": necrosis}
+
+
+def _grid(
+    shape_zyx: tuple[int, int, int], spacing_mm_zyx: tuple[float, float, float], orientation: str, oblique: float
+) -> Grid:
+    to_codes = nib.orientations.axcodes2ornt(tuple(orientation))
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, (target, sign) in enumerate(to_codes.astype(int)):
+        affine[target, axis] = sign * spacing_mm_zyx[2 - axis]
+    turn = Rotation.from_euler("xyz", [oblique, -0.6 * oblique, 0.4 * oblique], degrees=True).as_matrix()
+    affine[:3, :3] = turn @ affine[:3, :3]
+    middle = (np.array(shape_zyx[::-1]) - 1) / 2
+    affine[:3, 3] = -affine[:3, :3] @ middle  # the world's origin is the middle of the brain
+    return Grid(shape_zyx, affine)
+
+
+class _Places:
+    """Places of the voxels in units of the brain's size: ``(3, z, y, x)`` in RAS, about -1 to 1 inside the brain."""
+
+    def __init__(self, grid: Grid, rng: np.random.Generator) -> None:
+        index = np.indices(grid.shape_zyx, np.float32).reshape(3, -1)
+        world = grid.affine_zyx[:3, :3].astype(np.float32) @ index + grid.affine_zyx[:3, 3:].astype(np.float32)
+        extent = np.abs(grid.affine_zyx[:3, :3]) @ np.asarray(grid.shape_zyx)  # mm along R, A, S
+        self.semi_axes_mm = np.asarray(_BRAIN_SEMI_AXES) * extent
+        self.ras = (world / self.semi_axes_mm[:, None]).reshape(3, *grid.shape_zyx).astype(np.float32)
+        self.wander = self.waves(rng, 9.0, 14)
+
+    def waves(self, rng: np.random.Generator, frequency: float, count: int) -> np.ndarray:
+        """A smooth random function of the place, about -1 to 1: plane waves of random direction and phase."""
+        directions = rng.normal(size=(count, 3))
+        directions *= frequency * rng.uniform(0.5, 1.0, (count, 1)) / np.linalg.norm(directions, axis=1, keepdims=True)
+        total = np.zeros(self.ras.shape[1:], np.float32)
+        for direction, phase in zip(directions.astype(np.float32), rng.uniform(0, 2 * np.pi, count), strict=True):
+            total += np.sin(np.tensordot(direction, self.ras, 1) + np.float32(phase))
+        return total / np.float32(np.sqrt(count / 2) * 1.5)
+
+    def distance(self, center: np.ndarray, radii: np.ndarray) -> np.ndarray:
+        """Distance from ``center`` where 1 is the ellipsoid of ``radii``."""
+        scaled = (self.ras - center[:, None, None, None]) / radii[:, None, None, None]
+        return np.sqrt((scaled**2).sum(axis=0))
+
+
+def _brain(place: _Places, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Signal per modality ``(4, z, y, x)`` of the healthy brain and the mask of its inside."""
+    radius = place.distance(np.zeros(3), np.ones(3)) + 0.04 * place.waves(rng, 3.0, 6)
+    inside = radius < 1
+    folds = 0.09 * place.waves(rng, 22.0, 20)
+    cortex = radius + folds > 0.86
+    ventricle = np.zeros_like(inside)
+    for side in (-1, 1):
+        center = np.array([0.14 * side, 0.0, 0.12]) + rng.normal(scale=0.015, size=3)
+        ventricle |= place.distance(center, np.array([0.09, 0.34, 0.17])) + 0.1 * place.wander < 1
+    sulcus = (radius + folds > 0.99) & inside
+    deep_gray = place.distance(np.array([0.0, 0.05, -0.05]), np.array([0.34, 0.22, 0.2])) + 0.1 * place.wander < 1
+    signal = np.empty((4, *inside.shape), np.float32)
+    for channel in range(4):
+        healthy = np.where(cortex | deep_gray, _SIGNAL["gray"][channel], _SIGNAL["white"][channel])
+        signal[channel] = np.where(ventricle | sulcus, _SIGNAL["csf"][channel], healthy)
+    signal *= 1 + 0.04 * place.waves(rng, 12.0, 10)
+    return signal * inside, inside
+
+
+def _tumor(place: _Places, inside: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Masks of edema, enhancing rim and necrosis: nested, irregular, somewhere inside the brain."""
+    direction = rng.normal(size=3)
+    center = direction / np.linalg.norm(direction) * rng.uniform(0.3, 0.55)
+    core = rng.uniform(0.2, 0.34) * rng.uniform(0.85, 1.2, 3)
+    distance = place.distance(center, core)
+    blobs = place.waves(rng, 11.0, 12)
+    edge = distance + 0.16 * blobs
+    edema_edge = distance / rng.uniform(1.4, 2.0) + 0.16 * place.waves(rng, 6.0, 10)
+    rim = rng.uniform(0.25, 0.45)
+    tumor = (edge < 1) & inside
+    necrosis = (edge + 0.12 * place.waves(rng, 16.0, 10) < 1 - rim) & tumor
+    return {"edema": (edema_edge < 1) & inside & ~tumor, "enhancing": tumor & ~necrosis, "necrosis": necrosis}
+
+
+def _scanned(signal: np.ndarray, inside: np.ndarray, place: _Places, rng: np.random.Generator) -> np.ndarray:
+    """What a scanner makes of it: a little blur, a bias field, Rician noise, an arbitrary scale per modality."""
+    out = np.zeros_like(signal)
+    for channel, image in enumerate(signal):
+        soft = ndimage.gaussian_filter(image, 0.5)
+        bias = 1 + _BIAS * place.waves(rng, 1.5, 5)
+        real = soft * bias + rng.normal(scale=_NOISE, size=soft.shape).astype(np.float32)
+        imaginary = rng.normal(scale=_NOISE, size=soft.shape).astype(np.float32)
+        # At least 1 after rounding: inside the brain nothing is 0, outside everything is.
+        scale = rng.uniform(300, 1200)
+        out[channel] = np.where(inside, np.maximum(1, scale * np.hypot(real, imaginary)), 0)
+    return out
+
+
+def _write(file: Path, array_zyx: np.ndarray, grid: Grid) -> None:
+    image = nib.Nifti1Image(array_zyx.T, grid.affine_xyz)
+    image.header.set_xyzt_units("mm")
+    with written_aside(file) as aside:
+        nib.save(image, aside)
