@@ -37,14 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxmmsd: {str(reason) or 'cancelled'}", file=sys.stderr)
         return 130
     except VoxMMSDError as error:
-        code, text = 2, str(error)
+        return _failed(2, str(error), debug)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         return 0
     except Exception as error:
-        code, text = (
-            1,
-            f"internal fault: {type(error).__name__}: {error} (run again with --debug and report what it says)",
-        )
+        advice = "run again with --debug and report what it says"
+        return _failed(1, f"internal fault: {type(error).__name__}: {error} ({advice})", debug)
+
+
+def _failed(code: int, text: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     print(f"voxmmsd: error: {' '.join(text.split())}", file=sys.stderr)
@@ -76,8 +77,10 @@ def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: 
     else:
         details["type"] = typing.get_args(hint)[0] if several else hint
     if item.metadata["positional"]:
-        # A file given with --config may name it instead.
-        parser.add_argument(item.name, nargs="*" if several else "?", **details)
+        # A file given with --config may name it instead. argparse (3.11) checks even an absent one against choices.
+        choices = details.pop("choices")
+        metavar = f"{{{','.join(choices)}}}" if choices else item.name.upper()
+        parser.add_argument(item.name, nargs="*" if several else "?", metavar=metavar, **details)
         return
     if several:
         details["nargs"] = "+"

@@ -14,15 +14,16 @@ from voxmmsd.runs import Run
 
 @dataclass(frozen=True)
 class Taken:
-    """Names of tensors that were taken, that start anew, and that the other model had without use here."""
+    """Names of tensors that were taken from ``model``, that start anew, and that it had without use here."""
 
+    model: str
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
     unused: tuple[str, ...]
 
     def report(self) -> str:
-        """A line, such as ``took 64 tensors; fresh: head.weight, head.bias``."""
-        parts = [f"took {len(self.taken)} tensors"]
+        """A line, such as ``took 64 tensors from glioma-1; fresh: head.weight, head.bias``."""
+        parts = [f"took {len(self.taken)} tensors from {self.model}"]
         parts += [f"fresh: {_listed(self.fresh)}"] if self.fresh else []
         parts += [f"not used: {_listed(self.unused)}"] if self.unused else []
         return "; ".join(parts)
@@ -38,18 +39,18 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
     theirs = schema_named(package.info.schema)
     if [label.key for label in theirs.labels] != [label.key for label in schema.labels]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
-    taken = take_weights(network, weights)
-    run.say(f"from {package.info.id}: {taken.report()}")
+    taken = take_weights(network, package.info.id, weights)
+    run.say(taken.report())
     return taken
 
 
-def take_weights(network: nn.Module, weights: dict[str, Tensor]) -> Taken:
+def take_weights(network: nn.Module, model: str, weights: dict[str, Tensor]) -> Taken:
     """Copy each tensor whose name and shape fit into ``network``; the others stay at their random start."""
     own = network.state_dict()
     fits = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
     network.load_state_dict({**own, **fits})
     fresh = tuple(name for name in own if name not in fits)
-    return Taken(tuple(fits), fresh, tuple(name for name in weights if name not in fits))
+    return Taken(model, tuple(fits), fresh, tuple(name for name in weights if name not in fits))
 
 
 def _listed(names: tuple[str, ...], most: int = 6) -> str:

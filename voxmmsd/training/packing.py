@@ -39,7 +39,7 @@ def pack_model(
         id=f"{name}-{created.replace(':', '').replace('-', '')[:15]}",
         name=name,
         version=voxmmsd.__version__,
-        parent=config.start or None,
+        parent=taken.model if taken else None,
         created=created,
         network=NetworkConfig.of(config.channels),
         schema=entries[0].label_schema().name,

@@ -114,3 +114,19 @@ def test_grids_that_differ_by_a_hair_are_the_same_and_by_a_tenth_of_a_millimeter
 def test_an_array_that_does_not_fit_its_grid_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         Volume(np.zeros((2, 3, 4)), Grid((4, 3, 2), np.eye(4)))
+
+
+def test_there_and_back_over_isotropic_voxels_moves_nothing_on_average():
+    grid = oblique_left_handed_grid((12, 44, 40))
+    rng = np.random.default_rng(0)
+    shifts = []
+    for _ in range(12):
+        box = np.zeros(grid.shape_zyx, np.float32)
+        first = [int(rng.integers(2, n // 2)) for n in grid.shape_zyx]
+        last = [f + int(rng.integers(2, n // 3)) for f, n in zip(first, grid.shape_zyx, strict=True)]
+        box[first[0] : last[0], first[1] : last[1], first[2] : last[2]] = 1
+        there = canonical(Volume(box, grid))
+        back = resample(resample(there, there.grid.with_spacing(1.0)), grid).array
+        weighted = [np.average(np.argwhere(a > 0), axis=0, weights=a[a > 0]) for a in (back, box)]
+        shifts.append(weighted[0] - weighted[1])
+    np.testing.assert_allclose(np.mean(shifts, axis=0), 0, atol=0.05)

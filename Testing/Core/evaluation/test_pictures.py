@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from voxmmsd.data.volume import Grid
+from voxmmsd.evaluation.pictures import curves_picture, overlay_picture, tumor_slices
+from voxmmsd.labels import schema_named
+
+SCHEMA = schema_named("brats-gli-2023")
+
+
+def draw(tmp_path, label, present=(True,) * 4, **more):
+    image = np.full((4, *label.shape), 90, np.uint8)
+    grid = Grid(label.shape, np.eye(4))
+    file = overlay_picture(image, present, label, SCHEMA, grid, tmp_path / "p.png", **more)
+    return np.asarray(Image.open(file).convert("RGB")).astype(int)
+
+
+def tumor(shape=(30, 32, 34)):
+    label = np.zeros(shape, np.uint8)
+    label[10:14, 20:30, 24:32] = 3
+    return label
+
+
+def share_of_orange(pixels):
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    return (red > green + 40) & (green > blue)
+
+
+def test_slices_go_through_the_middle_of_the_tumor_or_of_the_brain():
+    assert tumor_slices(tumor(), (30, 32, 34)) == (10, 20, 24)
+    assert tumor_slices(np.zeros((30, 32, 34)), (30, 32, 34)) == (15, 16, 17)
+
+
+def test_the_patients_right_is_on_the_left_and_anterior_on_top(tmp_path):
+    pixels = share_of_orange(draw(tmp_path, tumor()))
+    rows, columns = np.nonzero(pixels[: len(pixels) // 3])  # the axial row; the tumor lies right and anterior
+    panel = pixels.shape[1] / 5
+    assert rows.size > 100
+    assert columns.min() > 4 * panel - 5
+    assert columns.mean() - 4 * panel < panel / 2
+    assert rows.mean() < pixels.shape[0] / 6 + 20
+
+
+def test_an_absent_modality_has_no_column(tmp_path):
+    wide = draw(tmp_path, tumor())
+    narrow = draw(tmp_path, tumor(), present=(False, True, False, True))
+    assert narrow.shape[1] / wide.shape[1] == pytest.approx(3 / 5, abs=0.01)
+
+
+def test_a_case_without_tumor_and_one_with_the_experts_outline_can_be_drawn(tmp_path):
+    empty = draw(tmp_path, np.zeros((30, 32, 34), np.uint8))
+    assert share_of_orange(empty).sum() < 1500  # the legend's patch alone
+    outlined = draw(tmp_path, np.zeros((30, 32, 34), np.uint8), reference_label_zyx=tumor())
+    assert (outlined.min(axis=-1) > 200).sum() > (empty.min(axis=-1) > 200).sum()
+
+
+def test_curves_take_the_last_value_of_a_step_and_pass_over_what_is_no_number(tmp_path):
+    events = [
+        {"kind": "metric", "name": "loss", "step": 10, "value": 3.0},
+        {"kind": "metric", "name": "loss", "step": 10, "value": 1.0},
+        {"kind": "metric", "name": "validation Dice WT", "step": 10, "value": None},
+        {"kind": "warning", "text": "x"},
+    ]
+    assert curves_picture(events, tmp_path / "c.png").stat().st_size > 5000

@@ -1,0 +1,215 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from patients import reorient, write_patient
+from scipy.spatial.transform import Rotation
+from toy_models import toy_package
+
+from voxmmsd.config import PreprocessConfig, SegmentConfig
+from voxmmsd.data.cases import find_cases, read_case
+from voxmmsd.data.sources import Source
+from voxmmsd.data.volume import Volume, canonical
+from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.inference.engines import OnnxEngine, TorchEngine, open_engine
+from voxmmsd.inference.predict import predict
+from voxmmsd.inference.results import write_prediction
+from voxmmsd.inference.segment import segment_cases
+from voxmmsd.models.weights import load_network
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return toy_package(tmp_path_factory.mktemp("models") / "toy")
+
+
+class Brightness:
+    """An engine that can be checked by hand: bright in FLAIR is enhancing tumor, all else background."""
+
+    name, divisor = "brightness", 4
+
+    def logits(self, image):
+        flair = image[:, 3]
+        out = np.zeros((len(image), 4, *flair.shape[1:]), np.float32)
+        out[:, 1:3] = -100
+        out[:, 3] = 40 * (flair - 0.6)  # half way between the values that the tests paint
+        return out
+
+
+def volumes_of(folder, **changes):
+    (case,) = find_cases(folder).cases
+    return read_case(replace(case, **changes), with_label=False)
+
+
+def test_engines_agree(package, tmp_path):
+    import torch
+
+    write_patient(tmp_path)
+    volumes = volumes_of(tmp_path)
+    onnx = predict(volumes, package, OnnxEngine(package), probabilities=True)
+    torch_ = predict(volumes, package, TorchEngine(load_network(package), torch.device("cpu")), probabilities=True)
+    np.testing.assert_allclose(onnx.probabilities_czyx, torch_.probabilities_czyx, atol=1e-4)
+    assert (onnx.label_zyx == torch_.label_zyx).mean() > 0.999
+
+
+def test_windows_and_the_whole_volume_agree(package, tmp_path):
+    write_patient(tmp_path, shape_xyz=(40, 44, 36))
+    volumes = volumes_of(tmp_path)
+    whole = predict(volumes, package, OnnxEngine(package), window=64)
+    tiles = predict(volumes, package, OnnxEngine(package), window=32)
+    assert (whole.label_zyx == tiles.label_zyx).mean() > 0.97
+
+
+@pytest.mark.parametrize("codes", ["RAS", "ASL", "PIR"])
+def test_the_order_of_axes_on_disk_does_not_change_the_segmentation_in_the_world(package, tmp_path, codes):
+    place = write_patient(tmp_path / "a")
+    reorient(place, tmp_path / "b", codes)
+    found = []
+    for name in "ab":
+        prediction = predict(volumes_of(tmp_path / name), package, OnnxEngine(package))
+        found.append(canonical(Volume(prediction.label_zyx, prediction.grid)))
+    assert found[0].grid.same_as(found[1].grid)
+    np.testing.assert_array_equal(found[0].array, found[1].array)
+
+
+def test_a_thick_oblique_left_handed_case_gets_its_labels_on_the_right_voxels(package, tmp_path):
+    affine = np.eye(4)
+    turn = Rotation.from_euler("xyz", [12, -7, 5], degrees=True).as_matrix()
+    affine[:3, :3] = turn @ np.diag([-0.9, 0.9, 5.5])
+    place = write_patient(tmp_path, affine=affine, shape_xyz=(40, 44, 12))
+    file = next(place.glob("*-t2f.nii.gz"))
+    image = nib.load(file)
+    bright = np.asarray(image.dataobj).astype(np.int16)
+    bright[bright > 0] = 300
+    bright[14:24, 18:26, 4:8] = 1500
+    nib.save(nib.Nifti1Image(bright, affine), file)
+    prediction = predict(volumes_of(tmp_path), package, Brightness())
+    expected = (bright == 1500).T
+    got = prediction.label_zyx == 3
+    assert 2 * (got & expected).sum() / (got.sum() + expected.sum()) > 0.93
+    np.testing.assert_allclose(np.argwhere(got).mean(axis=0), np.argwhere(expected).mean(axis=0), atol=0.5)
+    assert prediction.volumes_ml["WT"] == pytest.approx(got.sum() * 0.9 * 0.9 * 5.5 / 1000)
+
+
+def test_a_missing_modality_is_a_zero_channel_and_is_named(package, tmp_path):
+    place = write_patient(tmp_path)
+    next(place.glob("*-t2w.nii.gz")).unlink()
+    prediction = predict(volumes_of(tmp_path), package, OnnxEngine(package))
+    assert prediction.prepared.image_czyx[2].max() == 0
+    assert any("without t2w" in note for note in prediction.notes)
+
+
+def test_the_result_has_the_references_grid_the_schemas_values_and_a_clean_header(tmp_path):
+    package = toy_package(tmp_path / "toy", schema="brats-2021", preprocess=PreprocessConfig())
+    place = write_patient(
+        tmp_path / "in", affine=np.array([[0, -1, 0, 9], [0, 0, 1, -3], [-1, 0, 0, 4], [0, 0, 0, 1.0]])
+    )
+    t1c = next(place.glob("*-t1c.nii.gz"))
+    image = nib.load(t1c)
+    image.header["descrip"] = b"Jane Doe 1970"
+    nib.save(image, t1c)
+    prediction = predict(volumes_of(tmp_path / "in"), package, Brightness(), probabilities=True)
+    file = write_prediction(prediction, tmp_path / "out", seconds=1.0)
+    written = nib.load(file)
+    assert file.name == "BraTS-GLI-00001-000-voxmmsd.nii.gz"
+    np.testing.assert_allclose(written.affine, nib.load(t1c).affine)
+    assert written.shape == nib.load(t1c).shape
+    assert written.get_data_dtype() == np.uint8
+    assert set(np.unique(np.asarray(written.dataobj))) == {0, 4}
+    assert (int(written.header["sform_code"]), int(written.header["qform_code"])) == (1, 1)
+    np.testing.assert_allclose(written.get_qform(), written.get_sform(), atol=1e-5)
+    everything = b"".join(f.read_bytes() for f in (tmp_path / "out").iterdir())
+    assert b"Jane" not in everything
+    assert str(tmp_path).encode() not in everything
+    probability = nib.load(tmp_path / "out" / "BraTS-GLI-00001-000-voxmmsd-probability-ET.nii.gz").get_fdata()
+    np.testing.assert_allclose(probability.T, prediction.probabilities_czyx[3], atol=0.5 / 255 + 1e-6)
+
+
+def test_the_record_says_which_model_saw_which_images(package, tmp_path):
+    write_patient(tmp_path / "in")
+    prediction = predict(volumes_of(tmp_path / "in"), package, OnnxEngine(package))
+    file = write_prediction(prediction, tmp_path / "out", seconds=2.0)
+    record = json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text())
+    assert record["model"]["weights_sha256"] == package.info.files["weights.safetensors"]
+    assert set(record["inputs"]) == {"t1n", "t1c", "t2w", "t2f"}
+    assert record["volumes_ml"]["WT"] == pytest.approx(prediction.volumes_ml["WT"], abs=1e-3)
+    assert record["reference"] == "t1c"
+
+
+def test_nothing_is_overwritten(package, tmp_path):
+    write_patient(tmp_path / "in")
+    options = SegmentConfig(case=str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
+    (file,) = segment_cases(options).written
+    before = file.read_bytes()
+    with pytest.raises(InputError, match="already holds results"):
+        segment_cases(options)
+    assert file.read_bytes() == before
+
+
+def test_one_bad_case_of_many_is_named_and_the_others_are_segmented(package, tmp_path):
+    for number in range(3):
+        write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
+    next((tmp_path / "in" / "BraTS-GLI-00001-000").glob("*-t2w.nii.gz")).write_bytes(b"junk")
+    result = segment_cases(SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder)))
+    assert [file.name[:19] for file in result.written] == ["BraTS-GLI-00000-000", "BraTS-GLI-00002-000"]
+    ((case_id, reason),) = result.failures
+    assert case_id == "BraTS-GLI-00001-000"
+    assert "t2w" in reason
+    events = (tmp_path / "out" / ".run" / "events.jsonl").read_text()
+    assert "BraTS-GLI-00001-000" in events
+
+
+def test_a_case_may_be_given_image_by_image_with_a_mask_and_another_reference(package, tmp_path):
+    place = write_patient(tmp_path / "in")
+    files = {key: str(next(place.glob(f"*-{key}.nii.gz"))) for key in ("t1n", "t2f")}
+    mask = nib.load(files["t2f"])
+    half = np.zeros(mask.shape, np.uint8)
+    half[:10] = 1
+    nib.save(nib.Nifti1Image(half, mask.affine), tmp_path / "mask.nii.gz")
+    options = SegmentConfig(
+        out=str(tmp_path / "out"), model=str(package.folder), id="mine", brain_mask=str(tmp_path / "mask.nii.gz"),
+        reference="t2f", picture=True, **files,
+    )  # fmt: skip
+    (file,) = segment_cases(options).written
+    assert file.name == "mine-voxmmsd.nii.gz"
+    assert not np.asarray(nib.load(file).dataobj)[12 + 8 :].any()
+    assert (tmp_path / "out" / "mine-voxmmsd.png").stat().st_size > 10_000
+
+
+def test_a_case_is_given_one_way_or_the_other(package):
+    with pytest.raises(ConfigError, match="either a case's folder or its images"):
+        segment_cases(SegmentConfig(out="x"))
+    with pytest.raises(ConfigError, match="either a case's folder or its images"):
+        segment_cases(SegmentConfig(case="a", t1c="b", out="x"))
+
+
+def test_segmenting_works_with_torch_and_monai_blocked(package, tmp_path):
+    write_patient(tmp_path / "in")
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['monai'] = None; from voxmmsd.cli import main; "
+        f"sys.exit(main(['segment', {str(tmp_path / 'in')!r}, '--out', {str(tmp_path / 'out')!r}, "
+        f"'--model', {str(package.folder)!r}, '--picture', '--probabilities']))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "out").glob("*-voxmmsd*"))) == 6
+
+
+def test_the_engine_asked_for_is_the_one_opened(package):
+    assert isinstance(open_engine(package, "onnx"), OnnxEngine)
+    assert isinstance(open_engine(package, "auto", "cpu"), OnnxEngine)
+    assert isinstance(open_engine(package, "torch", "cpu"), TorchEngine)
+    with pytest.raises(ConfigError, match="--engine onnx computes on the CPU"):
+        open_engine(package, "onnx", "cuda")
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path, package):
+    place = write_patient(tmp_path)
+    missing = Source(tmp_path / "gone.nii.gz")
+    with pytest.raises(InputError, match=r"gone\.nii\.gz"):
+        volumes_of(tmp_path, modalities={"t1c": missing})
+    assert place.exists()

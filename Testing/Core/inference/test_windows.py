@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+from toy_models import toy_network
+
+from voxmmsd.inference.engines import TorchEngine
+from voxmmsd.inference.windows import gaussian_weights, predict_probabilities, window_starts
+
+
+class Identity:
+    """Logits that are the first three modalities: what comes out must be where it came in."""
+
+    name, divisor, calls = "identity", 4, 0
+
+    def logits(self, image):
+        self.calls += 1
+        return image[:, :3] * 50
+
+
+def picture(shape, seed=0):
+    return np.random.default_rng(seed).integers(1, 255, (4, *shape)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("length", "window"), [(10, 16), (16, 16), (17, 16), (64, 16), (65, 16), (33, 8)])
+def test_windows_cover_every_voxel_and_stay_inside(length, window):
+    starts = window_starts(length, window)
+    covered = {voxel for start in starts for voxel in range(start, min(start + window, length))}
+    assert covered == set(range(length))
+    assert max(starts) + window <= max(length, window)
+    assert len(set(starts)) == len(starts)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (9, 10, 23), (30, 17, 5)])
+@pytest.mark.parametrize("window", [8, 16, 64])
+def test_each_voxels_answer_comes_out_where_the_voxel_is(shape, window):
+    image = picture(shape)
+    got = predict_probabilities(image, Identity(), window)
+    expected = np.exp(image[:3] / 255 * 50)
+    expected /= expected.sum(axis=0)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_a_volume_that_fits_is_computed_at_once_and_an_empty_window_not_at_all():
+    engine = Identity()
+    predict_probabilities(picture((12, 12, 12)), engine, 16)
+    assert engine.calls == 1
+    image = np.zeros((4, 64, 16, 16), np.uint8)
+    image[:, :6] = 200
+    engine = Identity()
+    probabilities = predict_probabilities(image, engine, 16)
+    assert engine.calls == 1
+    assert (probabilities[0, 20:] == 1).all()
+
+
+def test_the_blend_equals_monais_on_the_same_windows():
+    network = toy_network()
+    image = picture((32, 32, 32))
+    with torch.inference_mode():
+        theirs = sliding_window_inference(
+            torch.from_numpy(image[None].astype(np.float32) / 255), 16, 1, network, overlap=0.25, mode="gaussian"
+        )
+    ours = predict_probabilities(image, TorchEngine(network, torch.device("cpu")), 16)
+    # MONAI's last window is flush with the end as ours, its first ones a step of 12 apart.
+    np.testing.assert_allclose(ours, torch.softmax(theirs[0], 0).numpy(), atol=2e-3)
+
+
+def test_progress_tells_windows_done_and_in_all():
+    seen = []
+    predict_probabilities(picture((20, 8, 8)), Identity(), 8, progress=lambda *pair: seen.append(pair))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_weights_are_largest_in_the_middle_and_never_zero():
+    weights = gaussian_weights((8, 8, 16))
+    assert weights.max() == 1
+    assert weights.min() > 0
+    assert weights[4, 4, 8] == weights.max()
+
+
+def test_an_engine_leaves_a_network_in_the_mode_it_was_in():
+    network = toy_network().train()
+    TorchEngine(network, torch.device("cpu")).logits(np.zeros((1, 4, 8, 8, 8), np.float32))
+    assert network.training

@@ -1,0 +1,128 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from toy_models import toy_info, toy_network, toy_package
+
+from voxmmsd.errors import ModelError
+from voxmmsd.models.export_onnx import onnx_difference
+from voxmmsd.models.package import read_package
+from voxmmsd.models.weights import load_network, pack_network
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return toy_package(tmp_path_factory.mktemp("models") / "toy")
+
+
+@pytest.fixture
+def copy(package, tmp_path):
+    import shutil
+
+    shutil.copytree(package.folder, tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+def change_record(folder, **changes):
+    file = folder / "model.json"
+    record = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({key: value for key, value in record.items() if value != "gone"}))
+
+
+def test_a_package_reads_back_as_it_was_written(package):
+    again = read_package(package.folder)
+    assert again.info == package.info
+    assert set(again.info.files) == {"weights.safetensors", "model.onnx", "MODEL_CARD.md"}
+    assert again.size_bytes > 10_000
+
+
+def test_the_network_comes_back_with_its_weights(package):
+    network, again = toy_network(), load_network(package)
+    image = torch.rand(1, 4, 8, 8, 8)
+    torch.testing.assert_close(again(image), network(image))
+
+
+def test_onnx_runtime_gives_torchs_logits_on_any_window(package):
+    assert onnx_difference(toy_network(), package.onnx) < 1e-5
+
+
+def test_an_export_that_differs_from_torch_is_noticed(package):
+    assert onnx_difference(toy_network(seed=1), package.onnx) > 1e-2
+
+
+def test_reading_a_package_needs_no_torch(package):
+    code = (
+        "import sys; sys.modules['torch'] = None; from pathlib import Path; "
+        "from voxmmsd.models.package import read_package; "
+        f"print(read_package(Path({str(package.folder)!r})).info.id)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "toy-1", result.stderr
+
+
+def test_the_card_says_what_happened_and_what_it_is_not(package):
+    text = (package.folder / "MODEL_CARD.md").read_text()
+    for part in ("Not a medical device", "trained from scratch", "| WT | 0.800 |", "| TC | - |", "train 2 (a, b)"):
+        assert part in text
+
+
+def test_a_package_is_never_overwritten(package):
+    with pytest.raises(ModelError, match="exists already"):
+        pack_network(package.folder, toy_network(), toy_info())
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("voxmmsd.models.export_onnx.LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(ModelError, match="differs from torch"):
+        toy_package(tmp_path / "toy")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.onnx", "MODEL_CARD.md"])
+def test_a_changed_or_missing_file_is_named(copy, name):
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[:-1] + b"x")
+    with pytest.raises(ModelError, match=rf"{name}: does not fit its checksum"):
+        read_package(copy)
+    (copy / name).unlink()
+    with pytest.raises(ModelError, match=rf"{name}: is missing"):
+        read_package(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "is of format 99"),
+        ({"window": "wide"}, "window: expected int, got 'wide'"),
+        ({"schema": "brats-1999"}, "no label schema 'brats-1999'"),
+        ({"extra": 1}, "unknown option extra"),
+        ({"name": "gone"}, "lacks name"),
+        ({"modalities": ["t1c"]}, "is for the modalities"),
+        ({"files": {}}, "lists no weights.safetensors"),
+        ({"network": {"channels": [4, 6], "dropout": [0.0]}}, "2 channels but 1 dropout"),
+    ],
+)
+def test_a_record_that_makes_no_sense_is_refused_with_the_reason(copy, changes, message):
+    change_record(copy, **changes)
+    with pytest.raises(ModelError, match=message):
+        read_package(copy)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
+def test_a_record_that_is_no_record_is_refused(copy, text):
+    (copy / "model.json").write_text(text)
+    with pytest.raises(ModelError, match=r"model\.json: is not a model's record"):
+        read_package(copy)
+
+
+def test_a_folder_without_a_record_is_no_package(tmp_path):
+    with pytest.raises(ModelError, match="is no model package"):
+        read_package(tmp_path)
+
+
+def test_weights_of_another_network_are_refused(copy):
+    change_record(copy, network={"channels": [4, 6, 10], "dropout": [0.0, 0.0, 0.2], "in_channels": 4})
+    with pytest.raises(ModelError, match="does not fit the network"):
+        load_network(read_package(copy))

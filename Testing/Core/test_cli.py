@@ -1,0 +1,126 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from patients import write_patient
+from toy_models import toy_package
+
+from voxmmsd import verbs
+from voxmmsd.cli import main
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "voxmmsd", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("verb", [[], *[[v.name] for v in verbs.VERBS]], ids=lambda v: " ".join(v) or "voxmmsd")
+def test_help_answers_for_every_verb(verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*verb, "--help"])
+    assert ended.value.code == 0
+    assert "usage: voxmmsd" in capsys.readouterr().out
+
+
+def test_help_loads_neither_torch_nor_numpy():
+    code = (
+        "import sys; from voxmmsd.cli import main\n"
+        "try: main(['finetune', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'monai', 'nibabel'} & set(sys.modules)"
+    )
+    started = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert time.monotonic() - started < 20  # a hang would be noticed; the speed itself is in the benchmarks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cases", "nowhere"], "nowhere: no such file or folder"),
+        (["cases"], "FOLDER must be given"),
+        (["prepare", "."], "--store DIR must be given"),
+        (["finetune", "."], "--run DIR must be given"),
+        (["finetune"], "name at least one folder"),
+        (["segment", "."], "--out DIR must be given"),
+        (["segment", ".", "--out", "o", "--model", "nothing"], "nothing: is no model package"),
+        (["segment", ".", "--out", "o"], "voxmmsd finetune"),
+        (["evaluate", "nowhere", "."], "nowhere: no such file or folder"),
+        (["models", "accept"], "MODEL must be given"),
+        (["cases", ".", "--schema", "brats-1999"], "no label schema 'brats-1999'"),
+        (["doctor", "--device", "cuda"], "finds no such device"),
+        (["finetune", ".", "--run", "r", "--config", "missing.json"], "missing.json: cannot be read"),
+    ],
+)
+def test_bad_use_is_one_line_that_says_what_and_the_way_out(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "segment":
+        write_patient(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert message in said[0]
+    assert "Traceback" not in said[0]
+
+
+def test_a_fault_of_ours_is_told_apart_and_shown_with_debug(monkeypatch, capsys):
+    def broken(config):
+        raise ZeroDivisionError("we divided")
+
+    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("doctor", "x", verbs.c.DoctorConfig, broken),))
+    assert main(["doctor"]) == 1
+    assert "internal fault: ZeroDivisionError" in capsys.readouterr().err
+    assert main(["doctor", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_options_come_from_a_file_and_the_command_line_wins(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("finetune", "x", verbs.c.FinetuneConfig, seen.append),))
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"folders": ["a"], "preset": "tiny", "steps": 9, "augment": False}))
+    assert main(["finetune", "--config", str(file), "--steps", "7", "--channels", "4", "8", "--from", "x"]) == 0
+    (config,) = seen
+    assert (config.folders, config.steps, config.channels, config.patch) == (("a",), 7, (4, 8), 32)
+    assert (config.augment, config.start) == (False, "x")
+
+
+def test_doctor_checks_the_convolution(capsys):
+    assert main(["doctor", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "3-D convolution error" in said
+    assert ": right" in said
+
+
+def test_cases_are_listed(tmp_path, capsys):
+    write_patient(tmp_path)
+    assert main(["cases", str(tmp_path)]) == 0
+    assert "BraTS-GLI-00001-000" in capsys.readouterr().out
+
+
+def test_prepare_names_the_bad_case_and_keeps_the_good_ones(tmp_path, capsys):
+    for number in range(2):
+        write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
+    next((tmp_path / "in" / "BraTS-GLI-00000-000").glob("*-t1n.nii.gz")).write_bytes(b"")
+    arguments = ["prepare", str(tmp_path / "in"), "--store", str(tmp_path / "store"), "--workers", "1"]
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert "case BraTS-GLI-00000-000" in said.err
+    assert "1 cases ready (1 made, 0 kept)" in said.out
+    assert json.loads((tmp_path / "store" / ".run" / "status.json").read_text())["state"] == "finished"
+
+
+def test_the_models_verb_accepts_and_lists(tmp_path, capsys):
+    package = toy_package(tmp_path / "toy")
+    assert main(["models", "accept", str(package.folder)]) == 0
+    assert main(["models"]) == 0
+    assert "* " in capsys.readouterr().out
+
+
+def test_the_module_and_the_version_run_as_a_process():
+    result = run("--version")
+    assert result.returncode == 0
+    assert result.stdout.startswith("voxmmsd ")
+    assert run("nonsense").returncode == 2

@@ -1,0 +1,219 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import prepare_cases
+from voxmmsd.errors import Cancelled, InputError, RunError
+from voxmmsd.events import read_events
+from voxmmsd.models.package import read_package
+from voxmmsd.models.weights import load_network
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import Run, read_status
+from voxmmsd.training.checkpoint import load_state
+from voxmmsd.training.finetune import finetune
+from voxmmsd.training.validation import mean_region_dice
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Four prepared phantoms of 32 voxels a side."""
+    folder = tmp_path_factory.mktemp("cases")
+    write_phantoms(folder / "in", 4, seed=0, side=32)
+    prepare_cases(find_cases(folder / "in").cases, folder / "store", workers=1)
+    return folder / "store"
+
+
+def options(store, run, **changes):
+    given = {
+        "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "patch": 16, "steps": 8,
+        "validate_every": 4, "checkpoint_every": 2, "modality_dropout": 0.5, "device": "cpu", "threads": 1,
+    }  # fmt: skip
+    return make_config(FinetuneConfig, {**given, **changes})
+
+
+@pytest.fixture(scope="module")
+def straight(store, tmp_path_factory):
+    """The run folder of an uninterrupted run."""
+    run = tmp_path_factory.mktemp("straight") / "run"
+    finetune(options(store, run))
+    return run
+
+
+def last_weights(run):
+    return load_state(sorted((run / "checkpoints").glob("step-*.pt"))[-1])["network"]
+
+
+def metrics(run):
+    """Step and name -> value; of a step written twice the last counts."""
+    events = read_events(run / "events.jsonl")
+    return {(e["step"], e["name"]): e["value"] for e in events if e["kind"] == "metric"}
+
+
+def assert_same_run(one, two):
+    for name, tensor in last_weights(one).items():
+        assert torch.equal(tensor, last_weights(two)[name]), name
+    assert metrics(one) == metrics(two)
+
+
+def test_a_run_leaves_a_model_a_history_and_its_splits(straight):
+    package = read_package(straight / "model")
+    assert package.info.schema == "brats-gli-2023"
+    assert package.info.parent is None
+    assert len(package.info.training["cases"]["train"]) == 3
+    status = read_status(straight)
+    assert (status["state"], status["step"]) == ("finished", 8)
+    assert (
+        json.loads((straight / "splits.json").read_text())["validation"] == package.info.training["cases"]["validation"]
+    )
+    assert {name for _, name in metrics(straight)} == {
+        "loss", "learning_rate", "validation Dice", "validation Dice WT", "validation Dice TC", "validation Dice ET",
+    }  # fmt: skip
+
+
+def test_the_model_is_the_best_of_the_validations(straight):
+    best = load_state(straight / "checkpoints" / "best.pt")
+    dice = {step: value for (step, name), value in metrics(straight).items() if name == "validation Dice"}
+    assert best["best"]["dice"] == max(dice.values())
+    for name, tensor in load_network(read_package(straight / "model")).state_dict().items():
+        assert torch.equal(tensor, best["network"][name])
+
+
+def test_the_package_carries_no_path_of_its_makers_machine(straight, store):
+    text = (straight / "model" / "model.json").read_text() + (straight / "model" / "MODEL_CARD.md").read_text()
+    assert str(store.parent) not in text
+
+
+def test_a_finished_run_says_so_and_does_nothing(straight, store, capsys):
+    before = {file: file.stat().st_mtime_ns for file in straight.rglob("*")}
+    assert finetune(options(store, straight)) == straight / "model"
+    assert "is finished" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in straight.rglob("*")} == before
+    with pytest.raises(RunError, match="steps 8 -> 9"):
+        finetune(options(store, straight, steps=9))
+
+
+def test_a_paused_run_continues_to_the_same_weights_and_metrics(straight, store, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    real = Run.asked
+
+    def asked(self):
+        return "pause" if self.step in (3, 6) and not self._status["starts"][self.step // 3 :] else real(self)
+
+    monkeypatch.setattr(Run, "asked", asked)
+    for _ in range(2):
+        with pytest.raises(Cancelled, match="paused"):
+            finetune(options(store, run))
+        assert read_status(run)["state"] == "paused"
+    finetune(options(store, run))
+    assert len(read_status(run)["starts"]) == 3
+    assert_same_run(straight, run)
+
+
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(
+    straight, store, tmp_path, monkeypatch, capsys
+):
+    run = tmp_path / "run"
+    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 6 else None)
+    with pytest.raises(Cancelled):
+        finetune(options(store, run))
+    monkeypatch.undo()
+    newest = sorted((run / "checkpoints").glob("step-*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-10])
+    finetune(options(store, run))
+    assert "going back to an earlier one" in capsys.readouterr().err
+    assert_same_run(straight, run)
+
+
+@pytest.mark.long
+def test_a_killed_run_continues_to_the_same_weights_and_metrics(straight, store, tmp_path):
+    run = tmp_path / "run"
+    code = (
+        "import sys, time; from voxmmsd.config import *; from voxmmsd.training import finetune as f; "
+        "step = f.FineTuning._train_step; "
+        "f.FineTuning._train_step = lambda self: (time.sleep(0.5), step(self))[1]; "
+        f"f.finetune(config_from_record(FinetuneConfig, {dict(vars(options(store, run)))!r}))"
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+        starts = len((read_status(run) or {}).get("starts", [])) if run.exists() else 0
+        while len((read_status(run) or {}).get("starts", [])) == starts and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(rng.uniform(0.5, 4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finetune(options(store, run))
+    assert_same_run(straight, run)
+
+
+def test_a_seed_gives_the_same_run_and_another_seed_another(straight, store, tmp_path):
+    finetune(options(store, tmp_path / "again"))
+    finetune(options(store, tmp_path / "other", seed=1))
+    assert_same_run(straight, tmp_path / "again")
+    assert metrics(straight) != metrics(tmp_path / "other")
+
+
+def test_starting_from_a_model_takes_its_weights_and_says_which(straight, store, tmp_path, capsys):
+    run = tmp_path / "run"
+    finetune(options(store, run, start=str(straight), steps=1, learning_rate=0.0, validate_every=1))
+    said = capsys.readouterr().err
+    assert "took 76 tensors" in said
+    assert "fresh" not in said
+    first = load_network(read_package(straight / "model")).state_dict()
+    again = load_network(read_package(run / "model")).state_dict()
+    for name, tensor in first.items():
+        if "running" not in name and "batches" not in name:
+            torch.testing.assert_close(again[name], tensor)
+    assert read_package(run / "model").info.parent == read_package(straight / "model").info.id
+
+
+def test_tensors_that_do_not_fit_start_anew_and_are_named(straight, store, tmp_path, capsys):
+    finetune(options(store, tmp_path / "run", start=str(straight), steps=1, channels=(4, 6, 10)))
+    said = capsys.readouterr().err
+    assert "fresh: unet.encoder.2" in said
+    assert "not used: unet.decoder.0.reduce.weight" in said
+
+
+def test_a_splits_file_decides_who_trains(store, tmp_path):
+    ids = [file.stem for file in sorted(store.glob("*.npy"))]
+    (tmp_path / "splits.json").write_text(json.dumps({"pool": ids[:2], "validation": [ids[3]], "test": [ids[2]]}))
+    finetune(options(store, tmp_path / "run", splits=str(tmp_path / "splits.json"), steps=1))
+    cases = read_package(tmp_path / "run" / "model").info.training["cases"]
+    assert cases == {"train": ids[:2], "validation": [ids[3]], "test": [ids[2]]}
+
+
+def test_nothing_to_learn_from_or_to_validate_on_is_refused(store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no labelled case"):
+        finetune(options(tmp_path / "empty", tmp_path / "run"))
+    ids = [file.stem for file in sorted(store.glob("*.npy"))]
+    (tmp_path / "splits.json").write_text(json.dumps({"train": ids}))
+    with pytest.raises(InputError, match="no labelled case is left to validation"):
+        finetune(options(store, tmp_path / "run2", splits=str(tmp_path / "splits.json")))
+
+
+def test_the_mean_over_regions_leaves_out_what_no_case_has():
+    assert mean_region_dice({"WT": 0.8, "TC": 0.4, "ET": float("nan")}) == pytest.approx(0.6)
+    assert mean_region_dice({"ET": float("nan")}) == 0.0
+
+
+def test_thirty_steps_lower_the_loss_and_beat_an_untrained_network(tmp_path):
+    write_phantoms(tmp_path / "in", 4, seed=0, side=48)
+    run = tmp_path / "run"
+    given = {"folders": (str(tmp_path / "in"),), "run": str(run), "preset": "tiny", "validate_every": 1, "steps": 30}
+    finetune(make_config(FinetuneConfig, {**given, "validate_every": 29, "learning_rate": 3e-3}))
+    found = metrics(run)
+    assert found[(30, "loss")] < 0.95 * found[(10, "loss")]
+    finetune(
+        make_config(FinetuneConfig, {**given, "run": str(tmp_path / "untrained"), "steps": 1, "learning_rate": 0.0})
+    )
+    untrained = metrics(tmp_path / "untrained")[(1, "validation Dice")]
+    assert found[(30, "validation Dice")] > untrained + 0.1
