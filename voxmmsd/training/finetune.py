@@ -77,7 +77,7 @@ class FineTuning:
         self.taken = start_from(self.network, config.start, self.schema, run) if config.start else None
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.loss = SegmentationLoss()
-        self.optimizer = make_optimizer(self.network, config.optimizer, config.weight_decay)
+        self.optimizer = make_optimizer(self.network, config.weight_decay)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
         self.sampler = PatchSampler([by_id[id_] for id_ in splits.train], recipe, config.seed)
         self.step = 0

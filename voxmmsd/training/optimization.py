@@ -10,14 +10,16 @@ from voxmmsd.networks.devices import Precision
 LARGEST_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it
 
 
-def make_optimizer(network: nn.Module, name: str, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum 0.9; weight decay on convolution kernels only, not on biases and norms."""
+def make_optimizer(network: nn.Module, weight_decay: float) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum 0.9; weight decay on convolution kernels only, not on biases and norms.
+
+    At a peak of 0.1 it falls as fast on real cases as AdamW at 1e-2 and much faster than AdamW at 1e-3, and its pace
+    does not depend on how the weights are scaled.
+    """
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=0.0)
+    return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True)
 
 
 def optimize(
