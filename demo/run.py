@@ -25,7 +25,7 @@ from voxmmsd.events import read_events
 from voxmmsd.labels import indices_from_values
 
 TRAINING = ("--preset", "tiny", "--channels", "8", "16", "32", "64", "--patch", "48", "--steps", "120",
-            "--validate-every", "40", "--learning-rate", "0.003", "--modality-dropout", "0.2")  # fmt: skip
+            "--validate-every", "40", "--modality-dropout", "0.2")  # fmt: skip
 
 
 def main(out: Path) -> None:

@@ -25,9 +25,10 @@ _SIGNAL = {
     "csf": (0.30, 0.32, 1.60, 0.25),
     "gray": (0.75, 0.80, 1.00, 0.95),
     "white": (1.00, 1.05, 0.75, 0.75),
-    "edema": (0.78, 0.82, 1.35, 1.45),
+    "cap": (0.85, 0.90, 1.25, 1.22),  # bright FLAIR around the ventricles, as the elderly have it: no tumor
+    "edema": (0.78, 0.82, 1.35, 1.28),
     "necrosis": (0.48, 0.52, 1.45, 0.85),
-    "enhancing": (0.82, 1.65, 1.10, 1.20),
+    "enhancing": (0.82, 1.65, 1.10, 1.12),
 }
 _NOISE = 0.035
 _BIAS = 0.18
@@ -133,24 +134,36 @@ def _grid(
 
 
 class _Places:
-    """Places of the voxels in units of the brain's size: ``(3, z, y, x)`` in RAS, about -1 to 1 inside the brain."""
+    """Places of the voxels in units of the brain's size: ``ras`` ``(3, z, y, x)``, about -1 to 1 inside the brain."""
 
     def __init__(self, grid: Grid, rng: np.random.Generator) -> None:
+        extent_mm = np.abs(grid.affine_zyx[:3, :3]) @ np.asarray(grid.shape_zyx)  # along R, A, S
+        semi_axes_mm = np.asarray(_BRAIN_SEMI_AXES) * extent_mm
+        self._affine = grid.affine_zyx[:3] / semi_axes_mm[:, None]
         index = np.indices(grid.shape_zyx, np.float32).reshape(3, -1)
-        world = grid.affine_zyx[:3, :3].astype(np.float32) @ index + grid.affine_zyx[:3, 3:].astype(np.float32)
-        extent = np.abs(grid.affine_zyx[:3, :3]) @ np.asarray(grid.shape_zyx)  # mm along R, A, S
-        self.semi_axes_mm = np.asarray(_BRAIN_SEMI_AXES) * extent
-        self.ras = (world / self.semi_axes_mm[:, None]).reshape(3, *grid.shape_zyx).astype(np.float32)
+        ras = self._affine[:, :3].astype(np.float32) @ index + self._affine[:, 3:].astype(np.float32)
+        self.ras = ras.reshape(3, *grid.shape_zyx)
         self.wander = self.waves(rng, 9.0, 14)
 
     def waves(self, rng: np.random.Generator, frequency: float, count: int) -> np.ndarray:
-        """A smooth random function of the place, about -1 to 1: plane waves of random direction and phase."""
+        """A smooth random function of the place, about -1 to 1: plane waves of random direction and phase.
+
+        The phase of a plane wave is a sum of one term per axis of the grid, so that the wave is a product of three
+        complex exponentials of one axis each, and the sum of all waves is one matrix product.
+        """
         directions = rng.normal(size=(count, 3))
         directions *= frequency * rng.uniform(0.5, 1.0, (count, 1)) / np.linalg.norm(directions, axis=1, keepdims=True)
-        total = np.zeros(self.ras.shape[1:], np.float32)
-        for direction, phase in zip(directions.astype(np.float32), rng.uniform(0, 2 * np.pi, count), strict=True):
-            total += np.sin(np.tensordot(direction, self.ras, 1) + np.float32(phase))
-        return total / np.float32(np.sqrt(count / 2) * 1.5)
+        phase = rng.uniform(0, 2 * np.pi, count) + directions @ self._affine[:, 3]
+        shape = self.ras.shape[1:]
+        steps = directions @ self._affine[:, :3]  # radians per voxel along z, y and x
+        along_z, along_y, along_x = (
+            np.exp(1j * np.outer(step, np.arange(side))) for step, side in zip(steps.T, shape, strict=True)
+        )
+        planes = (along_z * np.exp(1j * phase)[:, None])[:, :, None] * along_y[:, None, :]
+        planes = planes.reshape(count, -1).T.astype(np.complex64)
+        rows = along_x.astype(np.complex64)
+        total = planes.real @ rows.imag + planes.imag @ rows.real  # the imaginary part of the product: a sine
+        return total.reshape(shape) / np.float32(np.sqrt(count / 2) * 1.5)
 
     def distance(self, center: np.ndarray, radii: np.ndarray) -> np.ndarray:
         """Distance from ``center`` where 1 is the ellipsoid of ``radii``."""
@@ -164,29 +177,35 @@ def _brain(place: _Places, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     inside = radius < 1
     folds = 0.09 * place.waves(rng, 22.0, 20)
     cortex = radius + folds > 0.86
-    ventricle = np.zeros_like(inside)
+    ventricle, cap = np.zeros_like(inside), np.zeros_like(inside)
     for side in (-1, 1):
         center = np.array([0.14 * side, 0.0, 0.12]) + rng.normal(scale=0.015, size=3)
-        ventricle |= place.distance(center, np.array([0.09, 0.34, 0.17])) + 0.1 * place.wander < 1
+        distance = place.distance(center, np.array([0.09, 0.34, 0.17])) + 0.1 * place.wander
+        ventricle |= distance < 1
+        cap |= distance < 1.5
     sulcus = (radius + folds > 0.99) & inside
     deep_gray = place.distance(np.array([0.0, 0.05, -0.05]), np.array([0.34, 0.22, 0.2])) + 0.1 * place.wander < 1
     signal = np.empty((4, *inside.shape), np.float32)
     for channel in range(4):
         healthy = np.where(cortex | deep_gray, _SIGNAL["gray"][channel], _SIGNAL["white"][channel])
+        healthy = np.where(cap, _SIGNAL["cap"][channel], healthy)
         signal[channel] = np.where(ventricle | sulcus, _SIGNAL["csf"][channel], healthy)
     signal *= 1 + 0.04 * place.waves(rng, 12.0, 10)
     return signal * inside, inside
 
 
 def _tumor(place: _Places, inside: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Masks of edema, enhancing rim and necrosis: nested, irregular, somewhere inside the brain."""
+    """Masks of edema, enhancing rim and necrosis: nested, lobed, irregular, somewhere inside the brain."""
     direction = rng.normal(size=3)
-    center = direction / np.linalg.norm(direction) * rng.uniform(0.3, 0.55)
-    core = rng.uniform(0.2, 0.34) * rng.uniform(0.85, 1.2, 3)
-    distance = place.distance(center, core)
-    blobs = place.waves(rng, 11.0, 12)
-    edge = distance + 0.16 * blobs
-    edema_edge = distance / rng.uniform(1.4, 2.0) + 0.16 * place.waves(rng, 6.0, 10)
+    center = direction / np.linalg.norm(direction) * rng.uniform(0.25, 0.5)
+    radius = rng.uniform(0.24, 0.4)
+    distance = place.distance(center, radius * rng.uniform(0.85, 1.2, 3))
+    for _ in range(int(rng.integers(0, 3))):  # lobes
+        shift = rng.normal(size=3)
+        lobe = center + shift / np.linalg.norm(shift) * radius * rng.uniform(0.6, 0.9)
+        distance = np.minimum(distance, place.distance(lobe, radius * rng.uniform(0.5, 0.8) * np.ones(3)))
+    edge = distance + 0.16 * place.waves(rng, 11.0, 12)
+    edema_edge = distance / rng.uniform(1.3, 1.9) + 0.16 * place.waves(rng, 6.0, 10)
     rim = rng.uniform(0.25, 0.45)
     tumor = (edge < 1) & inside
     necrosis = (edge + 0.12 * place.waves(rng, 16.0, 10) < 1 - rim) & tumor

@@ -61,14 +61,17 @@ def test_orientation_and_spacing_change_the_grid_and_not_the_anatomy():
     assert share[1] == pytest.approx(share[0], rel=0.1)
 
 
-def test_no_single_modality_gives_the_tumor_away_by_a_threshold():
-    phantom = make_phantom(7, (56, 56, 56))
+@pytest.mark.parametrize("seed", range(5))
+def test_no_single_modality_gives_the_tumor_away_by_a_threshold(seed):
+    phantom = make_phantom(seed, (48, 48, 48))
     truth = phantom.label_zyx > 0
+    best = 0.0
     for image in phantom.image_czyx:
         inside = image > 0
         for level in np.percentile(image[inside], np.arange(5, 100, 5)):
-            for guess in ((image > level), (image <= level) & inside):
-                assert 2 * (guess & truth).sum() / (guess.sum() + truth.sum()) < 0.9
+            for guess in (image > level, (image <= level) & inside):
+                best = max(best, 2 * (guess & truth).sum() / (guess.sum() + truth.sum()))
+    assert best < 0.9
 
 
 def test_written_patients_are_found_and_read_with_their_schema(tmp_path):

@@ -1,0 +1,47 @@
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def block(language, after):
+    """The first fenced block of ``language`` behind the text ``after``."""
+    return re.search(rf"```{language}\n(.*?)```", README[README.index(after) :], re.DOTALL).group(1)
+
+
+def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_path):
+    commands = [shlex.split(line, comments=True) for line in block("sh", "test_readme.py").splitlines()]
+    assert [words[1] for words in commands] == ["phantom", "cases", "finetune", "phantom", "segment", "evaluate"]
+    for words in commands:
+        assert words[0] == "voxmmsd"
+        done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (words, done.stderr)
+    assert "WT" in done.stdout  # of the last one, evaluate
+    assert (tmp_path / "results" / "phantom-099-000-voxmmsd.png").stat().st_size > 10_000
+    script = block("python", "From Python:")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "(48, 48, 48)" in done.stdout
+
+
+def test_every_link_leads_to_a_file():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r"`(CHANGELOG\.md|CONTRIBUTING\.md)`", README)
+    assert len(links) > 8
+    assert [link for link in links if not (REPOSITORY / link).is_file()] == []
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)", README))))
+def test_every_make_target_that_it_names_exists(target):
+    assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_table_of_verbs_is_the_list_of_verbs():
+    from voxmmsd.verbs import VERBS
+
+    table = README[README.index("| verb |") : README.index("Every option is also")]
+    assert set(re.findall(r"^\| `([a-z]+)", table, re.MULTILINE)) == {verb.name for verb in VERBS}
