@@ -24,8 +24,8 @@ from voxmmsd.evaluation.tables import mean_rows, score_rows, text_table
 from voxmmsd.events import read_events
 from voxmmsd.labels import indices_from_values
 
-TRAINING = ("--preset", "tiny", "--channels", "8", "16", "32", "64", "--patch", "48", "--steps", "120",
-            "--validate-every", "40", "--modality-dropout", "0.2")  # fmt: skip
+TRAINING = ("--preset", "tiny", "--channels", "8", "16", "32", "64", "--patch", "48", "--steps", "300",
+            "--validate-every", "60", "--modality-dropout", "0.1")  # fmt: skip
 
 
 def main(out: Path) -> None:
