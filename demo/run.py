@@ -66,13 +66,15 @@ def summarize(out: Path, commands: list[str], seconds: float) -> Path:
     sections = [
         Section("What was done", [
             "Synthetic patients with exactly known tumors were written, a small network "
-            f"({' - '.join(map(str, size))} channels) learned five of them from scratch, the sixth validated, and three "
-            "patients that it had never seen were segmented and scored. Real models take longer and see real scans.",
+            f"({' - '.join(map(str, size))} channels) learned five of them from scratch, the sixth validated, and "
+            "three patients that it had never seen were segmented and scored. Real models take longer and see real "
+            "scans.",
             f"It took {seconds:.0f} s on this machine.",
         ], preformatted="\n".join(f"voxmmsd {command}" for command in commands)),
         Section("Training", pictures=[(curves, "Loss of the training patches, and Dice on the validation patient")]),
         Section("New patients", pictures=pictures),
-        Section("Scores", ["Regions first (WT whole tumor, TC core, ET enhancing), then labels."], table=score_rows(found.cases)),
+        Section("Scores", ["Regions first (WT whole tumor, TC core, ET enhancing), then labels."],
+                table=score_rows(found.cases)),
     ]  # fmt: skip
     return write_report(out / "report.html", "SlicerVoxMMSD demo", sections)
 

@@ -101,7 +101,7 @@ class FinetuneConfig:
     channels: tuple[int, ...] = option((16, 32, 64, 128, 256), "feature channels per level, finest first")
     patch: int = option(64, "side of the training patches in voxels")
     batch: int = option(2, "patches per step")
-    learning_rate: float = option(0.03, "peak learning rate of SGD with Nesterov momentum")
+    learning_rate: float = option(0.1, "peak learning rate of SGD with Nesterov momentum")
     weight_decay: float = option(3e-5, "weight decay, not on biases and norms")
     warmup: float = option(0.05, "share of the steps with rising learning rate")
     foreground: float = option(0.5, "share of the patches centered on a tumor voxel")

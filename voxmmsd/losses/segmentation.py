@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from monai.losses import DiceCELoss
+import torch
+from monai.losses import DiceLoss
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class SegmentationLoss(nn.Module):
-    """Mean of soft Dice over the labels and cross-entropy over all classes.
+    """Mean of soft Dice over the labels, plus cross-entropy over all classes.
 
     Dice is taken over the whole batch at once (``batch=True``), so that a patch without some label does not count
     as a total miss of it, and leaves the background out, which would only dilute it.
@@ -15,10 +17,16 @@ class SegmentationLoss(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._loss = DiceCELoss(
+        self._dice = DiceLoss(
             include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5
         )
 
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """``logits`` (batch, class, z, y, x), ``label`` (batch, z, y, x) class indices; a scalar, in float32."""
-        return self._loss(logits.float(), label[:, None].long())
+    def forward(self, logits: Tensor, label: Tensor, background_weight: float = 1.0) -> Tensor:
+        """A scalar, in float32, of ``logits`` (batch, class, z, y, x) and ``label`` (batch, z, y, x) class indices.
+
+        ``background_weight`` is the weight of a background voxel in the cross-entropy, against 1 for the labels'.
+        """
+        logits, label = logits.float(), label.long()
+        weight = torch.ones(logits.shape[1], device=logits.device)
+        weight[0] = background_weight
+        return self._dice(logits, label[:, None]) + F.cross_entropy(logits, label, weight)

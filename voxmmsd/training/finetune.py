@@ -29,10 +29,11 @@ from voxmmsd.training.initial import start_from
 from voxmmsd.training.optimization import make_optimizer, optimize
 from voxmmsd.training.packing import pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
-from voxmmsd.training.schedules import warmed_cosine
+from voxmmsd.training.schedules import cosine, warmed_cosine
 from voxmmsd.training.validation import mean_region_dice, validate
 
 LOG_EVERY = 10
+FIRST_BACKGROUND_WEIGHT = 0.1
 LAST_RATE = 0.01  # share of the peak learning rate at the last step
 
 
@@ -108,7 +109,7 @@ class FineTuning:
         self.network.train()
         with self.precision.autocast():
             logits = self.network(image.contiguous(memory_format=torch.channels_last_3d))
-        loss = self.loss(logits, label)
+        loss = self.loss(logits, label, self.background_weight(self.step))
         optimize(loss, self.network, self.optimizer, self.precision, self.learning_rate(self.step))
         return loss.detach()
 
@@ -116,6 +117,11 @@ class FineTuning:
         config = self.config
         warmup = round(config.warmup * config.steps)
         return warmed_cosine(step, config.steps, warmup, config.learning_rate, LAST_RATE * config.learning_rate)
+
+    def background_weight(self, step: int) -> float:
+        """Small at first, since the many background voxels otherwise silence the rare labels for hundreds of steps; 1
+        at the end, since a lasting weight would bias the probabilities."""
+        return cosine(step, self.config.steps, FIRST_BACKGROUND_WEIGHT, 1.0)
 
     def _log_loss(self) -> float:
         loss = float(sum(map(float, self._losses)) / len(self._losses))

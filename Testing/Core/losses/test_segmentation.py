@@ -29,3 +29,13 @@ def test_a_patch_without_a_label_is_not_a_total_miss_of_it():
     label[0, :3] = 1
     loss = SegmentationLoss()(logits_for(label, 50, classes=2), label)
     assert loss < 1e-3
+
+
+def test_a_light_background_moves_the_cross_entropy_towards_the_labels():
+    label = torch.zeros(1, 6, 6, 6, dtype=torch.uint8)
+    label[0, 0, 0] = 2  # 6 of 216 voxels
+    all_background = logits_for(torch.zeros_like(label), 5)
+    by_hand = math.log(math.exp(5) + 3) - 5  # of a background voxel; 5 more of a voxel of the label
+    dice = float(SegmentationLoss()(all_background, label)) - (210 * by_hand + 6 * (by_hand + 5)) / 216
+    expected = dice + (0.1 * 210 * by_hand + 6 * (by_hand + 5)) / (0.1 * 210 + 6)
+    assert float(SegmentationLoss()(all_background, label, 0.1)) == pytest.approx(expected, rel=1e-5)
