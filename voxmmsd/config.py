@@ -22,6 +22,7 @@ ConfigT = TypeVar("ConfigT")
 ENGINES = ("auto", "torch", "onnx")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRESETS = ("tiny", "small", "paper")
+METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), flag: str = "", positional: bool = False) -> Any:
@@ -117,6 +118,46 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
+class PretrainConfig:
+    folders: tuple[str, ...] = option((), "folders of cases, labelled or not, or prepared stores", positional=True)
+    run: str = option("", "run folder, or a name under $VOXMMSD_HOME/runs")
+    method: str = option("vox-mmsd", "pretext method", choices=METHODS)
+    preset: str = option("small", "size of the job", choices=PRESETS)
+    splits: str = option("", "JSON file of splits: only its training and unlabelled patients are used")
+    store: str = option("", "folder of the prepared store (default: RUN/store)")
+    name: str = option("", "name of the resulting model (default: the run's name)")
+    steps: int = option(10_000, "optimizer steps")
+    channels: tuple[int, ...] = option((16, 32, 64, 128, 256), "feature channels per level, finest first")
+    block: int = option(64, "side of the blocks in voxels")
+    batch: int = option(2, "cases per step; each gives two blocks")
+    cell: int = option(16, "side of the masked cells in voxels")
+    masked: float = option(0.875, "share of masked cells")
+    pairs: int = option(1024, "voxel pairs per case")
+    candidates: int = option(2**18, "places drawn to find the pairs")
+    learning_rate: float = option(1e-3, "peak learning rate of SGD with momentum")
+    warmup: float = option(1 / 30, "share of the steps with rising learning rate")
+    distillation_weight: float = option(1.0, "weight of the distillation against the restoration")
+    distillation: bool = option(True, "self-distillation of voxel pairs (ablation: --no-distillation)")
+    restoration: bool = option(True, "restoration of the masked blocks (ablation: --no-restoration)")
+    single_scale: bool = option(False, "ablation: pairs are embedded from the finest features alone")
+    same_mask: bool = option(False, "ablation: one mask for both views")
+    joint_mask: bool = option(False, "ablation: one mask for all modalities")
+    same_modality: bool = option(False, "ablation: both voxels of a pair in one modality")
+    hide_last: bool = option(True, "hidden cells are exactly 0, also after the disturbances")
+    preview_every: int = option(500, "steps between pictures of a restoration")
+    checkpoint_every: int = option(100, "steps between checkpoints")
+    keep: int = option(2, "checkpoints kept")
+    seed: int = option(0, "random seed")
+    device: str = option("auto", "where to compute", choices=DEVICES)
+    threads: int = option(0, "CPU threads (0: torch's choice)")
+    workers: int = option(0, "parallel processes for preparation (0: one per core)")
+
+    def __post_init__(self) -> None:
+        if not (self.distillation or self.restoration):
+            raise ConfigError("pretrain: without --distillation and --restoration there is nothing to learn; keep one")
+
+
+@dataclass(frozen=True)
 class SegmentConfig:
     case: str = option("", "a case's folder, or a folder of cases", positional=True)
     out: str = option("", "folder of the results")
@@ -166,7 +207,21 @@ _PRESETS: dict[type, dict[str, dict[str, Any]]] = {
         },
         "small": {},
         "paper": {"channels": (32, 64, 128, 256, 512), "patch": 96, "batch": 4, "steps": 20_000},
-    }
+    },
+    PretrainConfig: {
+        "tiny": {
+            "channels": (8, 16, 32),
+            "block": 32,
+            "cell": 8,
+            "pairs": 256,
+            "candidates": 2**16,
+            "steps": 30,
+            "preview_every": 30,
+            "checkpoint_every": 10,
+        },
+        "small": {},
+        "paper": {"channels": (32, 64, 128, 256, 512), "block": 96, "steps": 60_000},
+    },
 }
 
 

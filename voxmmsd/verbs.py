@@ -59,6 +59,17 @@ def finetune(config: c.FinetuneConfig) -> None:
     print(run(config))
 
 
+def pretrain(config: c.PretrainConfig) -> None:
+    if not config.folders:
+        raise ConfigError("pretrain: name at least one folder of cases")
+    for folder in config.folders:
+        _folder(folder)
+    _given(config.run, "--run DIR")
+    from voxmmsd.training.pretrain import pretrain as run
+
+    print(run(config))
+
+
 def segment(config: c.SegmentConfig) -> int:
     from voxmmsd.inference.segment import segment_cases
 
@@ -102,6 +113,7 @@ VERBS = (
     Verb("cases", "say which cases a folder holds and what is missing", c.CasesConfig, cases),
     Verb("phantom", "write synthetic patients with known tumors", c.PhantomConfig, phantom),
     Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare),
+    Verb("pretrain", "teach a network unlabelled scans", c.PretrainConfig, pretrain),
     Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),

@@ -15,13 +15,17 @@ def block(language, after):
 
 
 def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_path):
-    commands = [shlex.split(line, comments=True) for line in block("sh", "test_readme.py").splitlines()]
-    assert [words[1] for words in commands] == ["phantom", "cases", "finetune", "phantom", "segment", "evaluate"]
+    text = block("sh", "test_readme.py") + block("sh", "Scans without labels")
+    commands = [shlex.split(line, comments=True) for line in text.splitlines()]
+    verbs = ["phantom", "cases", "finetune", "phantom", "segment", "evaluate", "pretrain", "finetune"]
+    assert [words[1] for words in commands] == verbs
     for words in commands:
         assert words[0] == "voxmmsd"
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (words, done.stderr)
-    assert "WT" in done.stdout  # of the last one, evaluate
+        if words[1] == "evaluate":
+            assert "WT" in done.stdout
+    assert "took 74 tensors" in done.stderr
     assert (tmp_path / "results" / "phantom-099-000-voxmmsd.png").stat().st_size > 10_000
     script = block("python", "From Python:")
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)

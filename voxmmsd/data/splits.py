@@ -14,7 +14,7 @@ import numpy as np
 from voxmmsd.errors import InputError
 from voxmmsd.files import write_json_atomic
 
-PARTS = ("train", "validation", "test")
+PARTS = ("train", "validation", "test", "unlabelled")
 _SYNONYMS = {"pool": "train", "training": "train", "val": "validation"}
 
 
@@ -36,13 +36,14 @@ class Splits:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
     def write(self, file: Path) -> None:
         write_json_atomic(file, {part: list(getattr(self, part)) for part in PARTS})
 
 
 def read_splits(file: Path, entries: Sequence[Splittable]) -> Splits:
-    """The parts of a JSON file (``train`` or ``pool``, ``validation``, ``test``: case or patient ids).
+    """The parts of a JSON file (``train`` or ``pool``, ``validation``, ``test``, ``unlabelled``: case or patient ids).
 
     Listed cases that are not among ``entries`` are left out, as are entries in no part.
 

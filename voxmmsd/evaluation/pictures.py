@@ -104,6 +104,31 @@ def curves_picture(events: Iterable[Mapping[str, Any]], file: Path, title: str =
     return _save(figure, file)
 
 
+def restoration_picture(
+    seen_czyx: np.ndarray, restored_czyx: np.ndarray, truth_czyx: np.ndarray, present: Sequence[bool], file: Path
+) -> Path:
+    """Write a PNG of a block's middle axial slice: a row per modality; masked, restored and true side by side.
+
+    All ``(4, z, y, x)`` in canonical RAS; ``truth_czyx`` in [0, 1] gives the gray scale of all three.
+    """
+    figure = Figure((6.2, 8.4), layout="constrained", facecolor=_BACKGROUND)
+    axes = figure.subplots(4, 3, squeeze=False)
+    for channel, name in enumerate(MODALITIES):
+        for column, (heading, array) in enumerate(
+            (("seen", seen_czyx), ("restored", restored_czyx), ("truth", truth_czyx))
+        ):
+            panel = axes[channel][column]
+            panel.set_axis_off()
+            panel.imshow(_slice(array[channel], 0, array.shape[1] // 2), cmap="gray", vmin=0, vmax=1)
+            if channel == 0:
+                panel.set_title(heading, color=_TEXT, fontsize=11)
+        label = MODALITY_NAMES[name] + ("" if present[channel] else " (nothing here)")
+        axes[channel][0].text(
+            0.02, 0.96, label, color=_TEXT, fontsize=8, va="top", transform=axes[channel][0].transAxes
+        )
+    return _save(figure, file)
+
+
 def _underlay(present: Sequence[bool]) -> int:
     """The channel below the overlay: contrast-enhanced T1, else FLAIR, else the first there is."""
     order = [MODALITIES.index(name) for name in ("t1c", "t2f", "t2w", "t1n")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from voxmmsd.errors import ConfigError, MissingDependencyError
-from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.package import ModelPackage, refuse_pretrained
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +72,11 @@ def open_engine(package: ModelPackage, engine: str = "auto", device: str = "auto
     """The engine asked for; ``auto``: torch where a GPU is asked for or found, else ONNX Runtime.
 
     Raises:
+        ModelError: the model was only pre-trained.
         ConfigError: ONNX Runtime asked for on a GPU, or a device that is not there.
         MissingDependencyError: torch is needed and not installed.
     """
+    refuse_pretrained(package)
     wants_gpu = device in ("cuda", "mps")
     if engine == "onnx" and wants_gpu:
         raise ConfigError(f"--engine onnx computes on the CPU, not on {device}; choose --engine torch")

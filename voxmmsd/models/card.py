@@ -10,8 +10,6 @@ from voxmmsd.models.package import ModelInfo
 
 def card(info: ModelInfo) -> str:
     """Markdown."""
-    schema = schema_named(info.schema)
-    regions = ", ".join(f"{region.name} ({region.key})" for region in schema.regions)
     sections = [
         f"# {info.name}",
         f"Model `{info.id}`, made {info.created} by voxmmsd {info.version}"
@@ -20,10 +18,11 @@ def card(info: ModelInfo) -> str:
         "## Input and output",
         f"Modalities: {', '.join(MODALITY_NAMES[m] for m in info.modalities)}; each may be absent. Isotropic voxels of "
         f"{info.preprocess.spacing_mm:g} mm, windows of {info.window}^3.",
-        f"Labels of schema `{info.schema}`: " + ", ".join(f"{lb.value} {lb.name}" for lb in schema.labels) + ".",
-        f"Regions: {regions}.",
-        "## Scores",
-        *_score_tables(info.scores),
+        *(
+            _output(info)
+            if info.segments
+            else ["Pre-trained on unlabelled scans: a start for fine-tuning, no labels yet."]
+        ),
         "## Training",
         _training(info.training),
         "## Network",
@@ -32,6 +31,16 @@ def card(info: ModelInfo) -> str:
         info.licence,
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _output(info: ModelInfo) -> list[str]:
+    schema = schema_named(info.schema)
+    return [
+        f"Labels of schema `{info.schema}`: " + ", ".join(f"{lb.value} {lb.name}" for lb in schema.labels) + ".",
+        "Regions: " + ", ".join(f"{region.name} ({region.key})" for region in schema.regions) + ".",
+        "## Scores",
+        *_score_tables(info.scores),
+    ]
 
 
 def _score_tables(scores: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from voxmmsd.labels import MODALITIES, schema_named
 
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
-REQUIRED = (WEIGHTS, ONNX, CARD)
+FILES = (WEIGHTS, ONNX, CARD)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class ModelInfo:
     """What ``model.json`` says.
 
     ``window``: side in voxels of the windows to segment with. ``training``: what happened, free in form. ``scores``:
-    by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``. ``files``: name -> SHA-256.
+    by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``. ``files``: name -> SHA-256. A pre-trained
+    network, which cannot segment yet, has no schema (``""``) and no ONNX file.
     """
 
     id: str
@@ -46,6 +47,11 @@ class ModelInfo:
     licence: str
     limits: str
     files: dict[str, str]
+
+    @property
+    def segments(self) -> bool:
+        """False for a network that was only pre-trained."""
+        return bool(self.schema)
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,8 @@ def read_package(folder: Path) -> ModelPackage:
         ModelError: no package, one of another format, files that are missing or do not fit their checksums.
     """
     package = ModelPackage(folder, _read_info(folder / RECORD))
-    for name in REQUIRED:
-        if name not in package.info.files:
+    for name in FILES:
+        if name not in package.info.files and (name != ONNX or package.info.segments):
             raise ModelError(f"{folder / RECORD}: lists no {name}; the package is incomplete, export or train it again")
     for name, expected in package.info.files.items():
         file = folder / name
@@ -110,6 +116,15 @@ def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Pa
     return ModelPackage(folder, info)
 
 
+def refuse_pretrained(package: ModelPackage) -> None:
+    """Raise ModelError for a network that was only pre-trained, where one that segments is needed."""
+    if not package.info.segments:
+        raise ModelError(
+            f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet; teach it labels with "
+            f"`voxmmsd finetune FOLDER --run DIR --from {package.folder}`"
+        )
+
+
 def _read_info(file: Path) -> ModelInfo:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -136,7 +151,8 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
     if missing:
         raise ConfigError(f"lacks {', '.join(sorted(missing))}")
     info = config_from_record(ModelInfo, {**record, **nested, **free})
-    schema_named(info.schema)
+    if info.segments:
+        schema_named(info.schema)
     if info.modalities != MODALITIES:
         raise ConfigError(f"is for the modalities {info.modalities}, this version serves {MODALITIES}")
     return info

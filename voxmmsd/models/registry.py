@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from voxmmsd.errors import ModelError
 from voxmmsd.files import write_json_atomic
 from voxmmsd.home import home
-from voxmmsd.models.package import RECORD, REQUIRED, ModelPackage, read_package
+from voxmmsd.models.package import FILES, RECORD, ModelPackage, read_package, refuse_pretrained
 from voxmmsd.runs import now
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -47,6 +47,7 @@ def accepted_times() -> dict[str, str]:
 
 def accept(package: ModelPackage) -> ModelPackage:
     """Make a package the one that ``segment`` takes; it is copied into the registry if it is not there yet."""
+    refuse_pretrained(package)
     package = import_model(package.folder)
     write_json_atomic(_acceptance_file(), {**accepted_times(), package.info.id: now()})
     return package
@@ -179,9 +180,7 @@ def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]
     if len(records) != 1:
         raise ModelError(f"{file}: holds {len(records)} model packages, expected one")
     prefix = records[0].filename.removesuffix(RECORD)
-    members = {
-        name: info for info in archive.infolist() for name in (RECORD, *REQUIRED) if info.filename == prefix + name
-    }
+    members = {name: info for info in archive.infolist() for name in (RECORD, *FILES) if info.filename == prefix + name}
     if sum(info.file_size for info in members.values()) > LARGEST_PACKAGE_BYTES:
         raise ModelError(f"{file}: claims more than {LARGEST_PACKAGE_BYTES // 2**30} GiB; this is no model package")
     return members

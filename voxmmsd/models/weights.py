@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from voxmmsd.errors import ModelError
 from voxmmsd.labels import schema_named
 from voxmmsd.models.card import card
 from voxmmsd.models.export_onnx import export_onnx
-from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelInfo, ModelPackage, write_package
+from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelInfo, ModelPackage, refuse_pretrained, write_package
 from voxmmsd.networks.heads import SegmentationNetwork
+from voxmmsd.networks.unet3d import UNet3d
 
 
 def pack_network(folder: Path, network: SegmentationNetwork, info: ModelInfo) -> ModelPackage:
@@ -20,24 +23,35 @@ def pack_network(folder: Path, network: SegmentationNetwork, info: ModelInfo) ->
     Raises:
         ModelError: ``folder`` exists, or the export is wrong.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return write_package(
-        folder,
-        info,
-        {
-            WEIGHTS: lambda file: save_file(tensors, file),
-            ONNX: lambda file: export_onnx(network, file),
-            CARD: lambda file: _write_text(file, card(info)),
-        },
-    )
+    writers = {**_writers(network.state_dict(), info), ONNX: lambda file: export_onnx(network, file)}
+    return write_package(folder, info, writers)
+
+
+def pack_pretrained(folder: Path, unet: UNet3d, info: ModelInfo) -> ModelPackage:
+    """Write a package of a pre-trained network without head, its tensors named as in a ``SegmentationNetwork``.
+
+    Raises:
+        ModelError: ``folder`` exists.
+    """
+    tensors = {f"unet.{name}": tensor for name, tensor in unet.state_dict().items()}
+    return write_package(folder, info, _writers(tensors, info))
+
+
+def _writers(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Callable[[Path], None]]:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    return {
+        WEIGHTS: lambda file: save_file(tensors, file),
+        CARD: lambda file: _write_text(file, card(info)),
+    }
 
 
 def load_network(package: ModelPackage) -> SegmentationNetwork:
     """The package's network on the CPU, in evaluation mode.
 
     Raises:
-        ModelError: the weights do not fit the network that ``model.json`` describes.
+        ModelError: it was only pre-trained, or the weights do not fit the network that ``model.json`` describes.
     """
+    refuse_pretrained(package)
     network = SegmentationNetwork(package.info.network, schema_named(package.info.schema).class_count)
     try:
         network.load_state_dict(load_file(package.weights))

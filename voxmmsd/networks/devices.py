@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+
 import torch
 
 from voxmmsd.errors import ConfigError
@@ -20,6 +23,21 @@ def choose_device(name: str) -> torch.device:
         there = ", ".join(kind for kind, is_there in available.items() if is_there)
         raise ConfigError(f"--device {name}: torch finds no such device here; available: {there}")
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep the memory that a training step frees instead of handing it back and fetching it again.
+
+    A step on the CPU frees and takes gigabytes in large pieces; the page faults cost a quarter to a third of it
+    (``benchmarks/pretrain.py``). The process then holds its peak until it ends. Without glibc nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 class Precision:

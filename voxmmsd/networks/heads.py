@@ -1,8 +1,9 @@
-"""What is put on the feature pyramid: the segmentation head."""
+"""What is put on the feature pyramid: heads for segmentation and restoration, and the projector of voxels."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from voxmmsd.config import NetworkConfig
 from voxmmsd.networks.unet3d import UNet3d
@@ -21,3 +22,27 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.unet(image)[0])
+
+
+class Projector(nn.Sequential):
+    """Voxel features ``(n, features)`` to embeddings ``(n, dimensions)``: two hidden layers as wide as the features."""
+
+    def __init__(self, features: int, dimensions: int = 512) -> None:
+        super().__init__(
+            nn.Linear(features, features),
+            nn.BatchNorm1d(features),
+            nn.ReLU(inplace=True),
+            nn.Linear(features, features),
+            nn.BatchNorm1d(features),
+            nn.ReLU(inplace=True),
+            nn.Linear(features, dimensions),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Of length 1, float32."""
+        return F.normalize(super().forward(features).float(), dim=-1)
+
+
+def restoration_head(channels: int, modalities: int = 4) -> nn.Conv3d:
+    """From the finest features to the modalities; the loss puts tanh on it."""
+    return nn.Conv3d(channels, modalities, 1)

@@ -1,12 +1,13 @@
-"""The labelled cases of a training: prepared, of one schema, split by patient once and for all."""
+"""The cases of a training: prepared, of one schema where labels count, split by patient once and for all."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from voxmmsd.config import FinetuneConfig
+from voxmmsd.config import FinetuneConfig, PretrainConfig
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
 from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
@@ -21,14 +22,32 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     Raises:
         InputError: no labelled case, a case that cannot be read, one id twice.
     """
-    entries = [entry for folder in config.folders for entry in _entries_of(Path(folder), config, run)]
-    labelled = tuple(entry for entry in entries if entry.has_label)
+    labelled = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
     if not labelled:
         raise InputError(f"{', '.join(config.folders)}: no labelled case; fine-tuning learns from expert labels")
-    ids = [entry.id for entry in labelled]
-    if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
-        raise InputError(f"case {', '.join(doubled)} comes from two folders; give each case once")
     return labelled
+
+
+def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[Entry, ...]:
+    """All prepared cases that may be learned from without labels; ``splits.json`` of the run says which these are.
+
+    With ``config.splits`` these are its training and unlabelled patients, whose labels, if any, are not looked at.
+
+    Raises:
+        InputError: no case, a case that cannot be read, one id twice, or nothing left by the splits.
+    """
+    entries = _entries(config, run, "", labelled=False)
+    if config.splits:
+        splits = read_splits(Path(config.splits), entries)
+    else:
+        splits = Splits((), (), unlabelled=tuple(entry.id for entry in entries))
+    used = {*splits.train, *splits.unlabelled}
+    chosen = tuple(entry for entry in entries if entry.id in used)
+    if not chosen:
+        raise InputError(f"{config.splits or ', '.join(config.folders)}: no case is left to pre-train on")
+    splits.write(run.folder / "splits.json")
+    run.say(f"cases: {len(chosen)} of {len(entries)} to pre-train on")
+    return chosen
 
 
 def one_schema(entries: tuple[Entry, ...]) -> LabelSchema:
@@ -62,14 +81,26 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
         if not getattr(splits, part):
             raise InputError(f"{where}: no labelled case is left to {part}; name some in --splits or add cases")
     splits.write(kept)
-    run.say("cases: " + ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS))
+    run.say("cases: " + ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS[:3]))
     return splits
 
 
-def _entries_of(folder: Path, config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
+def _entries(config: FinetuneConfig | PretrainConfig, run: Run, schema: str, labelled: bool) -> tuple[Entry, ...]:
+    entries = tuple(e for folder in config.folders for e in _entries_of(Path(folder), config, run, schema, labelled))
+    ids = [entry.id for entry in entries]
+    if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
+        raise InputError(f"case {', '.join(doubled)} comes from two folders; give each case once")
+    return entries
+
+
+def _entries_of(
+    folder: Path, config: FinetuneConfig | PretrainConfig, run: Run, schema: str, labelled: bool
+) -> tuple[Entry, ...]:
     if is_store(folder):
         return open_store(folder)
-    cases = [case for case in find_cases(folder, config.schema or None).cases if case.label is not None]
+    found = find_cases(folder, schema or None).cases
+    # Pre-training leaves labels unread: an unknown schema is then no obstacle.
+    cases = [case for case in found if case.label is not None] if labelled else [replace(c, label=None) for c in found]
     store = Path(config.store) if config.store else run.folder / "store"
     with tqdm(total=len(cases), desc="prepare", unit="case", dynamic_ncols=True) as bar:
         result = prepare_cases(cases, store, workers=config.workers, on_case=lambda _: bar.update() and None)

@@ -10,29 +10,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from tqdm import tqdm
 
 from voxmmsd.config import FinetuneConfig, NetworkConfig, config_to_record
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
-from voxmmsd.errors import Cancelled
 from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.networks.devices import Precision, choose_device
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.runs import Run, is_finished, open_run, refuse_other_options, resolve_run
+from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.cases import fixed_splits, labelled_entries, one_schema
-from voxmmsd.training.checkpoint import load_state, newest_checkpoint, save_checkpoint, save_state
+from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.initial import start_from
+from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.optimization import make_optimizer, optimize
 from voxmmsd.training.packing import pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
-from voxmmsd.training.schedules import cosine, warmed_cosine
 from voxmmsd.training.validation import mean_region_dice, validate
 
-LOG_EVERY = 10
 FIRST_BACKGROUND_WEIGHT = 0.1
 LAST_RATE = 0.01  # share of the peak learning rate at the last step
 
@@ -60,58 +56,38 @@ def finetune(config: FinetuneConfig) -> Path:
     return package.folder
 
 
-class FineTuning:
-    """The state of one fine-tuning: all that a checkpoint holds, and the loop that moves it on."""
+class FineTuning(TrainingLoop):
+    """The state of one fine-tuning, and what it does at each step."""
+
+    verb = "finetune"
 
     def __init__(self, config: FinetuneConfig, run: Run, entries: Sequence[Entry], splits: Splits) -> None:
-        self.config, self.run, self.splits = config, run, splits
+        super().__init__(config, run)
+        self.config, self.splits = config, splits
         by_id = {entry.id: entry for entry in entries}
         self.entries = tuple(by_id.values())
         self.validation = [by_id[id_] for id_ in splits.validation]
         self.schema = one_schema(self.entries)
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
-        self.device = choose_device(config.device)
-        self.precision = Precision(self.device)
         self.network = SegmentationNetwork(NetworkConfig.of(config.channels), self.schema.class_count)
         self.taken = start_from(self.network, config.start, self.schema, run) if config.start else None
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.loss = SegmentationLoss()
-        self.optimizer = make_optimizer(self.network, config.weight_decay)
+        self.optimizer = make_optimizer(self.network, config.weight_decay, nesterov=True)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
         self.sampler = PatchSampler([by_id[id_] for id_ in splits.train], recipe, config.seed)
-        self.step = 0
         self.best: dict[str, Any] = {"step": 0, "dice": -1.0, "regions": {}}
-        self._losses: list[float | torch.Tensor] = []
 
-    def train(self) -> None:
-        """From the current step to the last, validating and saving on the way."""
-        config = self.config
-        with tqdm(total=config.steps, initial=self.step, desc="finetune", unit="step", dynamic_ncols=True) as bar:
-            while self.step < config.steps:
-                self._stop_if_asked()
-                self._losses.append(self._train_step())
-                self.step += 1
-                self.run.progress(self.step, "training")
-                bar.update()
-                if self.step % LOG_EVERY == 0 or self.step == config.steps:
-                    bar.set_postfix(loss=f"{self._log_loss():.3f}")
-                if self.step % config.validate_every == 0 or self.step == config.steps:
-                    self._validate()
-                if self.step % config.checkpoint_every == 0 or self.step == config.steps:
-                    self.save()
-
-    def _train_step(self) -> torch.Tensor:
-        # Dropout draws from torch's global generator: seeding it by step makes resuming exact.
-        torch.manual_seed(int(np.random.default_rng([self.config.seed, 0xD0, self.step]).integers(2**62)))
+    def train_step(self) -> dict[str, torch.Tensor]:
         image, label = self.sampler.batch(self.step, self.device)
         self.network.train()
         with self.precision.autocast():
             logits = self.network(image.contiguous(memory_format=torch.channels_last_3d))
         loss = self.loss(logits, label, self.background_weight(self.step))
         optimize(loss, self.network, self.optimizer, self.precision, self.learning_rate(self.step))
-        return loss.detach()
+        return {"loss": loss.detach()}
+
+    def rates(self, step: int) -> dict[str, float]:
+        return {"learning_rate": self.learning_rate(step)}
 
     def learning_rate(self, step: int) -> float:
         config = self.config
@@ -123,13 +99,9 @@ class FineTuning:
         at the end, since a lasting weight would bias the probabilities."""
         return cosine(step, self.config.steps, FIRST_BACKGROUND_WEIGHT, 1.0)
 
-    def _log_loss(self) -> float:
-        loss = float(sum(map(float, self._losses)) / len(self._losses))
-        self._losses.clear()
-        self.run.metric(self.step, "loss", loss)
-        self.run.metric(self.step, "learning_rate", self.learning_rate(self.step - 1))
-        self.run.events.write("progress", step=self.step, total=self.config.steps, seconds_left=self.run.seconds_left)
-        return loss
+    def after_step(self, is_last: bool) -> None:
+        if self.step % self.config.validate_every == 0 or is_last:
+            self._validate()
 
     def _validate(self) -> None:
         self.run.progress(self.step, "validating")
@@ -146,45 +118,20 @@ class FineTuning:
             save_state(self._best_file, {"network": self.network.state_dict(), "best": self.best})
 
     @property
-    def _checkpoints(self) -> Path:
-        return self.run.folder / "checkpoints"
-
-    @property
     def _best_file(self) -> Path:
-        return self._checkpoints / "best.pt"
+        return self.run.folder / "checkpoints" / "best.pt"
 
-    def save(self) -> None:
-        """Write a checkpoint from which ``resume`` continues exactly."""
-        state = {
-            "step": self.step,
+    def state(self) -> dict[str, Any]:
+        return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
             "best": self.best,
-            "losses": [float(loss) for loss in self._losses],
         }
-        save_checkpoint(self._checkpoints, self.step, state, self.config.keep)
 
-    def resume(self) -> None:
-        """Take up the newest whole checkpoint, if there is one."""
-        state, problems = newest_checkpoint(self._checkpoints)
-        for problem in problems:
-            self.run.warn(f"{problem}; going back to an earlier one")
-        if state is None:
-            return
+    def load_state(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state["scaler"])
-        self.step, self.best, self._losses = state["step"], state["best"], list(state["losses"])
-        self.run.say(f"continuing at step {self.step} of {self.config.steps}")
-
-    def _stop_if_asked(self) -> None:
-        request = self.run.asked()
-        if request is None:
-            return
-        self.save()
-        self.run.say(f"{request} at step {self.step}: checkpoint saved; call again with the same options to continue")
-        raise Cancelled("paused" if request == "pause" else "cancelled")
+        self.best = state["best"]
 
     def pack(self) -> ModelPackage:
         """The best network by validation Dice as the run's model package."""

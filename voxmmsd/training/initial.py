@@ -36,8 +36,8 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
     """
     package = resolve_model(model)
     weights = load_file(package.weights)
-    theirs = schema_named(package.info.schema)
-    if [label.key for label in theirs.labels] != [label.key for label in schema.labels]:
+    theirs = schema_named(package.info.schema).labels if package.info.segments else ()
+    if [label.key for label in theirs] != [label.key for label in schema.labels]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
     taken = take_weights(network, package.info.id, weights)
     run.say(taken.report())

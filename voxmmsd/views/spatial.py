@@ -60,7 +60,7 @@ def cut_patch(
     high = np.ceil(place.center_zyx + reach - 1e-6).astype(int) + 1
     if place.is_plain:
         high = low + size
-    image, label = _window(image_czyx, low, high), _window(label_zyx, low, high)
+    image, label = cut_window(image_czyx, low, high), cut_window(label_zyx, low, high)
     if place.is_plain:
         flips = tuple(slice(None, None, int(sign)) for sign in np.diag(place.matrix_zyx))
         return image[(slice(None), *flips)].astype(np.float32) / 255, np.ascontiguousarray(label[flips])
@@ -80,7 +80,7 @@ def _sampling_grid(place: PatchPlace, low: np.ndarray, high: np.ndarray, size: i
     return F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, size, size, size], align_corners=True)
 
 
-def _window(array: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def cut_window(array: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """``array[..., low:high]`` as a new array, 0 where that lies outside."""
     shape = np.array(array.shape[-3:])
     out = np.zeros((*array.shape[:-3], *(high - low)), array.dtype)

@@ -137,8 +137,8 @@ def test_a_killed_run_continues_to_the_same_weights_and_metrics(straight, store,
     run = tmp_path / "run"
     code = (
         "import sys, time; from voxmmsd.config import *; from voxmmsd.training import finetune as f; "
-        "step = f.FineTuning._train_step; "
-        "f.FineTuning._train_step = lambda self: (time.sleep(0.5), step(self))[1]; "
+        "step = f.FineTuning.train_step; "
+        "f.FineTuning.train_step = lambda self: (time.sleep(0.5), step(self))[1]; "
         f"f.finetune(config_from_record(FinetuneConfig, {dict(vars(options(store, run)))!r}))"
     )
     rng = np.random.default_rng(0)

@@ -47,7 +47,7 @@ def test_background_and_a_missing_modality_stay_exactly_zero_under_all_changes()
 def test_the_blur_equals_scipys():
     original = image(shape=(1, 2, 12, 12, 12))
     blurred = blur(original, torch.tensor([[0.8, 0.0]]))
-    expected = gaussian_filter(original[0, 0].numpy(), 0.8, mode="nearest", radius=3)
+    expected = gaussian_filter(original[0, 0].numpy(), 0.8, mode="nearest", radius=3)  # 4 sigma
     np.testing.assert_allclose(blurred[0, 0], expected, atol=1e-5)
     torch.testing.assert_close(blurred[0, 1], original[0, 1])
 

@@ -15,3 +15,8 @@ def warmed_cosine(step: int, total: int, warmup: int, peak: float, last: float) 
     if step < warmup:
         return peak * step / max(1, warmup - 1)
     return cosine(step - warmup, total - warmup, peak, last)
+
+
+def teacher_temperature(epoch: float, first: float = 0.04, last: float = 0.07, rising: float = 20) -> float:
+    """Linear from ``first`` to ``last`` over the first ``rising`` of 300 epochs (``epoch / (rising - 1)``)."""
+    return first + (last - first) * min(1.0, epoch / (rising - 1))

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from voxmmsd.training.schedules import cosine, warmed_cosine
+from voxmmsd.schedules import cosine, teacher_temperature, warmed_cosine
 
 
 def test_schedules_equal_the_authors(golden):
@@ -12,6 +12,8 @@ def test_schedules_equal_the_authors(golden):
         assert warmed_cosine(step, 60_000, 2000, 1e-3, 1e-4) == pytest.approx(stored["learning_rate"][index], abs=1e-12)
         assert cosine(step, 60_000, 1e-5, 1e-4) == pytest.approx(stored["weight_decay"][index], abs=1e-12)
         assert cosine(step, 60_000, 0.996, 1.0) == pytest.approx(stored["teacher_momentum"][index], abs=1e-12)
+    for epoch, temperature in enumerate(stored["teacher_temperature_by_epoch"]):
+        assert teacher_temperature(epoch) == pytest.approx(temperature, abs=1e-12)
 
 
 def test_a_schedule_rises_over_the_warm_up_and_falls_after_it():

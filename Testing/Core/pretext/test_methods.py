@@ -1,0 +1,151 @@
+import math
+
+import pytest
+import torch
+
+from voxmmsd.config import METHODS, PretrainConfig, make_config
+from voxmmsd.errors import ConfigError
+from voxmmsd.pretext.method import open_method
+from voxmmsd.pretext.teacher import Teacher
+from voxmmsd.training.optimization import make_optimizer
+from voxmmsd.views.siamese import clean_blocks
+
+
+def config(**changes):
+    given = {"preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4, "masked": 0.5, "pairs": 64}
+    return make_config(PretrainConfig, {**given, "candidates": 4096, **changes})
+
+
+def blocks(seed=0):
+    raw = torch.randint(1, 256, (4, 4, 16, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    corners = torch.tensor([[[0, 0, 0], [3, 1, 0]], [[2, 4, 1], [0, 0, 0]]])
+    return clean_blocks(raw, corners, torch.ones(2, 4, dtype=torch.bool))
+
+
+def losses(method, step=0):
+    torch.manual_seed(step)
+    return method.train().losses(blocks(), step, torch.Generator().manual_seed(step))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_learns(name):
+    torch.manual_seed(0)
+    method = open_method(config(method=name))
+    optimizer = make_optimizer(method, 0.0, nesterov=False)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.02
+    found = []
+    for step in range(25):
+        optimizer.zero_grad()
+        loss = losses(method, step % 2)["loss"]
+        loss.backward()
+        optimizer.step()
+        method.after_update(step)
+        found.append(float(loss.detach()))
+    assert all(math.isfinite(value) for value in found)
+    assert sum(found[-4:]) < 0.99 * sum(found[:4])
+
+
+def test_gradients_reach_all_of_the_student_and_nothing_of_the_teacher():
+    method = open_method(config())
+    losses(method)["loss"].backward()
+    for name, parameter in method.named_parameters():
+        if name.startswith("teacher."):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None, name
+    for part in (method.unet.encoder, method.unet.decoder, method.projector, method.restorer):
+        assert sum(float(p.grad.abs().sum()) for p in part.parameters()) > 0
+
+
+def test_the_optimizer_gets_projector_and_restoration_head_and_not_the_teacher():
+    method = open_method(config())
+    given = {id(p) for group in make_optimizer(method, 1e-5, nesterov=False).param_groups for p in group["params"]}
+    for part in (method.unet, method.projector, method.restorer):
+        assert all(id(p) in given for p in part.parameters())
+    assert not any(id(p) in given for p in method.teacher.parameters())
+
+
+def test_the_teacher_is_the_moving_average_of_its_student_and_has_a_projector_of_its_own():
+    student, head = torch.nn.Linear(3, 2), torch.nn.Linear(2, 2)
+    teacher = Teacher(student, head)
+    by_hand = [p.detach().clone() for p in (*student.parameters(), *head.parameters())]
+    for momentum in (0.9, 0.99, 0.5):
+        with torch.no_grad():
+            for parameter in (*student.parameters(), *head.parameters()):
+                parameter.add_(torch.randn_like(parameter))
+        by_hand = [momentum * t + (1 - momentum) * s.detach() for t, s in
+                   zip(by_hand, (*student.parameters(), *head.parameters()), strict=True)]  # fmt: skip
+        teacher.follow(student, head, momentum=momentum)
+    for ours, expected in zip(teacher.parameters(), by_hand, strict=True):
+        torch.testing.assert_close(ours.data, expected)
+    assert teacher.networks[1].weight.data_ptr() != head.weight.data_ptr()
+
+
+def test_the_center_moves_with_every_step_and_is_kept_in_the_state():
+    method = open_method(config())
+    losses(method)
+    first = method.center.clone()
+    assert first.abs().sum() > 0
+    losses(method, 1)
+    assert not torch.equal(first, method.center)
+    assert "center" in method.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("switch", "has", "has_not"),
+    [
+        ({"distillation": False}, "restoration", "distillation"),
+        ({"restoration": False}, "distillation", "restoration"),
+        ({"single_scale": True}, "distillation", ""),
+        ({"same_mask": True}, "distillation", ""),
+        ({"joint_mask": True}, "restoration", ""),
+        ({"same_modality": True}, "distillation", ""),
+        ({"hide_last": False}, "restoration", ""),
+    ],
+    ids=str,
+)
+def test_every_ablation_runs_and_leaves_out_what_it_says(switch, has, has_not):
+    method = open_method(config(**switch))
+    found = losses(method)
+    assert has in found
+    assert has_not not in found
+    assert torch.isfinite(found["loss"])
+    assert float(found["loss"]) != pytest.approx(float(losses(open_method(config()))["loss"]), abs=1e-6)
+
+
+def test_single_scale_embeds_the_finest_features_alone():
+    assert open_method(config(single_scale=True)).projector[0].in_features == 4
+    assert open_method(config()).projector[0].in_features == 4 + 6
+
+
+def test_the_total_is_the_weighted_sum():
+    found = losses(open_method(config(distillation_weight=0.3)))
+    torch.testing.assert_close(found["loss"], found["restoration"] + 0.3 * found["distillation"])
+
+
+def test_nothing_to_learn_is_refused():
+    with pytest.raises(ConfigError, match="nothing to learn"):
+        config(distillation=False, restoration=False)
+
+
+def test_a_collapse_is_seen_and_said():
+    method = open_method(config())
+    healthy = float(losses(method)["embedding spread"])
+    assert method.warnings({"embedding spread": healthy}) == []
+    with torch.no_grad():
+        last = method.teacher.networks[1][-1]
+        last.weight.zero_()
+        last.bias.fill_(1.0)
+    (warning,) = method.warnings({"embedding spread": float(losses(method)["embedding spread"])})
+    assert "collapsed" in warning
+
+
+def test_a_restoration_of_what_the_network_saw_can_be_looked_at():
+    for name, gives in (("vox-mmsd", True), ("masked-autoencoding", True), ("voxel-contrast", False)):
+        method = open_method(config(method=name)).train()
+        found = method.restore(blocks(), torch.Generator().manual_seed(0))
+        assert (found is not None) == gives
+        assert method.unet.training
+        if found:
+            assert [tuple(array.shape) for array in found] == [(4, 4, 16, 16, 16)] * 2

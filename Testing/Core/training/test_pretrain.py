@@ -1,0 +1,121 @@
+import json
+
+import pytest
+import torch
+
+from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import prepare_cases
+from voxmmsd.errors import Cancelled, InputError, ModelError
+from voxmmsd.events import read_events
+from voxmmsd.inference.engines import open_engine
+from voxmmsd.models import registry
+from voxmmsd.models.package import read_package
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import Run, read_status
+from voxmmsd.training.checkpoint import load_state
+from voxmmsd.training.finetune import finetune
+from voxmmsd.training.pretrain import pretrain
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Four prepared phantoms of 32 voxels a side, one of them without T2."""
+    folder = tmp_path_factory.mktemp("cases")
+    write_phantoms(folder / "in", 4, seed=0, side=32)
+    next((folder / "in" / "phantom-000-001").glob("*-t2w.nii.gz")).unlink()
+    prepare_cases(find_cases(folder / "in").cases, folder / "store", workers=1)
+    return folder / "store"
+
+
+def options(store, run, **changes):
+    given = {
+        "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4,
+        "masked": 0.5, "pairs": 64, "candidates": 4096, "steps": 8, "checkpoint_every": 2, "device": "cpu",
+        "threads": 1,
+    }  # fmt: skip
+    return make_config(PretrainConfig, {**given, **changes})
+
+
+@pytest.fixture(scope="module")
+def straight(store, tmp_path_factory):
+    run = tmp_path_factory.mktemp("straight") / "run"
+    pretrain(options(store, run))
+    return run
+
+
+def last_state(run):
+    return load_state(sorted((run / "checkpoints").glob("step-*.pt"))[-1])
+
+
+def metrics(run):
+    return {(e["step"], e["name"]): e["value"] for e in read_events(run / "events.jsonl") if e["kind"] == "metric"}
+
+
+def assert_same_run(one, two):
+    for name, tensor in last_state(one)["method"].items():
+        assert torch.equal(tensor, last_state(two)["method"][name]), name
+    assert metrics(one) == metrics(two)
+
+
+def test_a_run_leaves_a_start_for_fine_tuning_curves_and_a_picture(straight):
+    package = read_package(straight / "model")
+    assert not package.info.segments
+    assert len(package.info.training["cases"]["unlabelled"]) == 4
+    assert "Pre-trained on unlabelled scans" in (straight / "model" / "MODEL_CARD.md").read_text()
+    assert {"loss", "restoration", "distillation", "teacher entropy", "embedding spread", "learning_rate"} <= {
+        name for _, name in metrics(straight)
+    }
+    assert (straight / "previews" / "step-00000008.png").stat().st_size > 5000
+    assert read_status(straight)["state"] == "finished"
+
+
+def test_a_paused_run_continues_to_the_same_student_teacher_center_and_metrics(straight, store, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 5 else None)
+    with pytest.raises(Cancelled, match="paused"):
+        pretrain(options(store, run))
+    monkeypatch.undo()
+    pretrain(options(store, run))
+    assert_same_run(straight, run)
+
+
+def test_fine_tuning_takes_the_whole_network_and_starts_its_head_anew(straight, store, tmp_path, capsys):
+    given = {"folders": (str(store),), "run": str(tmp_path / "run"), "preset": "tiny", "channels": (4, 6, 8),
+             "patch": 16, "steps": 1, "start": str(straight), "learning_rate": 0.0}  # fmt: skip
+    finetune(make_config(FinetuneConfig, given))
+    said = capsys.readouterr().err
+    assert "fresh: head.weight, head.bias" in said
+    assert "not used" not in said
+    student = {k: v for k, v in last_state(straight)["method"].items() if k.startswith("unet.") and v.ndim > 1}
+    tuned = load_state(tmp_path / "run" / "checkpoints" / "best.pt")["network"]
+    assert len(student) == 12
+    for name, tensor in student.items():
+        assert torch.equal(tuned[name], tensor), name
+    assert read_package(tmp_path / "run" / "model").info.parent == read_package(straight / "model").info.id
+
+
+def test_a_pre_trained_network_is_refused_where_one_that_segments_is_needed(straight):
+    package = read_package(straight / "model")
+    with pytest.raises(ModelError, match="cannot segment yet"):
+        open_engine(package)
+    with pytest.raises(ModelError, match="cannot segment yet"):
+        registry.accept(package)
+
+
+def test_validation_and_test_patients_of_a_splits_file_are_never_seen(store, tmp_path):
+    ids = [file.stem for file in sorted(store.glob("*.npy"))]
+    (tmp_path / "splits.json").write_text(json.dumps({"pool": ids[:1], "validation": [ids[1]], "unlabelled": ids[2:3]}))
+    pretrain(options(store, tmp_path / "run", splits=str(tmp_path / "splits.json"), steps=1))
+    package = read_package(tmp_path / "run" / "model")
+    assert package.info.training["cases"]["unlabelled"] == [ids[0], ids[2]]
+    (tmp_path / "splits.json").write_text(json.dumps({"test": ids}))
+    with pytest.raises(InputError, match="no case is left to pre-train on"):
+        pretrain(options(store, tmp_path / "run2", splits=str(tmp_path / "splits.json"), steps=1))
+
+
+def test_another_method_is_a_name(store, tmp_path):
+    for method in ("masked-autoencoding", "voxel-contrast"):
+        run = tmp_path / method
+        pretrain(options(store, run, method=method, steps=2))
+        assert read_package(run / "model").info.training["options"]["method"] == method

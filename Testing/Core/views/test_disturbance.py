@@ -1,0 +1,57 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from voxmmsd.views.disturbance import DisturbanceRanges, disturb, draw_disturbance
+
+NEVER = DisturbanceRanges(noise_std=0.0, blur_p=0, factor_p=0, shift_p=0, contrast_p=0, gamma_p=0)
+
+
+def image(rows=2, size=10):
+    return torch.rand(rows, 4, size, size, size, generator=torch.Generator().manual_seed(3))
+
+
+def disturbed(ranges, seed=0):
+    return disturb(image(), draw_disturbance(image().shape, ranges, torch.Generator().manual_seed(seed)))
+
+
+def test_p_means_how_often_a_change_happens():
+    draw = draw_disturbance(torch.Size((4000, 4, 1, 1, 1)), DisturbanceRanges(), torch.Generator().manual_seed(0))
+    share = {
+        "blur": float((draw.blur_sigma > 0).float().mean()),
+        "factor": float((draw.factor != 1).float().mean()),
+        "shift": float((draw.shift != 0).float().mean()),
+        "contrast": float((draw.contrast != 1).float().mean()),
+        "gamma": float((draw.gamma != 1).float().mean()),
+    }
+    assert share == pytest.approx({"blur": 0.4, "factor": 0.85, "shift": 0.4, "contrast": 0.5, "gamma": 0.8}, abs=0.03)
+    blocks = (draw.blur_sigma > 0).any(dim=1).float().mean()  # 0.8, less the blocks none of whose modalities drew it
+    assert float(blocks) == pytest.approx(0.8 * (1 - 0.5**4), abs=0.03)
+    assert draw.noise.std().item() == pytest.approx(0.05, rel=0.05)
+
+
+def test_nothing_drawn_changes_nothing():
+    torch.testing.assert_close(disturbed(NEVER), image(), atol=2e-6, rtol=0)
+
+
+def test_each_change_is_what_its_name_says():
+    original = image()
+    factor = disturbed(replace(NEVER, factor_p=1.0, factor=(0.8, 0.8)))
+    torch.testing.assert_close(factor, 0.8 * original, atol=2e-6, rtol=0)
+    shift = disturbed(replace(NEVER, shift_p=1.0, shift_each=1.0, shift=(0.3, 0.3)))
+    torch.testing.assert_close(shift, original + 0.3, atol=2e-6, rtol=0)
+    contrast = disturbed(replace(NEVER, contrast_p=1.0, contrast=(1.2, 1.2)))
+    mean = original.mean(dim=(2, 3, 4), keepdim=True)
+    torch.testing.assert_close(contrast, (original - mean) * 1.2 + mean, atol=2e-6, rtol=0)
+    gamma = disturbed(replace(NEVER, gamma_p=1.0, gamma=(1.5, 1.5)))
+    low, high = original.amin(dim=(2, 3, 4), keepdim=True), original.amax(dim=(2, 3, 4), keepdim=True)
+    torch.testing.assert_close(gamma, ((original - low) / (high - low)) ** 1.5 * (high - low) + low, atol=1e-5, rtol=0)
+    blurred = disturbed(replace(NEVER, blur_p=1.0, blur_each=1.0, blur_sigma=(1.0, 1.0)))
+    assert blurred.std() < 0.5 * original.std()
+
+
+def test_gamma_of_negative_values_stays_a_number():
+    noisy = disturbed(replace(NEVER, noise_std=0.5, gamma_p=1.0, gamma=(0.7, 0.7)))
+    assert torch.isfinite(noisy).all()
+    assert noisy.amin() < 0

@@ -1,0 +1,111 @@
+"""Vox-MMSD: restoration of blocks masked per modality, and self-distillation of voxel pairs (Zhou et al., JBHI 2025).
+
+Differences to the authors' code, which METHOD section 7 lists as defects: projector and restoration head are trained,
+the teacher has a projector of its own, and it runs without a graph.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from voxmmsd.config import PretrainConfig
+from voxmmsd.losses.restoration import restoration_loss
+from voxmmsd.losses.self_distillation import distillation_loss, moved_center, teacher_targets
+from voxmmsd.networks.heads import Projector, restoration_head
+from voxmmsd.networks.voxel_features import voxel_features
+from voxmmsd.pretext.method import PretextMethod, restored
+from voxmmsd.pretext.teacher import Teacher
+from voxmmsd.schedules import cosine, teacher_temperature
+from voxmmsd.views.disturbance import DisturbanceRanges
+from voxmmsd.views.pairs import PairRecipe, VoxelPairs, draw_pairs
+from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, make_views
+
+EMBEDDING = 512
+FIRST_MOMENTUM = 0.996
+LEAST_SPREAD = 0.02  # embeddings of random directions have 1, equal ones 0
+
+
+class VoxMMSD(PretextMethod):
+    """Student (U-Net, projector, restoration head), teacher (U-Net, projector) and center."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        super().__init__(config)
+        self.restorer = restoration_head(config.channels[0])
+        self.mask = MaskRecipe(
+            config.cell, config.masked, config.same_mask, config.joint_mask, hide_last=config.hide_last
+        )
+        self.pairs = PairRecipe(config.pairs, config.candidates, config.same_modality)
+        levels = config.channels[:1] if config.single_scale else config.channels[:-1]
+        self._levels = len(levels)
+        self.projector = Projector(sum(levels), EMBEDDING)
+        self.teacher = Teacher(self.unet, self.projector)
+        self.center: Tensor
+        self.register_buffer("center", torch.zeros(EMBEDDING))
+
+    def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """``loss``, ``restoration``, ``distillation``; ``teacher entropy`` and ``embedding spread`` show a collapse."""
+        views = make_views(blocks, self.mask, DisturbanceRanges(), generator)
+        image = views.image.contiguous(memory_format=torch.channels_last_3d)
+        with self.autocast():
+            pyramid = self.unet(image)
+        found = {}
+        total = torch.zeros((), device=image.device)
+        if self.config.restoration:
+            with self.autocast():
+                restored = self.restorer(pyramid[0])
+            found["restoration"] = restoration_loss(restored, blocks.image, blocks.informative)
+            total = total + found["restoration"]
+        if self.config.distillation:
+            pairs = draw_pairs(blocks, views, self.mask.cell, self.pairs, generator)
+            distilled = self._distill(pyramid, image, pairs, step)
+            total = total + self.config.distillation_weight * distilled["distillation"]
+            found.update(distilled)
+        return {"loss": total, **found}
+
+    def _distill(self, pyramid: list[Tensor], image: Tensor, pairs: VoxelPairs, step: int) -> dict[str, Tensor]:
+        with self.autocast():
+            student = self._embed(pyramid, pairs, self.projector)
+            with torch.no_grad():
+                teacher_unet, teacher_projector = self.teacher.networks
+                teacher = self._embed(teacher_unet(image), pairs, teacher_projector)
+        temperature = teacher_temperature(300 * step / self.config.steps)
+        weight = pairs.weight.flatten()
+        loss = distillation_loss(student, teacher, self.center, temperature, weight)
+        with torch.no_grad():
+            targets = teacher_targets(teacher, self.center, temperature)
+            entropy = -(targets * targets.clamp(min=1e-12).log()).sum(dim=-1).mean() / math.log(EMBEDDING)
+            spread = teacher.flatten(0, 1).std(dim=0).square().sum().sqrt()
+            self.center.copy_(moved_center(self.center, teacher, weight))
+        return {
+            "distillation": loss,
+            "teacher entropy": entropy,
+            "embedding spread": spread,
+            "pairs found": weight.mean(),
+        }
+
+    def _embed(self, pyramid: list[Tensor], pairs: VoxelPairs, projector: torch.nn.Module) -> Tensor:
+        """``(2, B * count, dimensions)``: voxels are gathered first, so that only they are projected."""
+        features = voxel_features(pyramid[: self._levels], pairs.places).flatten(0, 1)
+        return projector(features).unflatten(0, (2, -1))
+
+    def after_update(self, step: int) -> None:
+        if self.config.distillation:
+            momentum = cosine(step, self.config.steps, FIRST_MOMENTUM, 1.0)
+            self.teacher.follow(self.unet, self.projector, momentum=momentum)
+
+    def warnings(self, means: dict[str, float]) -> list[str]:
+        if means.get("embedding spread", 1.0) < LEAST_SPREAD:
+            return [
+                f"the teacher's embeddings have collapsed to one point (spread {means['embedding spread']:.4f}, "
+                "healthy is above 0.1): lower --learning-rate, or give more varied scans"
+            ]
+        return []
+
+    @torch.no_grad()
+    def restore(self, blocks: SiameseBlocks, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
+        if not self.config.restoration:
+            return None
+        return restored(self.unet, self.restorer, make_views(blocks, self.mask, DisturbanceRanges(), generator))

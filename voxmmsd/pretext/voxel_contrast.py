@@ -1,0 +1,39 @@
+"""Voxel-wise contrast: the two voxels of a pair must find each other among all (as vox2vec, Goncharov et al. 2023).
+
+The rival that shows what self-distillation is worth: the same blocks, masks and pairs, another loss.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from voxmmsd.config import PretrainConfig
+from voxmmsd.losses.contrast import contrast_loss
+from voxmmsd.networks.heads import Projector
+from voxmmsd.networks.voxel_features import voxel_features
+from voxmmsd.pretext.method import PretextMethod
+from voxmmsd.views.disturbance import DisturbanceRanges
+from voxmmsd.views.pairs import PairRecipe, draw_pairs
+from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, make_views
+
+EMBEDDING = 128
+
+
+class VoxelContrast(PretextMethod):
+    """The U-Net and a projector."""
+
+    def __init__(self, config: PretrainConfig) -> None:
+        super().__init__(config)
+        self.mask = MaskRecipe(config.cell, config.masked, hide_last=config.hide_last)
+        self.pairs = PairRecipe(config.pairs, config.candidates)
+        self.projector = Projector(sum(config.channels[:-1]), EMBEDDING)
+
+    def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        views = make_views(blocks, self.mask, DisturbanceRanges(), generator)
+        pairs = draw_pairs(blocks, views, self.mask.cell, self.pairs, generator)
+        with self.autocast():
+            pyramid = self.unet(views.image.contiguous(memory_format=torch.channels_last_3d))
+            embeddings = self.projector(voxel_features(pyramid, pairs.places).flatten(0, 1))
+        first, second = embeddings.float().unflatten(0, (2, -1))
+        return {"loss": contrast_loss(first, second, pairs.weight.flatten()), "pairs found": pairs.weight.mean()}

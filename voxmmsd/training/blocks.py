@@ -1,0 +1,102 @@
+"""The blocks of pre-training: which cases, where to cut, and from where they are read.
+
+Every draw is a function of the seed and the step alone, so that a resumed run sees what an uninterrupted one sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voxmmsd.data.store import Entry
+from voxmmsd.views.siamese import SiameseBlocks, clean_blocks, draw_corners
+from voxmmsd.views.spatial import cut_window
+
+RESIDENT_SHARE = 0.5  # of a GPU's free memory that prepared cases may take
+
+
+class BlockSampler:
+    """Draws two blocks of each of ``batch`` cases a step.
+
+    On a GPU the cases are kept in its memory where they fit; else the next step's blocks are read from the memory map
+    by a thread into pinned memory while the GPU computes. The loop over the blocks of a batch only slices: that is
+    faster, on either device, than one gather of all voxels by index.
+    """
+
+    def __init__(self, entries: Sequence[Entry], size: int, batch: int, seed: int, device: torch.device) -> None:
+        self.entries, self.size, self.batch_size, self.seed, self.device = list(entries), size, batch, seed, device
+        self._images: list[np.ndarray] = [entry.image() for entry in self.entries]
+        self._present = np.array([entry.present for entry in self.entries])
+        self._resident: list[Tensor] | None = None
+        if device.type == "cuda" and self._fits(device):
+            self._resident = [torch.from_numpy(np.array(image)).to(device) for image in self._images]
+        self._ahead: tuple[int, Future[Tensor]] | None = None
+        self._reader = ThreadPoolExecutor(1, "blocks") if device.type == "cuda" and not self._resident else None
+
+    @property
+    def is_resident(self) -> bool:
+        return self._resident is not None
+
+    def batch(self, step: int) -> SiameseBlocks:
+        """The clean blocks of a step, on the device."""
+        cases, corners = self.places(step)
+        raw = self._read(step, cases, corners)
+        present = torch.from_numpy(self._present[cases])
+        return clean_blocks(raw, self._to_device(torch.from_numpy(corners)), self._to_device(present))
+
+    def places(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Case indices ``(B,)`` and corners ``(2, B, 3)``; cases come in an order drawn anew for each round."""
+        positions = step * self.batch_size + np.arange(self.batch_size)
+        cases = np.array([self._case_at(int(position)) for position in positions])
+        shapes = [self._images[case].shape[1:] for case in cases]
+        return cases, draw_corners(shapes, self.size, np.random.default_rng([self.seed, 0xB10C, step]))
+
+    def _case_at(self, position: int) -> int:
+        turn, place = divmod(position, len(self.entries))
+        return int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
+
+    def _read(self, step: int, cases: np.ndarray, corners: np.ndarray) -> Tensor:
+        """Raw blocks ``(2B, 4, s, s, s)`` uint8 on the device."""
+        if self._resident is not None:
+            images = self._resident
+            return torch.stack(
+                [self._slice(images[c], corner) for view in corners for c, corner in zip(cases, view, strict=True)]
+            )
+        if self._reader is None:
+            return self._host_blocks(cases, corners)
+        if self._ahead is None or self._ahead[0] != step:
+            self._ahead = (step, self._reader.submit(self._host_blocks, cases, corners))
+        blocks = self._ahead[1].result()
+        self._ahead = (step + 1, self._reader.submit(self._host_blocks, *self.places(step + 1)))
+        return self._to_device(blocks)
+
+    def _host_blocks(self, cases: np.ndarray, corners: np.ndarray) -> Tensor:
+        out = torch.empty(
+            (2 * len(cases), 4, self.size, self.size, self.size),
+            dtype=torch.uint8,
+            pin_memory=self.device.type == "cuda",
+        )
+        rows = out.numpy()
+        for view, row in zip(corners, np.split(rows, 2), strict=True):
+            for case, corner, block in zip(cases, view, row, strict=True):
+                block[:] = cut_window(self._images[case], corner, corner + self.size)
+        return out
+
+    def _slice(self, image: Tensor, corner: np.ndarray) -> Tensor:
+        z, y, x = (slice(int(low), int(low) + self.size) for low in corner)
+        block = image[:, z, y, x]
+        missing = [self.size - side for side in block.shape[1:]]
+        if any(missing):
+            block = torch.nn.functional.pad(block, [n for side in reversed(missing) for n in (0, side)])
+        return block
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
+    def _fits(self, device: torch.device) -> bool:
+        free, _ = torch.cuda.mem_get_info(device)
+        return sum(image.nbytes for image in self._images) < RESIDENT_SHARE * free

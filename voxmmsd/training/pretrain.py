@@ -1,0 +1,112 @@
+"""Pre-training: teach a network unlabelled scans by a pretext method; the result is a start for fine-tuning."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from voxmmsd.config import PretrainConfig, config_to_record
+from voxmmsd.data.store import Entry
+from voxmmsd.evaluation.pictures import restoration_picture
+from voxmmsd.models.package import ModelPackage
+from voxmmsd.pretext.method import open_method
+from voxmmsd.runs import Run, is_finished, open_run, refuse_other_options, resolve_run
+from voxmmsd.schedules import cosine, warmed_cosine
+from voxmmsd.training.blocks import BlockSampler
+from voxmmsd.training.cases import unlabelled_entries
+from voxmmsd.training.loop import TrainingLoop
+from voxmmsd.training.optimization import make_optimizer, optimize
+from voxmmsd.training.packing import pack_start
+
+LAST_RATE = 0.1  # share of the peak learning rate at the last step
+WEIGHT_DECAY = (1e-5, 1e-4)  # at the first and at the last step
+
+
+def pretrain(config: PretrainConfig) -> Path:
+    """Run, or continue, the pre-training in ``config.run``; the folder of the resulting package.
+
+    Raises:
+        VoxMMSDError: cases, options or the run folder cannot be used as they are.
+        Cancelled: the run was asked to pause or cancel; its last checkpoint is kept.
+    """
+    folder = resolve_run(config.run)
+    if is_finished(folder):
+        refuse_other_options(folder, "pretrain", config_to_record(config))
+        print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
+        return folder / "model"
+    with open_run(folder, "pretrain", config_to_record(config), config.steps) as run:
+        training = PreTraining(config, run, unlabelled_entries(config, run))
+        training.resume()
+        training.train()
+        package = training.pack()
+        run.say(f"model: {package.folder}")
+    return package.folder
+
+
+class PreTraining(TrainingLoop):
+    """The state of one pre-training, and what it does at each step."""
+
+    verb = "pretrain"
+
+    def __init__(self, config: PretrainConfig, run: Run, entries: Sequence[Entry]) -> None:
+        super().__init__(config, run)
+        self.config, self.entries = config, entries
+        self.method = open_method(config).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.method.autocast = self.precision.autocast
+        self.optimizer = make_optimizer(self.method, WEIGHT_DECAY[0], nesterov=False)
+        self.sampler = BlockSampler(entries, config.block, config.batch, config.seed, self.device)
+
+    def train_step(self) -> dict[str, torch.Tensor]:
+        self.method.train()
+        values = self.method.losses(self.sampler.batch(self.step), self.step, self._generator(0x71E3, self.step))
+        rates = self.rates(self.step)
+        optimize(
+            values["loss"], self.method, self.optimizer, self.precision, rates["learning_rate"], rates["weight_decay"]
+        )
+        self.method.after_update(self.step)
+        return {name: value.detach() for name, value in values.items()}
+
+    def rates(self, step: int) -> dict[str, float]:
+        config = self.config
+        warmup, peak = round(config.warmup * config.steps), config.learning_rate
+        return {
+            "learning_rate": warmed_cosine(step, config.steps, warmup, peak, LAST_RATE * peak),
+            "weight_decay": cosine(step, config.steps, *WEIGHT_DECAY),
+        }
+
+    def warnings(self, means: dict[str, float]) -> list[str]:
+        return self.method.warnings(means)
+
+    def after_step(self, is_last: bool) -> None:
+        if self.step % self.config.preview_every == 0 or is_last:
+            self._preview()
+
+    def _preview(self) -> None:
+        """A picture of the same block under the same mask each time."""
+        blocks = self.sampler.batch(0)
+        found = self.method.restore(blocks, self._generator(0x9E7, 0))
+        if found is not None:
+            seen, restored = found
+            file = self.run.folder / "previews" / f"step-{self.step:08d}.png"
+            present = blocks.informative[0].tolist()
+            rows = [array[0].cpu().numpy() for array in (seen, restored, blocks.image)]
+            restoration_picture(rows[0], rows[1], rows[2], present, file)
+            self.run.events.write("preview", step=self.step, file=f"previews/{file.name}")
+
+    def state(self) -> dict[str, Any]:
+        return {"method": self.method.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def pack(self) -> ModelPackage:
+        """The student's network after the last step as the run's package."""
+        return pack_start(self.method.unet, self.config, self.run, self.entries)
+
+    def _generator(self, purpose: int, step: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(self.draw_seed(purpose, step))
