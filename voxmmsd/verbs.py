@@ -101,6 +101,14 @@ def models(config: c.ModelsConfig) -> None:
     print(f"{config.action}ed {package.info.id}: {package.folder}")
 
 
+def compare(config: c.CompareConfig) -> None:
+    _given(config.experiment, "EXPERIMENT.toml")
+    _given(config.run, "--run DIR")
+    from voxmmsd.training.compare import compare as run
+
+    print(run(config))
+
+
 def doctor(config: c.DoctorConfig) -> int:
     from voxmmsd.doctor import examine
 
@@ -117,6 +125,7 @@ VERBS = (
     Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
+    Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare),
     Verb("models", "list, import or accept models", c.ModelsConfig, models),
     Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
 )
