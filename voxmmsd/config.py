@@ -108,6 +108,7 @@ class FinetuneConfig:
     warmup: float = option(0.05, "share of the steps with rising learning rate")
     foreground: float = option(0.5, "share of the patches centered on a tumor voxel")
     modality_dropout: float = option(0.0, "probability that a patch loses a random subset of its modalities")
+    frozen: bool = option(False, "train the head alone: a linear probe of the start's features")
     augment: bool = option(True, "random flips, rotations, scaling and intensity changes")
     validate_every: int = option(500, "steps between validations (the last step always validates)")
     checkpoint_every: int = option(100, "steps between checkpoints")

@@ -28,10 +28,11 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     return labelled
 
 
-def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[Entry, ...]:
-    """All prepared cases that may be learned from without labels; ``splits.json`` of the run says which these are.
+def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """All prepared cases to learn from without labels, and those to look at; ``splits.json`` of the run names them.
 
-    With ``config.splits`` these are its training and unlabelled patients, whose labels, if any, are not looked at.
+    With ``config.splits`` its training and unlabelled patients are learned from, whose labels, if any, are not looked
+    at, and its validation patients are looked at. Without, all cases are learned from.
 
     Raises:
         InputError: no case, a case that cannot be read, one id twice, or nothing left by the splits.
@@ -43,11 +44,12 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[Entry, ...]:
         splits = Splits((), (), unlabelled=tuple(entry.id for entry in entries))
     used = {*splits.train, *splits.unlabelled}
     chosen = tuple(entry for entry in entries if entry.id in used)
+    held = tuple(entry for entry in entries if entry.id in splits.validation)
     if not chosen:
         raise InputError(f"{config.splits or ', '.join(config.folders)}: no case is left to pre-train on")
     splits.write(run.folder / "splits.json")
     run.say(f"cases: {len(chosen)} of {len(entries)} to pre-train on")
-    return chosen
+    return chosen, held
 
 
 def one_schema(entries: tuple[Entry, ...]) -> LabelSchema:

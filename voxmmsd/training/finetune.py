@@ -71,6 +71,8 @@ class FineTuning(TrainingLoop):
         self.network = SegmentationNetwork(NetworkConfig.of(config.channels), self.schema.class_count)
         self.taken = start_from(self.network, config.start, self.schema, run) if config.start else None
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
+        self.network.unet.requires_grad_(not config.frozen)
         self.loss = SegmentationLoss()
         self.optimizer = make_optimizer(self.network, config.weight_decay, nesterov=True)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)

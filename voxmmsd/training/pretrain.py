@@ -21,7 +21,9 @@ from voxmmsd.training.cases import unlabelled_entries
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.optimization import make_optimizer, optimize
 from voxmmsd.training.packing import pack_start
+from voxmmsd.views.siamese import SiameseBlocks
 
+LOOKED_AT = 4  # batches of held cases
 LAST_RATE = 0.1  # share of the peak learning rate at the last step
 WEIGHT_DECAY = (1e-5, 1e-4)  # at the first and at the last step
 
@@ -39,7 +41,7 @@ def pretrain(config: PretrainConfig) -> Path:
         print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
         return folder / "model"
     with open_run(folder, "pretrain", config_to_record(config), config.steps) as run:
-        training = PreTraining(config, run, unlabelled_entries(config, run))
+        training = PreTraining(config, run, *unlabelled_entries(config, run))
         training.resume()
         training.train()
         package = training.pack()
@@ -52,13 +54,20 @@ class PreTraining(TrainingLoop):
 
     verb = "pretrain"
 
-    def __init__(self, config: PretrainConfig, run: Run, entries: Sequence[Entry]) -> None:
+    def __init__(self, config: PretrainConfig, run: Run, entries: Sequence[Entry], held: Sequence[Entry] = ()) -> None:
         super().__init__(config, run)
         self.config, self.entries = config, entries
         self.method = open_method(config).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.method.autocast = self.precision.autocast
         self.optimizer = make_optimizer(self.method, WEIGHT_DECAY[0], nesterov=False)
         self.sampler = BlockSampler(entries, config.block, config.batch, config.seed, self.device)
+        self.held = BlockSampler(held or entries, config.block, config.batch, config.seed, self.device)
+        self._held_name = "validation" if held else "training"
+
+    def train(self) -> None:
+        if self.step == 0:
+            self._look()  # what an untrained network restores
+        super().train()
 
     def train_step(self) -> dict[str, torch.Tensor]:
         self.method.train()
@@ -83,19 +92,31 @@ class PreTraining(TrainingLoop):
 
     def after_step(self, is_last: bool) -> None:
         if self.step % self.config.preview_every == 0 or is_last:
-            self._preview()
+            self._look()
 
-    def _preview(self) -> None:
-        """A picture of the same block under the same mask each time."""
-        blocks = self.sampler.batch(0)
-        found = self.method.restore(blocks, self._generator(0x9E7, 0))
-        if found is not None:
+    def _look(self) -> None:
+        """Restore the same blocks of held cases under the same masks each time: an error, and a picture of one."""
+        errors: list[float] = []
+        constants: list[float] = []
+        for number in range(LOOKED_AT):
+            blocks = self.held.batch(number)
+            found = self.method.restore(blocks, self._generator(0x9E7, number))
+            if found is None:
+                return
             seen, restored = found
-            file = self.run.folder / "previews" / f"step-{self.step:08d}.png"
-            present = blocks.informative[0].tolist()
-            rows = [array[0].cpu().numpy() for array in (seen, restored, blocks.image)]
-            restoration_picture(rows[0], rows[1], rows[2], present, file)
-            self.run.events.write("preview", step=self.step, file=f"previews/{file.name}")
+            mean = blocks.image.mean(dim=(2, 3, 4), keepdim=True)
+            for kept, guess in ((errors, restored), (constants, mean)):
+                kept.append(float((guess - blocks.image).abs().mean(dim=(2, 3, 4))[blocks.informative].mean()))
+            if number == 0:
+                self._picture(blocks, seen, restored)
+        self.run.metric(self.step, f"{self._held_name} restoration error", sum(errors) / len(errors))
+        self.run.metric(self.step, f"{self._held_name} error of the mean", sum(constants) / len(constants))
+
+    def _picture(self, blocks: SiameseBlocks, seen: torch.Tensor, restored: torch.Tensor) -> None:
+        file = self.run.folder / "previews" / f"step-{self.step:08d}.png"
+        rows = [array[0].cpu().numpy() for array in (seen, restored, blocks.image)]
+        restoration_picture(rows[0], rows[1], rows[2], blocks.informative[0].tolist(), file)
+        self.run.events.write("preview", step=self.step, file=f"previews/{file.name}")
 
     def state(self) -> dict[str, Any]:
         return {"method": self.method.state_dict(), "optimizer": self.optimizer.state_dict()}

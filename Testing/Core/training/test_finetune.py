@@ -182,6 +182,18 @@ def test_tensors_that_do_not_fit_start_anew_and_are_named(straight, store, tmp_p
     assert "not used: unet.decoder.0.reduce.weight" in said
 
 
+def test_a_probe_trains_the_head_alone(straight, store, tmp_path):
+    finetune(options(store, tmp_path / "run", start=str(straight), steps=2, frozen=True))
+    before, after = last_weights(straight), last_weights(tmp_path / "run")
+    start = load_network(read_package(straight / "model")).state_dict()
+    for name, tensor in after.items():
+        if name.startswith("head."):
+            assert not torch.equal(tensor, start[name])
+        elif "running" not in name and "batches" not in name:
+            assert torch.equal(tensor, start[name]), name
+    assert before.keys() == after.keys()
+
+
 def test_a_splits_file_decides_who_trains(store, tmp_path):
     ids = [file.stem for file in sorted(store.glob("*.npy"))]
     (tmp_path / "splits.json").write_text(json.dumps({"pool": ids[:2], "validation": [ids[3]], "test": [ids[2]]}))

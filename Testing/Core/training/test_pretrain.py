@@ -66,7 +66,10 @@ def test_a_run_leaves_a_start_for_fine_tuning_curves_and_a_picture(straight):
     assert {"loss", "restoration", "distillation", "teacher entropy", "embedding spread", "learning_rate"} <= {
         name for _, name in metrics(straight)
     }
-    assert (straight / "previews" / "step-00000008.png").stat().st_size > 5000
+    pictures = [file.name for file in sorted((straight / "previews").iterdir())]
+    assert pictures == ["step-00000000.png", "step-00000008.png"]
+    looked = {step for step, name in metrics(straight) if name == "training restoration error"}
+    assert looked == {0, 8}
     assert read_status(straight)["state"] == "finished"
 
 
@@ -109,6 +112,7 @@ def test_validation_and_test_patients_of_a_splits_file_are_never_seen(store, tmp
     pretrain(options(store, tmp_path / "run", splits=str(tmp_path / "splits.json"), steps=1))
     package = read_package(tmp_path / "run" / "model")
     assert package.info.training["cases"]["unlabelled"] == [ids[0], ids[2]]
+    assert (1, "validation restoration error") in metrics(tmp_path / "run")  # looked at, not learned from
     (tmp_path / "splits.json").write_text(json.dumps({"test": ids}))
     with pytest.raises(InputError, match="no case is left to pre-train on"):
         pretrain(options(store, tmp_path / "run2", splits=str(tmp_path / "splits.json"), steps=1))
