@@ -53,6 +53,23 @@ def examine(device: str) -> tuple[str, bool]:
     return "\n".join(lines), healthy
 
 
+def known_faults(torch_version: str, cudnn_version: int | None) -> list[str]:
+    """What is known to be wrong with a build of torch (``2.9.0+cu128``) and cuDNN (``90801`` is 9.8.1; None: no CUDA).
+
+    Sources: pytorch/pytorch issues 166122 and 166643 (3-D convolutions of torch 2.9 leave cuDNN unless it is 9.15 or
+    later, which 2.9.1 looks for) and 163539 (cuDNN 9.8 to 9.10 computes some bfloat16 3-D convolutions wrongly).
+    """
+    faults = []
+    release = torch_version.split("+", maxsplit=1)[0]
+    if cudnn_version is not None and (release == "2.9.0" or (release.startswith("2.9.") and cudnn_version < 91500)):
+        faults.append(
+            f"torch {release} computes 3-D convolutions several times too slowly on this GPU: take 2.10 or later"
+        )
+    if cudnn_version is not None and 90800 <= cudnn_version < 91100:
+        faults.append("cuDNN 9.8 to 9.10 may compute bfloat16 3-D convolutions wrongly: take 9.15 or later")
+    return faults
+
+
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
@@ -90,5 +107,7 @@ def _check_torch(name: str) -> tuple[str, bool]:
     error = float((result - expected).abs().max() / expected.abs().max())
     good = error < LARGEST_ERROR
     verdict = "right" if good else f"WRONG: do not train or segment on this device (allowed {LARGEST_ERROR:.0e})"
+    cudnn = torch.backends.cudnn.version() if device.type == "cuda" else None
+    faults = "".join(f"\nwarning     {fault}" for fault in known_faults(torch.__version__, cudnn))
     label = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-    return f"device      {label}: 3-D convolution error {error:.1e} in {milliseconds:.1f} ms: {verdict}", good
+    return f"device      {label}: 3-D convolution error {error:.1e} in {milliseconds:.1f} ms: {verdict}{faults}", good

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from voxmmsd import doctor
+from voxmmsd.errors import ConfigError
+
+
+def test_a_sound_machine_is_found_sound():
+    text, healthy = doctor.examine("cpu")
+    assert healthy
+    assert "3-D convolution error" in text and "right" in text
+    assert torch.__version__ in text
+
+
+def test_a_device_that_computes_wrongly_is_seen(monkeypatch):
+    right = torch.nn.functional.conv3d
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "conv3d",
+        lambda image, *rest, **named: right(image, *rest, **named) * (1.001 if image.dtype == torch.float32 else 1),
+    )
+    text, healthy = doctor.examine("cpu")
+    assert not healthy
+    assert "WRONG" in text
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "cudnn", "words"),
+    [
+        ("2.13.0+cpu", None, []),
+        ("2.9.1+cu128", 91501, []),
+        ("2.9.1+cu128", 91300, ["torch 2.9.1"]),
+        ("2.9.0+cu128", 91002, ["torch 2.9.0", "cuDNN 9.8 to 9.10"]),
+        ("2.8.0", 90801, ["cuDNN 9.8 to 9.10"]),
+        ("2.9.0", None, []),
+        ("2.12.0", 91100, []),
+    ],
+)
+def test_builds_known_to_be_slow_or_wrong_are_named(torch_version, cudnn, words):
+    faults = doctor.known_faults(torch_version, cudnn)
+    assert len(faults) == len(words)
+    assert all(word in fault for word, fault in zip(words, faults, strict=True))
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="finds no such device"):
+        doctor.examine("cuda" if not torch.cuda.is_available() else "mps")
