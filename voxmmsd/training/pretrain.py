@@ -61,7 +61,9 @@ class PreTraining(TrainingLoop):
         self.method.autocast = self.precision.autocast
         self.optimizer = make_optimizer(self.method, WEIGHT_DECAY[0], nesterov=False)
         self.sampler = BlockSampler(entries, config.block, config.batch, config.seed, self.device)
-        self.held = BlockSampler(held or entries, config.block, config.batch, config.seed, self.device)
+        self.held = self.sampler
+        if held:
+            self.held = BlockSampler(held, config.block, config.batch, config.seed, self.device)
         self._held_name = "validation" if held else "training"
 
     def train(self) -> None:
