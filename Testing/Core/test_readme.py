@@ -14,6 +14,11 @@ def block(language, after):
     return re.search(rf"```{language}\n(.*?)```", README[README.index(after) :], re.DOTALL).group(1)
 
 
+def run(*words, folder):
+    command = [sys.executable, *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+
+
 def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_path):
     text = block("sh", "test_readme.py") + block("sh", "Scans without labels")
     commands = [shlex.split(line, comments=True) for line in text.splitlines()]
@@ -21,14 +26,14 @@ def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_pa
     assert [words[1] for words in commands] == verbs
     for words in commands:
         assert words[0] == "voxmmsd"
-        done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = run("-m", *words, folder=tmp_path)
         assert done.returncode == 0, (words, done.stderr)
         if words[1] == "evaluate":
             assert "WT" in done.stdout
     assert "took 74 tensors" in done.stderr
     assert (tmp_path / "results" / "phantom-099-000-voxmmsd.png").stat().st_size > 10_000
     script = block("python", "From Python:")
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run("-c", script, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "(48, 48, 48)" in done.stdout
 

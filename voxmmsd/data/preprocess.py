@@ -16,6 +16,7 @@ from voxmmsd.data.cases import CaseVolumes
 from voxmmsd.data.volume import Grid, Volume, canonical, resample, resampling_is_exact
 from voxmmsd.errors import InputError
 
+TISSUE_LEVEL = 0.5
 SPACING_TOLERANCE = 0.01  # relative: 1 % over a brain is under 2 mm at its rim
 
 
@@ -91,6 +92,23 @@ def to_uint8(image_czyx: np.ndarray, percentile: float) -> np.ndarray:
         if top > 0:
             scaled[...] = np.rint(np.clip(channel * np.float32(255.0 / top), 0, 255))
     return out
+
+
+def input_scale(image_czyx: np.ndarray) -> np.ndarray:
+    """Factors ``(4,)`` float32 that bring prepared uint8 to what a segmentation network sees; 0 for an absent modality.
+
+    The median of each modality's voxels above 0, which is healthy tissue for the most part, becomes ``TISSUE_LEVEL``.
+    The percentile alone leaves it anywhere between a fifth and three quarters of the range (so one bright vessel
+    decides how bright a tumor is), and a network from few cases then learns neither. One factor per case keeps tiled
+    and whole-volume inference alike, and 0 the value that says "nothing here".
+    """
+    scale = np.zeros(len(image_czyx), np.float32)
+    for channel, image in enumerate(image_czyx):
+        counts = np.bincount(image.ravel(), minlength=256)
+        counts[0] = 0
+        if total := counts.sum():
+            scale[channel] = TISSUE_LEVEL / int(np.searchsorted(counts.cumsum(), total / 2))
+    return scale
 
 
 def brain_box(image_czyx: np.ndarray, margin: int) -> tuple[slice, slice, slice]:

@@ -24,7 +24,7 @@ class Engine(Protocol):
     divisor: int
 
     def logits(self, image_bczyx: np.ndarray) -> np.ndarray:
-        """``(batch, 4, z, y, x)`` float32 in [0, 1] to ``(batch, class, z, y, x)`` float32."""
+        """``(batch, 4, z, y, x)`` float32, tissue about 0.5, to ``(batch, class, z, y, x)`` float32."""
         ...
 
 

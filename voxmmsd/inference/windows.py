@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 
+from voxmmsd.data.preprocess import input_scale
 from voxmmsd.inference.engines import Engine
 
 OVERLAP = 0.25
@@ -48,20 +49,22 @@ def predict_probabilities(
     any voxel above 0 is background and is not computed. ``progress`` gets (windows done, windows in all).
     """
     padded, inside = _pad(image_czyx, engine.divisor)
+    scale = input_scale(image_czyx)[:, None, None, None]
     shape = padded.shape[1:]
     size = tuple(min(length, _multiple(window, engine.divisor)) for length in shape)
     places = list(product(*(window_starts(n, w, overlap) for n, w in zip(shape, size, strict=True))))
     if len(places) == 1:
-        logits = engine.logits(padded[None] / np.float32(255))[0]
+        logits = engine.logits((padded * scale)[None])[0]
         if progress:
             progress(1, 1)
     else:
-        logits = _blended(padded, engine, (size[0], size[1], size[2]), places, progress)
+        logits = _blended(padded, scale, engine, (size[0], size[1], size[2]), places, progress)
     return _softmax(logits[(slice(None), *inside)])
 
 
 def _blended(
     image_czyx: np.ndarray,
+    scale: np.ndarray,
     engine: Engine,
     size: tuple[int, int, int],
     places: list[tuple[int, ...]],
@@ -74,7 +77,7 @@ def _blended(
         box = tuple(slice(s, s + n) for s, n in zip(start, size, strict=True))
         part = image_czyx[(slice(None), *box)]
         if part.any():
-            computed = engine.logits(part[None] / np.float32(255))[0]
+            computed = engine.logits((part * scale)[None])[0]
             if logits is None:
                 logits = np.zeros((len(computed), *image_czyx.shape[1:]), np.float32)
             computed *= weights

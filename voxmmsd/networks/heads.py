@@ -12,7 +12,7 @@ from voxmmsd.networks.unet3d import UNet3d
 class SegmentationNetwork(nn.Module):
     """The U-Net with a 1^3 convolution from its finest features to class logits.
 
-    Input ``(batch, 4, z, y, x)`` in [0, 1]; output ``(batch, class_count, z, y, x)`` logits, background first.
+    Input ``(batch, 4, z, y, x)``, tissue about 0.5; output ``(batch, class_count, z, y, x)`` logits, background first.
     """
 
     def __init__(self, config: NetworkConfig, class_count: int) -> None:

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity
 from voxmmsd.views.spatial import PatchPlace, SpatialRanges, cut_patch, draw_matrix
 
+FEW_VOXELS = 1000  # 1 ml at 1 mm: specks of a label are not sought out while other cases have more of it
 PLACES_PER_LABEL = 20_000  # enough to stand for a label; keeps hundreds of cases small in memory
 
 
@@ -39,10 +41,13 @@ class PatchSampler:
         self.entries = list(entries)
         self.recipe = recipe
         self.seed = seed
-        self._places: dict[int, list[np.ndarray]] = {}
+        self._places: list[dict[int, np.ndarray]] = [{} for _ in self.entries]
+        self._holders: dict[int, list[int]] = {}
+        self._scales = [input_scale(entry.image()) for entry in self.entries]
+        self._find_labels()
 
     def batch(self, step: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """The batch of a step: images ``(batch, 4, z, y, x)`` float32 in [0, 1], class indices ``(batch, z, y, x)``."""
+        """Images ``(batch, 4, z, y, x)`` as ``input_scale`` has them and classes ``(batch, z, y, x)`` of a step."""
         rng = np.random.default_rng([self.seed, step])
         patches = [self._patch(rng, step * self.recipe.batch + item) for item in range(self.recipe.batch)]
         image = torch.from_numpy(np.stack([image for image, _ in patches])).to(device)
@@ -53,43 +58,51 @@ class PatchSampler:
         return image, label
 
     def _patch(self, rng: np.random.Generator, position: int) -> tuple[np.ndarray, np.ndarray]:
-        index = self._case_at(position)
-        entry = self.entries[index]
         wants_foreground = rng.random() < self.recipe.foreground
         matrix = draw_matrix(self.recipe.spatial, rng) if self.recipe.augment else np.eye(3)
-        center = self._center(index, rng, wants_foreground)
+        index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
+        entry = self.entries[index]
         image, label = cut_patch(entry.image(), entry.label(), PatchPlace(center, matrix), self.recipe.size)
+        image *= self._scales[index][:, None, None, None]
         if rng.random() < self.recipe.modality_dropout:
             image[~draw_kept(entry.present, rng)] = 0
         return image, label
 
-    def _case_at(self, position: int) -> int:
-        """Cases in an order drawn anew for each round: all are seen equally often."""
+    def _tumor_place(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """A label first, then a case that has it, then one of its voxels: a label that few cases have is seen as often
+        as the others."""
+        label = sorted(self._holders)[int(rng.integers(len(self._holders)))]
+        holders = self._holders[label]
+        index = holders[int(rng.integers(len(holders)))]
+        places = self._places[index][label]
+        return index, self._inside(index, places[int(rng.integers(len(places)))])
+
+    def _any_place(self, rng: np.random.Generator, position: int) -> tuple[int, np.ndarray]:
+        """Anywhere in the case whose turn it is, in an order drawn anew for each round: all are seen equally often."""
         turn, place = divmod(position, len(self.entries))
-        return int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
+        index = int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
+        shape = self.entries[index].shape_czyx[1:]
+        return index, self._inside(index, np.floor(rng.uniform(0, shape)))
 
-    def _center(self, index: int, rng: np.random.Generator, wants_foreground: bool) -> np.ndarray:
-        """A tumor voxel of a label drawn first (rare labels are then seen), or any place; moved so the patch fits."""
-        shape = np.array(self.entries[index].shape_czyx[1:])
-        half = self.recipe.size / 2
-        low, high = np.minimum(half, shape / 2), np.maximum(shape - half, shape / 2)
-        places = self._foreground(index)
-        if wants_foreground and places:
-            chosen = places[int(rng.integers(len(places)))]
-            return np.clip(chosen[int(rng.integers(len(chosen)))], low, high)
-        return np.floor(rng.uniform(low, high + 1e-9))
+    def _inside(self, index: int, center: np.ndarray) -> np.ndarray:
+        """``center`` moved so that the patch lies inside the case, where it fits."""
+        shape, half = np.array(self.entries[index].shape_czyx[1:]), self.recipe.size / 2
+        return np.clip(center, np.minimum(half, shape / 2), np.maximum(shape - half, shape / 2))
 
-    def _foreground(self, index: int) -> list[np.ndarray]:
-        """Voxels ``(n, 3)`` of each label that the case has, at most ``PLACES_PER_LABEL`` of each."""
-        if index not in self._places:
-            label = np.asarray(self.entries[index].label())
+    def _find_labels(self) -> None:
+        """Voxels ``(n, 3)`` of each label of each case, and the cases that have enough of a label to learn it from."""
+        for index, entry in enumerate(self.entries):
+            label = np.asarray(entry.label())
             rng = np.random.default_rng([self.seed, 0xF07E, index])
-            found = [np.argwhere(label == value).astype(np.int16) for value in np.unique(label[label > 0])]
-            self._places[index] = [
-                places if len(places) <= PLACES_PER_LABEL else rng.choice(places, PLACES_PER_LABEL, replace=False)
-                for places in found
-            ]
-        return self._places[index]
+            for value in np.unique(label[label > 0]).tolist():
+                places = np.argwhere(label == value).astype(np.int16)
+                if len(places) > PLACES_PER_LABEL:
+                    places = rng.choice(places, PLACES_PER_LABEL, replace=False)
+                self._places[index][value] = places
+        for value in {value for places in self._places for value in places}:
+            counts = {index: len(places[value]) for index, places in enumerate(self._places) if value in places}
+            enough = [index for index, count in counts.items() if count >= FEW_VOXELS]
+            self._holders[value] = enough or list(counts)
 
 
 def draw_kept(present: Sequence[bool], rng: np.random.Generator) -> np.ndarray:

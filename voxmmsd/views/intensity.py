@@ -1,4 +1,4 @@
-"""Intensity changes of images in [0, 1]: drawn per image and modality, applied to a batch at once.
+"""Intensity changes of images of about 0 to 2: drawn per image and modality, applied to a batch at once.
 
 Images are ``(batch, channel, z, y, x)``; parameters are ``(batch, channel)``. A parameter at its neutral value leaves
 its channel as it is, so that one pass serves a batch in which each image draws differently.
@@ -71,8 +71,7 @@ def change_intensity(image: Tensor, draw: IntensityDraw) -> Tensor:
     count = inside.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
     mean = (changed * inside).sum(dim=(2, 3, 4), keepdim=True) / count
     changed = (changed - mean) * _wide(draw.contrast) + mean
-    # A power of a negative number is not a number, and one of a number above 1 grows: gamma acts on [0, 1].
-    changed = changed.clamp(0, 1).pow(_wide(draw.gamma)) + draw.noise
+    changed = changed.clamp(min=0).pow(_wide(draw.gamma)) + draw.noise  # a power of a negative number is not a number
     return changed * inside
 
 

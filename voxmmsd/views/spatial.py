@@ -51,7 +51,7 @@ def draw_matrix(ranges: SpatialRanges, rng: np.random.Generator) -> np.ndarray:
 def cut_patch(
     image_czyx: np.ndarray, label_zyx: np.ndarray, place: PatchPlace, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``(4, size, size, size)`` float32 in [0, 1] and ``(size, size, size)`` uint8; 0 outside the case.
+    """``(4, size, size, size)`` float32 in the units of the case and ``(size, size, size)`` uint8; 0 outside the case.
 
     Images are interpolated linearly and labels by nearest neighbor, unless the matrix only flips: then both are copied.
     """
@@ -63,11 +63,11 @@ def cut_patch(
     image, label = cut_window(image_czyx, low, high), cut_window(label_zyx, low, high)
     if place.is_plain:
         flips = tuple(slice(None, None, int(sign)) for sign in np.diag(place.matrix_zyx))
-        return image[(slice(None), *flips)].astype(np.float32) / 255, np.ascontiguousarray(label[flips])
+        return image[(slice(None), *flips)].astype(np.float32), np.ascontiguousarray(label[flips])
     grid = _sampling_grid(place, low, high, size)
     moved = F.grid_sample(torch.from_numpy(image[None].astype(np.float32)), grid, align_corners=True)
     nearest = F.grid_sample(torch.from_numpy(label[None, None].astype(np.float32)), grid, "nearest", align_corners=True)
-    return moved[0].numpy() / 255, nearest[0, 0].numpy().astype(np.uint8)
+    return moved[0].numpy(), nearest[0, 0].numpy().astype(np.uint8)
 
 
 def _sampling_grid(place: PatchPlace, low: np.ndarray, high: np.ndarray, size: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from voxmmsd.config import PreprocessConfig
 from voxmmsd.data.cases import find_cases, read_case
-from voxmmsd.data.preprocess import Preprocess, brain_box, to_uint8
+from voxmmsd.data.preprocess import Preprocess, brain_box, input_scale, to_uint8
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError
 
@@ -127,3 +127,16 @@ def test_the_percentile_of_a_real_t1c_is_the_published_one(shared_data):
         if found[case.id] == 8901:
             return
     pytest.fail(f"no T1c has its 99.9th non-zero percentile at 8901: {found}")
+
+
+def test_the_median_of_tissue_becomes_one_half_whatever_the_brightest_voxel_is():
+    rng = np.random.default_rng(0)
+    image = np.zeros((4, 12, 12, 12), np.uint8)
+    image[0, 2:10] = rng.integers(30, 51, (8, 12, 12))
+    image[1, 2:10] = rng.integers(120, 181, (8, 12, 12))
+    image[3, 5:, :, 3] = 77
+    scaled = image * input_scale(image)[:, None, None, None]
+    for channel in (0, 1, 3):
+        assert np.median(scaled[channel][image[channel] > 0]) == pytest.approx(0.5, abs=0.01)
+    assert (scaled[image == 0] == 0).all()
+    assert scaled[2].max() == 0

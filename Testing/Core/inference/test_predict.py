@@ -32,11 +32,14 @@ class Brightness:
 
     name, divisor = "brightness", 4
 
+    def __init__(self, threshold):
+        self.threshold = threshold  # where the median is 0.5
+
     def logits(self, image):
         flair = image[:, 3]
         out = np.zeros((len(image), 4, *flair.shape[1:]), np.float32)
         out[:, 1:3] = -100
-        out[:, 3] = 40 * (flair - 0.6)  # half way between the values that the tests paint
+        out[:, 3] = 40 * (flair - self.threshold)
         return out
 
 
@@ -87,7 +90,7 @@ def test_a_thick_oblique_left_handed_case_gets_its_labels_on_the_right_voxels(pa
     bright[bright > 0] = 300
     bright[14:24, 18:26, 4:8] = 1500
     nib.save(nib.Nifti1Image(bright, affine), file)
-    prediction = predict(volumes_of(tmp_path), package, Brightness())
+    prediction = predict(volumes_of(tmp_path), package, Brightness(1.5))  # half way from 300, the median, to 1500
     expected = (bright == 1500).T
     got = prediction.label_zyx == 3
     assert 2 * (got & expected).sum() / (got.sum() + expected.sum()) > 0.93
@@ -112,7 +115,7 @@ def test_the_result_has_the_references_grid_the_schemas_values_and_a_clean_heade
     image = nib.load(t1c)
     image.header["descrip"] = b"Jane Doe 1970"
     nib.save(image, t1c)
-    prediction = predict(volumes_of(tmp_path / "in"), package, Brightness(), probabilities=True)
+    prediction = predict(volumes_of(tmp_path / "in"), package, Brightness(0.6), probabilities=True)
     file = write_prediction(prediction, tmp_path / "out", seconds=1.0)
     written = nib.load(file)
     assert file.name == "BraTS-GLI-00001-000-voxmmsd.nii.gz"

@@ -4,6 +4,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from toy_models import toy_network
 
+from voxmmsd.data.preprocess import input_scale
 from voxmmsd.inference.engines import TorchEngine
 from voxmmsd.inference.windows import gaussian_weights, predict_probabilities, window_starts
 
@@ -36,7 +37,7 @@ def test_windows_cover_every_voxel_and_stay_inside(length, window):
 def test_each_voxels_answer_comes_out_where_the_voxel_is(shape, window):
     image = picture(shape)
     got = predict_probabilities(image, Identity(), window)
-    expected = np.exp(image[:3] / 255 * 50)
+    expected = np.exp(image[:3] * input_scale(image)[:3, None, None, None] * 50)
     expected /= expected.sum(axis=0)
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
@@ -56,10 +57,9 @@ def test_a_volume_that_fits_is_computed_at_once_and_an_empty_window_not_at_all()
 def test_the_blend_equals_monais_on_the_same_windows():
     network = toy_network()
     image = picture((32, 32, 32))
+    scaled = torch.from_numpy(image * input_scale(image)[:, None, None, None])[None]
     with torch.inference_mode():
-        theirs = sliding_window_inference(
-            torch.from_numpy(image[None].astype(np.float32) / 255), 16, 1, network, overlap=0.25, mode="gaussian"
-        )
+        theirs = sliding_window_inference(scaled, 16, 1, network, overlap=0.25, mode="gaussian")
     ours = predict_probabilities(image, TorchEngine(network, torch.device("cpu")), 16)
     # MONAI's last window is flush with the end as ours, its first ones a step of 12 apart.
     np.testing.assert_allclose(ours, torch.softmax(theirs[0], 0).numpy(), atol=2e-3)

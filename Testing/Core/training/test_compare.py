@@ -79,7 +79,7 @@ def test_the_scores_of_all_arms_are_written(done):
     rows = list(csv.DictReader((run / "results.csv").open()))
     assert len(rows) == 8
     assert {row["method"] for row in rows} == {"scratch", "vox-mmsd"}
-    assert text == (run / "results.txt").read_text().rstrip()
+    assert text == (run / "results.txt").read_text(encoding="utf-8").rstrip()
     assert "on 1 test cases" in text
 
 

@@ -19,6 +19,8 @@ def entries(tmp_path):
         array[4, 30, 31, 32] = 2
         present = (True, True, number != 1, True)
         array[2] *= present[2]
+        array[3, ::2] = 100
+        array[3, 1::2] = 100 + 30 * (number + 1)  # the contrast tells the case, its median is scaled away
         np.save(tmp_path / f"c{number}.npy", array)
         made.append(
             Entry(
@@ -36,6 +38,11 @@ def entries(tmp_path):
             )
         )
     return made
+
+
+def case_of(image):
+    """The number of the case that a patch comes from."""
+    return round(float(image[3].amax() / image[3].amin() - 1) / 0.3) - 1
 
 
 def recipe(**changes):
@@ -60,15 +67,40 @@ def test_another_seed_draws_another_batch(entries):
 
 
 def test_every_case_is_seen_once_in_each_round(entries):
-    sampler = PatchSampler(entries, recipe(), seed=0)
+    sampler = PatchSampler(entries, recipe(foreground=0.0), seed=0)
     for step in range(5):
-        assert sorted(np.rint(sampler.batch(step)[0].amax(dim=(1, 2, 3, 4)).numpy() * 255)) == [100, 101, 102]
+        assert sorted(case_of(image) for image in sampler.batch(step)[0]) == [0, 1, 2]
 
 
 def test_rare_labels_are_seen_as_often_as_common_ones(entries):
     sampler = PatchSampler(entries, recipe(), seed=0)
     seen = [bool((label == 2).any()) for step in range(60) for label in sampler.batch(step)[1]]
     assert np.mean(seen) == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_label_that_one_case_has_is_seen_as_often_as_the_others(entries):
+    file = entries[1].array_file
+    array = np.load(file)
+    array[4, 26:36, 26:36, 26:36] = 3
+    np.save(file, array)
+    sampler = PatchSampler(entries, recipe(), seed=0)
+    seen = [bool((label == 3).sum() > 400) for step in range(60) for label in sampler.batch(step)[1]]
+    assert np.mean(seen) > 0.25
+
+
+def test_specks_of_a_label_are_not_sought_out_where_other_cases_have_more(entries):
+    array = np.load(entries[1].array_file)
+    array[4, 26:36, 26:36, 26:36] = 2
+    np.save(entries[1].array_file, array)
+    sampler = PatchSampler(entries, recipe(size=8), seed=0)
+    cases = [
+        case_of(image)
+        for step in range(30)
+        for image, label in zip(*sampler.batch(step), strict=True)
+        if (label == 2).any()
+    ]
+    assert len(cases) > 20
+    assert set(cases) == {1}
 
 
 def test_every_foreground_patch_holds_tumor_and_patches_stay_inside(entries):

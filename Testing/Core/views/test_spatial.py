@@ -15,7 +15,7 @@ def smooth_case(shape=(30, 34, 38)):
 def test_without_rotation_the_patch_is_a_copy():
     image, label = smooth_case()
     patch, patch_label = cut_patch(image, label, PatchPlace(np.array([15, 16, 20]), np.eye(3)), 8)
-    np.testing.assert_array_equal(patch * 255, image[:, 11:19, 12:20, 16:24])
+    np.testing.assert_array_equal(patch, image[:, 11:19, 12:20, 16:24])
     np.testing.assert_array_equal(patch_label, label[11:19, 12:20, 16:24])
 
 
@@ -37,14 +37,14 @@ def test_a_rotated_and_scaled_patch_equals_scipys_resampling(size):
     offset = center - matrix @ np.full(3, (size - 1) / 2)
     for channel, got in zip(image.astype(np.float32), patch, strict=True):
         expected = affine_transform(channel, matrix, offset, (size,) * 3, order=1)
-        np.testing.assert_allclose(got * 255, expected, atol=0.01)
+        np.testing.assert_allclose(got, expected, atol=0.01)
     expected = affine_transform(label, matrix, offset, (size,) * 3, order=0)
     assert (patch_label != expected).mean() < 0.01  # ties between two voxels may fall either way
 
 
 @pytest.mark.parametrize("matrix", [np.eye(3), Rotation.from_rotvec([0, 0.3, 0]).as_matrix()])
 def test_outside_the_case_is_zero_and_a_small_case_fits_in_a_large_patch(matrix):
-    image, label = np.full((4, 6, 6, 6), 255, np.uint8), np.ones((6, 6, 6), np.uint8)
+    image, label = np.ones((4, 6, 6, 6), np.uint8), np.ones((6, 6, 6), np.uint8)
     patch, patch_label = cut_patch(image, label, PatchPlace(np.array([3, 3, 3]), matrix), 16)
     assert patch.shape == (4, 16, 16, 16)
     assert patch[0].sum() == pytest.approx(6**3, rel=0.1)
