@@ -49,3 +49,8 @@ def test_a_step_gives_the_same_blocks_whatever_was_drawn_before(entries):
 def test_all_cases_are_seen_equally_often(entries):
     seen = np.concatenate([sampler(entries).places(step)[0] for step in range(9)])
     assert np.bincount(seen).tolist() == [6, 6, 6]
+
+
+def test_every_step_cuts_at_other_places(entries):
+    corners = {tuple(sampler(entries).places(step)[1].ravel().tolist()) for step in range(6)}
+    assert len(corners) == 6
