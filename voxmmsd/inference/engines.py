@@ -58,11 +58,13 @@ class TorchEngine:
     def logits(self, image_bczyx: np.ndarray) -> np.ndarray:
         import torch
 
+        from voxmmsd.networks.devices import Precision
+
         image = torch.from_numpy(np.ascontiguousarray(image_bczyx, np.float32)).to(self._device)
         image = image.contiguous(memory_format=torch.channels_last_3d)
         was_training = self._network.training
         self._network.eval()
-        with torch.inference_mode(), torch.autocast(self._device.type, enabled=self._device.type == "cuda"):
+        with torch.inference_mode(), Precision(self._device).autocast():
             logits = self._network(image)
         self._network.train(was_training)
         return logits.float().cpu().numpy()

@@ -11,7 +11,8 @@ from voxmmsd.data.preprocess import Prepared, Preprocess
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid
 from voxmmsd.inference.engines import Engine
-from voxmmsd.inference.windows import predict_probabilities
+from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
+from voxmmsd.inference.windows import predict_flipped, predict_probabilities
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
 
@@ -21,7 +22,8 @@ class Prediction:
     """A segmentation on the grid of the reference input.
 
     ``label_zyx``: class indices uint8. ``probabilities_czyx``: float32, background first, or None where not asked for.
-    ``prepared`` and ``prepared_label_zyx``: what the network saw and said, for pictures. ``volumes_ml``: by key of each
+    ``prepared`` and ``prepared_label_zyx``: what the network saw and said, for pictures. ``uncertainty_zyx``: entropy,
+    float32 in [0, 1], or None where not asked for; ``review``: the places worth a look. ``volumes_ml``: by key of each
     label and region.
     """
 
@@ -32,6 +34,8 @@ class Prediction:
     probabilities_czyx: np.ndarray | None
     prepared: Prepared
     prepared_label_zyx: np.ndarray
+    uncertainty_zyx: np.ndarray | None
+    review: tuple[DoubtfulPlace, ...]
     volumes_ml: Mapping[str, float]
     engine: str
     notes: tuple[str, ...]
@@ -52,8 +56,13 @@ def predict(
     window: int = 0,
     probabilities: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    tta: bool = False,
+    uncertainty: bool = False,
 ) -> Prediction:
     """Segment a case as read.
+
+    ``tta``: mean over the eight mirror images, eight times slower. ``uncertainty``: also the map of it.
 
     Labels are the most probable class of each voxel. Where preprocessing did not resample they are copied back voxel by
     voxel; where it did, probabilities are carried back linearly and compared there, which keeps borders smooth.
@@ -64,7 +73,8 @@ def predict(
     preprocess = Preprocess(package.info.preprocess)
     prepared = preprocess.apply(volumes)
     schema = schema_named(package.info.schema)
-    found = predict_probabilities(prepared.image_czyx, engine, window or package.info.window, progress=progress)
+    compute = predict_flipped if tta else predict_probabilities
+    found = compute(prepared.image_czyx, engine, window or package.info.window, progress=progress)
     prepared_label = found.argmax(axis=0).astype(np.uint8)
     target = volumes.image.grid
     back = None
@@ -75,6 +85,7 @@ def predict(
     else:
         assert back is not None
         label = back.argmax(axis=0).astype(np.uint8)
+    doubt = preprocess.undo(entropy(found), prepared.grid, target, order=1) if uncertainty else None
     return Prediction(
         volumes=volumes,
         package=package,
@@ -83,6 +94,8 @@ def predict(
         probabilities_czyx=back if probabilities else None,
         prepared=prepared,
         prepared_label_zyx=prepared_label,
+        uncertainty_zyx=doubt,
+        review=review_list(found, schema, prepared.grid),
         volumes_ml=volumes_ml(label, schema, target),
         engine=engine.name,
         notes=(*volumes.notes, *_missing_notes(volumes)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -23,7 +24,21 @@ def result_file(folder: Path, case_id: str) -> Path:
     return folder / f"{case_id}-voxmmsd.nii.gz"
 
 
-def write_prediction(prediction: Prediction, folder: Path, seconds: float) -> Path:
+def finished_result(folder: Path, case_id: str) -> Path | None:
+    """The labels' file of a case whose result is whole, else None.
+
+    Labels without their record come from a run that was killed between the two: they are set aside under another
+    name, so that the case can be done again and nothing is lost.
+    """
+    file = result_file(folder, case_id)
+    if file.with_name(f"{case_id}-voxmmsd.json").is_file():
+        return file
+    if file.exists():
+        file.replace(file.with_name(f"{case_id}-voxmmsd.nii.gz.broken-off"))
+    return None
+
+
+def write_prediction(prediction: Prediction, folder: Path, seconds: float, findings: Sequence[str] = ()) -> Path:
     """Write labels in the schema's values, probabilities if there are any, and the record; the labels' file.
 
     The record is written last: where it stands, the result is whole. It names no path and nothing of the patient.
@@ -38,8 +53,14 @@ def write_prediction(prediction: Prediction, folder: Path, seconds: float) -> Pa
         for label, map_zyx in zip(prediction.schema.labels, prediction.probabilities_czyx[1:], strict=True):
             name = f"{prediction.case_id}-voxmmsd-probability-{label.key}.nii.gz"
             write_nifti(folder / name, np.rint(map_zyx * 255).astype(np.uint8), prediction.grid, scale=1 / 255)
+    if prediction.uncertainty_zyx is not None:
+        name = f"{prediction.case_id}-voxmmsd-uncertainty.nii.gz"
+        doubt = np.rint(prediction.uncertainty_zyx * 255).astype(np.uint8)
+        write_nifti(folder / name, doubt, prediction.grid, scale=1 / 255)
     write_nifti(file, values_from_indices(prediction.label_zyx, prediction.schema), prediction.grid)
-    write_json_atomic(file.with_name(f"{prediction.case_id}-voxmmsd.json"), _record(prediction, file, seconds))
+    write_json_atomic(
+        file.with_name(f"{prediction.case_id}-voxmmsd.json"), _record(prediction, file, seconds, findings)
+    )
     return file
 
 
@@ -58,7 +79,7 @@ def write_nifti(file: Path, array_zyx: np.ndarray, grid: Grid, scale: float = 1.
         nib.save(image, aside)
 
 
-def _record(prediction: Prediction, file: Path, seconds: float) -> dict[str, object]:
+def _record(prediction: Prediction, file: Path, seconds: float, findings: Sequence[str]) -> dict[str, object]:
     info = prediction.package.info
     return {
         "format": FORMAT,
@@ -70,7 +91,8 @@ def _record(prediction: Prediction, file: Path, seconds: float) -> dict[str, obj
         "reference": prediction.volumes.reference,
         "inputs": {name: source_sha256(source) for name, source in prediction.volumes.case.modalities.items()},
         "missing": list(prediction.volumes.case.missing),
-        "findings": list(prediction.notes),
+        "findings": [*findings, *prediction.notes],
+        "review": [place.record() for place in prediction.review],
         "volumes_ml": {key: round(value, 4) for key, value in prediction.volumes_ml.items()},
         "seconds": round(seconds, 2),
         "sha256": sha256_of(file),

@@ -10,17 +10,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from voxmmsd.config import SegmentConfig, config_to_record
-from voxmmsd.data.cases import Case, case_from_files, find_cases, read_case
+from voxmmsd.config import CheckConfig, SegmentConfig, config_to_record
+from voxmmsd.data.cases import Case, CaseVolumes, case_from_files, find_cases, read_case
 from voxmmsd.data.sources import Source
-from voxmmsd.errors import Cancelled, ConfigError, InputError, VoxMMSDError
+from voxmmsd.data.volume import Volume
+from voxmmsd.errors import ConfigError, InputError, RunError, VoxMMSDError
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.predict import Prediction, predict
-from voxmmsd.inference.results import result_file, write_prediction
-from voxmmsd.labels import MODALITIES
+from voxmmsd.inference.results import finished_result, result_file, write_prediction
+from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import Run, open_run
+from voxmmsd.preflight.check import check_identity, check_operation, check_volumes, refuse
+from voxmmsd.preflight.findings import Finding, in_order
+from voxmmsd.runs import Run, is_finished, open_run, read_config, refuse_other_options
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,22 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     """
     cases = cases_to_segment(config)
     out = Path(config.out)
-    _refuse_overwriting(cases, out)
     package = resolve_model(config.model)
+    record = {**config_to_record(config), "model_id": package.info.id}
+    continues = _was_broken_off(out / ".run", record)
+    if not continues:
+        _refuse_overwriting(cases, out)
     engine = open_engine(package, config.engine, config.device, config.threads)
     written, failures = [], []
-    with open_run(out / ".run", "segment", config_to_record(config), len(cases), continues=False) as run:
+    call = config_to_record(config)
+    with open_run(out / ".run", "segment", record, len(cases), continues=False, call=call) as run:
         run.say(f"model {package.info.id} on {engine.name}")
         for number, case in enumerate(cases):
-            if run.asked():
-                raise Cancelled("cancelled")
+            run.stop_if_asked()
             run.progress(number, case.id)
+            if continues and (done := finished_result(out, case.id)):
+                written.append(done)
+                continue
             try:
                 written.append(_segment_one(case, config, package, engine, out, run))
             except VoxMMSDError as error:
@@ -60,7 +69,7 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     return SegmentResult(tuple(written), tuple(failures))
 
 
-def cases_to_segment(config: SegmentConfig) -> Sequence[Case]:
+def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
     """The case of the single images given, or all cases of the folder.
 
     Raises:
@@ -70,7 +79,7 @@ def cases_to_segment(config: SegmentConfig) -> Sequence[Case]:
     files: dict[str, Any] = {key: value for key in MODALITIES if (value := getattr(config, key))}
     mask = Path(config.brain_mask) if config.brain_mask else None
     if bool(files) == bool(config.case):
-        raise ConfigError("segment: give either a case's folder or its images (--t1n, --t1c, --t2w, --t2f)")
+        raise ConfigError("give either a case's folder or its images (--t1n, --t1c, --t2w, --t2f)")
     if files:
         return [case_from_files(config.id or "case", **files, brain_mask=mask)]
     folder = Path(config.case)
@@ -93,22 +102,57 @@ def _refuse_overwriting(cases: Sequence[Case], out: Path) -> None:
         raise InputError(f"{out}: already holds results of {listed}; nothing is overwritten: name another --out")
 
 
+def _was_broken_off(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether ``folder`` is the run of this very job, stopped before its end."""
+    if read_config(folder) is None or is_finished(folder):
+        return False
+    try:
+        refuse_other_options(folder, "segment", record)
+    except RunError:
+        return False
+    return True
+
+
 def _segment_one(case: Case, config: SegmentConfig, package: ModelPackage, engine: Engine, out: Path, run: Run) -> Path:
     started = time.monotonic()
     volumes = read_case(case, config.reference or None, with_label=False)
+    findings = _look_first(volumes, package, config)
+    for finding in findings:
+        run.say(f"{case.id}: {finding.line()}")
     with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:
 
         def on_window(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        prediction = predict(volumes, package, engine, config.window, config.probabilities, on_window)
+        prediction = predict(volumes, package, engine, config.window, config.probabilities, on_window,
+                             tta=config.tta, uncertainty=config.uncertainty)  # fmt: skip
     for note in prediction.notes:
         run.say(f"{case.id}: {note}")
-    file = write_prediction(prediction, out, seconds=time.monotonic() - started)
+    file = write_prediction(prediction, out, time.monotonic() - started, [finding.line() for finding in findings])
     if config.picture:
         _draw(prediction, out)
     return file
+
+
+def _look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
+    """Raises InputError where a finding is blocking and not overruled."""
+    grid, case = volumes.image.grid, volumes.case
+    given = {
+        name: Volume(array, grid)
+        for name, array, there in zip(MODALITIES, volumes.image.array, volumes.present, strict=True)
+        if there
+    }
+    findings = in_order(
+        (
+            *check_identity(case),
+            *check_operation(config.operated, schema_named(package.info.schema)),
+            *check_volumes(given, volumes.brain_mask_zyx is not None),
+        )
+    )
+    if not config.force:
+        refuse(findings, case.id)
+    return findings
 
 
 def _draw(prediction: Prediction, out: Path) -> None:

@@ -6,7 +6,7 @@ MONAI's sliding window needs torch, which segmenting on a CPU does without; a te
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 
@@ -34,6 +34,26 @@ def gaussian_weights(shape_zyx: tuple[int, int, int]) -> np.ndarray:
         line = np.exp(-0.5 * distance**2).astype(np.float32)
         weights = weights * line.reshape([-1 if a == axis else 1 for a in range(3)])
     return np.maximum(weights / weights.max(), SMALLEST_WEIGHT)
+
+
+def predict_flipped(
+    image_czyx: np.ndarray, engine: Engine, window: int, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """The mean of ``predict_probabilities`` over the eight mirror images (test-time augmentation), mirrored back."""
+    total: np.ndarray | None = None
+    for number, axes in enumerate(_MIRRORS):
+
+        def on_window(done: int, count: int, before: int = number) -> None:
+            if progress:
+                progress(before * count + done, len(_MIRRORS) * count)
+
+        found = predict_probabilities(np.flip(image_czyx, axes), engine, window, progress=on_window)
+        total = np.flip(found, axes).copy() if total is None else total + np.flip(found, axes)
+    assert total is not None
+    return total / len(_MIRRORS)
+
+
+_MIRRORS = tuple(axes for count in range(4) for axes in combinations((1, 2, 3), count))
 
 
 def predict_probabilities(

@@ -14,12 +14,13 @@ from voxmmsd.config import PreprocessConfig, SegmentConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume, canonical
-from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.errors import Cancelled, ConfigError, InputError
 from voxmmsd.inference.engines import OnnxEngine, TorchEngine, open_engine
 from voxmmsd.inference.predict import predict
 from voxmmsd.inference.results import write_prediction
 from voxmmsd.inference.segment import segment_cases
 from voxmmsd.models.weights import load_network
+from voxmmsd.runs import Run, view_run
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,9 @@ def test_segmenting_works_with_torch_and_monai_blocked(package, tmp_path):
         f"sys.exit(main(['segment', {str(tmp_path / 'in')!r}, '--out', {str(tmp_path / 'out')!r}, "
         f"'--model', {str(package.folder)!r}, '--picture', '--probabilities']))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     assert result.returncode == 0, result.stderr
     assert len(list((tmp_path / "out").glob("*-voxmmsd*"))) == 6
 
@@ -216,3 +219,68 @@ def test_a_source_that_is_not_there_is_named(tmp_path, package):
     with pytest.raises(InputError, match=r"gone\.nii\.gz"):
         volumes_of(tmp_path, modalities={"t1c": missing})
     assert place.exists()
+
+
+def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result(package, tmp_path, monkeypatch):
+    for number in range(3):
+        write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
+    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 1 else None)
+    real = Run.progress
+    monkeypatch.setattr(Run, "progress", lambda self, step, stage="": real(self, step + (step == 0), stage))
+    with pytest.raises(Cancelled, match="paused"):
+        segment_cases(options)
+    monkeypatch.undo()
+    assert view_run(tmp_path / "out" / ".run").state == "paused"
+    first = tmp_path / "out" / "BraTS-GLI-00000-000-voxmmsd.nii.gz"
+    before = first.stat().st_mtime_ns
+    # As a kill between the labels and their record leaves it:
+    torn = tmp_path / "out" / "BraTS-GLI-00001-000-voxmmsd.nii.gz"
+    torn.write_bytes(b"labels without a record")
+    with pytest.raises(InputError, match="nothing is overwritten"):
+        segment_cases(replace(options, probabilities=True))
+    assert len(segment_cases(options).written) == 3
+    assert first.stat().st_mtime_ns == before
+    assert torn.with_name(torn.name + ".broken-off").read_bytes() == b"labels without a record"
+    assert nib.load(torn).shape == (20, 22, 18)
+    with pytest.raises(InputError, match="nothing is overwritten"):
+        segment_cases(options)
+
+
+class Unsure:
+    """Knows nothing where FLAIR is bright, and is sure of background elsewhere."""
+
+    name, divisor = "unsure", 4
+
+    def logits(self, image):
+        known = image[:, 3] < 1.5
+        return np.stack([known * 20.0, 0 * known, 0 * known, 0 * known], axis=1).astype(np.float32)
+
+
+def test_doubt_is_mapped_and_listed_in_the_inputs_world(package, tmp_path):
+    affine = np.array([[-1.0, 0, 0, 80], [0, 1, 0, -40], [0, 0, 1, 7], [0, 0, 0, 1]])
+    place = write_patient(tmp_path / "in", affine=affine)
+    file = next(place.glob("*-t2f.nii.gz"))
+    image = np.asarray(nib.load(file).dataobj)
+    even = np.where(image > 0, 300, 0).astype(np.int16)
+    even[6:12, 8:14, 5:11] = 1200
+    nib.save(nib.Nifti1Image(even, affine), file)
+    prediction = predict(volumes_of(tmp_path / "in"), package, Unsure(), uncertainty=True)
+    expected = (even == 1200).T
+    np.testing.assert_allclose(prediction.uncertainty_zyx, expected, atol=0.01)
+    (doubtful,) = prediction.review
+    assert doubtful.size_ml == pytest.approx(216 / 1000)
+    index = np.linalg.inv(affine) @ [*doubtful.position_ras_mm, 1]
+    assert even[tuple(np.rint(index[:3]).astype(int))] == 1200
+    written = write_prediction(prediction, tmp_path / "out", 1.0)
+    record = json.loads(written.with_name(written.name.replace(".nii.gz", ".json")).read_text())
+    assert record["review"] == [json.loads(json.dumps(doubtful.record()))]
+    mapped = nib.load(written.with_name(written.name.replace("-voxmmsd", "-voxmmsd-uncertainty")))
+    np.testing.assert_allclose(mapped.get_fdata(), expected.T, atol=0.01)
+
+
+def test_mirror_images_and_the_map_can_be_asked_for(package, tmp_path):
+    write_patient(tmp_path / "in")
+    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    (file,) = segment_cases(replace(options, uncertainty=True, tta=True)).written
+    assert file.with_name(file.name.replace("-voxmmsd", "-voxmmsd-uncertainty")).is_file()

@@ -6,7 +6,7 @@ from toy_models import toy_network
 
 from voxmmsd.data.preprocess import input_scale
 from voxmmsd.inference.engines import TorchEngine
-from voxmmsd.inference.windows import gaussian_weights, predict_probabilities, window_starts
+from voxmmsd.inference.windows import gaussian_weights, predict_flipped, predict_probabilities, window_starts
 
 
 class Identity:
@@ -82,3 +82,14 @@ def test_an_engine_leaves_a_network_in_the_mode_it_was_in():
     network = toy_network().train()
     TorchEngine(network, torch.device("cpu")).logits(np.zeros((1, 4, 8, 8, 8), np.float32))
     assert network.training
+
+
+def test_flipped_is_the_mean_over_all_mirror_images_whatever_side_the_patient_lies_on():
+    engine, image = TorchEngine(toy_network(), torch.device("cpu")), picture((16, 12, 16))
+    seen = []
+    ours = predict_flipped(image, engine, 16, progress=lambda *pair: seen.append(pair))
+    mirrored = predict_flipped(image[:, :, :, ::-1], engine, 16)[:, :, :, ::-1]
+    np.testing.assert_allclose(ours, mirrored, atol=1e-5)
+    np.testing.assert_allclose(ours.sum(axis=0), 1, atol=1e-5)
+    assert abs(ours - predict_probabilities(image, engine, 16)).max() > 1e-3
+    assert seen == [(number, 8) for number in range(1, 9)]

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from voxmmsd.data.volume import Grid
+from voxmmsd.inference.uncertainty import entropy, review_list
+from voxmmsd.labels import schema_named
+
+SCHEMA = schema_named("brats-gli-2023")  # background, NCR, ED, ET
+AFFINE = np.array([[-1.0, 0, 0, 50], [0, -1.0, 0, 60], [0, 0, 2.0, -30], [0, 0, 0, 1]])
+GRID = Grid((24, 24, 24), AFFINE)
+
+
+def sure(shape=(24, 24, 24)):
+    probabilities = np.zeros((4, *shape), np.float32)
+    probabilities[0] = 1
+    return probabilities
+
+
+def put(probabilities, box, **classes):
+    names = {"background": 0, "NCR": 1, "ED": 2, "ET": 3}
+    probabilities[(slice(None), *box)] = 0
+    for name, value in classes.items():
+        probabilities[(names[name], *box)] = value
+
+
+def test_entropy_is_0_where_it_is_sure_and_1_where_it_knows_nothing():
+    probabilities = sure((2, 2, 2))
+    probabilities[:, 1, 1, 1] = 0.25
+    probabilities[:2, 0, 0, 1] = 0.5
+    found = entropy(probabilities)
+    assert found[0, 0, 0] == 0
+    assert found[1, 1, 1] == pytest.approx(1)
+    assert found[0, 0, 1] == pytest.approx(0.5)
+
+
+def test_places_come_in_the_order_of_what_they_would_change_with_position_size_and_labels():
+    probabilities = sure()
+    small, large = (slice(2, 6),) * 3, (slice(10, 18), slice(10, 16), slice(10, 16))
+    put(probabilities, small, ED=0.5, background=0.5)
+    put(probabilities, large, ET=0.6, NCR=0.4)
+    first, second = review_list(probabilities, SCHEMA, GRID)
+    # Whether it is ET or NCR changes ET alone; 0.4 of each of 288 voxels of 2 mm^3.
+    assert first.labels == ("ET", "NCR")
+    assert first.effect_ml == pytest.approx({"WT": 0, "TC": 0, "ET": 0.4 * 288 * 0.002}, abs=1e-6)
+    assert first.size_ml == pytest.approx(288 * 0.002)
+    assert second.labels in (("ED", "background"), ("background", "ED"))
+    assert second.effect_ml["WT"] == pytest.approx(0.5 * 64 * 0.002)
+    x, y, z = first.position_ras_mm
+    index = np.linalg.inv(AFFINE) @ (x, y, z, 1)
+    assert all(10 <= value < stop for value, stop in zip(index[:3], (16, 16, 18), strict=True))
+    assert first.record()["labels"] == ("ET", "NCR")
+
+
+def test_the_thin_doubt_of_every_border_is_not_a_place():
+    probabilities = sure()
+    put(probabilities, (slice(6, 16),) * 3, ED=0.5, background=0.5)
+    put(probabilities, (slice(7, 15),) * 3, ED=1.0)
+    assert review_list(probabilities, SCHEMA, GRID) == ()
+
+
+def test_specks_are_left_out_and_the_list_has_an_end():
+    probabilities = sure()
+    for z in range(0, 24, 4):
+        for y in range(0, 24, 4):
+            put(probabilities, (slice(z, z + 3), slice(y, y + 3), slice(0, 3)), ED=0.5, background=0.5)
+    put(probabilities, (slice(0, 2), slice(0, 2), slice(20, 22)), ED=0.5, background=0.5)
+    found = review_list(probabilities, SCHEMA, GRID, most=5)
+    assert len(found) == 5
+    assert all(place.size_ml >= 0.05 for place in review_list(probabilities, SCHEMA, GRID))
+
+
+def test_a_sure_model_has_nothing_to_look_at():
+    assert review_list(sure(), SCHEMA, GRID) == ()

@@ -1,0 +1,173 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from patients import write_patient
+from toy_models import toy_package
+
+from voxmmsd.cli import main
+from voxmmsd.data.cases import case_from_files, find_cases
+from voxmmsd.labels import schema_named
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.preflight.check import check_case
+from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING
+
+
+@pytest.fixture
+def patient(tmp_path):
+    """Slot -> file of a phantom of 64 voxels a side."""
+    write_phantoms(tmp_path / "in", 1, seed=0, side=64)
+    return {name: source.path for name, source in find_cases(tmp_path / "in").cases[0].modalities.items()}
+
+
+def kinds(files, **given):
+    found = check_case(case_from_files("p", **files), **given)
+    assert [f.severity for f in found] == sorted((f.severity for f in found), key=(BLOCKING, WARNING, NOTE).index)
+    return {finding.kind: finding for finding in found}
+
+
+def change(file, edit):
+    """Rewrite a NIfTI: ``edit(array, affine)`` gives the new ones."""
+    image = nib.load(file)
+    nib.save(nib.Nifti1Image(*edit(np.asarray(image.dataobj), image.affine.copy())), file)
+
+
+def test_a_good_case_has_no_finding_that_blocks(patient):
+    assert not [f for f in kinds(patient).values() if f.severity == BLOCKING]
+    assert "not-aligned" not in kinds(patient)
+    assert "skull" not in kinds(patient)
+
+
+@pytest.mark.parametrize(
+    ("edit", "kind", "severity"),
+    [
+        (lambda a, m: (np.zeros_like(a), m), "constant", BLOCKING),
+        (lambda a, m: (np.full_like(a, 7), m), "constant", BLOCKING),
+        (lambda a, m: (np.where(a > 0, np.float32(np.nan), 0).astype(np.float32), m), "unusable-image", BLOCKING),
+        (lambda a, m: (np.stack([a, a, a], -1), m), "unusable-image", BLOCKING),
+        (lambda a, m: ((a > np.median(a[a > 0])).astype(np.uint8) * 3, m), "label-map", BLOCKING),
+        (lambda a, m: (np.roll(a, 8, axis=0), m), "not-aligned", WARNING),
+        (lambda a, m: (a[:, :, ::8], m @ np.diag([1, 1, 8, 1])), "thick-slices", WARNING),
+        (lambda a, m: (a[:, :, ::4], m @ np.diag([1, 1, 4, 1])), "thick-slices", NOTE),
+        (lambda a, m: (a[:, :, ::2], m @ np.diag([1, 1, 2, 1])), "different-grids", NOTE),
+    ],
+    ids=["zero", "one value", "NaN", "4-D", "label map", "shifted", "very thick", "thick", "other grid"],
+)
+def test_what_is_wrong_with_an_image_is_found_with_a_way_out(patient, edit, kind, severity):
+    change(patient["t2f"], edit)
+    finding = kinds(patient)[kind]
+    assert finding.severity == severity
+    assert "t2f" in finding.text + finding.modality
+    assert finding.way_out
+    assert kind not in kinds({name: patient[name] for name in ("t1n", "t1c", "t2w")})
+
+
+def test_a_colored_volume_is_found(patient):
+    rgb = np.zeros((8, 8, 8), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(rgb, np.eye(4)), patient["t1n"])
+    assert kinds(patient)["unusable-image"].modality == "t1n"
+
+
+def test_one_volume_in_two_slots_is_found_under_whatever_name(patient, tmp_path):
+    copy = tmp_path / "copy.nii.gz"
+    copy.write_bytes(patient["t1n"].read_bytes())
+    assert kinds({**patient, "t1c": copy})["same-volume"].severity == BLOCKING
+
+
+def test_images_of_two_patients_or_two_dates_block(tmp_path):
+    for id_ in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00002-000"):
+        write_patient(tmp_path, id_)
+    file = {id_: {key: next(tmp_path.glob(f"{id_}/*-{key}.nii.gz")) for key in ("t1n", "t1c")}
+            for id_ in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00002-000")}  # fmt: skip
+    first = file["BraTS-GLI-00001-000"]
+    found = kinds({"t1n": first["t1n"], "t1c": file["BraTS-GLI-00002-000"]["t1c"]})
+    assert found["different-patients"].severity == BLOCKING
+    assert found["different-patients"].text.endswith("different patients: t1n / t1c"), "and nothing of who they are"
+    found = kinds({"t1n": first["t1n"], "t1c": file["BraTS-GLI-00001-001"]["t1c"]})
+    assert found["different-dates"].severity == BLOCKING
+    assert "different-patients" not in found
+    assert not {"different-dates", "different-patients"} & set(kinds(first))
+
+
+@pytest.mark.parametrize(
+    ("names", "severity"),
+    [
+        (("401_T1.nii.gz", "5_FLAIR.nii.gz"), None),
+        (("smith_T1.nii.gz", "Smith_FLAIR.nii.gz"), None),
+        (("scan1_T1.nii.gz", "scan2_FLAIR.nii.gz"), WARNING),
+        (("PAT001_T1.nii.gz", "PAT002_FLAIR.nii.gz"), BLOCKING),
+    ],
+)
+def test_only_what_is_clearly_a_patients_code_blocks(patient, tmp_path, names, severity):
+    files = {}
+    for slot, name in zip(("t1n", "t2f"), names, strict=True):
+        files[slot] = tmp_path / name
+        files[slot].write_bytes(patient[slot].read_bytes())
+    found = {kind: f for kind, f in kinds(files).items() if kind.startswith("different-")}
+    assert {f.severity for f in found.values()} == ({severity} if severity else set())
+
+
+def test_dicom_of_two_patients_blocks(tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    rng = np.random.default_rng(0)
+    for name, patient in (("t1n", "A"), ("t1c", "B")):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            image = sitk.GetImageFromArray(rng.integers(0, 900, (1, 16, 16)).astype(np.int16))
+            tags = {
+                "0008|0060": "MR", "0010|0020": patient, "0008|0020": "20240102", "0020|000d": "1.2.3",
+                "0020|000e": f"1.2.3.{ord(patient)}", "0020|0032": f"0\\0\\{number}",
+                "0020|0037": "1\\0\\0\\0\\1\\0", "0008|0018": f"1.2.3.{ord(patient)}.{number}",
+            }  # fmt: skip
+            for key, value in tags.items():
+                image.SetMetaData(key, value)
+            writer = sitk.ImageFileWriter()
+            writer.KeepOriginalImageUIDOn()
+            writer.SetFileName(str(tmp_path / name / f"{number}.dcm"))
+            writer.Execute(image)
+    found = kinds({"t1n": tmp_path / "t1n", "t1c": tmp_path / "t1c"})
+    assert found["different-patients"].severity == BLOCKING
+    assert found["different-patients"].text.endswith("t1n / t1c")
+    assert "different-dates" not in found
+
+
+def test_an_operated_patient_needs_a_model_that_knows_cavities(patient):
+    assert kinds(patient, operated=True, schema=schema_named("brats-gli-2023"))["operated"].severity == WARNING
+    assert "operated" not in kinds(patient, operated=True, schema=schema_named("brats-gli-2024"))
+    assert "operated" not in kinds(patient, schema=schema_named("brats-gli-2023"))
+
+
+@pytest.mark.real
+def test_a_real_head_with_its_skull_is_told_from_a_brain_and_a_shifted_brain_from_one_in_place(shared_data, tmp_path):
+    (native,) = find_cases(shared_data / "native").cases
+    assert "skull" in {finding.kind for finding in check_case(native)}
+    case = next(case for case in find_cases(shared_data / "brats2021").cases if case.id == "BraTS2021_00003")
+    assert check_case(case) == ()
+    files = {name: source.path for name, source in case.modalities.items()}
+    image = nib.load(files["t2w"])
+    moved = image.affine.copy()
+    moved[:3, 3] += (4, 0, 0)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "BraTS2021_00003_t2.nii.gz")
+    found = {
+        f.kind: f for f in check_case(case_from_files("p", **{**files, "t2w": tmp_path / "BraTS2021_00003_t2.nii.gz"}))
+    }
+    assert "t2w" in found["not-aligned"].text
+    swapped = {**files, "t1n": files["t2f"], "t2f": files["t1n"]}
+    found = [f for f in check_case(case_from_files("p", **swapped)) if f.kind == "wrong-slot"]
+    assert {f.modality for f in found} == {"t1n", "t2f"}
+
+
+def test_segment_refuses_what_blocks_unless_told_to_and_keeps_what_it_found(patient, tmp_path, capsys):
+    package = toy_package(tmp_path / "toy")
+    change(patient["t2f"], lambda a, m: ((a > 0).astype(np.uint8), m))
+    case = str(patient["t2f"].parent)
+    options = ["--model", str(package.folder), "--engine", "onnx"]
+    assert main(["check", case]) == 2
+    assert "blocking: t2f: holds 2 different whole numbers: a label map" in capsys.readouterr().out
+    assert main(["segment", case, "--out", str(tmp_path / "out"), *options]) == 2
+    assert "label map, not an image; give the image" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
+    assert main(["segment", case, "--out", str(tmp_path / "forced"), "--force", *options]) == 0
+    (record,) = (tmp_path / "forced").glob("*-voxmmsd.json")
+    assert any("label map" in finding for finding in json.loads(record.read_text())["findings"])

@@ -1,0 +1,53 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.sources import read_volume
+from voxmmsd.labels import MODALITIES
+from voxmmsd.preflight.modality import modality_features, recognize, swapped_slots
+
+
+@pytest.fixture(scope="module")
+def real(shared_data):
+    """Two real cases that the recognizer was not fitted on."""
+    cases = {case.id: case for case in find_cases(shared_data / "brats2021").cases}
+    return [
+        {name: read_volume(source).array for name, source in cases[id_].modalities.items()}
+        for id_ in ("BraTS2021_00003", "BraTS2021_00006")
+    ]
+
+
+@pytest.mark.real
+def test_every_swap_of_two_slots_of_real_cases_is_noticed_and_names_both(real):
+    for case in real:
+        assert swapped_slots(case) == {}
+        for one, other in combinations(MODALITIES, 2):
+            assert swapped_slots({**case, one: case[other], other: case[one]}) == {one: other, other: one}
+
+
+@pytest.mark.real
+def test_with_a_modality_missing_the_others_are_still_told_apart(real):
+    case = {name: real[0][name] for name in ("t1n", "t2f")}
+    assert swapped_slots(case) == {}
+    assert swapped_slots({"t1n": case["t2f"], "t2f": case["t1n"]}) != {}
+
+
+@pytest.mark.real
+def test_axes_and_scale_do_not_matter(real):
+    volume = real[0]["t2f"]
+    first = recognize(volume)
+    turned = recognize(volume.transpose(2, 0, 1)[::-1] * np.float32(0.037))
+    assert first.modality == turned.modality == "t2f"
+    assert turned.confidence == pytest.approx(first.confidence, abs=0.2)
+    assert sum(first.probability.values()) == pytest.approx(1)
+
+
+def test_a_volume_without_a_voxel_above_zero_is_refused():
+    with pytest.raises(ValueError, match="no voxel above 0"):
+        modality_features(np.zeros((8, 8, 8), np.float32))
+
+
+def test_a_tiny_volume_has_features_too():
+    assert np.isfinite(modality_features(np.arange(1, 28, dtype=np.float32).reshape(3, 3, 3))).all()

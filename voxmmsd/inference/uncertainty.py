@@ -1,0 +1,96 @@
+"""Where the model is unsure: entropy of each voxel, and the places worth a look, largest effect first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from voxmmsd.data.volume import Grid
+from voxmmsd.labels import LabelSchema
+
+DOUBTFUL = 0.35  # entropy, of 1: about 85 : 15 between two of four labels
+SMALLEST_ML = 0.05
+MOST_PLACES = 20
+
+
+@dataclass(frozen=True)
+class DoubtfulPlace:
+    """A connected place of high entropy.
+
+    ``position_ras_mm``: a voxel in it, in the world; ``size_ml``; ``labels``: the two most probable there, as keys of
+    the schema or ``background``; ``effect_ml``: by how much each region's volume is expected to be wrong there.
+    """
+
+    position_ras_mm: tuple[float, float, float]
+    size_ml: float
+    labels: tuple[str, str]
+    effect_ml: dict[str, float]
+
+    @property
+    def largest_effect_ml(self) -> float:
+        return max(self.effect_ml.values())
+
+    def record(self) -> dict[str, Any]:
+        rounded = {key: round(value, 4) for key, value in self.effect_ml.items()}
+        position = [round(value, 1) for value in self.position_ras_mm]
+        return {**asdict(self), "position_ras_mm": position, "size_ml": round(self.size_ml, 4), "effect_ml": rounded}
+
+
+def entropy(probabilities_czyx: np.ndarray) -> np.ndarray:
+    """``(z, y, x)`` float32 in [0, 1]: Shannon's entropy over the classes, 1 where all are equally probable."""
+    total = np.zeros(probabilities_czyx.shape[1:], np.float32)
+    for probability in probabilities_czyx:
+        total -= probability * np.log(np.maximum(probability, 1e-12))
+    return np.clip(total / np.log(len(probabilities_czyx)), 0, 1)
+
+
+def review_list(
+    probabilities_czyx: np.ndarray,
+    schema: LabelSchema,
+    grid: Grid,
+    doubtful: float = DOUBTFUL,
+    most: int = MOST_PLACES,
+) -> tuple[DoubtfulPlace, ...]:
+    """The places to look at, by their expected effect on a region's volume, largest first.
+
+    ``probabilities_czyx`` ``(class, z, y, x)``, background first, on ``grid``. Shells one voxel thin, which every
+    border has, are left out. In a voxel that is in a region with probability p, the region's volume is expected to be
+    wrong by min(p, 1 - p) of the voxel.
+    """
+    uncertainty = entropy(probabilities_czyx)
+    thick = ndimage.binary_opening(uncertainty > doubtful, np.ones((2, 2, 2)))
+    places, count = ndimage.label(thick, np.ones((3, 3, 3)))
+    found = []
+    for number, box in enumerate(ndimage.find_objects(places, count), start=1):
+        inside = places[box] == number
+        size_ml = float(inside.sum() * grid.voxel_volume_ml)
+        if size_ml < SMALLEST_ML:
+            continue
+        here = probabilities_czyx[(slice(None), *box)][:, inside]
+        found.append(_place(here, uncertainty[box] * inside, [s.start for s in box], size_ml, schema, grid))
+    return tuple(sorted(found, key=lambda place: place.largest_effect_ml, reverse=True)[:most])
+
+
+def _place(
+    probabilities: np.ndarray,
+    uncertainty_zyx: np.ndarray,
+    start_zyx: Sequence[int],
+    size_ml: float,
+    schema: LabelSchema,
+    grid: Grid,
+) -> DoubtfulPlace:
+    """``probabilities``: ``(class, voxels)`` of the place."""
+    keys = ("background", *(label.key for label in schema.labels))
+    first, second = np.argsort(-probabilities.mean(axis=1), kind="stable")[:2]
+    effect = {}
+    for region in schema.regions:
+        inside = probabilities[list(schema.region_indices(region))].sum(axis=0)
+        effect[region.key] = float(np.minimum(inside, 1 - inside).sum() * grid.voxel_volume_ml)
+    peak = np.unravel_index(int(uncertainty_zyx.argmax()), uncertainty_zyx.shape)
+    voxel = np.array([*(s + p for s, p in zip(start_zyx, peak, strict=True)), 1.0])
+    x, y, z = (float(value) for value in (grid.affine_zyx @ voxel)[:3])
+    return DoubtfulPlace((x, y, z), size_ml, (keys[first], keys[second]), effect)

@@ -1,0 +1,35 @@
+"""What a check has found: for a terminal, a panel and a result's record alike. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+BLOCKING, WARNING, NOTE = "blocking", "warning", "note"
+SEVERITIES = (BLOCKING, WARNING, NOTE)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``kind`` is a name for programs (``same-volume``), ``modality`` the slot concerned or empty for the case."""
+
+    severity: str
+    kind: str
+    text: str
+    way_out: str
+    modality: str = ""
+
+    def line(self) -> str:
+        return f"{self.severity}: {self.text}; {self.way_out}"
+
+    def record(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The worst first."""
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(finding for finding in findings if finding.severity == BLOCKING)
