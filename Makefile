@@ -5,7 +5,7 @@ TORCH_FROM ?=
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST := $(RUN)/python -m pytest
+PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-long lint clean
 demo: $(READY)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from voxmmsd.config import PretrainConfig
 from voxmmsd.losses.restoration import restoration_loss
-from voxmmsd.losses.self_distillation import distillation_loss, moved_center
+from voxmmsd.losses.self_distillation import distillation_loss, mean_embedding, moved_center
 from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.vox_mmsd import VoxMMSD
 
@@ -101,7 +101,7 @@ def plain_step(method: VoxMMSD, optimizer: torch.optim.Optimizer, batch: tuple[T
     loss.backward()
     optimizer.step()
     with torch.no_grad():
-        method.center.copy_(moved_center(method.center, teacher))
+        method.center.copy_(moved_center(method.center, mean_embedding(teacher)))
         for own, theirs in zip(
             method.teacher.parameters(), [*method.unet.parameters(), *method.projector.parameters()], strict=True
         ):

@@ -140,8 +140,11 @@ def _measure_step(sampler: BlockSampler, config: PretrainConfig, device: torch.d
         with clock.part("step"):
             with clock.part("data"):
                 blocks = sampler.batch(step)
+            method.start_step()
             loss = method.losses(blocks, step, torch.Generator(device).manual_seed(step))["loss"]
             with clock.part("backward and update"):
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
                 optimize(loss, method, optimizer, precision, 1e-3)
             with clock.part("teacher's update"):
                 method.after_update(step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 import traceback
 import typing
@@ -20,6 +21,8 @@ from voxmmsd import verbs
 from voxmmsd.config import flag_of, make_config
 from voxmmsd.errors import Cancelled, VoxMMSDError
 
+_UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
+
 
 def entry_point() -> None:
     """The ``voxmmsd`` command."""
@@ -28,14 +31,19 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     given = vars(_parser().parse_args(arguments))
     verb: verbs.Verb = given.pop("verb")
-    debug, file = given.pop("debug"), given.pop("config_file", None)
+    debug, detach, file = given.pop("debug"), given.pop("detach", False), given.pop("config_file", None)
     try:
-        return verb.run(make_config(verb.config, given, Path(file) if file else None)) or 0
+        config: Any = make_config(verb.config, given, Path(file) if file else None)
+        if detach and verb.folder:
+            return _detached(arguments, verb.folder(config))
+        return verb.run(config) or 0
     except (Cancelled, KeyboardInterrupt) as reason:
         print(f"voxmmsd: {str(reason) or 'cancelled'}", file=sys.stderr)
-        return 130
+        # torchrun takes any other code for a fault and would start the run that was asked to stop again.
+        return 0 if _UNDER_TORCHRUN in os.environ else 130
     except VoxMMSDError as error:
         return _failed(2, str(error), debug)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
@@ -45,10 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(1, f"internal fault: {type(error).__name__}: {error} ({advice})", debug)
 
 
+def _detached(arguments: Sequence[str], folder: Path) -> int:
+    from voxmmsd.runs.launch import start_detached
+
+    pid = start_detached([argument for argument in arguments if argument != "--detach"], folder)
+    at_work = f"process {pid} is at work; follow it with: voxmmsd runs watch {folder}"
+    print(f"{folder}: {at_work if pid else 'nothing was left to do; see log.txt'}")
+    return 0
+
+
 def _failed(code: int, text: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"voxmmsd: error: {' '.join(text.split())}", file=sys.stderr)
+    print(f"voxmmsd: error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    if _UNDER_TORCHRUN in os.environ:
+        os._exit(code)  # at once: an orderly end would wait for the other processes, who wait for this one
     return code
 
 
@@ -63,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=verb, debug=False)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file of these options")
+        if verb.folder:
+            sub.add_argument("--detach", action="store_true", help="start it as a process of its own and return")
         hints = typing.get_type_hints(verb.config)
         for item in dataclasses.fields(verb.config):
             _add_option(sub, item, hints[item.name])

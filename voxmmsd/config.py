@@ -103,9 +103,11 @@ class FinetuneConfig:
     channels: tuple[int, ...] = option((16, 32, 64, 128, 256), "feature channels per level, finest first")
     patch: int = option(64, "side of the training patches in voxels")
     batch: int = option(2, "patches per step")
-    learning_rate: float = option(0.1, "peak learning rate of SGD with Nesterov momentum")
+    learning_rate: float = option(0.05, "peak learning rate of SGD with Nesterov momentum")
     weight_decay: float = option(3e-5, "weight decay, not on biases and norms")
     warmup: float = option(0.05, "share of the steps with rising learning rate")
+    balanced: float = option(0.25, "share of the steps in which rare labels weigh more, less and less")
+    free_statistics: float = option(0.5, "share of the steps after which BatchNorm's statistics stand still")
     foreground: float = option(0.5, "share of the patches centered on a tumor voxel")
     modality_dropout: float = option(0.0, "probability that a patch loses a random subset of its modalities")
     frozen: bool = option(False, "train the head alone: a linear probe of the start's features")
@@ -113,6 +115,8 @@ class FinetuneConfig:
     validate_every: int = option(500, "steps between validations (the last step always validates)")
     checkpoint_every: int = option(100, "steps between checkpoints")
     keep: int = option(2, "checkpoints kept besides the best")
+    keep_every: int = option(0, "steps between checkpoints that are kept for good (0: none)")
+    sync_batchnorm: bool = option(False, "BatchNorm over all processes of torchrun (GPUs only)")
     seed: int = option(0, "random seed")
     device: str = option("auto", "where to compute", choices=DEVICES)
     threads: int = option(0, "CPU threads (0: torch's choice)")
@@ -149,6 +153,8 @@ class PretrainConfig:
     preview_every: int = option(500, "steps between pictures of a restoration")
     checkpoint_every: int = option(100, "steps between checkpoints")
     keep: int = option(2, "checkpoints kept")
+    keep_every: int = option(0, "steps between checkpoints that are kept for good (0: none)")
+    sync_batchnorm: bool = option(False, "BatchNorm over all processes of torchrun (GPUs only)")
     seed: int = option(0, "random seed")
     device: str = option("auto", "where to compute", choices=DEVICES)
     threads: int = option(0, "CPU threads (0: torch's choice)")
@@ -205,8 +211,25 @@ class SegmentConfig:
     device: str = option("auto", "where to compute", choices=DEVICES)
     window: int = option(0, "side of the windows in voxels (0: the model's choice)")
     threads: int = option(0, "CPU threads (0: all cores)")
+    operated: bool = option(False, "the patient was operated on: warn where the model knows no resection cavity")
+    force: bool = option(False, "segment in spite of blocking findings (see the verb check)")
     probabilities: bool = option(False, "also write one probability map per label")
+    uncertainty: bool = option(False, "also write a map of where the model is unsure")
+    tta: bool = option(False, "mean over the eight mirror images: eight times slower, a little better")
     picture: bool = option(False, "also write an overlay picture")
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    case: str = option("", "a case's folder, or a folder of cases", positional=True)
+    t1n: str = option("", "T1 image, instead of a case's folder")
+    t1c: str = option("", "contrast-enhanced T1 image")
+    t2w: str = option("", "T2 image")
+    t2f: str = option("", "FLAIR image")
+    id: str = option("", "case id, when images are given one by one")
+    brain_mask: str = option("", "image that is non-zero inside the brain")
+    model: str = option("", "model that is to be used (default: none is looked at)")
+    operated: bool = option(False, "the patient was operated on")
 
 
 @dataclass(frozen=True)
@@ -223,6 +246,16 @@ class ModelsConfig:
     model: str = option("", "a package folder, a zip, a run, or a model's name", positional=True)
 
 
+RUN_ACTIONS = ("list", "show", "watch", "pause", "resume", "cancel", "tensorboard")
+
+
+@dataclass(frozen=True)
+class RunsConfig:
+    action: str = option("list", "what to do", choices=RUN_ACTIONS, positional=True)
+    name: str = option("", "run folder, or a name under $VOXMMSD_HOME/runs", positional=True)
+    wait: float = option(60.0, "seconds that pause and cancel wait for the run's answer")
+
+
 @dataclass(frozen=True)
 class DoctorConfig:
     device: str = option("auto", "device to check", choices=DEVICES)
@@ -234,6 +267,9 @@ _PRESETS: dict[type, dict[str, dict[str, Any]]] = {
             "channels": (8, 16, 32),
             "patch": 32,
             "steps": 30,
+            "learning_rate": 0.1,
+            "balanced": 1.0,
+            "free_statistics": 1.0,
             "validate_every": 30,
             "checkpoint_every": 10,
         },

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -25,9 +30,26 @@ def written_aside(path: Path) -> Iterator[Path]:
         yield aside
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
-        aside.replace(path)
+        while_held(lambda: aside.replace(path))
     finally:
         aside.unlink(missing_ok=True)
+
+
+def while_held(action: Callable[[], Result], seconds: float = 2.0) -> Result:
+    """Do ``action``; on Windows again and again while another process holds the file open for a moment."""
+    end = time.monotonic() + (seconds if sys.platform == "win32" else 0.0)
+    while True:
+        try:
+            return action()
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.02)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """The disk itself, or the user's quota of it."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def write_bytes_atomic(path: Path, content: bytes) -> None:

@@ -14,12 +14,16 @@ from voxmmsd.errors import ConfigError, InputError
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: its configuration and the function that runs it (None or an exit code)."""
+    """A verb: its configuration and the function that runs it (None or an exit code).
+
+    ``folder`` is where a long verb keeps its run; those can be started with ``--detach``.
+    """
 
     name: str
     help: str
     config: type
     run: Callable[[Any], int | None]
+    folder: Callable[[Any], Path] | None = None
 
 
 def cases(config: c.CasesConfig) -> None:
@@ -49,25 +53,43 @@ def prepare(config: c.PrepareConfig) -> int:
 
 
 def finetune(config: c.FinetuneConfig) -> None:
-    if not config.folders:
-        raise ConfigError("finetune: name at least one folder of labelled cases")
-    for folder in config.folders:
-        _folder(folder)
-    _given(config.run, "--run DIR")
+    _check_training(config, "folder of labelled cases")
     from voxmmsd.training.finetune import finetune as run
 
     print(run(config))
 
 
 def pretrain(config: c.PretrainConfig) -> None:
-    if not config.folders:
-        raise ConfigError("pretrain: name at least one folder of cases")
-    for folder in config.folders:
-        _folder(folder)
-    _given(config.run, "--run DIR")
+    _check_training(config, "folder of cases")
     from voxmmsd.training.pretrain import pretrain as run
 
     print(run(config))
+
+
+def _check_training(config: c.FinetuneConfig | c.PretrainConfig, what: str) -> None:
+    if not config.folders:
+        raise ConfigError(f"name at least one {what}")
+    for folder in config.folders:
+        _folder(folder)
+    _given(config.run, "--run DIR")
+
+
+def check(config: c.CheckConfig) -> int:
+    from voxmmsd.inference.segment import cases_to_segment
+    from voxmmsd.labels import schema_named
+    from voxmmsd.models.registry import resolve_model
+    from voxmmsd.preflight.check import check_case
+    from voxmmsd.preflight.findings import blocking
+
+    schema = schema_named(resolve_model(config.model).info.schema) if config.model else None
+    refused = False
+    for case in cases_to_segment(config):
+        findings = check_case(case, operated=config.operated, schema=schema)
+        refused = refused or bool(blocking(findings))
+        print(f"{case.id}: {'nothing found' if not findings else ''}".rstrip())
+        for finding in findings:
+            print(f"  {finding.line()}")
+    return 2 if refused else 0
 
 
 def segment(config: c.SegmentConfig) -> int:
@@ -109,6 +131,44 @@ def compare(config: c.CompareConfig) -> None:
     print(run(config))
 
 
+def runs(config: c.RunsConfig) -> int:
+    from voxmmsd.runs import curves, find_run, list_runs, watch
+    from voxmmsd.runs.control import has_answered, stop
+
+    if config.action == "list":
+        listed = list_runs(Path(config.name) if config.name else None)
+        width = max((len(run.folder.name) for run in listed), default=0)
+        for run in listed:
+            print(f"{run.folder.name:<{width}}  {run.verb:<8}  {run.line()}")
+        return 0
+    folder = find_run(str(_given(config.name, "RUN")))
+    if config.action == "show":
+        print(watch.describe(folder))
+    elif config.action == "watch":
+        return 0 if watch.watch(folder).state in ("finished", "paused") else 1
+    elif config.action == "tensorboard":
+        print(curves.write_tensorboard(folder))
+    elif config.action == "resume":
+        return _resume(folder)
+    else:
+        ended = stop(folder, config.action, config.wait)
+        print(f"{folder}: {ended.line()}")
+        return 0 if has_answered(ended, config.action) else 1
+    return 0
+
+
+def _resume(folder: Path) -> int:
+    """Continue a run here, as calling its verb again would, in the directory it was started from."""
+    import os
+
+    from voxmmsd.runs.launch import resume_arguments
+
+    (name, _, options), directory = resume_arguments(folder)
+    os.chdir(directory)
+    verb = find_verb(name)
+    return verb.run(c.make_config(verb.config, {}, Path(options))) or 0
+
+
 def doctor(config: c.DoctorConfig) -> int:
     from voxmmsd.doctor import examine
 
@@ -117,18 +177,30 @@ def doctor(config: c.DoctorConfig) -> int:
     return 0 if healthy else 1
 
 
+def _run_folder(config: Any) -> Path:
+    from voxmmsd.runs import resolve_run
+
+    return resolve_run(config.run)
+
+
 VERBS = (
     Verb("cases", "say which cases a folder holds and what is missing", c.CasesConfig, cases),
     Verb("phantom", "write synthetic patients with known tumors", c.PhantomConfig, phantom),
-    Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare),
-    Verb("pretrain", "teach a network unlabelled scans", c.PretrainConfig, pretrain),
-    Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune),
-    Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment),
+    Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare, lambda c: Path(c.store) / ".run"),
+    Verb("pretrain", "teach a network unlabelled scans", c.PretrainConfig, pretrain, _run_folder),
+    Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune, _run_folder),
+    Verb("check", "say what could make a case's segmentation wrong, before it is made", c.CheckConfig, check),
+    Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, lambda c: Path(c.out) / ".run"),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
-    Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare),
+    Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare, _run_folder),
+    Verb("runs", "list, watch, pause, resume or cancel long jobs", c.RunsConfig, runs),
     Verb("models", "list, import or accept models", c.ModelsConfig, models),
     Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
 )
+
+
+def find_verb(name: str) -> Verb:
+    return next(verb for verb in VERBS if verb.name == name)
 
 
 def _given(value: str, what: str) -> Path:

@@ -12,7 +12,13 @@ from voxmmsd.cli import main
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "voxmmsd", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "voxmmsd", *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("verb", [[], *[[v.name] for v in verbs.VERBS]], ids=lambda v: " ".join(v) or "voxmmsd")
@@ -31,7 +37,9 @@ def test_help_loads_neither_torch_nor_numpy():
         "assert not {'torch', 'numpy', 'monai', 'nibabel'} & set(sys.modules)"
     )
     started = time.monotonic()
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     assert result.returncode == 0, result.stderr
     assert time.monotonic() - started < 20  # a hang would be noticed; the speed itself is in the benchmarks
 

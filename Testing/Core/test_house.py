@@ -15,7 +15,7 @@ ORDER = [
     {"data"},
     {"phantom", "views", "networks", "losses", "schedules"},
     {"pretext", "models"},
-    {"evaluation"},
+    {"evaluation", "preflight"},
     {"inference"},
     {"training"},
     {"doctor"},
@@ -67,7 +67,9 @@ def test_the_core_never_imports_slicer_or_qt():
 
 
 def in_a_clean_process(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
 
 
 @pytest.mark.parametrize("module", ["voxmmsd", "voxmmsd.config", "voxmmsd.runs", "voxmmsd.labels", "voxmmsd.cli"])

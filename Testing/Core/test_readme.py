@@ -20,9 +20,20 @@ def run(*words, folder):
 
 
 def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_path):
-    text = block("sh", "test_readme.py") + block("sh", "Scans without labels")
+    text = block("sh", "test_readme.py") + block("sh", "Scans without labels") + block("sh", "Long jobs outlive")
     commands = [shlex.split(line, comments=True) for line in text.splitlines()]
-    verbs = ["phantom", "cases", "finetune", "phantom", "segment", "evaluate", "pretrain", "finetune"]
+    verbs = [
+        "phantom",
+        "cases",
+        "finetune",
+        "phantom",
+        "segment",
+        "evaluate",
+        "pretrain",
+        "finetune",
+        "pretrain",
+        "runs",
+    ]
     assert [words[1] for words in commands] == verbs
     for words in commands:
         assert words[0] == "voxmmsd"
@@ -30,7 +41,9 @@ def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_pa
         assert done.returncode == 0, (words, done.stderr)
         if words[1] == "evaluate":
             assert "WT" in done.stdout
-    assert "took 74 tensors" in done.stderr
+        if "--from" in words:
+            assert "took 74 tensors" in done.stderr
+    assert "finished; step 30 of 30" in done.stdout
     assert (tmp_path / "results" / "phantom-099-000-voxmmsd.png").stat().st_size > 10_000
     script = block("python", "From Python:")
     done = run("-c", script, folder=tmp_path)

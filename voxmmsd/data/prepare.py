@@ -32,6 +32,7 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
             def on_case(case_id: str) -> None:
                 bar.update()
                 run.progress(bar.n, case_id)
+                run.stop_if_asked()
 
             preprocess = PreprocessConfig(spacing_mm=config.spacing)
             result = prepare_cases(found.cases, store, preprocess, config.reference, config.workers, on_case)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -139,13 +140,23 @@ class _Job:
 _Outcome = tuple[Entry | None, bool, str]
 
 
+def _leave_signals() -> None:
+    """A terminal's Ctrl-C reaches all processes; the parent decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _run_jobs(jobs: Sequence[_Job], workers: int) -> Iterator[_Outcome]:
     count = min(workers or os.cpu_count() or 1, len(jobs))
     if count <= 1:
         yield from map(_prepare_one, jobs)
         return
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_prepare_one, jobs)
+    with ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_signals
+    ) as pool:
+        try:
+            yield from pool.map(_prepare_one, jobs)
+        finally:
+            pool.shutdown(cancel_futures=True)  # of a stopped run
 
 
 def _prepare_one(job: _Job) -> _Outcome:

@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 
 
-def restoration_loss(prediction: Tensor, target: Tensor, informative: Tensor | None = None) -> Tensor:
+def restoration_loss(
+    prediction: Tensor, target: Tensor, informative: Tensor | None = None, count: Tensor | None = None
+) -> Tensor:
     """Mean absolute error of ``tanh(prediction)`` against the clean block, over all voxels; a float32 scalar.
 
-    Both ``(rows, 4, z, y, x)``. ``informative`` ``(rows, 4)`` leaves out absent and constant modalities.
+    Both ``(rows, 4, z, y, x)``. ``informative`` ``(rows, 4)`` leaves out absent and constant modalities; ``count``
+    stands for their number where other processes see other blocks.
     """
     error = (torch.tanh(prediction.float()) - target).abs().mean(dim=(2, 3, 4))
     if informative is None:
         return error.mean()
-    return (error * informative).sum() / informative.sum().clamp(min=1)
+    return (error * informative).sum() / (informative.sum().clamp(min=1) if count is None else count)

@@ -21,12 +21,14 @@ class SegmentationLoss(nn.Module):
             include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5
         )
 
-    def forward(self, logits: Tensor, label: Tensor, background_weight: float = 1.0) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, balance: float = 0.0) -> Tensor:
         """A scalar, in float32, of ``logits`` (batch, class, z, y, x) and ``label`` (batch, z, y, x) class indices.
 
-        ``background_weight`` is the weight of a background voxel in the cross-entropy, against 1 for the labels'.
+        In the cross-entropy a voxel of a class with ``n`` voxels in the batch weighs ``n ** -balance``: with 0 every
+        voxel counts alike, with 1 every class that is there does.
         """
         logits, label = logits.float(), label.long()
-        weight = torch.ones(logits.shape[1], device=logits.device)
-        weight[0] = background_weight
+        classes = torch.arange(logits.shape[1], device=logits.device)
+        counts = torch.stack([(label == value).sum() for value in classes]).clamp(min=1)
+        weight = (counts / label.numel()) ** -balance
         return self._dice(logits, label[:, None]) + F.cross_entropy(logits, label, weight)

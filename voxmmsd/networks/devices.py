@@ -10,19 +10,27 @@ import torch
 from voxmmsd.errors import ConfigError
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto`` is CUDA, else Apple's GPU, else the CPU.
+def choose_device(name: str, index: int = 0) -> torch.device:
+    """``auto`` is CUDA, else Apple's GPU, else the CPU; ``index`` says which of several GPUs.
 
     Raises:
         ConfigError: the device asked for is not there.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
+        name = next(kind for kind, there in available.items() if there)
     if not available[name]:
         there = ", ".join(kind for kind, is_there in available.items() if is_there)
         raise ConfigError(f"--device {name}: torch finds no such device here; available: {there}")
-    return torch.device(name)
+    return torch.device(name, index) if name == "cuda" else torch.device(name)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, on a GPU or a CPU, found no room for a tensor."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    )
 
 
 def keep_freed_memory() -> None:
@@ -45,7 +53,9 @@ class Precision:
 
     def __init__(self, device: torch.device) -> None:
         self._on = device.type == "cuda"
-        self._type = torch.bfloat16 if self._on and torch.cuda.is_bf16_supported() else torch.float16
+        self._type = (
+            torch.bfloat16 if self._on and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        )
         self.scaler = torch.amp.GradScaler("cuda", enabled=self._on and self._type is torch.float16)
 
     def autocast(self) -> torch.autocast:

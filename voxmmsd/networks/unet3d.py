@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from voxmmsd.config import NetworkConfig
 
@@ -42,7 +46,12 @@ class UNet3d(nn.Module):
     Input ``(batch, in_channels, z, y, x)`` with sides that are multiples of ``config.divisor``. Output: the decoder's
     features, finest first: ``channels[0]`` at full resolution, ``channels[1]`` at 1/2, ... ``channels[-2]``. The
     deepest level has no decoder stage and is not part of the pyramid.
+
+    ``recompute``: in training keep only what lies between the blocks and compute the rest again in the backward pass
+    (activation checkpointing): the same numbers with less memory and more time.
     """
+
+    recompute = False
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -57,12 +66,36 @@ class UNet3d(nn.Module):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        features = [self.encoder[0](image)]
+        features = [self._run(self.encoder[0], image)]
         for block in list(self.encoder)[1:]:
-            features.append(block(self.down(features[-1])))
+            features.append(self._run(block, self.down(features[-1])))
         deep = features.pop()
         pyramid = []
         for up in self.decoder:
-            deep = up(deep, features.pop())
+            deep = self._run(up, deep, features.pop())
             pyramid.append(deep)
         return pyramid[::-1]
+
+    def _run(self, block: nn.Module, *inputs: Tensor) -> Tensor:
+        if not (self.recompute and self.training and torch.is_grad_enabled()):
+            return block(*inputs)
+
+        def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+            return nullcontext(), _statistics_kept(block)
+
+        return checkpoint(block, *inputs, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """BatchNorm has counted the batch in the forward pass and must not count it again in the recomputation."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm)]
+    before = [(norm.momentum, norm.state_dict()["num_batches_tracked"].clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.state_dict()["num_batches_tracked"].copy_(count)

@@ -31,6 +31,9 @@ class PretextMethod(nn.Module, ABC):
         self.unet = UNet3d(NetworkConfig.of(config.channels))
         self.autocast: Callable[[], AbstractContextManager] = nullcontext
 
+    def start_step(self) -> None:
+        """Called before the first part of each batch, also when a step is tried again."""
+
     @abstractmethod
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Scalars on the device: ``loss``, which is minimized, and whatever else is worth a curve."""

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from voxmmsd.config import PretrainConfig
 from voxmmsd.losses.restoration import restoration_loss
-from voxmmsd.losses.self_distillation import distillation_loss, moved_center, teacher_targets
+from voxmmsd.losses.self_distillation import distillation_loss, mean_embedding, moved_center, teacher_targets
 from voxmmsd.networks.heads import Projector, restoration_head
+from voxmmsd.networks.processes import mean_of_processes
 from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import PretextMethod, restored
 from voxmmsd.pretext.teacher import Teacher
 from voxmmsd.schedules import cosine, teacher_temperature
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import PairRecipe, VoxelPairs, draw_pairs
-from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, make_views
+from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews, make_views
 
 EMBEDDING = 512
 FIRST_MOMENTUM = 0.996
@@ -44,10 +45,23 @@ class VoxMMSD(PretextMethod):
         self.teacher = Teacher(self.unet, self.projector)
         self.center: Tensor
         self.register_buffer("center", torch.zeros(EMBEDDING))
+        self._seen: list[Tensor] = []  # mean teacher embeddings of the parts of this step's batch
+        self.restorer.requires_grad_(config.restoration)  # what an ablation leaves out gets no gradient
+        self.projector.requires_grad_(config.distillation)
+
+    def start_step(self) -> None:
+        self._seen.clear()
 
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """``loss``, ``restoration``, ``distillation``; ``teacher entropy`` and ``embedding spread`` show a collapse."""
         views = make_views(blocks, self.mask, DisturbanceRanges(), generator)
+        pairs = draw_pairs(blocks, views, self.mask.cell, self.pairs, generator) if self.config.distillation else None
+        return self.score(blocks, views, pairs, step)
+
+    def score(
+        self, blocks: SiameseBlocks, views: SiameseViews, pairs: VoxelPairs | None, step: int
+    ) -> dict[str, Tensor]:
+        """The losses of what was drawn; without ``pairs`` the restoration alone."""
         image = views.image.contiguous(memory_format=torch.channels_last_3d)
         with self.autocast():
             pyramid = self.unet(image)
@@ -56,10 +70,10 @@ class VoxMMSD(PretextMethod):
         if self.config.restoration:
             with self.autocast():
                 restored = self.restorer(pyramid[0])
-            found["restoration"] = restoration_loss(restored, blocks.image, blocks.informative)
+            count = mean_of_processes(blocks.informative.sum()).clamp(min=1)
+            found["restoration"] = restoration_loss(restored, blocks.image, blocks.informative, count)
             total = total + found["restoration"]
-        if self.config.distillation:
-            pairs = draw_pairs(blocks, views, self.mask.cell, self.pairs, generator)
+        if pairs is not None:
             distilled = self._distill(pyramid, image, pairs, step)
             total = total + self.config.distillation_weight * distilled["distillation"]
             found.update(distilled)
@@ -73,12 +87,13 @@ class VoxMMSD(PretextMethod):
                 teacher = self._embed(teacher_unet(image), pairs, teacher_projector)
         temperature = teacher_temperature(300 * step / self.config.steps)
         weight = pairs.weight.flatten()
-        loss = distillation_loss(student, teacher, self.center, temperature, weight)
+        count = mean_of_processes(weight.sum()).clamp(min=1)
+        loss = distillation_loss(student, teacher, self.center, temperature, weight, count)
         with torch.no_grad():
             targets = teacher_targets(teacher, self.center, temperature)
             entropy = -(targets * targets.clamp(min=1e-12).log()).sum(dim=-1).mean() / math.log(EMBEDDING)
             spread = teacher.flatten(0, 1).std(dim=0).square().sum().sqrt()
-            self.center.copy_(moved_center(self.center, teacher, weight))
+            self._seen.append(mean_embedding(teacher, weight, count))
         return {
             "distillation": loss,
             "teacher entropy": entropy,
@@ -93,6 +108,10 @@ class VoxMMSD(PretextMethod):
 
     def after_update(self, step: int) -> None:
         if self.config.distillation:
+            mean = mean_of_processes(torch.stack(self._seen).mean(dim=0))
+            # A step without finite embeddings must not spoil the center for all that follow.
+            finite = torch.isfinite(mean).all()
+            self.center.copy_(torch.where(finite, moved_center(self.center, mean), self.center))
             momentum = cosine(step, self.config.steps, FIRST_MOMENTUM, 1.0)
             self.teacher.follow(self.unet, self.projector, momentum=momentum)
 

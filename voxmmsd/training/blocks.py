@@ -1,6 +1,7 @@
 """The blocks of pre-training: which cases, where to cut, and from where they are read.
 
-Every draw is a function of the seed and the step alone, so that a resumed run sees what an uninterrupted one sees.
+Every draw is a function of the seed and of the place in the order of all cases, so that a resumed run sees what an
+uninterrupted one sees, and two processes see together what one with twice the batch sees.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from voxmmsd.data.store import Entry
+from voxmmsd.networks.processes import Processes
 from voxmmsd.views.siamese import SiameseBlocks, clean_blocks, draw_corners
 from voxmmsd.views.spatial import cut_window
 
@@ -27,8 +29,17 @@ class BlockSampler:
     faster, on either device, than one gather of all voxels by index.
     """
 
-    def __init__(self, entries: Sequence[Entry], size: int, batch: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        size: int,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        processes: Processes = Processes(),  # noqa: B008 - frozen
+    ) -> None:
         self.entries, self.size, self.batch_size, self.seed, self.device = list(entries), size, batch, seed, device
+        self.processes = processes
         self._images: list[np.ndarray] = [entry.image() for entry in self.entries]
         self._present = np.array([entry.present for entry in self.entries])
         self._resident: list[Tensor] | None = None
@@ -50,10 +61,16 @@ class BlockSampler:
 
     def places(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Case indices ``(B,)`` and corners ``(2, B, 3)``; cases come in an order drawn anew for each round."""
-        positions = step * self.batch_size + np.arange(self.batch_size)
-        cases = np.array([self._case_at(int(position)) for position in positions])
-        shapes = [self._images[case].shape[1:] for case in cases]
-        return cases, draw_corners(shapes, self.size, np.random.default_rng([self.seed, 0xB10C, step]))
+        first = (step * self.processes.size + self.processes.rank) * self.batch_size
+        positions = range(first, first + self.batch_size)
+        cases = np.array([self._case_at(position) for position in positions])
+        corners = [self._corners(position, case) for position, case in zip(positions, cases, strict=True)]
+        return cases, np.concatenate(corners, axis=1)
+
+    def _corners(self, position: int, case: int) -> np.ndarray:
+        """A function of the place in the order of all cases, whichever process comes to it: ``(2, 1, 3)``."""
+        rng = np.random.default_rng([self.seed, 0xB10C, position])
+        return draw_corners([self._images[case].shape[1:]], self.size, rng)
 
     def _case_at(self, position: int) -> int:
         turn, place = divmod(position, len(self.entries))

@@ -38,7 +38,13 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
         InputError: no case, a case that cannot be read, one id twice, or nothing left by the splits.
     """
     entries = _entries(config, run, "", labelled=False)
-    if config.splits:
+    kept = run.folder / "splits.json"
+    if kept.is_file():
+        splits = read_splits(kept, entries)
+        named = {*splits.train, *splits.validation, *splits.test, *splits.unlabelled}
+        if later := [entry.id for entry in entries if entry.id not in named]:
+            run.warn(f"{len(later)} cases came after the run's start and are left out: {', '.join(later[:5])}")
+    elif config.splits:
         splits = read_splits(Path(config.splits), entries)
     else:
         splits = Splits((), (), unlabelled=tuple(entry.id for entry in entries))
@@ -47,7 +53,8 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
     held = tuple(entry for entry in entries if entry.id in splits.validation)
     if not chosen:
         raise InputError(f"{config.splits or ', '.join(config.folders)}: no case is left to pre-train on")
-    splits.write(run.folder / "splits.json")
+    if run.writes:
+        splits.write(kept)
     run.say(f"cases: {len(chosen)} of {len(entries)} to pre-train on")
     return chosen, held
 
@@ -82,7 +89,8 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
     for part in ("train", "validation"):
         if not getattr(splits, part):
             raise InputError(f"{where}: no labelled case is left to {part}; name some in --splits or add cases")
-    splits.write(kept)
+    if run.writes:
+        splits.write(kept)
     run.say("cases: " + ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS[:3]))
     return splits
 
@@ -105,7 +113,12 @@ def _entries_of(
     cases = [case for case in found if case.label is not None] if labelled else [replace(c, label=None) for c in found]
     store = Path(config.store) if config.store else run.folder / "store"
     with tqdm(total=len(cases), desc="prepare", unit="case", dynamic_ncols=True) as bar:
-        result = prepare_cases(cases, store, workers=config.workers, on_case=lambda _: bar.update() and None)
+
+        def on_case(_: str) -> None:
+            bar.update()
+            run.stop_if_asked()
+
+        result = prepare_cases(cases, store, workers=config.workers, on_case=on_case)
     if result.failures:
         raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
     return result.entries

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from voxmmsd.errors import RunError
-from voxmmsd.files import sha256_of, write_text_atomic, written_aside
+from voxmmsd.files import is_disk_full, written_aside
 
 _PATTERN = "step-*.pt"
+_MARK = b"\nsha256 "
+_NO_ROOM = 1 << 20  # bytes
 
 
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write ``step-STEP.pt`` and its checksum, then drop all but the newest ``keep``."""
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int, keep_every: int = 0) -> Path:
+    """Write ``step-STEP.pt``, then drop all but the newest ``keep`` and every ``keep_every`` steps'.
+
+    Raises:
+        RunError: the disk is full; earlier checkpoints are whole.
+    """
     file = folder / f"step-{step:08d}.pt"
     save_state(file, state)
     for old in sorted(folder.glob(_PATTERN))[: -max(1, keep)]:
-        _checksum_file(old).unlink(missing_ok=True)
-        old.unlink()
+        if not (keep_every and int(old.stem.removeprefix("step-")) % keep_every == 0):
+            old.unlink()
+    for left_by_a_kill in folder.glob(".step-*.tmp.pt"):
+        left_by_a_kill.unlink()
     return file
 
 
 def save_state(file: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values, whole or not at all, with a checksum beside."""
-    with written_aside(file) as aside:
-        torch.save(state, aside)
-        checksum = sha256_of(aside)
-    write_text_atomic(_checksum_file(file), checksum + "\n")
+    """Write tensors and plain values, whole or not at all; the file ends with the checksum of what is before.
+
+    Raises:
+        RunError: the disk is full; a file that was there before is whole.
+    """
+    try:
+        with written_aside(file) as aside:
+            with aside.open("wb") as stream:
+                torch.save(state, stream)
+            with aside.open("rb+") as stream:
+                checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+                stream.seek(0, os.SEEK_END)
+                stream.write(_MARK + checksum.encode())
+    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of what its zip writer meets
+        if not is_disk_full(error) and shutil.disk_usage(file.parent).free > _NO_ROOM:
+            raise
+        raise RunError(
+            f"{file}: the disk is full; earlier checkpoints are whole. Free some room and call again to continue"
+        ) from error
 
 
 def load_state(file: Path) -> dict[str, Any]:
@@ -38,13 +64,14 @@ def load_state(file: Path) -> dict[str, Any]:
         RunError: the file is missing or does not fit its checksum.
     """
     try:
-        expected = _checksum_file(file).read_text(encoding="utf-8").strip()
-        actual = sha256_of(file)
+        content = file.read_bytes()
     except OSError as error:
-        raise RunError(f"{file}: checkpoint or its checksum is missing ({error.strerror})") from error
-    if actual != expected:
+        raise RunError(f"{file}: checkpoint cannot be read ({error.strerror})") from error
+    end = len(content) - len(_MARK) - 64
+    payload = memoryview(content)[: max(0, end)]
+    if content[max(0, end) :] != _MARK + hashlib.sha256(payload).hexdigest().encode():
         raise RunError(f"{file}: checkpoint is damaged (its checksum does not fit)")
-    return torch.load(file, map_location="cpu", weights_only=True)
+    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
 
 
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
@@ -56,7 +83,3 @@ def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         except RunError as error:
             problems.append(str(error))
     return None, problems
-
-
-def _checksum_file(file: Path) -> Path:
-    return file.with_suffix(".sha256")

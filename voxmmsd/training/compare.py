@@ -28,7 +28,7 @@ from voxmmsd.config import (
 )
 from voxmmsd.data.splits import Splits, read_splits
 from voxmmsd.data.store import Entry
-from voxmmsd.errors import Cancelled, ConfigError
+from voxmmsd.errors import ConfigError
 from voxmmsd.files import write_json_atomic, write_text_atomic
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
@@ -71,9 +71,10 @@ def compare(config: CompareConfig) -> str:
         Cancelled: asked to pause or cancel; called again, it continues.
     """
     experiment = make_config(ExperimentConfig, {}, Path(config.experiment))
-    folder = resolve_run(config.run)
+    folder = resolve_run(config.run).absolute()
     arms = list(_arms(experiment))
-    with open_run(folder, "compare", config_to_record(experiment), len(arms)) as run:
+    call = {"experiment": str(Path(config.experiment).absolute()), "run": str(folder)}
+    with open_run(folder, "compare", config_to_record(experiment), len(arms), call=call) as run:
         settings = _finetune_config(experiment, folder, arms[0], "", "")
         entries = labelled_entries(settings, run)
         splits = read_splits(Path(experiment.splits), entries)
@@ -81,8 +82,7 @@ def compare(config: CompareConfig) -> str:
         _check(experiment, splits)
         results = []
         for number, arm in enumerate(arms):
-            if request := run.asked():
-                raise Cancelled("paused" if request == "pause" else "cancelled")
+            run.stop_if_asked()
             run.progress(number, arm.name)
             start = "" if arm.method == SCRATCH else str(_pretrained(experiment, folder, arm.method))
             package = finetune(

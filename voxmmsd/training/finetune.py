@@ -5,55 +5,50 @@ From scratch and from pre-training run the identical recipe, since the one is th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
-from voxmmsd.config import FinetuneConfig, NetworkConfig, config_to_record
+from voxmmsd.config import FinetuneConfig, NetworkConfig
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.heads import SegmentationNetwork
-from voxmmsd.runs import Run, is_finished, open_run, refuse_other_options, resolve_run
+from voxmmsd.networks.processes import Processes, first_alone
+from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.cases import fixed_splits, labelled_entries, one_schema
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.initial import start_from
-from voxmmsd.training.loop import TrainingLoop
-from voxmmsd.training.optimization import make_optimizer, optimize
+from voxmmsd.training.loop import TrainingLoop, run_training
+from voxmmsd.training.optimization import make_optimizer
 from voxmmsd.training.packing import pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
-from voxmmsd.training.validation import mean_region_dice, validate
+from voxmmsd.training.validation import mean_region_dice, segment_window, validate
 
-FIRST_BACKGROUND_WEIGHT = 0.1
+LONG_MEMORY = (0.02, 0.1)  # BatchNorm's momentum: about the last 50 batches; 10 in a run of some dozens
+DROPOUT_RISES = (0.25, 0.5)  # shares of the steps
 LAST_RATE = 0.01  # share of the peak learning rate at the last step
 
 
 def finetune(config: FinetuneConfig) -> Path:
     """Run, or continue, the fine-tuning in ``config.run``; the resulting model package's folder.
 
-    Raises:
-        VoxMMSDError: cases, options or the run folder cannot be used as they are.
-        Cancelled: the run was asked to pause or cancel; its last checkpoint is kept.
+    Raises: as ``run_training``.
     """
-    folder = resolve_run(config.run)
-    if is_finished(folder):
-        refuse_other_options(folder, "finetune", config_to_record(config))
-        print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
-        return folder / "model"
-    with open_run(folder, "finetune", config_to_record(config), config.steps) as run:
-        entries = labelled_entries(config, run)
-        splits = fixed_splits(config, run, entries)
-        training = FineTuning(config, run, entries, splits)
-        training.resume()
-        training.train()
-        package = training.pack()
-        run.say(f"model: {package.folder}")
-    return package.folder
+
+    def make(config: FinetuneConfig, run: Run, processes: Processes) -> FineTuning:
+        with first_alone(processes):
+            entries = labelled_entries(config, run)
+            splits = fixed_splits(config, run, entries)
+        return FineTuning(config, run, entries, splits, processes)
+
+    return run_training(config, make, FineTuning.verb)
 
 
 class FineTuning(TrainingLoop):
@@ -61,8 +56,15 @@ class FineTuning(TrainingLoop):
 
     verb = "finetune"
 
-    def __init__(self, config: FinetuneConfig, run: Run, entries: Sequence[Entry], splits: Splits) -> None:
-        super().__init__(config, run)
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        run: Run,
+        entries: Sequence[Entry],
+        splits: Splits,
+        processes: Processes | None = None,
+    ) -> None:
+        super().__init__(config, run, processes)
         self.config, self.splits = config, splits
         by_id = {entry.id: entry for entry in entries}
         self.entries = tuple(by_id.values())
@@ -76,17 +78,33 @@ class FineTuning(TrainingLoop):
         self.loss = SegmentationLoss()
         self.optimizer = make_optimizer(self.network, config.weight_decay, nesterov=True)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
-        self.sampler = PatchSampler([by_id[id_] for id_ in splits.train], recipe, config.seed)
+        self.sampler = PatchSampler([by_id[id_] for id_ in splits.train], recipe, config.seed, self.processes)
+        self.trained = self.network
         self.best: dict[str, Any] = {"step": 0, "dice": -1.0, "regions": {}}
 
-    def train_step(self) -> dict[str, torch.Tensor]:
-        image, label = self.sampler.batch(self.step, self.device)
-        self.network.train()
+    def losses(self, part: int) -> dict[str, torch.Tensor]:
+        if part == 0:
+            self._batch = self.sampler.batch(self.step, self.device, self.modality_dropout(self.step))
+        image, label = (tensor.chunk(self.parts)[part] for tensor in self._batch)
+        self._set_batchnorm()
         with self.precision.autocast():
             logits = self.network(image.contiguous(memory_format=torch.channels_last_3d))
-        loss = self.loss(logits, label, self.background_weight(self.step))
-        optimize(loss, self.network, self.optimizer, self.precision, self.learning_rate(self.step))
-        return {"loss": loss.detach()}
+        return {"loss": self.loss(logits, label, self.balance(self.step))}
+
+    def _set_batchnorm(self) -> None:
+        """Training mode; BatchNorm follows the batches with a long memory at first, then stands still.
+
+        With two patches a batch its statistics depend on how much air they hold, and a network that has learned under
+        the batch's own is another one under the running means that it segments with. In the second part it learns
+        under these.
+        """
+        self.network.train()
+        memory = float(np.clip(6 / self.config.steps, *LONG_MEMORY))
+        stands = self.step >= self.config.free_statistics * self.config.steps
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm):
+                module.momentum = max(1 / (self.step + 1), memory)
+                module.train(not stands)
 
     def rates(self, step: int) -> dict[str, float]:
         return {"learning_rate": self.learning_rate(step)}
@@ -96,10 +114,20 @@ class FineTuning(TrainingLoop):
         warmup = round(config.warmup * config.steps)
         return warmed_cosine(step, config.steps, warmup, config.learning_rate, LAST_RATE * config.learning_rate)
 
-    def background_weight(self, step: int) -> float:
-        """Small at first, since the many background voxels otherwise silence the rare labels for hundreds of steps; 1
-        at the end, since a lasting weight would bias the probabilities."""
-        return cosine(step, self.config.steps, FIRST_BACKGROUND_WEIGHT, 1.0)
+    def balance(self, step: int) -> float:
+        """How much the classes are balanced in the cross-entropy: wholly at first, then less and less.
+
+        Without it the many background voxels silence the rare labels in the first steps, and a softmax that says zero
+        hardly learns: on real cases enhancing tumor then stays unseen for hundreds of steps. A lasting balance would
+        bias the probabilities.
+        """
+        end = max(1, round(self.config.balanced * self.config.steps))
+        return cosine(min(step, end), end, 1.0, 0.0)
+
+    def modality_dropout(self, step: int) -> float:
+        """The share of ``config.modality_dropout`` in force: first all modalities are learned from, then any subset."""
+        start, end = DROPOUT_RISES
+        return float(np.clip((step / self.config.steps - start) / (end - start), 0.0, 1.0))
 
     def after_step(self, is_last: bool) -> None:
         if self.step % self.config.validate_every == 0 or is_last:
@@ -107,7 +135,8 @@ class FineTuning(TrainingLoop):
 
     def _validate(self) -> None:
         self.run.progress(self.step, "validating")
-        regions = validate(self.network, self.validation, self.schema, self.device, self.config.patch)
+        window = segment_window(self.config.patch)
+        regions = validate(self.network, self.validation, self.schema, self.device, window)
         dice = mean_region_dice(regions)
         for key, value in regions.items():
             self.run.metric(self.step, f"validation Dice {key}", value)
@@ -126,13 +155,11 @@ class FineTuning(TrainingLoop):
     def state(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
             "best": self.best,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.best = state["best"]
 
     def pack(self) -> ModelPackage:

@@ -17,6 +17,7 @@ from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import Run, now, versions
 from voxmmsd.training.initial import Taken
+from voxmmsd.training.validation import segment_window
 
 LIMITS = "Skull-stripped, co-registered MRI of about the training cases' kind; research use only, not a medical device."
 
@@ -40,7 +41,7 @@ def pack_model(
         entries,
         parent=taken.model if taken else None,
         schema=entries[0].label_schema().name,
-        window=max(config.patch, SEGMENT_WINDOW),
+        window=segment_window(config.patch),
         training={
             "verb": "finetune",
             "cases": {"train": list(splits.train), "validation": list(splits.validation), "test": list(splits.test)},
@@ -100,5 +101,4 @@ def _info(
     )
 
 
-SEGMENT_WINDOW = 128
 _PATHS = frozenset({"folders", "run", "start", "splits", "store"})  # a package carries no paths of its maker's machine

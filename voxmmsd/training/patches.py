@@ -1,6 +1,7 @@
 """Training patches of labelled cases: where to cut, which modalities to lose, and the batch that comes of it.
 
-Every draw is a function of the seed and the step alone, so that a resumed run sees what an uninterrupted one sees.
+Where a patch is cut is a function of the seed and of its place in the order of all patches, so that a resumed run sees
+what an uninterrupted one sees, and two processes see together what one with twice the batch sees.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
+from voxmmsd.networks.processes import Processes
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity
 from voxmmsd.views.spatial import PatchPlace, SpatialRanges, cut_patch, draw_matrix
 
@@ -37,7 +39,14 @@ class PatchRecipe:
 class PatchSampler:
     """Draws batches from labelled, prepared cases."""
 
-    def __init__(self, entries: Sequence[Entry], recipe: PatchRecipe, seed: int) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        recipe: PatchRecipe,
+        seed: int,
+        processes: Processes = Processes(),  # noqa: B008 - frozen
+    ) -> None:
+        self.processes = processes
         self.entries = list(entries)
         self.recipe = recipe
         self.seed = seed
@@ -46,25 +55,30 @@ class PatchSampler:
         self._scales = [input_scale(entry.image()) for entry in self.entries]
         self._find_labels()
 
-    def batch(self, step: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """Images ``(batch, 4, z, y, x)`` as ``input_scale`` has them and classes ``(batch, z, y, x)`` of a step."""
-        rng = np.random.default_rng([self.seed, step])
-        patches = [self._patch(rng, step * self.recipe.batch + item) for item in range(self.recipe.batch)]
+    def batch(self, step: int, device: torch.device | str = "cpu", dropout_share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Images ``(batch, 4, z, y, x)`` as ``input_scale`` has them and classes ``(batch, z, y, x)`` of a step.
+
+        ``dropout_share``: how much of the recipe's modality dropout is in force.
+        """
+        first = (step * self.processes.size + self.processes.rank) * self.recipe.batch
+        patches = [self._patch(first + item, dropout_share) for item in range(self.recipe.batch)]
         image = torch.from_numpy(np.stack([image for image, _ in patches])).to(device)
         label = torch.from_numpy(np.stack([label for _, label in patches])).to(device)
         if self.recipe.augment:
+            rng = np.random.default_rng([self.seed, 0x1127, first])
             generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
             image = change_intensity(image, draw_intensity(image.shape, self.recipe.intensity, generator))
         return image, label
 
-    def _patch(self, rng: np.random.Generator, position: int) -> tuple[np.ndarray, np.ndarray]:
+    def _patch(self, position: int, dropout_share: float) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([self.seed, 0x9A7C, position])
         wants_foreground = rng.random() < self.recipe.foreground
         matrix = draw_matrix(self.recipe.spatial, rng) if self.recipe.augment else np.eye(3)
         index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
         entry = self.entries[index]
         image, label = cut_patch(entry.image(), entry.label(), PatchPlace(center, matrix), self.recipe.size)
         image *= self._scales[index][:, None, None, None]
-        if rng.random() < self.recipe.modality_dropout:
+        if rng.random() < dropout_share * self.recipe.modality_dropout:
             image[~draw_kept(entry.present, rng)] = 0
         return image, label
 

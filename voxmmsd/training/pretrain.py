@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from voxmmsd.config import PretrainConfig, config_to_record
+from voxmmsd.config import PretrainConfig
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.pictures import restoration_picture
 from voxmmsd.models.package import ModelPackage
+from voxmmsd.networks.processes import Processes, first_alone
 from voxmmsd.pretext.method import open_method
-from voxmmsd.runs import Run, is_finished, open_run, refuse_other_options, resolve_run
+from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.cases import unlabelled_entries
-from voxmmsd.training.loop import TrainingLoop
-from voxmmsd.training.optimization import make_optimizer, optimize
+from voxmmsd.training.loop import TrainingLoop, run_training
+from voxmmsd.training.optimization import make_optimizer
 from voxmmsd.training.packing import pack_start
 from voxmmsd.views.siamese import SiameseBlocks
 
@@ -31,22 +32,15 @@ WEIGHT_DECAY = (1e-5, 1e-4)  # at the first and at the last step
 def pretrain(config: PretrainConfig) -> Path:
     """Run, or continue, the pre-training in ``config.run``; the folder of the resulting package.
 
-    Raises:
-        VoxMMSDError: cases, options or the run folder cannot be used as they are.
-        Cancelled: the run was asked to pause or cancel; its last checkpoint is kept.
+    Raises: as ``run_training``.
     """
-    folder = resolve_run(config.run)
-    if is_finished(folder):
-        refuse_other_options(folder, "pretrain", config_to_record(config))
-        print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
-        return folder / "model"
-    with open_run(folder, "pretrain", config_to_record(config), config.steps) as run:
-        training = PreTraining(config, run, *unlabelled_entries(config, run))
-        training.resume()
-        training.train()
-        package = training.pack()
-        run.say(f"model: {package.folder}")
-    return package.folder
+
+    def make(config: PretrainConfig, run: Run, processes: Processes) -> PreTraining:
+        with first_alone(processes):
+            entries, held = unlabelled_entries(config, run)
+        return PreTraining(config, run, entries, held, processes)
+
+    return run_training(config, make, PreTraining.verb)
 
 
 class PreTraining(TrainingLoop):
@@ -54,32 +48,41 @@ class PreTraining(TrainingLoop):
 
     verb = "pretrain"
 
-    def __init__(self, config: PretrainConfig, run: Run, entries: Sequence[Entry], held: Sequence[Entry] = ()) -> None:
-        super().__init__(config, run)
+    def __init__(
+        self,
+        config: PretrainConfig,
+        run: Run,
+        entries: Sequence[Entry],
+        held: Sequence[Entry] = (),
+        processes: Processes | None = None,
+    ) -> None:
+        super().__init__(config, run, processes)
         self.config, self.entries = config, entries
         self.method = open_method(config).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.method.autocast = self.precision.autocast
         self.optimizer = make_optimizer(self.method, WEIGHT_DECAY[0], nesterov=False)
-        self.sampler = BlockSampler(entries, config.block, config.batch, config.seed, self.device)
+        self.trained = self.method
+        self.sampler = BlockSampler(entries, config.block, config.batch, config.seed, self.device, self.processes)
         self.held = self.sampler
         if held:
             self.held = BlockSampler(held, config.block, config.batch, config.seed, self.device)
         self._held_name = "validation" if held else "training"
 
     def train(self) -> None:
-        if self.step == 0:
+        if self.step == 0 and self.processes.is_first:
             self._look()  # what an untrained network restores
         super().train()
 
-    def train_step(self) -> dict[str, torch.Tensor]:
+    def losses(self, part: int) -> dict[str, torch.Tensor]:
+        if part == 0:
+            self._blocks = self.sampler.batch(self.step)
+            self.method.start_step()
         self.method.train()
-        values = self.method.losses(self.sampler.batch(self.step), self.step, self._generator(0x71E3, self.step))
-        rates = self.rates(self.step)
-        optimize(
-            values["loss"], self.method, self.optimizer, self.precision, rates["learning_rate"], rates["weight_decay"]
-        )
+        generator = torch.Generator(self.device).manual_seed(self.draw_seed(0x71E3, part))
+        return self.method.losses(self._blocks.part(part, self.parts), self.step, generator)
+
+    def after_update(self) -> None:
         self.method.after_update(self.step)
-        return {name: value.detach() for name, value in values.items()}
 
     def rates(self, step: int) -> dict[str, float]:
         config = self.config
@@ -102,7 +105,8 @@ class PreTraining(TrainingLoop):
         constants: list[float] = []
         for number in range(LOOKED_AT):
             blocks = self.held.batch(number)
-            found = self.method.restore(blocks, self._generator(0x9E7, number))
+            seed = int(np.random.default_rng([self.config.seed, 0x9E7, number]).integers(2**62))
+            found = self.method.restore(blocks, torch.Generator(self.device).manual_seed(seed))
             if found is None:
                 return
             seen, restored = found
@@ -121,15 +125,11 @@ class PreTraining(TrainingLoop):
         self.run.events.write("preview", step=self.step, file=f"previews/{file.name}")
 
     def state(self) -> dict[str, Any]:
-        return {"method": self.method.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"method": self.method.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
 
     def pack(self) -> ModelPackage:
         """The student's network after the last step as the run's package."""
         return pack_start(self.method.unet, self.config, self.run, self.entries)
-
-    def _generator(self, purpose: int, step: int) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(self.draw_seed(purpose, step))

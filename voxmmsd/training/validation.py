@@ -14,6 +14,16 @@ from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema
 from voxmmsd.networks.heads import SegmentationNetwork
 
+SEGMENT_WINDOW = 128
+
+
+def segment_window(patch: int) -> int:
+    """Side of the windows that a model trained on patches of side ``patch`` segments with, in voxels.
+
+    Larger than the patches: the network is convolutional, and fewer windows have fewer rims.
+    """
+    return max(patch, SEGMENT_WINDOW)
+
 
 def validate(
     network: SegmentationNetwork, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, window: int

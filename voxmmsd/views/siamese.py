@@ -31,6 +31,15 @@ class SiameseBlocks:
     corners: Tensor
     present: Tensor
 
+    def part(self, number: int, count: int) -> SiameseBlocks:
+        """Both views of part ``number`` of the cases, which are divided into ``count`` parts."""
+        if count == 1:
+            return self
+        rows = [tensor.unflatten(0, (2, -1)).chunk(count, 1)[number] for tensor in (self.image, self.informative)]
+        image, informative = (tensor.flatten(0, 1) for tensor in rows)
+        corners = self.corners.chunk(count, 1)[number]
+        return SiameseBlocks(image, informative, corners, self.present.chunk(count)[number])
+
 
 @dataclass(frozen=True)
 class MaskRecipe:

@@ -31,11 +31,15 @@ def test_a_patch_without_a_label_is_not_a_total_miss_of_it():
     assert loss < 1e-3
 
 
-def test_a_light_background_moves_the_cross_entropy_towards_the_labels():
+def test_balanced_every_class_counts_alike_in_the_cross_entropy_however_few_its_voxels():
     label = torch.zeros(1, 6, 6, 6, dtype=torch.uint8)
     label[0, 0, 0] = 2  # 6 of 216 voxels
     all_background = logits_for(torch.zeros_like(label), 5)
-    by_hand = math.log(math.exp(5) + 3) - 5  # of a background voxel; 5 more of a voxel of the label
-    dice = float(SegmentationLoss()(all_background, label)) - (210 * by_hand + 6 * (by_hand + 5)) / 216
-    expected = dice + (0.1 * 210 * by_hand + 6 * (by_hand + 5)) / (0.1 * 210 + 6)
-    assert float(SegmentationLoss()(all_background, label, 0.1)) == pytest.approx(expected, rel=1e-5)
+    right = math.log(math.exp(5) + 3) - 5  # the cross-entropy of a background voxel
+    wrong = right + 5  # of a voxel of the label
+    dice = float(SegmentationLoss()(all_background, label)) - (210 * right + 6 * wrong) / 216
+    balanced, half = (float(SegmentationLoss()(all_background, label, balance)) - dice for balance in (1.0, 0.5))
+    assert balanced == pytest.approx((right + wrong) / 2, rel=1e-4)
+    weights = 210**-0.5, 6**-0.5
+    by_hand = (210 * weights[0] * right + 6 * weights[1] * wrong) / (210 * weights[0] + 6 * weights[1])
+    assert half == pytest.approx(by_hand, rel=1e-4)

@@ -58,7 +58,9 @@ def test_reading_a_package_needs_no_torch(package):
         "from voxmmsd.models.package import read_package; "
         f"print(read_package(Path({str(package.folder)!r})).info.id)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     assert result.stdout.strip() == "toy-1", result.stderr
 
 

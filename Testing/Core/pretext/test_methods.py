@@ -85,9 +85,12 @@ def test_the_teacher_is_the_moving_average_of_its_student_and_has_a_projector_of
 def test_the_center_moves_with_every_step_and_is_kept_in_the_state():
     method = open_method(config())
     losses(method)
+    assert method.center.abs().sum() == 0, "it follows the update"
+    method.after_update(0)
     first = method.center.clone()
     assert first.abs().sum() > 0
     losses(method, 1)
+    method.after_update(1)
     assert not torch.equal(first, method.center)
     assert "center" in method.state_dict()
 

@@ -19,7 +19,7 @@ def test_the_newest_checkpoint_comes_back_and_old_ones_are_dropped(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("*.pt")) == ["step-00000030.pt", "step-00000100.pt"]
 
 
-@pytest.mark.parametrize("harm", ["truncate", "flip", "no checksum"])
+@pytest.mark.parametrize("harm", ["truncate", "flip", "cut off at the checksum", "empty"])
 def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(tmp_path, harm):
     save_checkpoint(tmp_path, 10, state(10), keep=2)
     newest = save_checkpoint(tmp_path, 20, state(20), keep=2)
@@ -29,8 +29,10 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(tmp_
     elif harm == "flip":
         content[len(content) // 2] ^= 1
         newest.write_bytes(content)
+    elif harm == "empty":
+        newest.write_bytes(b"")
     else:
-        newest.with_suffix(".sha256").unlink()
+        newest.write_bytes(content[: content.rindex(b"sha256")])
     found, problems = newest_checkpoint(tmp_path)
     assert found["step"] == 10
     assert len(problems) == 1

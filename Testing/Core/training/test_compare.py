@@ -3,13 +3,14 @@ import json
 
 import pytest
 
+from voxmmsd.cli import main
 from voxmmsd.config import CompareConfig
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Cancelled, ConfigError
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import Run
+from voxmmsd.runs import Run, view_run
 from voxmmsd.training.compare import Arm, Result, compare, summary
 
 EXPERIMENT = """
@@ -90,8 +91,10 @@ def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp
     with pytest.raises(Cancelled):
         compare(CompareConfig(str(experiment), str(run)))
     monkeypatch.undo()
+    assert view_run(run).state == "paused", "asked of a training within it"
     assert not (run / "results.csv").exists()
-    compare(CompareConfig(str(experiment), str(run)))
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs", "resume", str(run)]) == 0
     assert (run / "results.csv").read_text() == (done[0] / "results.csv").read_text()
 
 

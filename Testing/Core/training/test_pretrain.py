@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -6,14 +7,14 @@ import torch
 from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
-from voxmmsd.errors import Cancelled, InputError, ModelError
+from voxmmsd.errors import Cancelled, InputError, ModelError, RunError
 from voxmmsd.events import read_events
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, read_status
-from voxmmsd.training.checkpoint import load_state
+from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.pretrain import pretrain
 
@@ -123,3 +124,31 @@ def test_another_method_is_a_name(store, tmp_path):
         run = tmp_path / method
         pretrain(options(store, run, method=method, steps=2))
         assert read_package(run / "model").info.training["options"]["method"] == method
+
+
+def test_cases_that_come_after_the_start_do_not_change_a_run(store, tmp_path, monkeypatch, capsys):
+    files = sorted(store.iterdir())
+    late = [file for file in files if "003" in file.name]
+    (tmp_path / "store").mkdir()
+    for file in set(files) - set(late):
+        shutil.copy(file, tmp_path / "store")
+    pretrain(options(tmp_path / "store", tmp_path / "straight"))
+    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 5 else None)
+    with pytest.raises(Cancelled):
+        pretrain(options(tmp_path / "store", tmp_path / "run"))
+    monkeypatch.undo()
+    for file in late:
+        shutil.copy(file, tmp_path / "store")
+    pretrain(options(tmp_path / "store", tmp_path / "run"))
+    assert "1 cases came after the run's start and are left out" in capsys.readouterr().err
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
+
+
+def test_a_run_of_two_processes_is_not_continued_by_one(straight, store, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.pt"))[-1]
+    save_state(newest, {**load_state(newest), "processes": 2})
+    status = read_status(tmp_path / "run")
+    (tmp_path / "run" / "status.json").write_text(json.dumps({**status, "state": "paused"}))
+    with pytest.raises(RunError, match="was started with 2 processes, now there are 1"):
+        pretrain(options(store, tmp_path / "run"))

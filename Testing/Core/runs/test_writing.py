@@ -1,13 +1,16 @@
+import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.events import EventWriter, read_events
-from voxmmsd.runs import is_alive, is_finished, open_run, read_status, resolve_run
+from voxmmsd.runs import is_alive, is_finished, open_run, read_status, resolve_run, writing
 
 
 def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):
@@ -127,3 +130,40 @@ def test_half_a_line_of_a_killed_writer_is_passed_over(tmp_path):
 def test_an_unknown_kind_of_event_is_a_programming_error(tmp_path):
     with pytest.raises(ValueError, match="no event kind"):
         EventWriter(tmp_path / "events.jsonl").write("gossip")
+
+
+def test_a_request_to_the_run_around_reaches_the_run_within(tmp_path):
+    with (
+        open_run(tmp_path / "outer", "compare", {}, 1) as outer,
+        open_run(tmp_path / "inner", "finetune", {}, 1) as run,
+    ):
+        assert run.asked() is None
+        (tmp_path / "outer" / "control.json").write_text('{"request": "cancel"}')
+        assert run.asked() == "cancel"
+        with pytest.raises(Cancelled, match="cancelled"):
+            outer.stop_if_asked()
+    with open_run(tmp_path / "later", "finetune", {}, 1) as run:
+        assert run.asked() is None
+
+
+def test_what_is_said_stands_in_the_log_once_also_when_stderr_is_the_log(tmp_path):
+    code = (
+        "from pathlib import Path; from voxmmsd.runs import open_run\n"
+        f"with open_run(Path({str(tmp_path / 'r')!r}), 'finetune', {{}}, 1) as run: run.say('hello')"
+    )
+    (tmp_path / "r").mkdir()
+    with (tmp_path / "r" / "log.txt").open("ab") as log:
+        subprocess.run([sys.executable, "-c", code], stderr=log, check=True)
+    assert (tmp_path / "r" / "log.txt").read_text().count("hello") == 1
+
+
+def test_on_a_full_disk_the_status_still_says_how_the_run_ended(tmp_path, monkeypatch):
+    def full(path, record):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunError, match="no room"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
+        run.progress(2)
+        monkeypatch.setattr(writing, "write_json_atomic", full)
+        raise RunError("there is no room")
+    status = read_status(tmp_path / "r")
+    assert (status["state"], status["step"], status["error"]) == ("failed", 2, "there is no room")

@@ -1,0 +1,195 @@
+"""Several processes train as one: real torchrun processes on gloo."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from voxmmsd.config import PretrainConfig, config_to_record, make_config
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import open_store, prepare_cases
+from voxmmsd.networks.processes import Processes
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import view_run
+from voxmmsd.runs.curves import read_curves
+from voxmmsd.training.blocks import BlockSampler
+from voxmmsd.training.checkpoint import newest_checkpoint
+from voxmmsd.training.patches import PatchRecipe, PatchSampler
+
+TOGETHER = Path(__file__).with_name("together.py")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Five prepared phantoms, one of them without T2."""
+    folder = tmp_path_factory.mktemp("cases")
+    write_phantoms(folder / "in", 5, seed=0, side=32)
+    next((folder / "in" / "phantom-000-001").glob("*-t2w.nii.gz")).unlink()
+    prepare_cases(find_cases(folder / "in").cases, folder / "store", workers=1)
+    return folder / "store"
+
+
+def options(store, run, **changes):
+    given = {
+        "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4,
+        "masked": 0.5, "pairs": 64, "candidates": 4096, "steps": 12, "checkpoint_every": 1, "batch": 2,
+        "preview_every": 100, "device": "cpu", "threads": 1,
+    }  # fmt: skip
+    return make_config(PretrainConfig, {**given, **changes})
+
+
+def torchrun(*arguments, restarts=0, **options):
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d",
+        "--rdzv-endpoint=localhost:0", f"--max-restarts={restarts}", *map(str, arguments),
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, encoding="utf-8", errors="replace", **options
+    )
+
+
+def flags(config, folder):
+    """The configuration as a file of options."""
+    file = folder / f"{Path(config.run).name}.json"
+    file.write_text(json.dumps(config_to_record(config)))
+    return ["-m", "voxmmsd", "pretrain", "--config", file]
+
+
+def one_step(store, folder, mode, **changes):
+    config = options(store, folder / "run", **changes)
+    (folder / "options.json").write_text(json.dumps(config_to_record(config)))
+    process = torchrun(TOGETHER, folder / "options.json", folder / "out.pt", mode, stderr=subprocess.PIPE)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error[-3000:]
+    return torch.load(folder / "out.pt", weights_only=True)
+
+
+def assert_same(one, two):
+    assert one["losses"] == pytest.approx(two["losses"], rel=1e-5)
+    torch.testing.assert_close(one["center"], two["center"], rtol=1e-4, atol=1e-7)
+    for ours, theirs in zip(one["gradients"], two["gradients"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_two_processes_have_the_loss_gradients_and_center_of_one_on_the_joint_batch(store, tmp_path):
+    """With BatchNorm in evaluation mode; one case lacks a modality and pairs are scarce, so that the processes' own
+    means would not do."""
+    found = one_step(store, tmp_path, "eval", masked=0.8, candidates=512, pairs=256, seed=1)
+    assert 0 < found["filled up"] < 1
+    assert_same(found["together"], found["joint"])
+    assert found["together"]["losses"]["restoration"] != pytest.approx(
+        found["halves"]["losses"]["restoration"], rel=1e-4
+    )
+
+
+def test_in_training_two_processes_are_the_mean_of_two_alone(store, tmp_path):
+    """BatchNorm sees each process's own batch then; all pairs are found and the cases whole, so that weights agree."""
+    whole = [entry.id for entry in open_store(store) if all(entry.present)]
+    (tmp_path / "splits.json").write_text(json.dumps({"train": whole}))
+    found = one_step(store, tmp_path, "train", splits=str(tmp_path / "splits.json"), masked=0.2)
+    assert found["filled up"] == 0
+    assert_same(found["together"], found["halves"])
+
+
+def test_processes_share_the_cases_without_overlap_or_loss(store):
+    entries = open_store(store)
+    cpu = torch.device("cpu")
+    joint = BlockSampler(entries, 16, 4, 7, cpu)
+    parts = [BlockSampler(entries, 16, 2, 7, cpu, Processes(rank, 2)) for rank in (0, 1)]
+    seen = []
+    for step in range(5):
+        (first, corners), (second, more) = (sampler.places(step) for sampler in parts)
+        seen += [*first, *second]
+        cases, all_corners = joint.places(step)
+        assert [*first, *second] == cases.tolist()
+        assert (
+            torch.from_numpy(all_corners) == torch.cat([torch.from_numpy(corners), torch.from_numpy(more)], 1)
+        ).all()
+    assert sorted(seen) == sorted([*range(5)] * 4), "20 places are four rounds of five cases"
+
+    labelled = [entry for entry in entries if entry.has_label]
+    recipe = {"size": 16, "foreground": 0.5, "modality_dropout": 0.5, "augment": False}
+    joint = PatchSampler(labelled, PatchRecipe(batch=4, **recipe), 7)
+    parts = [PatchSampler(labelled, PatchRecipe(batch=2, **recipe), 7, Processes(rank, 2)) for rank in (0, 1)]
+    for step in range(3):
+        whole, halves = joint.batch(step), [sampler.batch(step) for sampler in parts]
+        for number in (0, 1):
+            assert torch.equal(whole[number], torch.cat([half[number] for half in halves]))
+
+
+@pytest.fixture(scope="module")
+def straight(store, tmp_path_factory):
+    """An undisturbed run of two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    process = torchrun(*flags(options(store, folder / "run"), folder), stderr=subprocess.PIPE)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error[-3000:]
+    return folder / "run"
+
+
+def test_two_processes_write_one_run_and_one_model(straight):
+    run = view_run(straight)
+    assert (run.state, run.step, len(run.starts)) == ("finished", 12, 1)
+    assert (straight / "model" / "model.json").is_file()
+    assert (straight / "log.txt").read_text().count("to pre-train on") == 1
+    assert [step for step, _ in read_curves(straight)["loss"]] == [10, 12]
+
+
+def slow_run(store, folder, **popen):
+    """A run that can be met alive: its checkpoints are many and its steps wait."""
+    config = options(store, folder / "run")
+    program = folder / "slow.py"
+    program.write_text(
+        "import sys, time\n"
+        "from voxmmsd.cli import main\n"
+        "from voxmmsd.training.pretrain import PreTraining\n"
+        "step = PreTraining.train_step\n"
+        "PreTraining.train_step = lambda self: (time.sleep(0.4), step(self))[1]\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    process = torchrun(program, *flags(config, folder)[2:], stderr=subprocess.DEVNULL, **popen)
+    end = time.monotonic() + 120
+    while (newest_checkpoint(folder / "run" / "checkpoints")[0] or {"step": 0})["step"] < 3:
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.1)
+    return process
+
+
+def assert_same_weights(one, two):
+    (first, _), (second, _) = newest_checkpoint(one / "checkpoints"), newest_checkpoint(two / "checkpoints")
+    assert first["step"] == second["step"]
+    for name, tensor in first["method"].items():
+        assert torch.equal(tensor, second["method"][name]), name
+
+
+@pytest.mark.long
+def test_a_killed_worker_is_started_again_and_the_run_ends_with_the_same_weights(store, straight, tmp_path):
+    process = slow_run(store, tmp_path, restarts=2)
+    workers = psutil.Process(process.pid).children()
+    writer = view_run(tmp_path / "run").pid
+    victim = next(worker for worker in workers if worker.pid != writer)
+    victim.kill()
+    assert process.wait(timeout=300) == 0
+    run = view_run(tmp_path / "run")
+    assert (run.state, run.step, len(run.starts)) == ("finished", 12, 2)
+    assert_same_weights(straight, tmp_path / "run")
+
+
+@pytest.mark.long
+def test_a_clusters_warning_pauses_all_processes_and_the_next_start_continues(store, straight, tmp_path):
+    process = slow_run(store, tmp_path, restarts=0)
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=120)
+    assert view_run(tmp_path / "run").state == "paused"
+    again = torchrun(*flags(options(store, tmp_path / "run"), tmp_path), stderr=subprocess.PIPE)
+    _, error = again.communicate(timeout=300)
+    assert again.returncode == 0, error[-3000:]
+    assert_same_weights(straight, tmp_path / "run")

@@ -1,0 +1,104 @@
+"""The processes that train together: one, or as many as torchrun started.
+
+Without torchrun every function here returns at once. Gradients are averaged by torch's DistributedDataParallel; what is
+here agrees on the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from voxmmsd.errors import Cancelled
+
+PATIENCE = timedelta(hours=4)  # the others wait while the first one prepares cases or validates
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among ``size``; ``local_rank`` is its place on its host."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Only the first one writes."""
+        return self.rank == 0
+
+    @property
+    def are_several(self) -> bool:
+        return self.size > 1
+
+
+def by_torchrun() -> Processes:
+    """As torchrun's environment says; a single process without it."""
+    get = os.environ.get
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Processes()
+    return Processes(int(get("RANK", 0)), int(get("WORLD_SIZE", 1)), int(get("LOCAL_RANK", 0)))
+
+
+@contextmanager
+def joined(processes: Processes, device: torch.device) -> Iterator[None]:
+    """Connect the processes: NCCL for tensors on GPUs, gloo for the rest."""
+    if not processes.are_several:
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    # Not where something failed: NCCL's teardown waits for the others, who wait for this one. The process then ends
+    # without it, and torchrun ends the others.
+    try:
+        yield
+    except Cancelled:  # agreed by all
+        dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+@contextmanager
+def first_alone(processes: Processes) -> Iterator[None]:
+    """The first process goes through the block alone, then all the others: it makes what they read."""
+    if processes.are_several and not processes.is_first:
+        dist.barrier()
+    yield
+    if processes.are_several and processes.is_first:
+        dist.barrier()
+
+
+def agreed(value: Any, processes: Processes) -> Any:
+    """The first process's ``value``, in all."""
+    if not processes.are_several:
+        return value
+    told = [value]
+    dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
+    return told[0]
+
+
+def mean_of_processes(tensor: Tensor) -> Tensor:
+    """The mean of each process's ``tensor``, without gradient; the tensor itself in a single process.
+
+    A weighted mean over all voxels of all processes is the mean of each one's weighted sum over this of the weights.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return tensor
+    summed = tensor.detach().clone().float()
+    dist.all_reduce(summed)
+    return summed / dist.get_world_size()
+
+
+def mean_of_values(values: Mapping[str, float], processes: Processes) -> dict[str, float]:
+    """Each named value's mean over the processes."""
+    if not processes.are_several:
+        return dict(values)
+    means = mean_of_processes(torch.tensor(list(values.values()), dtype=torch.float32))
+    return dict(zip(values, means.tolist(), strict=True))

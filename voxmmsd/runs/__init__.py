@@ -1,0 +1,40 @@
+"""The run folder: the one source of truth of a long job, written by the job and read by everybody else.
+
+Standard library only, since a panel reads it. Reading order: ``folder`` (what a reader sees), ``writing`` (what the job
+does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch`` (detached start, resume), ``watch``
+(a run in a terminal), ``curves`` (metrics out of the events).
+"""
+
+from voxmmsd.runs.folder import (
+    RunView,
+    find_run,
+    is_alive,
+    is_finished,
+    list_runs,
+    read_config,
+    read_status,
+    refuse_other_options,
+    resolve_run,
+    view_run,
+)
+from voxmmsd.runs.writing import ENDS, Bystander, Run, now, open_run, stand_by, versions
+
+__all__ = [
+    "ENDS",
+    "Bystander",
+    "Run",
+    "RunView",
+    "find_run",
+    "is_alive",
+    "is_finished",
+    "list_runs",
+    "now",
+    "open_run",
+    "read_config",
+    "read_status",
+    "refuse_other_options",
+    "resolve_run",
+    "stand_by",
+    "versions",
+    "view_run",
+]

@@ -1,0 +1,229 @@
+"""The reading side of a run folder: which there are, in which state, and whether a process still works on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.errors import RunError
+from voxmmsd.files import while_held
+from voxmmsd.home import home
+
+HEARTBEAT_SECONDS = 10.0
+SILENT_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
+STATES = ("queued", "running", "paused", "finished", "failed", "cancelled")
+INTERRUPTED = "interrupted"  # shown, never written: the process died and could not say so
+_HOW_NOT_WHAT = frozenset({"run", "out", "store", "threads", "workers"})  # options that do not change what comes out
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What ``status.json`` and ``config.json`` say, with the state that is true now."""
+
+    folder: Path
+    state: str
+    verb: str
+    step: int
+    total: int
+    seconds_left: float | None
+    host: str
+    pid: int
+    silent_since: datetime | None
+    starts: tuple[dict[str, Any], ...]
+    stage: str = ""
+    error: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """No process works on it."""
+        return self.state not in ("queued", "running")
+
+    def line(self) -> str:
+        """State, step and time left in words."""
+        text = self.state
+        if self.state == "running":
+            text += f" on {self.host}" + (f", {self.stage}" if self.stage else "")
+        elif self.silent_since:
+            text += f" (no sign of life since {self.silent_since:%Y-%m-%d %H:%M:%S})"
+        elif self.error:
+            text += f": {self.error}"
+        text += f"; step {self.step} of {self.total}"
+        if self.state == "running" and self.seconds_left is not None:
+            text += f", {in_words(self.seconds_left)} left"
+        return text
+
+
+def in_words(seconds: float) -> str:
+    """``1 h 05 min``, ``3 min 20 s``, ``12 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def resolve_run(name: str) -> Path:
+    """A run's folder: a path as it is, a bare name under ``$VOXMMSD_HOME/runs``."""
+    if not name:
+        raise RunError("no run folder given: say --run DIR")
+    path = Path(name).expanduser()
+    return path if path.parent != Path() or path.is_absolute() or path.is_dir() else home() / "runs" / name
+
+
+def find_run(name: str) -> Path:
+    """As ``resolve_run``, for a run that is there: a store or a folder of results stands for the ``.run`` in it."""
+    folder = resolve_run(name)
+    inner = folder / ".run"
+    return inner if not (folder / "status.json").is_file() and inner.is_dir() else folder
+
+
+def read_status(folder: Path) -> dict[str, Any] | None:
+    """``status.json``, or None where there is none yet."""
+    return _read_record(folder / "status.json")
+
+
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """``config.json`` (verb, options, directory, versions), or None where there is none."""
+    return _read_record(folder / "config.json")
+
+
+def view_run(folder: Path) -> RunView:
+    """The run in ``folder`` as it is now.
+
+    Raises:
+        RunError: there is no run.
+    """
+    status = read_status(folder)
+    if status is None:
+        raise RunError(f"{folder}: holds no run (no status.json); `voxmmsd runs list` names the known ones")
+    state = str(status.get("state", "?"))
+    heartbeat = float(status.get("heartbeat") or 0)
+    lost = state in ("running", "queued") and not is_alive(status)
+    return RunView(
+        folder=folder,
+        state=INTERRUPTED if lost else state,
+        verb=str(status.get("verb", "?")),
+        step=int(status.get("step") or 0),
+        total=int(status.get("total") or 0),
+        seconds_left=status.get("seconds_left"),
+        host=str(status.get("host", "?")),
+        pid=int(status.get("pid") or 0),
+        silent_since=datetime.fromtimestamp(heartbeat) if lost else None,
+        starts=tuple(status.get("starts", ())),
+        stage=str(status.get("stage", "")),
+        error=str(status.get("error", "")),
+    )
+
+
+def list_runs(parent: Path | None = None) -> list[RunView]:
+    """The runs in ``parent`` (default ``$VOXMMSD_HOME/runs``), the one that gave the latest sign of life first."""
+    parent = home() / "runs" if parent is None else parent
+    files = sorted(parent.glob("*/status.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    return [view_run(file.parent) for file in files]
+
+
+def is_alive(status: dict[str, Any]) -> bool:
+    """Whether the process behind a ``running`` or ``queued`` status still gives signs of life.
+
+    A pid means something on its own host only; elsewhere the heartbeat decides. On its own host the process must also
+    have started when the status says, since pids are used again.
+    """
+    if status.get("state") not in ("running", "queued"):
+        return False
+    if time.time() - float(status.get("heartbeat") or 0) >= SILENT_AFTER_SECONDS:
+        return False
+    if status.get("host") != socket.gethostname():
+        return True
+    pid, started = int(status.get("pid") or 0), status.get("pid_started")
+    return _pid_lives(pid) and (started is None or process_start(pid) in (started, None))
+
+
+def is_finished(folder: Path) -> bool:
+    status = read_status(folder)
+    return status is not None and status.get("state") == "finished"
+
+
+def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> None:
+    """Raise RunError where ``folder`` is something else than this verb's run with these options."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file, not a run folder; name another --run")
+    file = folder / "config.json"
+    if not file.is_file():
+        if folder.is_dir() and any(item.name not in LEFT_BY_LAUNCH for item in folder.iterdir()):
+            raise RunError(f"{folder}: is not empty and no run folder; name a new folder with --run")
+        return
+    try:
+        old = json.loads(file.read_text(encoding="utf-8"))
+        old_verb, options = old["verb"], dict(old["options"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: is not a run's configuration ({error!r}); name another --run") from error
+    if old_verb != verb:
+        raise RunError(f"{folder}: holds a {old_verb} run; name another --run for {verb}")
+    differing = [
+        f"{key} {options.get(key)!r} -> {value!r}"
+        for key, value in config.items()
+        if key not in _HOW_NOT_WHAT and options.get(key) != value
+    ]
+    if differing:
+        raise RunError(
+            f"{folder}: was started with other options ({'; '.join(differing)}): give the same ones to continue it, "
+            "or name another --run"
+        )
+
+
+LAUNCH = "VOXMMSD_LAUNCH"  # environment variable: by which a detached start knows its process
+LEFT_BY_LAUNCH = frozenset(
+    {"log.txt", "status.json", "control.json", ".lock"}
+)  # of a run that never came to its first line
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this host started, as text to compare; None where that cannot be told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[19]  # in clock ticks since the host's start
+    except (OSError, IndexError):
+        pass
+    try:
+        import psutil
+
+        return f"{psutil.Process(pid).create_time():.0f}"
+    except Exception:  # not installed, or no such process: the pid alone must do
+        return None
+
+
+def _pid_lives(pid: int) -> bool:
+    if pid == os.getpid():
+        return True
+    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
+        try:
+            import psutil
+        except ImportError:
+            return True  # the heartbeat decides
+
+        return bool(psutil.pid_exists(pid))
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _read_record(file: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(while_held(lambda: file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise RunError(f"{file}: cannot be read as JSON ({error}); is this a run folder?") from error
+    if not isinstance(record, dict):
+        raise RunError(f"{file}: is not a run's record; is this a run folder?")
+    return record

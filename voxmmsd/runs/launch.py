@@ -1,0 +1,121 @@
+"""Start a verb as a process of its own that lives on when its parent goes, and continue an earlier run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.errors import RunError
+from voxmmsd.files import write_json_atomic
+from voxmmsd.runs.folder import LAUNCH, is_alive, process_start, read_config, read_status
+
+SIGN_OF_LIFE_SECONDS = 120.0  # torch alone can take half a minute to load from a cold disk
+
+
+def start_detached(
+    arguments: Sequence[str], folder: Path, python: str = sys.executable, directory: Path | None = None
+) -> int | None:
+    """Run ``python -m voxmmsd ARGUMENTS``, whose run folder is ``folder``, detached; the pid of what is at work.
+
+    The process has a session (or process group) of its own, no pipe to its parent, and prints into ``log.txt``. None
+    where it found nothing left to do. ``python`` may be a launcher that starts the real one.
+
+    Raises:
+        RunError: a process works in the folder already, or the new one ended before its first sign of life (its last
+            line is the reason); an earlier run in the folder stays as it was.
+    """
+    earlier = read_status(folder)
+    if earlier and is_alive(earlier):
+        raise RunError(f"{folder}: process {earlier['pid']} on {earlier['host']} is working on this run")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "control.json").unlink(missing_ok=True)
+    log, launch = folder / "log.txt", uuid.uuid4().hex
+    before = log.stat().st_size if log.is_file() else 0
+    if earlier is None:
+        _queue(folder, arguments[0], os.getpid())
+    environment = {**os.environ, LAUNCH: launch, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}  # no bars in a file
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [python, "-m", "voxmmsd", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=environment,
+            **_detached(),
+        )
+    try:
+        return _await_life(folder, arguments[0], process, launch)
+    except RunError as error:
+        said = log.read_bytes()[before:].decode(errors="replace").strip().splitlines()
+        reason = said[-1].removeprefix("voxmmsd: error: ") if said else "it printed nothing"
+        if _is_queued(folder):
+            write_json_atomic(
+                folder / "status.json", {**(read_status(folder) or {}), "state": "failed", "error": reason}
+            )
+        raise RunError(f"{folder}: {error}: {reason}") from error
+
+
+def resume_arguments(folder: Path) -> tuple[list[str], Path]:
+    """The verb with ``--config`` that continues the run in ``folder``, and the directory its paths are relative to.
+
+    Raises:
+        RunError: no run, or one that has nothing left to do.
+    """
+    record, status = read_config(folder), read_status(folder)
+    if record is None or status is None:
+        raise RunError(f"{folder}: holds no run to resume; `voxmmsd runs list` names the known ones")
+    if status.get("state") == "finished":
+        raise RunError(f"{folder}: is finished; there is nothing to resume")
+    directory = Path(record.get("directory", "."))
+    if not directory.is_dir():
+        raise RunError(f"{folder}: was started in {directory}, which is not there; its paths may be relative to it")
+    # Where the run lies now: it may have been moved or be named by another path than at its start.
+    own = {"prepare": "store", "segment": "out"}.get(record["verb"], "run")
+    place = folder.absolute().parent if folder.name == ".run" else folder.absolute()
+    options = folder.absolute() / "resume.json"
+    write_json_atomic(options, {**record["call"], own: str(place)})
+    return [str(record["verb"]), "--config", str(options)], directory
+
+
+def _queue(folder: Path, verb: str, pid: int) -> None:
+    """Say that a process is on its way; its own first status then takes the place."""
+    queued = {"verb": verb, "state": "queued", "host": socket.gethostname(), "pid": pid}
+    queued.update(pid_started=process_start(pid), heartbeat=round(time.time(), 1))
+    write_json_atomic(folder / "status.json", queued)
+
+
+def _is_queued(folder: Path) -> bool:
+    return (read_status(folder) or {}).get("state") == "queued"
+
+
+def _await_life(folder: Path, verb: str, process: subprocess.Popen, launch: str) -> int | None:
+    end, refreshed = time.monotonic() + SIGN_OF_LIFE_SECONDS, time.monotonic()
+    while time.monotonic() < end:
+        code = process.poll()
+        starts = (read_status(folder) or {}).get("starts", [])
+        # By ``starts``, since a short job may be over already; by a token, since a launcher's pid is not the job's.
+        if mine := [start for start in starts if start.get("launch") == launch]:
+            return int(mine[-1]["pid"])
+        if code is not None:
+            if code:
+                raise RunError(f"the run ended at its start (exit {code})")
+            return None
+        if time.monotonic() - refreshed > 5 and _is_queued(folder):
+            refreshed = time.monotonic()
+            _queue(folder, verb, process.pid)
+        time.sleep(0.05)
+    raise RunError(f"no sign of life after {SIGN_OF_LIFE_SECONDS:.0f} s")
+
+
+def _detached() -> dict[str, Any]:
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}

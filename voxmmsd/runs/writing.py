@@ -1,0 +1,345 @@
+"""The writing side of a run folder: what a long job says of itself, and how it hears that it should stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import voxmmsd
+from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.events import EventWriter
+from voxmmsd.files import is_disk_full, write_json_atomic
+from voxmmsd.runs.claim import Claim
+from voxmmsd.runs.folder import HEARTBEAT_SECONDS, LAUNCH, is_alive, process_start, read_status, refuse_other_options
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+ENDS = {"pause": "paused", "cancel": "cancelled"}  # what a request leaves a run as
+
+
+class Run:
+    """The writing side: made by ``open_run``, used by one process at a time."""
+
+    writes = True
+
+    def __init__(self, folder: Path, verb: str, total: int, starts: list[dict[str, Any]]) -> None:
+        self.folder = folder
+        self.total = total
+        self.step = 0
+        self._around = _open_runs[-1] if _open_runs else None
+        self._status: dict[str, Any] = {
+            "verb": verb,
+            "state": "running",
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "pid_started": process_start(os.getpid()),
+            "stage": "",
+            "starts": [*starts, _start()],
+        }
+        self._speed = _Speed()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._asked: str | None = None
+        self.events = EventWriter(folder / "events.jsonl")
+        self._log = (folder / "log.txt").open("a", encoding="utf-8")
+        self._write_status()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._heart.start()
+
+    def say(self, text: str) -> None:
+        """A line for people: on stderr and in ``log.txt``, which a detached run has for its stderr."""
+        if not self._is_stderr_the_log():
+            print(text, file=sys.stderr, flush=True)
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """A line in ``log.txt`` alone."""
+        self._log.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')}  {text}\n")
+        self._log.flush()
+
+    def warn(self, text: str) -> None:
+        self.say(f"warning: {text}")
+        self.events.write("warning", step=self.step, text=text)
+
+    def metric(self, step: int, name: str, value: float) -> None:
+        self.events.write("metric", step=step, name=name, value=float(value))
+
+    def progress(self, step: int, stage: str = "") -> None:
+        """The job has done ``step`` of ``total``; cheap enough for every step."""
+        self._speed.mark(step)
+        self.step = step
+        self._status["stage"] = stage
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self._speed.seconds_left(self.total - self.step)
+
+    def asked(self) -> str | None:
+        """``pause`` or ``cancel``, when a signal or ``control.json`` asked for it, here or in the run around."""
+        if self._asked is None and (control := self._read_control()) in ("pause", "cancel"):
+            self._asked = control
+        if self._asked is None and self._around is not None:
+            self._asked = self._around.asked()
+        return self._asked
+
+    def stop_if_asked(self) -> None:
+        """Raises Cancelled, as it was asked for; for jobs that have nothing to save first."""
+        if request := self.asked():
+            raise Cancelled(ENDS[request])
+
+    def ask(self, request: str) -> None:
+        self._asked = request
+
+    def end(self, state: str, **fields: Any) -> None:
+        """Write the last status and stop the heartbeat."""
+        self._stop.set()
+        self._heart.join()
+        self._status.update(state=state, **fields)
+        try:
+            self._write_status()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            self._overwrite_status()
+        finally:
+            self.events.close()
+            self._log.close()
+
+    def fail(self, error: BaseException) -> None:
+        """As ``end``, with the reason everywhere it is looked for; on a full disk at least in the status."""
+        with suppress(OSError):
+            self.events.write("failed", step=self.step, error=str(error), type=type(error).__name__)
+            self.note(f"failed: {error}")
+        self.end("failed", error=str(error))
+
+    def _read_control(self) -> str | None:
+        try:
+            return json.loads((self.folder / "control.json").read_text(encoding="utf-8")).get("request")
+        except (OSError, ValueError, AttributeError):
+            return None  # none there, or just being written: the next step looks again
+
+    def _write_status(self) -> None:
+        with self._lock:
+            left = self.seconds_left
+            self._status.update(
+                step=self.step,
+                total=self.total,
+                seconds_left=None if left is None else round(left, 1),
+                heartbeat=round(time.time(), 1),
+            )
+            write_json_atomic(self.folder / "status.json", dict(self._status))
+
+    def _overwrite_status(self) -> None:
+        """In place: on a full disk there is no room for a second file, and the old one's room is ours."""
+        with (self.folder / "status.json").open("r+", encoding="utf-8") as stream:
+            stream.write(json.dumps(self._status))
+            stream.truncate()
+
+    def _beat(self) -> None:
+        """Write the status when the job has moved, at most once a second, and every ten seconds in any case."""
+        written, step = time.monotonic(), self.step
+        while not self._stop.wait(1.0):
+            if self.step == step and time.monotonic() - written < HEARTBEAT_SECONDS:
+                continue
+            written, step = time.monotonic(), self.step
+            try:
+                self._write_status()
+            except Exception as error:  # a full disk, a share away for a moment: the job may still come through
+                print(f"warning: {self.folder}/status.json cannot be written: {error}", file=sys.stderr, flush=True)
+
+    def _is_stderr_the_log(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(sys.stderr.fileno()), os.fstat(self._log.fileno()))
+        except (OSError, ValueError, AttributeError):  # stderr is closed or no file, as under pytest
+            return False
+
+
+class Bystander(Run):
+    """A run as the other processes of a training see it: it has the folder, hears nothing and writes nothing."""
+
+    writes = False
+
+    def __init__(self, folder: Path, total: int) -> None:
+        self.folder, self.total, self.step = folder, total, 0
+        self.events = _NoEvents()
+
+    def note(self, text: str) -> None:
+        pass
+
+    say = warn = note
+
+    def metric(self, step: int, name: str, value: float) -> None:
+        pass
+
+    def progress(self, step: int, stage: str = "") -> None:
+        self.step = step
+
+    def asked(self) -> str | None:
+        return None
+
+    def ask(self, request: str) -> None:
+        pass
+
+    @property
+    def seconds_left(self) -> float | None:
+        return None
+
+
+class _NoEvents(EventWriter):
+    def __init__(self) -> None:
+        pass
+
+    def write(self, kind: str, **fields: Any) -> None:
+        pass
+
+
+_open_runs: list[Run] = []  # of this process: a comparison's trainings are runs within its run
+
+
+class _Speed:
+    """Seconds per step over a recent stretch, so that a slow start does not spoil the estimate."""
+
+    def __init__(self, stretch_seconds: float = 60.0) -> None:
+        self._stretch = stretch_seconds
+        self._marks: list[tuple[float, int]] = []
+
+    def mark(self, step: int) -> None:
+        at = time.monotonic()
+        self._marks.append((at, step))
+        while len(self._marks) > 2 and at - self._marks[1][0] > self._stretch:
+            self._marks.pop(0)
+
+    def seconds_left(self, steps: int) -> float | None:
+        if len(self._marks) < 2 or self._marks[-1][1] <= self._marks[0][1]:
+            return None
+        (t0, s0), (t1, s1) = self._marks[0], self._marks[-1]
+        return max(0, steps) * (t1 - t0) / (s1 - s0)
+
+
+@contextmanager
+def open_run(
+    folder: Path,
+    verb: str,
+    config: dict[str, Any],
+    total: int,
+    continues: bool = True,
+    call: dict[str, Any] | None = None,
+) -> Iterator[Run]:
+    """Start or continue a job in ``folder``; on the way out its status says how it ended.
+
+    ``continues`` is False for verbs that check their own results and may be called again with other options.
+    ``call`` holds the verb's options for ``runs resume`` where ``config`` does not.
+    SIGINT and SIGTERM become a request that the job sees at its next step (``Run.asked``).
+
+    Raises:
+        RunError: another process works in the folder, or it holds another job or other options.
+    """
+    if continues:
+        refuse_other_options(folder, verb, config)
+    status = read_status(folder) or {}
+    mine = status.get("host") == socket.gethostname() and status.get("pid") == os.getpid()
+    if status.get("state") == "running" and is_alive(status) and not mine:
+        raise RunError(
+            f"{folder}: process {status['pid']} on {status['host']} is working on this run; wait, or "
+            "`voxmmsd runs cancel` it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    claim = Claim(folder)
+    try:
+        with _opened(folder, verb, {"options": config, "call": call or config}, total, status) as run:
+            yield run
+    finally:
+        claim.release()
+
+
+@contextmanager
+def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: dict[str, Any]) -> Iterator[Run]:
+    if status.get("state") != "queued":  # what was asked of a queued run still stands
+        (folder / "control.json").unlink(missing_ok=True)
+    record = {"verb": verb, **given, "directory": str(Path.cwd()), "versions": versions()}
+    write_json_atomic(folder / "config.json", record)
+    run = Run(folder, verb, total, status.get("starts", []))
+    _open_runs.append(run)
+    try:
+        with _signals_ask(run):
+            yield run
+    except Cancelled as reason:
+        run.end(str(reason) or "cancelled")
+        raise
+    except BaseException as error:
+        run.fail(error)
+        raise
+    else:
+        run.events.write("done", step=run.step)
+        run.end("finished")
+    finally:
+        _open_runs.remove(run)
+
+
+@contextmanager
+def _signals_ask(run: Run) -> Iterator[None]:
+    """Turn SIGINT into a cancel and SIGTERM (a cluster's warning) into a pause, for the main thread's job."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    interrupts = 0
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        if interrupts > 1:  # a second Ctrl-C means now
+            raise Cancelled("cancelled")
+        if number == signal.SIGINT:
+            run.ask("cancel")
+        elif run.asked() is None:
+            run.ask("pause")
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    before = [signal.signal(number, on_signal) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stand_by(folder: Path, total: int) -> Iterator[Bystander]:
+    """As ``open_run``, for a training's other processes: signals are the first one's to hear and pass on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    yield Bystander(folder, total)
+
+
+def _start() -> dict[str, Any]:
+    start = {"time": now(), "host": socket.gethostname(), "pid": os.getpid()}
+    launch = os.environ.pop(LAUNCH, "")  # of this run, not of those within it
+    return {**start, "launch": launch} if launch else start
+
+
+def versions() -> dict[str, str]:
+    """Of this package, Python, the system and the libraries already loaded (nothing is imported for it)."""
+    found = {"voxmmsd": voxmmsd.__version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in ("torch", "monai", "numpy", "scipy", "nibabel", "onnxruntime"):
+        if (module := sys.modules.get(name)) is not None:
+            found[name] = str(getattr(module, "__version__", "?"))
+    return found
