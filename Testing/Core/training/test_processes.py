@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -45,14 +46,31 @@ def options(store, run, **changes):
     return make_config(PretrainConfig, {**given, **changes})
 
 
+@contextmanager
 def torchrun(*arguments, restarts=0, **options):
+    """The launcher's process; neither it nor its workers outlive the block."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d",
         "--rdzv-endpoint=localhost:0", f"--max-restarts={restarts}", *map(str, arguments),
     ]  # fmt: skip
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, env={**os.environ, "OMP_NUM_THREADS": "1"}, encoding="utf-8", errors="replace", **options
     )
+    launcher = psutil.Process(process.pid)
+    try:
+        yield process
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            for worker in [launcher, *launcher.children(recursive=True)]:  # the launcher first: it would start others
+                worker.kill()
+        process.communicate()
+
+
+def finish(*arguments):
+    """Run to the end, which must be a good one."""
+    with torchrun(*arguments, stderr=subprocess.PIPE) as process:
+        _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error[-3000:]
 
 
 def flags(config, folder):
@@ -65,9 +83,7 @@ def flags(config, folder):
 def one_step(store, folder, mode, **changes):
     config = options(store, folder / "run", **changes)
     (folder / "options.json").write_text(json.dumps(config_to_record(config)))
-    process = torchrun(TOGETHER, folder / "options.json", folder / "out.pt", mode, stderr=subprocess.PIPE)
-    _, error = process.communicate(timeout=300)
-    assert process.returncode == 0, error[-3000:]
+    finish(TOGETHER, folder / "options.json", folder / "out.pt", mode)
     return torch.load(folder / "out.pt", weights_only=True)
 
 
@@ -128,9 +144,7 @@ def test_processes_share_the_cases_without_overlap_or_loss(store):
 def straight(store, tmp_path_factory):
     """An undisturbed run of two processes."""
     folder = tmp_path_factory.mktemp("two")
-    process = torchrun(*flags(options(store, folder / "run"), folder), stderr=subprocess.PIPE)
-    _, error = process.communicate(timeout=300)
-    assert process.returncode == 0, error[-3000:]
+    finish(*flags(options(store, folder / "run"), folder))
     return folder / "run"
 
 
@@ -142,9 +156,9 @@ def test_two_processes_write_one_run_and_one_model(straight):
     assert [step for step, _ in read_curves(straight)["loss"]] == [10, 12]
 
 
-def slow_run(store, folder, **popen):
-    """A run that can be met alive: its checkpoints are many and its steps wait."""
-    config = options(store, folder / "run")
+@contextmanager
+def slow_run(store, folder, restarts=0):
+    """A run that is met alive: its checkpoints are many and its steps wait."""
     program = folder / "slow.py"
     program.write_text(
         "import sys, time\n"
@@ -154,13 +168,14 @@ def slow_run(store, folder, **popen):
         "PreTraining.train_step = lambda self: (time.sleep(0.4), step(self))[1]\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    process = torchrun(program, *flags(config, folder)[2:], stderr=subprocess.DEVNULL, **popen)
-    end = time.monotonic() + 120
-    while (newest_checkpoint(folder / "run" / "checkpoints")[0] or {"step": 0})["step"] < 3:
-        assert time.monotonic() < end
-        assert process.poll() is None
-        time.sleep(0.1)
-    return process
+    config = options(store, folder / "run")
+    with torchrun(program, *flags(config, folder)[2:], restarts=restarts, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 120
+        while (newest_checkpoint(folder / "run" / "checkpoints")[0] or {"step": 0})["step"] < 3:
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.1)
+        yield process
 
 
 def assert_same_weights(one, two):
@@ -171,13 +186,13 @@ def assert_same_weights(one, two):
 
 
 @pytest.mark.long
-def test_a_killed_worker_is_started_again_and_the_run_ends_with_the_same_weights(store, straight, tmp_path):
-    process = slow_run(store, tmp_path, restarts=2)
-    workers = psutil.Process(process.pid).children()
-    writer = view_run(tmp_path / "run").pid
-    victim = next(worker for worker in workers if worker.pid != writer)
-    victim.kill()
-    assert process.wait(timeout=300) == 0
+@pytest.mark.parametrize("victim", ["the writer", "another"])
+def test_a_killed_worker_is_started_again_and_the_run_ends_with_the_same_weights(victim, store, straight, tmp_path):
+    with slow_run(store, tmp_path, restarts=2) as process:
+        workers = psutil.Process(process.pid).children()
+        writer = view_run(tmp_path / "run").pid
+        next(worker for worker in workers if (worker.pid == writer) == (victim == "the writer")).kill()
+        assert process.wait(timeout=300) == 0
     run = view_run(tmp_path / "run")
     assert (run.state, run.step, len(run.starts)) == ("finished", 12, 2)
     assert_same_weights(straight, tmp_path / "run")
@@ -185,11 +200,9 @@ def test_a_killed_worker_is_started_again_and_the_run_ends_with_the_same_weights
 
 @pytest.mark.long
 def test_a_clusters_warning_pauses_all_processes_and_the_next_start_continues(store, straight, tmp_path):
-    process = slow_run(store, tmp_path, restarts=0)
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=120)
+    with slow_run(store, tmp_path) as process:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=120)
     assert view_run(tmp_path / "run").state == "paused"
-    again = torchrun(*flags(options(store, tmp_path / "run"), tmp_path), stderr=subprocess.PIPE)
-    _, error = again.communicate(timeout=300)
-    assert again.returncode == 0, error[-3000:]
+    finish(*flags(options(store, tmp_path / "run"), tmp_path))
     assert_same_weights(straight, tmp_path / "run")
