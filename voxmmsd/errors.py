@@ -17,6 +17,10 @@ class ModelError(VoxMMSDError):
     """A model package that is missing, broken, or made for something else."""
 
 
+class LibraryError(VoxMMSDError):
+    """A training library that cannot be used the way it was asked for."""
+
+
 class RunError(VoxMMSDError):
     """A run folder that cannot be used the way it was asked for."""
 

@@ -150,6 +150,37 @@ SCHEMAS: dict[str, LabelSchema] = {
 }
 
 
+_SAME_TISSUE = {"NETC": "NCR", "SNFH": "ED"}  # BraTS 2024's names of what 2023 calls NCR and ED
+
+
+def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
+    """Class index in ``schema`` of the tissue that ``label`` (of any schema) means, or None where it has none."""
+    tissues = [_SAME_TISSUE.get(own.key, own.key) for own in schema.labels]
+    tissue = _SAME_TISSUE.get(label.key, label.key)
+    return tissues.index(tissue) + 1 if tissue in tissues else None
+
+
+def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSchema, where: str) -> np.ndarray:
+    """Class indices of ``source`` as those of ``target``, tissue by tissue; ``where`` names the file in errors.
+
+    Raises:
+        InputError: there are voxels of a tissue that ``target`` does not have.
+    """
+    import numpy as np
+
+    table = np.zeros(source.class_count, np.uint8)
+    present = np.bincount(indices.ravel(), minlength=source.class_count)
+    for index, label in enumerate(source.labels, start=1):
+        there = index_of_tissue(label, target)
+        if there is None and present[index]:
+            raise InputError(
+                f"{where}: has {present[index]:,} voxels of {label.name} ({label.key}), which schema {target.name} "
+                f"does not know; name a schema that does with --schema ({source.name})"
+            )
+        table[index] = there or 0
+    return table[indices]
+
+
 def schema_named(name: str) -> LabelSchema:
     """The schema of that name.
 

@@ -17,6 +17,7 @@ ORDER = [
     {"pretext", "models"},
     {"evaluation", "preflight"},
     {"inference"},
+    {"library"},
     {"training"},
     {"doctor"},
     {"verbs"},

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.labels import SCHEMAS, indices_from_values, schema_named, values_from_indices
+from voxmmsd.labels import (
+    SCHEMAS,
+    converted_indices,
+    index_of_tissue,
+    indices_from_values,
+    schema_named,
+    values_from_indices,
+)
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
@@ -53,3 +60,18 @@ def test_labels_stored_as_floats_are_read_and_fractional_ones_refused():
 def test_an_unknown_schema_names_the_known_ones():
     with pytest.raises(ConfigError, match="brats-gli-2024"):
         schema_named("brats-1999")
+
+
+def test_a_tissue_has_its_index_in_another_schema_whatever_it_is_called_there():
+    old, new, ped = schema_named("brats-gli-2023"), schema_named("brats-gli-2024"), schema_named("brats-ped-2024")
+    assert [index_of_tissue(label, old) for label in new.labels] == [1, 2, 3, None]
+    assert [index_of_tissue(label, new) for label in schema_named("msd-task01").labels] == [2, 1, 3]
+    assert [index_of_tissue(label, old) for label in ped.labels] == [3, None, None, 2]
+
+
+def test_class_indices_are_converted_tissue_by_tissue_and_nothing_is_lost_silently():
+    msd, new = schema_named("msd-task01"), schema_named("brats-gli-2024")
+    np.testing.assert_array_equal(converted_indices(np.array([0, 1, 2, 3]), msd, new, "x"), [0, 2, 1, 3])
+    np.testing.assert_array_equal(converted_indices(np.array([0, 2, 3]), new, msd, "x"), [0, 1, 3])
+    with pytest.raises(InputError, match="x: has 2 voxels of Resection cavity"):
+        converted_indices(np.array([4, 4]), new, msd, "x")

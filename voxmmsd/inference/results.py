@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from voxmmsd.data.store import source_sha256
-from voxmmsd.data.volume import Grid
+from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError
-from voxmmsd.files import sha256_of, write_json_atomic, written_aside
+from voxmmsd.files import sha256_of, write_json_atomic
 from voxmmsd.inference.predict import Prediction
 from voxmmsd.labels import values_from_indices
 from voxmmsd.models.package import WEIGHTS
@@ -62,21 +61,6 @@ def write_prediction(prediction: Prediction, folder: Path, seconds: float, findi
         file.with_name(f"{prediction.case_id}-voxmmsd.json"), _record(prediction, file, seconds, findings)
     )
     return file
-
-
-def write_nifti(file: Path, array_zyx: np.ndarray, grid: Grid, scale: float = 1.0) -> None:
-    """Write ``(z, y, x)`` on its grid, sform and qform both set, no free text in the header.
-
-    ``scale`` is what a stored value is worth.
-    """
-    image = nib.Nifti1Image(array_zyx.T, grid.affine_xyz)
-    image.set_data_dtype(array_zyx.dtype)
-    image.header.set_xyzt_units("mm")
-    image.header.set_slope_inter(scale, 0)
-    image.set_sform(grid.affine_xyz, code="scanner")
-    image.set_qform(grid.affine_xyz, code="scanner", strip_shears=True)
-    with written_aside(file) as aside:
-        nib.save(image, aside)
 
 
 def _record(prediction: Prediction, file: Path, seconds: float, findings: Sequence[str]) -> dict[str, object]:

@@ -28,9 +28,9 @@ class Claim:
     def __init__(self, folder: Path) -> None:
         self._file: IO[str] | None = (folder / ".lock").open("a+", encoding="utf-8")
         try:
-            _lock(self._file)
+            try_lock(self._file)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            if error.errno not in HELD:
                 return  # no locks here
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
@@ -46,7 +46,11 @@ class Claim:
             self._file = None
 
 
-def _lock(file: IO[str]) -> None:
+HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # what ``try_lock`` fails with where another one has the lock
+
+
+def try_lock(file: IO[str]) -> None:
+    """Lock an open file until it is closed or the process ends; OSError where that cannot be."""
     if sys.platform == "win32":
         # A byte far behind the text: a locked one cannot be read by others there.
         file.seek(1 << 20)

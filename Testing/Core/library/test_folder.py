@@ -1,0 +1,184 @@
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from corrected_cases import SCHEMA, images_of, label_of, library_of, moved, phantom
+
+from voxmmsd.data.cases import read_case
+from voxmmsd.data.volume import Grid, Volume, canonical
+from voxmmsd.errors import ConfigError, InputError, LibraryError
+from voxmmsd.library import create_library, open_library
+from voxmmsd.library.records import Change
+
+
+@pytest.fixture
+def filled(tmp_path):
+    return library_of(tmp_path / "library")
+
+
+def test_a_case_keeps_its_images_and_the_core_reads_it_like_any_other(filled):
+    library, made = filled
+    case = library.case("case-001")
+    assert (case.state, case.modalities, case.patient) == ("unlabelled", ("t1n", "t1c", "t2w", "t2f"), "case-001")
+    read = read_case(library.as_case(case))
+    np.testing.assert_array_equal(read.image.array, made["case-001"].image_czyx)
+    assert read.image.grid.same_as(made["case-001"].grid)
+
+
+def test_labels_are_numbered_appended_and_never_replaced(filled):
+    library, made = filled
+    truth = label_of(made["case-000"])
+    library.add_prediction("case-000", moved(truth), SCHEMA, "model-1")
+    before = {file: file.read_bytes() for file in library.folder.rglob("0001-*")}
+    first = library.accept("case-000", moved(truth, 2), SCHEMA)
+    second = library.accept("case-000", truth, SCHEMA)
+    case = library.case("case-000")
+    assert [label.stem for label in case.labels] == ["0001-predicted", "0002-corrected", "0003-corrected"]
+    assert case.accepted == second != first
+    assert case.state == "accepted"
+    assert {file: file.read_bytes() for file in before} == before
+    np.testing.assert_array_equal(library.read_label(case, second).array, truth.array)
+
+
+def test_the_ledger_says_which_model_predicted_and_which_voxels_changed_per_label(filled):
+    library, made = filled
+    truth = label_of(made["case-000"])
+    guess = truth.array.copy()
+    taken, given = np.argwhere(guess == 3)[0], np.argwhere(guess == 0)[0]
+    guess[tuple(taken)], guess[tuple(given)] = 2, 1
+    library.add_prediction("case-000", Volume(guess, truth.grid), SCHEMA, "model-1")
+    version = library.accept("case-000", truth, SCHEMA)
+    assert version.changed_voxels == {"NCR": Change(0, 1), "ED": Change(0, 1), "ET": Change(1, 0)}
+    assert (version.compared_to, version.drawn_over, version.kind) == (1, ("model-1",), "corrected")
+    assert version.changed_voxel_count == 3
+    assert version.volumes_ml["ET"] == pytest.approx((truth.array == 3).sum() / 1000, abs=1e-3)
+    again = open_library(library.folder).case("case-000").accepted
+    assert again == version
+
+
+def test_a_label_that_was_drawn_over_no_models_output_is_an_experts(filled):
+    library, made = filled
+    truth = label_of(made["case-000"])
+    assert library.accept("case-000", truth, SCHEMA).kind == "expert"
+    library.add_prediction("case-001", moved(label_of(made["case-001"])), SCHEMA, "model-1")
+    version = library.accept("case-001", label_of(made["case-001"]), SCHEMA, drawn_over=())
+    assert (version.kind, version.drawn_over, version.compared_to) == ("expert", (), 1)
+
+
+def test_a_second_correction_remembers_all_models_below_it(filled):
+    library, made = filled
+    truth = label_of(made["case-000"])
+    for model in ("model-1", "model-2"):
+        library.add_prediction("case-000", moved(truth), SCHEMA, model)
+        library.accept("case-000", truth, SCHEMA)
+    assert library.case("case-000").accepted.drawn_over == ("model-1", "model-2")
+
+
+def test_a_corrected_file_is_accepted_in_its_schemas_values_and_any_order_of_axes(filled, tmp_path):
+    library, made = filled
+    one = made["case-000"]
+    turned = canonical(Volume(one.label_zyx, one.grid))
+    nib.save(nib.Nifti1Image(turned.array.T, turned.grid.affine_xyz), tmp_path / "fixed.nii.gz")
+    with pytest.raises(LibraryError, match="which label schema"):
+        library.accept_file("case-000", tmp_path / "fixed.nii.gz")
+    version = library.accept_file("case-000", tmp_path / "fixed.nii.gz", SCHEMA)
+    found = library.read_label(library.case("case-000"), version)
+    np.testing.assert_array_equal(found.array, label_of(one).array)
+    with pytest.raises(InputError, match="not a whole number"):
+        library.accept_file("case-000", library.case("case-000").image_file("t1c"))
+
+
+def test_what_enters_twice_is_there_once(filled, tmp_path):
+    library, made = filled
+    again = library.add_case("case-000", images_of(made["case-000"]))
+    assert again == library.case("case-000")
+    assert len(library.cases()) == 3
+    with pytest.raises(LibraryError, match="there already with other images"):
+        library.add_case("case-000", images_of(phantom(9)))
+    with pytest.raises(LibraryError, match="there already, as case case-000"):
+        library.add_case("case-009", images_of(made["case-000"]))
+
+
+@pytest.mark.parametrize("name", ["Jane Doe", "doe_jane", "a/../b1", "", "é1", "1" * 65])
+def test_a_name_is_no_code(filled, name):
+    library, _ = filled
+    with pytest.raises(LibraryError, match="must be a code"):
+        library.add_case(name, images_of(phantom(9)))
+    if name:
+        with pytest.raises(LibraryError, match="must be a code"):
+            library.add_case("case-9", images_of(phantom(9)), patient=name)
+
+
+def test_a_patient_stays_in_the_part_it_entered(tmp_path):
+    library = create_library(tmp_path / "library", seed=0)
+    for number, part in ((1, "training"), (2, "hold-out")):
+        library.add_case(f"p{number}-a", images_of(phantom(number)), patient=f"p{number}", part=part)
+        assert library.add_case(f"p{number}-b", images_of(phantom(number + 10)), patient=f"P{number}").part == part
+    with pytest.raises(LibraryError, match="in the hold-out part"):
+        library.add_case("p2-c", images_of(phantom(30)), patient="p2", part="training")
+    with pytest.raises(ConfigError, match="no part 'test'"):
+        library.add_case("p3-a", images_of(phantom(31)), part="test")
+
+
+@pytest.mark.parametrize("change", ["classes", "grid", "kind"])
+def test_a_label_that_does_not_fit_its_case_is_refused_and_nothing_is_written(filled, change):
+    library, made = filled
+    truth = label_of(made["case-000"])
+    wrong = {
+        "classes": Volume(truth.array + 3, truth.grid),
+        "grid": Volume(truth.array, Grid(truth.grid.shape_zyx, truth.grid.affine_xyz * 1.1)),
+        "kind": Volume(truth.array.astype(np.float32), truth.grid),
+    }
+    with pytest.raises(LibraryError, match=r"grid|class indices"):
+        library.accept("case-000", wrong[change], SCHEMA)
+    assert library.case("case-000").labels == ()
+    assert list((library.folder / "cases" / "case-000" / "labels").iterdir()) == []
+
+
+def test_a_moved_library_is_the_same_library(filled, tmp_path):
+    library, made = filled
+    library.accept("case-000", label_of(made["case-000"]), SCHEMA)
+    cases = library.cases()
+    library.folder.rename(tmp_path / "elsewhere")
+    again = open_library(tmp_path / "elsewhere")
+    assert again.id == library.id
+    assert [(case.entry, case.labels) for case in again.cases()] == [(case.entry, case.labels) for case in cases]
+    assert str(tmp_path) not in "".join(file.read_text() for file in again.folder.rglob("*.json"))
+
+
+def test_a_label_that_was_changed_afterwards_is_noticed(filled):
+    library, made = filled
+    version = library.accept("case-000", label_of(made["case-000"]), SCHEMA)
+    case = library.case("case-000")
+    case.label_file(version).write_bytes(b"")
+    with pytest.raises(LibraryError, match="changed after it was accepted"):
+        library.read_label(case, version)
+
+
+def test_a_folder_that_is_no_library_or_a_damaged_one_says_so(filled, tmp_path):
+    library, _ = filled
+    with pytest.raises(LibraryError, match="is no training library"):
+        open_library(tmp_path)
+    with pytest.raises(LibraryError, match="is not empty"):
+        create_library(tmp_path)
+    with pytest.raises(LibraryError, match=r"has no case 'x' \(known: case-000"):
+        library.case("x")
+    file = library.folder / "cases" / "case-001" / "case.json"
+    record = json.loads(file.read_text())
+    for text in ("{", json.dumps({**record, "format": 99}), json.dumps({**record, "more": 1})):
+        file.write_text(text)
+        with pytest.raises(LibraryError, match=r"case\.json: is"):
+            library.cases()
+
+
+def test_the_room_needs_neither_torch_nor_onnx_runtime():
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'monai', 'onnxruntime', 'matplotlib', 'slicer'): sys.modules[name] = None\n"
+        "import voxmmsd.library"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,321 @@
+"""The training library: a folder of cases and all labels they ever got. Append-only; no file is ever rewritten.
+
+::
+
+    library.json                       what it is, its share of held-out patients
+    cases/ID/case.json                 patient (a code), part, hashes; written once
+    cases/ID/images/t1c.nii.gz ...     the brain alone
+    cases/ID/labels/0001-predicted.nii.gz, 0001-predicted.json, 0002-corrected.nii.gz, 0002-corrected.json ...
+
+A label's record is written after its voxels, under a number that nobody had: where the record stands the label is
+whole. DESIGN put the labels' ledger into ``case.json``; one record beside each label instead means that nothing is
+rewritten, so that a crash or a second writer can lose nothing. All names are relative: the folder may be moved.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.data.case import Case
+from voxmmsd.data.naming import natural_key, patient_of, safe_id
+from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.volume import Volume
+from voxmmsd.data.writing import write_nifti
+from voxmmsd.errors import ConfigError, LibraryError
+from voxmmsd.files import sha256_of, write_json_atomic
+from voxmmsd.inference.predict import volumes_ml
+from voxmmsd.labels import indices_from_values, schema_named, values_from_indices
+from voxmmsd.library.changes import changed_voxels
+from voxmmsd.library.images import brain_only, image_hash, storable
+from voxmmsd.library.label_files import on_grid_of_case, reserved
+from voxmmsd.library.parts import drawn_part
+from voxmmsd.library.records import (
+    CORRECTED,
+    EXPERT,
+    PARTS,
+    PREDICTED,
+    CaseRecord,
+    LabelVersion,
+    LibraryCase,
+    read_record,
+    to_record,
+)
+from voxmmsd.library.writing import writing
+from voxmmsd.runs import now
+
+RECORD, CASE_RECORD = "library.json", "case.json"
+HOLD_OUT_SHARE = 0.2
+_LONGEST_ID = 64
+
+
+@dataclass(frozen=True)
+class _About:
+    """What ``library.json`` says."""
+
+    id: str
+    created: str
+    hold_out_share: float
+    seed: int
+
+
+def is_library(folder: Path) -> bool:
+    return (folder / RECORD).is_file()
+
+
+def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: int | None = None) -> Library:
+    """Make an empty library. ``hold_out_share``: of the patients whose part is not given; ``seed`` of drawing them.
+
+    Raises:
+        ConfigError: a share outside 0 to 0.5.
+        LibraryError: the folder holds something already.
+    """
+    if not 0 <= hold_out_share <= 0.5:
+        raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense; give 0 to 0.5, such as 0.2")
+    if folder.exists() and any(folder.iterdir()):
+        raise LibraryError(f"{folder}: is not empty; name a new folder for the training library")
+    (folder / "cases").mkdir(parents=True, exist_ok=True)
+    about = _About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
+    with writing(folder):
+        write_json_atomic(folder / RECORD, to_record(about))
+    return Library(folder)
+
+
+def open_library(folder: Path) -> Library:
+    """Raises LibraryError: the folder is no training library, or its record is damaged."""
+    return Library(folder)
+
+
+class Library:
+    """An opened library. Holds no state but its folder: what others add is seen at the next call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder).expanduser()
+        if not is_library(self.folder):
+            raise LibraryError(
+                f"{self.folder}: is no training library (it has no {RECORD}); "
+                f"`voxmmsd library add {self.folder} FOLDER` makes one"
+            )
+        self._about = read_record(self.folder / RECORD, lambda record: _About(**record))
+
+    @property
+    def id(self) -> str:
+        """Known by it wherever the folder lies."""
+        return self._about.id
+
+    def cases(self) -> tuple[LibraryCase, ...]:
+        """All cases with their labels, in natural order of id; reads records only, no image.
+
+        Raises:
+            LibraryError: a record is damaged.
+        """
+        folders = [file.parent for file in (self.folder / "cases").glob(f"*/{CASE_RECORD}")]
+        folders = [folder for folder in folders if not folder.name.startswith(".")]
+        return tuple(_read_case(folder) for folder in sorted(folders, key=lambda f: natural_key(f.name)))
+
+    def case(self, case_id: str) -> LibraryCase:
+        """Raises LibraryError: there is no such case, or a record of it is damaged."""
+        folder = self.folder / "cases" / case_id
+        if safe_id(case_id) != case_id or not (folder / CASE_RECORD).is_file():
+            known = ", ".join(case.id for case in self.cases()[:10]) or "none"
+            raise LibraryError(f"{self.folder}: has no case {case_id!r} (known: {known})")
+        return _read_case(folder)
+
+    def add_case(
+        self,
+        case_id: str,
+        images: Mapping[str, Volume],
+        *,
+        patient: str = "",
+        brain_mask: Volume | None = None,
+        part: str = "",
+    ) -> LibraryCase:
+        """Add a case; one that is there already with the same images is given as it is.
+
+        ``images``: modality -> ``(z, y, x)`` on its grid, of MODALITIES only those the case has. ``case_id`` and
+        ``patient`` (default: told from the id) are codes. ``part``: ``training`` or ``hold-out``; by default the
+        patient's part, or drawn for a new patient.
+
+        Raises:
+            LibraryError: an id that is no code or has other images, images that are there under another id, a head
+                without brain mask, a part that contradicts the patient's, or a folder that cannot be written.
+        """
+        _check_code(case_id, "case id")
+        patient = patient or patient_of(case_id)
+        _check_code(patient, "patient")
+        if part and part not in PARTS:
+            raise ConfigError(f"case {case_id}: no part {part!r}; choose one of {', '.join(PARTS)}")
+        kept = brain_only(case_id, images, brain_mask)
+        content = image_hash(kept)
+        with writing(self.folder):
+            known = [case.entry for case in self.cases()]
+            if self._is_there(case_id, content, known):
+                return self.case(case_id)
+            chosen, drawn = self._part(case_id, patient, part, known)
+            return self._write_case(case_id, patient, chosen, drawn, kept, content)
+
+    def add_prediction(
+        self,
+        case_id: str,
+        label: Volume,
+        schema: str,
+        model: str,
+        review: Sequence[Mapping[str, Any]] = (),
+    ) -> LabelVersion:
+        """Append a model's output, nobody having looked at it.
+
+        ``label``: class indices ``(z, y, x)`` of ``schema`` on the grid of one of the case's images. ``model``: its id.
+        ``review``: the doubtful places, as in a result's record or ``DoubtfulPlace.record()``.
+
+        Raises:
+            LibraryError: no such case, a label on another grid or of other classes, or a folder that cannot be written.
+            ConfigError: no such schema.
+        """
+        return self._append(case_id, PREDICTED, label, schema, model=model, drawn_over=(model,), review=tuple(review))
+
+    def accept(
+        self, case_id: str, label: Volume, schema: str, *, drawn_over: Iterable[str] | None = None
+    ) -> LabelVersion:
+        """Append a label that an expert stands behind; training learns from the newest of these.
+
+        ``label`` as in ``add_prediction``. ``drawn_over``: ids of the models whose output the expert started from,
+        empty for none; by default what the library knows: the model of the newest prediction and what the newest
+        accepted label was drawn over.
+
+        Raises: as ``add_prediction``.
+        """
+        if drawn_over is None:
+            drawn_over = _known_below(self.case(case_id))
+        below = tuple(dict.fromkeys(drawn_over))
+        return self._append(case_id, CORRECTED if below else EXPERT, label, schema, drawn_over=below)
+
+    def accept_file(
+        self, case_id: str, file: Path, schema: str = "", *, drawn_over: Iterable[str] | None = None
+    ) -> LabelVersion:
+        """As ``accept``, for a label map in the values of ``schema`` (default: that of the case's newest label).
+
+        Raises: as ``accept``, and InputError for a file that cannot be read or has values its schema does not have.
+        """
+        newest = self.case(case_id).newest
+        name = schema or (newest.schema if newest else "")
+        if not name:
+            raise LibraryError(f"{file}: which label schema it follows cannot be told; name it with --schema")
+        volume = read_volume(Source(Path(file)))
+        label = Volume(indices_from_values(volume.array, schema_named(name), str(file)), volume.grid)
+        return self.accept(case_id, label, name, drawn_over=drawn_over)
+
+    def read_label(self, case: LibraryCase, label: LabelVersion) -> Volume:
+        """A label as class indices ``(z, y, x)`` uint8 of its schema.
+
+        Raises:
+            LibraryError: its file does not fit its checksum.
+            InputError: it cannot be read.
+        """
+        file = case.label_file(label)
+        if not file.is_file() or sha256_of(file) != label.sha256:
+            raise LibraryError(f"{file}: is missing or was changed after it was accepted; restore it from a backup")
+        volume = read_volume(Source(file))
+        return Volume(indices_from_values(volume.array, schema_named(label.schema), str(file)), volume.grid)
+
+    def as_case(self, case: LibraryCase, label: LabelVersion | None = None) -> Case:
+        """The case as the core reads cases, with ``label``; its brain is stripped already."""
+        return Case(
+            id=case.id,
+            patient_id=case.patient,
+            modalities={name: Source(case.image_file(name)) for name in case.modalities},
+            label=Source(case.label_file(label)) if label else None,
+            schema=label.schema if label else None,
+        )
+
+    def _is_there(self, case_id: str, content: str, known: Sequence[CaseRecord]) -> bool:
+        for entry in known:
+            if entry.id.casefold() == case_id.casefold():
+                if entry.image_hash == content and entry.id == case_id:
+                    return True
+                raise LibraryError(
+                    f"{self.folder}: case {entry.id} is there already with other images; nothing is overwritten, give "
+                    "the new one another id"
+                )
+            if entry.image_hash == content:
+                raise LibraryError(f"{self.folder}: the images of {case_id} are there already, as case {entry.id}")
+        return False
+
+    def _part(self, case_id: str, patient: str, part: str, known: Sequence[CaseRecord]) -> tuple[str, bool]:
+        own = next((entry for entry in known if entry.patient.casefold() == patient.casefold()), None)
+        if own is None:
+            return (part, False) if part else (drawn_part(known, self._about.hold_out_share, self._about.seed), True)
+        if part and part != own.part:
+            raise LibraryError(
+                f"case {case_id}: its patient {patient} is in the {own.part} part (since case {own.id} entered) and "
+                "stays there; leave out the part"
+            )
+        return own.part, own.drawn
+
+    def _write_case(
+        self, case_id: str, patient: str, part: str, drawn: bool, images: Mapping[str, Volume], content: str
+    ) -> LibraryCase:
+        place = self.folder / "cases" / case_id
+        aside = place.with_name(f".{case_id}.{os.getpid()}.tmp")
+        for name, volume in images.items():
+            write_nifti(aside / "images" / f"{name}.nii.gz", storable(volume.array), volume.grid)
+        (aside / "labels").mkdir()
+        entry = CaseRecord(
+            id=case_id,
+            patient=patient,
+            part=part,
+            drawn=drawn,
+            entered=now(),
+            images={name: sha256_of(aside / "images" / f"{name}.nii.gz") for name in images},
+            image_hash=content,
+            grids={name: volume.grid for name, volume in images.items()},
+        )
+        write_json_atomic(aside / CASE_RECORD, to_record(entry))
+        aside.rename(place)  # of a folder: fails where another one is
+        return LibraryCase(place, entry, ())
+
+    def _append(self, case_id: str, kind: str, label: Volume, schema: str, **details: Any) -> LabelVersion:
+        case = self.case(case_id)
+        meaning = schema_named(schema)
+        label = on_grid_of_case(case, label, schema)
+        known = {"kind": kind, "schema": schema, "time": now(), **details}
+        known["volumes_ml"] = {key: round(ml, 4) for key, ml in volumes_ml(label.array, meaning, label.grid).items()}
+        base = case.prediction or case.accepted
+        if kind != PREDICTED and base is not None:
+            before = self.read_label(case, base)
+            known["compared_to"] = base.number
+            known["changed_voxels"] = changed_voxels(before, schema_named(base.schema), label, meaning)
+        with writing(self.folder):
+            number, file = reserved(case.folder / "labels", kind)
+            write_nifti(file, values_from_indices(label.array, meaning), label.grid)
+            version = LabelVersion(number=number, sha256=sha256_of(file), **known)
+            write_json_atomic(case.folder / "labels" / f"{version.stem}.json", to_record(version))
+        return version
+
+
+def _read_case(folder: Path) -> LibraryCase:
+    entry = read_record(folder / CASE_RECORD, CaseRecord.from_record)
+    if entry.id != folder.name:
+        raise LibraryError(f"{folder}: holds the case {entry.id}; give the folder its name back")
+    files = [file for file in (folder / "labels").glob("*.json") if not file.name.startswith(".")]
+    labels = [read_record(file, LabelVersion.from_record) for file in files]
+    return LibraryCase(folder, entry, tuple(sorted(labels, key=lambda label: label.number)))
+
+
+def _check_code(code: str, what: str) -> None:
+    """A name has no digit; what has one, is short and is a file's name may well be a code."""
+    if safe_id(code) != code or len(code) > _LONGEST_ID or not re.search(r"\d", code) or not code.isascii():
+        raise LibraryError(
+            f"{what} {code!r}: must be a code, no name: letters, digits, - and _, at least one digit, such as site1-007"
+        )
+
+
+def _known_below(case: LibraryCase) -> list[str]:
+    """Models whose output lies under what an expert draws next, as far as the library can know."""
+    below = list(case.accepted.drawn_over) if case.accepted else []
+    return below + ([case.prediction.model] if case.prediction else [])
