@@ -5,17 +5,23 @@ TORCH_FROM ?=
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
+MODULE_TESTS := Testing/Slicer Testing/headless_slicer
 PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile
+
+HOST := $(VENV)/.slicer-host
+# What Qt and VTK want of Debian to run without a screen.
+DEBIAN := libegl1 libgl1 libgl1-mesa-dri libxkbcommon0 libglib2.0-0 libfontconfig1 libdbus-1-3 libgssapi-krb5-2
 
 .PHONY: demo test test-long lint clean
 demo: $(READY)
 	$(RUN)/python demo/run.py demo-output
 
-test: $(READY) lint
-	$(PYTEST) -m "not long"
+test: $(READY) $(HOST) lint
+	$(PYTEST) Testing/Core -m "not long"
+	$(PYTEST) $(MODULE_TESTS) -m "not long"
 
 test-long: $(READY)
-	$(PYTEST) -m long
+	$(PYTEST) Testing/Core -m long
 
 lint: $(READY)
 	$(RUN)/ruff check .
@@ -27,6 +33,14 @@ $(READY): pyproject.toml constraints.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 	$(RUN)/python -m pip install --quiet $(TORCH_FROM) -c constraints.txt torch
 	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+# The Slicer modules are tested outside Slicer, in the host of Testing/headless_slicer (Python 3.11 or 3.12).
+$(HOST): $(READY)
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[slicer-host]'
+	@$(RUN)/python -c 'import PySide6.QtUiTools, slicer' 2>/dev/null || { \
+	  test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq $(DEBIAN) >/dev/null; } || { \
+	  echo "The tests of the Slicer modules need: apt-get install $(DEBIAN)"; exit 1; }
 	@touch $@
 
 clean:

@@ -1,0 +1,34 @@
+"""What the modules' tests share: an empty scene, a folder of their own, a panel that is taken down again."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import slicer
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
+
+
+class ModuleTest(ScriptedLoadableModuleTest):
+    """Base of the tests; runs in Slicer and in the headless host."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        self._place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.addCleanup(self._place.cleanup)
+        self.folder = Path(self._place.name)
+        earlier = os.environ.get("VOXMMSD_HOME")
+        os.environ["VOXMMSD_HOME"] = str(self.folder / "home")
+        self.addCleanup(_restore, "VOXMMSD_HOME", earlier)
+
+    def open_panel(self, name):
+        """A new panel of the module; it is cleaned up after the test."""
+        panel = slicer.util.getNewModuleWidget(name)
+        self.addCleanup(panel.cleanup)
+        return panel
+
+
+def _restore(name, value):
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value

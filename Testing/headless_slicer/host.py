@@ -1,0 +1,148 @@
+"""Start the host once per process, and load scripted modules into it, unmodified and from their source folders."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import types
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULES = ("VoxMMSDSegment", "VoxMMSDTrain")
+
+
+@cache
+def start() -> Any:
+    """Make ``slicer``, ``qt``, ``ctk`` importable as in a Slicer started with ``--testing --no-main-window``."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    import slicer
+
+    from headless_slicer import application, ctk_module, mrml_widgets, parameter_nodes, scripted, small_modules
+    from headless_slicer.qt_module import QtModule
+
+    sys.modules["qt"], sys.modules["ctk"] = QtModule("qt"), ctk_module.CtkModule("ctk")
+    slicer.app = application.Application()
+    slicer.mrmlScene = slicer.app.mrmlScene
+    slicer.modules = application.slicer_modules(slicer.app)
+    os.environ["PATH"] = os.pathsep.join([str(application.python_slicer()), os.environ["PATH"]])
+    for name in mrml_widgets.OFFERED:
+        setattr(slicer, name, getattr(mrml_widgets, name))
+    slicer.qSlicerScriptedLoadableModule = ScriptedModule
+    slicer.qSlicerScriptedLoadableModuleWidget = ScriptedModuleWidget
+    _install("slicer.ScriptedLoadableModule", scripted)
+    _install("slicer.parameterNodeWrapper", parameter_nodes)
+    for module in (small_modules.i18n(), small_modules.Packaging(), small_modules.sample_data()):
+        sys.modules[module.__name__] = module
+        if module.__name__.startswith("slicer."):
+            setattr(slicer, module.__name__.rpartition(".")[2], module)
+    return slicer
+
+
+def _install(name: str, source: types.ModuleType) -> None:
+    import slicer
+
+    module = types.ModuleType(name)
+    for item in source.OFFERED:
+        setattr(module, item, getattr(source, item))
+    sys.modules[name] = module
+    setattr(slicer, name.rpartition(".")[2], module)
+
+
+class ScriptedModuleWidget:
+    """Base/QTGUI/qSlicerScriptedLoadableModuleWidget.h."""
+
+    def __init__(self, widget: Any) -> None:
+        self._widget = widget
+
+    def self(self) -> Any:
+        return self._widget
+
+
+class ScriptedModule:
+    """Base/QTGUI/qSlicerScriptedLoadableModule.h: what ``parent`` is to a module's class."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, str(path)
+        self.title, self.categories, self.dependencies, self.contributors = "", [], [], []
+        self.helpText, self.acknowledgementText, self.hidden, self.icon = "", "", False, None
+        self._widget: Any = None
+
+    def logic(self) -> Any:
+        return None
+
+    def widgetRepresentation(self) -> Any:
+        if self._widget is None:
+            self._widget = self.createNewWidgetRepresentation()
+        return self._widget
+
+    def createNewWidgetRepresentation(self) -> ScriptedModuleWidget:
+        return ScriptedModuleWidget(open_widget(self.name))
+
+
+def load_module(name: str) -> Any:
+    """Load ``NAME/NAME.py`` as Slicer does: its folder on ``sys.path``, its class constructed; the namespace."""
+    slicer = start()
+    folder = REPOSITORY / name
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    namespace = _executed(name, folder / f"{name}.py")
+    parent = ScriptedModule(name, folder / f"{name}.py")
+    getattr(namespace, name)(parent)
+    setattr(slicer.modules, name.lower(), parent)
+    return namespace
+
+
+def _executed(name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    namespace = importlib.util.module_from_spec(spec)
+    sys.modules[name] = namespace
+    spec.loader.exec_module(namespace)
+    return namespace
+
+
+def open_widget(name: str) -> Any:
+    """The module's panel, set up; ``cleanup()`` is the caller's to call."""
+    slicer = start()
+    namespace = sys.modules.get(name) or load_module(name)
+    import qt
+
+    parent = slicer.qMRMLWidget()
+    parent.setLayout(qt.QVBoxLayout())
+    parent.setMRMLScene(slicer.mrmlScene)
+    widget = getattr(namespace, f"{name}Widget")(parent)
+    widget.setup()
+    setattr(slicer.modules, f"{name}Widget", widget)
+    return widget
+
+
+def picture(widget: Any, path: Path, width: int = 400, height: int | None = None) -> Path:
+    """Grab a panel at a width, as high as it wants to be."""
+    from PySide6 import QtWidgets
+
+    real = QtWidgets.QWidget
+    real.setFixedWidth(widget, width)
+    real.show(widget)
+    start().app.processEvents()
+    real.resize(widget, width, height or real.sizeHint(widget).height())
+    start().app.processEvents()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not real.grab(widget).save(str(path)):
+        raise RuntimeError(f"{path}: the picture could not be written")
+    return path
+
+
+def wait_until(condition: Any, seconds: float = 120.0) -> None:
+    """Run the event loop until ``condition()``; raises TimeoutError after ``seconds``."""
+    import time
+
+    from PySide6 import QtCore
+
+    end, loop = time.monotonic() + seconds, QtCore.QEventLoop()
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not reached in {seconds} s: {condition}")
+        QtCore.QTimer.singleShot(20, loop.quit)
+        loop.exec()

@@ -1,0 +1,651 @@
+"""Stand-ins for Slicer's MRML widgets: real MRML behind plain Qt, no more than the members of Slicer's headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from headless_slicer.pythonqt import as_pythonqt, declared
+
+Q = QtWidgets
+
+
+class _WithScene:
+    """Follows the nodes of a scene; ``_refresh`` is called when they change."""
+
+    _scene: Any = None
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def setMRMLScene(self, scene: Any) -> None:
+        if scene is self._scene:
+            return
+        for tag in self.__dict__.pop("_scene_tags", ()):
+            self._scene.RemoveObserver(tag)
+        self._scene = scene
+        if scene is not None:
+            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndBatchProcessEvent)
+            self._scene_tags = [scene.AddObserver(event, self._on_scene_event) for event in events]
+        self._refresh()
+
+    def _on_scene_event(self, _caller: Any, event: str) -> None:
+        if _alive(self) and (not self._scene.IsBatchProcessing() or event == "EndBatchProcessEvent"):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """To be overridden."""
+
+
+def _alive(widget: Any) -> bool:
+    import shiboken6
+
+    return shiboken6.isValid(widget)
+
+
+class qMRMLWidget(_WithScene, declared("qMRMLWidget", Q.QWidget)):
+    """Libs/MRML/Widgets/qMRMLWidget.h."""
+
+    _stands_for = "qMRMLWidget"
+
+    def setMRMLScene(self, scene: Any) -> None:
+        super().setMRMLScene(scene)
+        for child in self.findChildren(QtWidgets.QWidget):
+            if isinstance(child, _WithScene):
+                child.setMRMLScene(scene)
+
+
+class qMRMLNodeComboBox(
+    _WithScene,
+    declared(
+        "qMRMLNodeComboBox",
+        Q.QWidget,
+        {
+            "addEnabled": True,
+            "removeEnabled": True,
+            "selectNodeUponCreation": True,
+            "noneDisplay": "None",
+            "showChildNodeTypes": True,
+        },
+    ),
+):
+    """Libs/MRML/Widgets/qMRMLNodeComboBox.h: the nodes of some types; what is current is a node of the scene."""
+
+    _stands_for = "qMRMLNodeComboBox"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._combo = QtWidgets.QComboBox()
+        self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._combo.setMinimumContentsLength(8)
+        layout.addWidget(self._combo)
+        self._ids: list[str] = []
+        self._current = ""
+        self._attributes: list[tuple[str, str, Any]] = []
+        self._combo.currentIndexChanged.connect(self._chosen)
+
+    def _on_property(self, name: str) -> None:
+        if name in (
+            "nodeTypes",
+            "noneEnabled",
+            "noneDisplay",
+            "showHidden",
+            "showChildNodeTypes",
+            "hideChildNodeTypes",
+        ):
+            self._refresh()
+        elif name in ("currentNodeID", "currentNodeId"):
+            self._select(self.__dict__["_kept"].pop(name) or "")
+
+    def _types(self) -> tuple[str, ...]:
+        return tuple(self.nodeTypes or ())
+
+    def _nodes(self) -> list[Any]:
+        if self._scene is None:
+            return []
+        found: list[Any] = []
+        for type_name in self._types():
+            nodes = self._scene.GetNodesByClass(type_name)
+            nodes.UnRegister(None)
+            found += [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+        return [node for node in dict.fromkeys(found) if self._shows(node)]
+
+    def _shows(self, node: Any) -> bool:
+        if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if not self.showChildNodeTypes and node.GetClassName() not in self._types():
+            return False
+        if node.GetClassName() in (self.hideChildNodeTypes or ()):
+            return False
+        return all(_has_attribute(node, name, value) for kind, name, value in self._attributes if node.IsA(kind))
+
+    def _refresh(self) -> None:
+        nodes = self._nodes()
+        self._combo.blockSignals(True)
+        self._combo.clear()
+        self._ids = ([""] if self.noneEnabled else []) + [node.GetID() for node in nodes]
+        self._combo.addItems(
+            ([self.noneDisplay or "None"] if self.noneEnabled else []) + [n.GetName() or "" for n in nodes]
+        )
+        self._combo.blockSignals(False)
+        wanted = self._current if self._current in self._ids else (self._ids[0] if self._ids else "")
+        self._combo.setCurrentIndex(self._ids.index(wanted) if wanted in self._ids else -1)
+        self._set_current(wanted)
+
+    def _chosen(self, index: int) -> None:
+        self._set_current(self._ids[index] if 0 <= index < len(self._ids) else "")
+
+    def _set_current(self, node_id: str) -> None:
+        if node_id == self._current:
+            return
+        self._current = node_id
+        type(self).currentNodeChanged.__get__(self).emit(self.currentNode())
+        type(self).currentNodeIDChanged.__get__(self).emit(node_id)
+
+    def _select(self, node_id: str) -> None:
+        if node_id and node_id not in self._ids:
+            self._refresh()
+        if node_id not in self._ids and self._ids and not (node_id == "" and not self.noneEnabled):
+            node_id = "" if self.noneEnabled else self._current
+        self._combo.blockSignals(True)
+        self._combo.setCurrentIndex(self._ids.index(node_id) if node_id in self._ids else -1)
+        self._combo.blockSignals(False)
+        self._set_current(node_id)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("currentNodeID", "currentNodeId"):
+            return self._current
+        return super().__getattribute__(name)
+
+    def currentNode(self) -> Any:
+        return self._scene.GetNodeByID(self._current) if self._scene is not None and self._current else None
+
+    def setCurrentNode(self, node: Any) -> None:
+        self._select((node if isinstance(node, str) else node.GetID()) if node else "")
+
+    def setCurrentNodeID(self, node_id: str) -> None:
+        self._select(node_id or "")
+
+    def setCurrentNodeIndex(self, index: int) -> None:
+        self._combo.setCurrentIndex(index + bool(self.noneEnabled))
+
+    def nodeCount(self) -> int:
+        return len([node_id for node_id in self._ids if node_id])
+
+    def nodeFromIndex(self, index: int) -> Any:
+        return self._scene.GetNodeByID([node_id for node_id in self._ids if node_id][index])
+
+    def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
+        self._attributes.append((node_type, name, value))
+        self._refresh()
+
+    def removeAttribute(self, node_type: str, name: str) -> None:
+        self._attributes = [item for item in self._attributes if item[:2] != (node_type, name)]
+        self._refresh()
+
+    def addNode(self, node_type: str = "") -> Any:
+        node = self._scene.AddNewNodeByClass(node_type or self._types()[0], self.baseName or "")
+        self.setCurrentNode(node)
+        type(self).nodeAddedByUser.__get__(self).emit(node)
+        return node
+
+
+def _has_attribute(node: Any, name: str, value: Any) -> bool:
+    found = node.GetAttribute(name)
+    return found is not None and (value is None or found == str(value))
+
+
+class _SegmentList(QtWidgets.QTableWidget):
+    """Rows of colored segments, for both stand-ins below."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 3)
+        self.setHorizontalHeaderLabels(["", "", "Name"])
+        self.verticalHeader().hide()
+        self.horizontalHeader().setStretchLastSection(True)
+        self.setColumnWidth(0, 26)
+        self.setColumnWidth(1, 26)
+        self.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setEditTriggers(QtWidgets.QAbstractItemView.EditTrigger.NoEditTriggers)
+
+    def show_segments(self, node: Any) -> list[str]:
+        segmentation = node.GetSegmentation() if node else None
+        ids = list(segmentation.GetSegmentIDs()) if segmentation else []
+        self.setRowCount(len(ids))
+        for row, segment_id in enumerate(ids):
+            segment = segmentation.GetSegment(segment_id)
+            display = node.GetDisplayNode()
+            shown = display is None or display.GetSegmentVisibility(segment_id)
+            items = [QtWidgets.QTableWidgetItem(text) for text in ("👁" if shown else "", "", segment.GetName())]
+            items[1].setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+            for column, item in enumerate(items):
+                self.setItem(row, column, item)
+        return ids
+
+
+class qMRMLSegmentsTableView(declared("qMRMLSegmentsTableView", qMRMLWidget)):
+    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentsTableView.h."""
+
+    _stands_for = "qMRMLSegmentsTableView"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._list = _SegmentList()
+        layout.addWidget(self._list)
+        self._node: Any = None
+        self._tag = None
+        self._segment_ids: list[str] = []
+
+    def segmentationNode(self) -> Any:
+        return self._node
+
+    def setSegmentationNode(self, node: Any) -> None:
+        if self._node is not None and self._tag is not None:
+            self._node.RemoveObserver(self._tag)
+        self._node = node
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show()) if node else None
+        self._show()
+
+    def _show(self) -> None:
+        if _alive(self):
+            self._segment_ids = self._list.show_segments(self._node)
+
+    def selectedSegmentIDs(self) -> tuple[str, ...]:
+        return tuple(self._segment_ids[index.row()] for index in self._list.selectionModel().selectedRows())
+
+    def setSelectedSegmentIDs(self, segment_ids: list[str]) -> None:
+        self._list.clearSelection()
+        for segment_id in segment_ids:
+            self._list.selectRow(self._segment_ids.index(segment_id))
+
+    def displayedSegmentIDs(self) -> tuple[str, ...]:
+        return tuple(self._segment_ids)
+
+
+class qMRMLSegmentationShow3DButton(declared("qMRMLSegmentationShow3DButton", Q.QPushButton)):
+    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentationShow3DButton.h."""
+
+    _stands_for = "qMRMLSegmentationShow3DButton"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.text = "Show 3D"
+        self.checkable = True
+        self._node: Any = None
+        QtWidgets.QAbstractButton.toggled.__get__(self).connect(self._show)
+
+    def segmentationNode(self) -> Any:
+        return self._node
+
+    def setSegmentationNode(self, node: Any) -> None:
+        self._node = node
+
+    def _show(self, shown: bool) -> None:
+        if self._node is None:
+            return
+        if shown:
+            self._node.CreateClosedSurfaceRepresentation()
+        else:
+            self._node.RemoveClosedSurfaceRepresentation()
+
+
+class qMRMLSegmentEditorWidget(
+    declared(
+        "qMRMLSegmentEditorWidget",
+        qMRMLWidget,
+        {
+            "segmentationNodeSelectorVisible": True,
+            "sourceVolumeNodeSelectorVisible": True,
+            "switchToSegmentationsButtonVisible": True,
+            "undoEnabled": True,
+            "maximumNumberOfUndoStates": 10,
+            "unorderedEffectsVisible": True,
+            "addRemoveSegmentButtonsVisible": True,
+            "show3DButtonVisible": True,
+        },
+    ),
+):
+    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h: its node, effects by name and real undo."""
+
+    _stands_for = "qMRMLSegmentEditorWidget"
+    _EFFECTS = (
+        "Threshold",
+        "Paint",
+        "Draw",
+        "Erase",
+        "Level tracing",
+        "Grow from seeds",
+        "Margin",
+        "Hollow",
+        "Smoothing",
+        "Scissors",
+        "Islands",
+        "Logical operators",
+        "Mask volume",
+        "Fill between slices",
+    )
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QtWidgets.QHBoxLayout()
+        for text in ("+ Add", "− Remove", "Show 3D"):
+            row.addWidget(QtWidgets.QPushButton(text))
+        self._list = _SegmentList()
+        self._grid = QtWidgets.QGridLayout()
+        layout.addLayout(row)
+        layout.addWidget(self._list)
+        layout.addLayout(self._grid)
+        self._editor: Any = None
+        self._tag = None
+        self._effect: Any = None
+        self._order: list[str] = []
+        self._history = slicer.vtkSegmentationHistory()
+        self._shortcuts = False
+        self.setEffectNameOrder(())
+
+    def mrmlSegmentEditorNode(self) -> Any:
+        return self._editor
+
+    def setMRMLSegmentEditorNode(self, node: Any) -> None:
+        if self._editor is not None and self._tag is not None:
+            self._editor.RemoveObserver(self._tag)
+        self._editor = node
+        self._tag = (
+            node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self.updateWidgetFromMRML()) if node else None
+        )
+        self.updateWidgetFromMRML()
+
+    def updateWidgetFromMRML(self) -> None:
+        if not _alive(self):
+            return
+        node = self.segmentationNode()
+        self._history.SetSegmentation(node.GetSegmentation() if node else None)
+        self._list.show_segments(node)
+
+    def segmentationNode(self) -> Any:
+        return self._editor.GetSegmentationNode() if self._editor else None
+
+    def segmentationNodeID(self) -> str:
+        return self.segmentationNode().GetID() if self.segmentationNode() else ""
+
+    def setSegmentationNode(self, node: Any) -> None:
+        self._needs_editor().SetAndObserveSegmentationNode(node)
+
+    def sourceVolumeNode(self) -> Any:
+        return self._editor.GetSourceVolumeNode() if self._editor else None
+
+    def setSourceVolumeNode(self, node: Any) -> None:
+        self._needs_editor().SetAndObserveSourceVolumeNode(node)
+
+    def currentSegmentID(self) -> str:
+        return (self._editor.GetSelectedSegmentID() if self._editor else "") or ""
+
+    def setCurrentSegmentID(self, segment_id: str) -> None:
+        self._needs_editor().SetSelectedSegmentID(segment_id)
+
+    def _needs_editor(self) -> Any:
+        if self._editor is None:
+            raise RuntimeError("real Slicer logs 'Invalid segment editor parameter set node' and ignores this call")
+        return self._editor
+
+    def availableEffectNames(self) -> tuple[str, ...]:
+        return self._EFFECTS
+
+    def setEffectNameOrder(self, names: Any) -> None:
+        self._order = list(names)
+        while self._grid.count():
+            self._grid.takeAt(0).widget().deleteLater()
+        shown = [
+            *self._order,
+            *(name for name in self._EFFECTS if self.unorderedEffectsVisible and name not in self._order),
+        ]
+        for number, name in enumerate(shown):
+            button = QtWidgets.QToolButton()
+            button.setText(name)
+            button.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
+            self._grid.addWidget(button, number // 4, number % 4)
+
+    def effectNameOrder(self) -> tuple[str, ...]:
+        return tuple(self._order)
+
+    def _on_property(self, name: str) -> None:
+        if name == "unorderedEffectsVisible" and "_grid" in self.__dict__:
+            self.setEffectNameOrder(self._order)
+
+    def setActiveEffectByName(self, name: str) -> None:
+        self._effect = name or None
+        if self._editor:
+            self._editor.SetActiveEffectName(name or "")
+
+    def setActiveEffect(self, effect: Any) -> None:
+        self.setActiveEffectByName(effect or "")
+
+    def activeEffect(self) -> Any:
+        return self._effect
+
+    def saveStateForUndo(self) -> None:
+        self._history.SetMaximumNumberOfStates(self.maximumNumberOfUndoStates)
+        self._history.SaveState()
+
+    def undo(self) -> None:
+        self._history.RestorePreviousState()
+
+    def redo(self) -> None:
+        self._history.RestoreNextState()
+
+    def installKeyboardShortcuts(self, _parent: Any = None) -> None:
+        self._shortcuts = True
+
+    def uninstallKeyboardShortcuts(self) -> None:
+        self._shortcuts = False
+
+    def setupViewObservations(self) -> None:
+        """The host has no interactive views."""
+
+    def removeViewObservations(self) -> None:
+        """The host has no interactive views."""
+
+    def setSegmentationNodeSelectorVisible(self, visible: bool) -> None:
+        self.segmentationNodeSelectorVisible = visible
+
+    def setSourceVolumeNodeSelectorVisible(self, visible: bool) -> None:
+        self.sourceVolumeNodeSelectorVisible = visible
+
+    def setSwitchToSegmentationsButtonVisible(self, visible: bool) -> None:
+        self.switchToSegmentationsButtonVisible = visible
+
+    def setMaximumNumberOfUndoStates(self, number: int) -> None:
+        self.maximumNumberOfUndoStates = number
+
+
+class qSlicerWidget(_WithScene, declared("qSlicerWidget", Q.QWidget)):
+    """Base/QTGUI/qSlicerWidget.h."""
+
+    _stands_for = "qSlicerWidget"
+
+
+class qSlicerSimpleMarkupsWidget(
+    declared(
+        "qSlicerSimpleMarkupsWidget",
+        qSlicerWidget,
+        {"jumpToSliceEnabled": False, "nodeSelectorVisible": True, "optionsVisible": True},
+    ),
+):
+    """Modules/Loadable/Markups/Widgets/qSlicerSimpleMarkupsWidget.h: selecting a row jumps there."""
+
+    _stands_for = "qSlicerSimpleMarkupsWidget"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._table = as_pythonqt(QtWidgets.QTableWidget)(0, 4)
+        QtWidgets.QTableWidget.setHorizontalHeaderLabels(self._table, ["Label", "R", "A", "S"])
+        QtWidgets.QTableWidget.horizontalHeader(self._table).setSectionResizeMode(
+            0, QtWidgets.QHeaderView.ResizeMode.Stretch
+        )
+        QtWidgets.QTableWidget.verticalHeader(self._table).hide()
+        for column in (1, 2, 3):
+            QtWidgets.QTableWidget.setColumnWidth(self._table, column, 44)
+        QtWidgets.QTableWidget.setSelectionBehavior(
+            self._table, QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows
+        )
+        layout.addWidget(self._table)
+        QtWidgets.QTableWidget.itemSelectionChanged.__get__(self._table).connect(self._selected)
+        self._node: Any = None
+        self._tags: list[int] = []
+
+    def currentNode(self) -> Any:
+        return self._node
+
+    def setCurrentNode(self, node: Any) -> None:
+        for tag in self._tags:
+            self._node.RemoveObserver(tag)
+        self._node = node
+        events = (node.PointAddedEvent, node.PointRemovedEvent, node.PointModifiedEvent) if node else ()
+        self._tags = [node.AddObserver(event, lambda *_: self._refresh()) for event in events]
+        self._refresh()
+        type(self).markupsNodeChanged.__get__(self).emit()
+
+    def tableWidget(self) -> Any:
+        return self._table
+
+    def _refresh(self) -> None:
+        if not _alive(self):
+            return
+        count = self._node.GetNumberOfControlPoints() if self._node else 0
+        table = self._table
+        QtWidgets.QTableWidget.setRowCount(table, count)
+        for row in range(count):
+            place = self._node.GetNthControlPointPositionWorld(row)
+            texts = (self._node.GetNthControlPointLabel(row), *(f"{value:.0f}" for value in place))
+            for column, text in enumerate(texts):
+                QtWidgets.QTableWidget.setItem(table, row, column, QtWidgets.QTableWidgetItem(text))
+
+    def _selected(self) -> None:
+        rows = QtWidgets.QTableWidget.selectionModel(self._table).selectedRows()
+        if not rows or self._node is None:
+            return
+        if self.jumpToSliceEnabled:
+            slicer.vtkSlicerMarkupsLogic.JumpSlicesToNthPointInMarkup.__get__(slicer.modules.markups.logic())(
+                self._node.GetID(), rows[0].row(), False
+            )
+        type(self).currentMarkupsControlPointSelectionChanged.__get__(self).emit(rows[0].row())
+
+
+class qMRMLTableView(_WithScene, declared("qMRMLTableView", Q.QTableView)):
+    """Libs/MRML/Widgets/qMRMLTableView.h: a table node's cells."""
+
+    _stands_for = "qMRMLTableView"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._model = QtGui.QStandardItemModel()
+        QtWidgets.QTableView.setModel(self, self._model)
+        self._node: Any = None
+        self._tag = None
+
+    def mrmlTableNode(self) -> Any:
+        return self._node
+
+    def setMRMLTableNode(self, node: Any) -> None:
+        if self._node is not None and self._tag is not None:
+            self._node.RemoveObserver(self._tag)
+        self._node = node
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._fill()) if node else None
+        self._fill()
+
+    def _fill(self) -> None:
+        if not _alive(self):
+            return
+        self._model.clear()
+        if self._node is None:
+            return
+        header = bool(self._node.GetUseColumnTitleAsColumnHeader())
+        if header:
+            titles = [
+                self._node.GetColumnTitle(self._node.GetColumnName(i)) or self._node.GetColumnName(i)
+                for i in range(self._node.GetNumberOfColumns())
+            ]
+            self._model.setHorizontalHeaderLabels(titles)
+        for row in range(self._node.GetNumberOfRows()):
+            cells = [self._node.GetCellText(row, column) for column in range(self._node.GetNumberOfColumns())]
+            self._model.appendRow([QtGui.QStandardItem(text) for text in cells])
+
+
+class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
+    """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines."""
+
+    _stands_for = "qMRMLPlotView"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._view_node: Any = None
+
+    def setMRMLPlotViewNode(self, node: Any) -> None:
+        self._view_node = node
+        if node is not None:
+            node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: _alive(self) and QtWidgets.QWidget.update(self))
+
+    def fitToContent(self) -> None:
+        QtWidgets.QWidget.update(self)
+
+    def paintEvent(self, _event: Any) -> None:
+        painter = QtGui.QPainter(self)
+        area = QtWidgets.QWidget.rect(self)
+        painter.fillRect(area, QtCore.Qt.GlobalColor.white)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        painter.drawRect(area.adjusted(30, 8, -9, -18))
+        for series in self._series():
+            points = _points(series)
+            if len(points) > 1:
+                painter.setPen(QtGui.QPen(QtGui.QColor.fromRgbF(*series.GetColor()), 1.5))
+                painter.drawPolyline(_fitted(points, area.adjusted(30, 8, -9, -18)))
+
+    def _series(self) -> list[Any]:
+        chart = self._view_node.GetPlotChartNode() if self._view_node else None
+        return [chart.GetNthPlotSeriesNode(i) for i in range(chart.GetNumberOfPlotSeriesNodes())] if chart else []
+
+
+def _points(series: Any) -> list[tuple[float, float]]:
+    table = series.GetTableNode().GetTable() if series.GetTableNode() else None
+    y = table.GetColumnByName(series.GetYColumnName()) if table else None
+    if y is None:
+        return []
+    x = table.GetColumnByName(series.GetXColumnName()) if series.GetXColumnName() else None
+    return [(x.GetTuple1(i) if x else float(i), y.GetTuple1(i)) for i in range(y.GetNumberOfTuples())]
+
+
+def _fitted(points: list[tuple[float, float]], area: QtCore.QRect) -> QtGui.QPolygonF:
+    (left, right), (low, high) = ((min(v), max(v)) for v in zip(*points, strict=True))
+    width, height = (right - left) or 1.0, (high - low) or 1.0
+    return QtGui.QPolygonF(
+        [
+            QtCore.QPointF(
+                area.left() + area.width() * (x - left) / width, area.bottom() - area.height() * (y - low) / height
+            )
+            for x, y in points
+        ]
+    )
+
+
+OFFERED = (
+    "qMRMLWidget",
+    "qMRMLNodeComboBox",
+    "qMRMLSegmentsTableView",
+    "qMRMLSegmentationShow3DButton",
+    "qMRMLSegmentEditorWidget",
+    "qSlicerWidget",
+    "qSlicerSimpleMarkupsWidget",
+    "qMRMLTableView",
+    "qMRMLPlotView",
+)

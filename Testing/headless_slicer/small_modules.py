@@ -1,0 +1,116 @@
+"""``slicer.i18n``, ``slicer.packaging``, ``slicer.testing`` and ``SampleData``: what modules call of them."""
+
+from __future__ import annotations
+
+import types
+from importlib import metadata
+from typing import Any
+
+import slicer
+
+
+def i18n() -> types.ModuleType:
+    module = types.ModuleType("slicer.i18n")
+    module.tr = _plain
+    module.translate = lambda context, text: _plain(text)
+    module.getContext = str
+    return module
+
+
+def _plain(text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError("only text can be translated")
+    return text
+
+
+class Packaging(types.ModuleType):
+    """Nothing is installed from a test: what is missing raises, what is asked for is remembered in ``asked``."""
+
+    def __init__(self) -> None:
+        super().__init__("slicer.packaging")
+        self.asked: list[Any] = []
+
+    def pip_check(self, req: Any, _seen: Any = None) -> bool:
+        from packaging.requirements import Requirement
+
+        requirements = (
+            [req] if isinstance(req, str) else [str(one) for one in (req if isinstance(req, list) else [req])]
+        )
+        for requirement in map(Requirement, requirements):
+            try:
+                installed = metadata.version(requirement.name)
+            except metadata.PackageNotFoundError:
+                return False
+            if not requirement.specifier.contains(installed, prereleases=True):
+                return False
+        return True
+
+    def pip_ensure(
+        self,
+        requirements: Any,
+        constraints: Any = None,
+        skip_packages: Any = None,
+        prompt_install: bool = True,
+        prompt_restart: bool = True,
+        requester: Any = None,
+        skip_in_testing: bool = True,
+        show_progress: bool = True,
+    ) -> None:
+        self.asked.append(requirements)
+        if not self.pip_check(requirements):
+            raise RuntimeError(f"the host installs nothing: {requirements}")
+
+    def pip_install(
+        self,
+        requirements: Any,
+        constraints: Any = None,
+        no_deps_requirements: Any = None,
+        skip_packages: Any = None,
+        blocking: bool = True,
+        show_progress: bool = True,
+        requester: Any = None,
+        logCallback: Any = None,
+        completedCallback: Any = None,
+    ) -> None:
+        raise RuntimeError(f"the host installs nothing: {requirements}")
+
+
+def sample_data() -> types.ModuleType:
+    module = types.ModuleType("SampleData")
+    module.SampleDataLogic = SampleDataLogic
+    return module
+
+
+class SampleDataLogic:
+    """Modules/Scripted/SampleData/SampleData.py: only its registry."""
+
+    @staticmethod
+    def registerCustomSampleDataCategory(category: str, title: str) -> None:
+        titles = slicer.modules.__dict__.setdefault("sampleDataCategoryTitles", {})
+        titles[category] = title
+
+    @staticmethod
+    def registerCustomSampleDataSource(
+        category: str = "Custom",
+        sampleName: Any = None,
+        uris: Any = None,
+        fileNames: Any = None,
+        nodeNames: Any = None,
+        customDownloader: Any = None,
+        thumbnailFileName: Any = None,
+        loadFileTypes: Any = None,
+        loadFiles: Any = None,
+        loadFileProperties: Any = None,
+        checksums: Any = None,
+        loadFileType: Any = None,
+    ) -> None:
+        source = types.SimpleNamespace(
+            sampleName=sampleName,
+            customDownloader=customDownloader,
+            thumbnailFileName=thumbnailFileName,
+            uris=uris,
+            fileNames=fileNames,
+            nodeNames=nodeNames,
+        )
+        sources = slicer.modules.__dict__.setdefault("sampleDataSources", {})
+        sources.setdefault(category, []).append(source)

@@ -1,0 +1,1 @@
+"""What both modules share and needs Slicer: nodes to files and back, the child process, dependencies, settings."""
