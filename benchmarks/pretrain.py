@@ -31,7 +31,7 @@ from voxmmsd.networks.devices import Precision, choose_device, keep_freed_memory
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.pretext import vox_mmsd
 from voxmmsd.training.blocks import BlockSampler
-from voxmmsd.training.optimization import make_optimizer, optimize
+from voxmmsd.training.optimization import optimize, sgd
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import draw_pairs
 from voxmmsd.views.siamese import make_views
@@ -131,7 +131,7 @@ def _measure_step(sampler: BlockSampler, config: PretrainConfig, device: torch.d
     clock, precision = Clock(device), Precision(device)
     method = vox_mmsd.VoxMMSD(config).to(device).to(memory_format=torch.channels_last_3d).train()
     method.autocast = precision.autocast
-    optimizer = make_optimizer(method, 1e-5, nesterov=False)
+    optimizer = sgd(method, 1e-5)
     make, draw = vox_mmsd.make_views, vox_mmsd.draw_pairs
     vox_mmsd.make_views, vox_mmsd.draw_pairs = clock.timed("views", make), clock.timed("pairs", draw)
     method.unet.forward = clock.timed("student", method.unet.forward)

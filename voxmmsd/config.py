@@ -103,8 +103,8 @@ class FinetuneConfig:
     channels: tuple[int, ...] = option((16, 32, 64, 128, 256), "feature channels per level, finest first")
     patch: int = option(64, "side of the training patches in voxels")
     batch: int = option(2, "patches per step")
-    learning_rate: float = option(0.05, "peak learning rate of SGD with Nesterov momentum")
-    weight_decay: float = option(3e-5, "weight decay, not on biases and norms")
+    learning_rate: float = option(1e-3, "peak learning rate of AdamW")
+    weight_decay: float = option(0.01, "weight decay, not on biases and norms")
     warmup: float = option(0.05, "share of the steps with rising learning rate")
     balanced: float = option(0.25, "share of the steps in which rare labels weigh more, less and less")
     free_statistics: float = option(0.5, "share of the steps after which BatchNorm's statistics stand still")
@@ -267,7 +267,7 @@ _PRESETS: dict[type, dict[str, dict[str, Any]]] = {
             "channels": (8, 16, 32),
             "patch": 32,
             "steps": 30,
-            "learning_rate": 0.1,
+            "learning_rate": 3e-3,
             "balanced": 1.0,
             "free_statistics": 1.0,
             "validate_every": 30,

@@ -26,7 +26,7 @@ from voxmmsd.training.cases import fixed_splits, labelled_entries, one_schema
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.initial import start_from
 from voxmmsd.training.loop import TrainingLoop, run_training
-from voxmmsd.training.optimization import make_optimizer
+from voxmmsd.training.optimization import adamw
 from voxmmsd.training.packing import pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.validation import mean_region_dice, segment_window, validate
@@ -76,7 +76,7 @@ class FineTuning(TrainingLoop):
         # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
         self.network.unet.requires_grad_(not config.frozen)
         self.loss = SegmentationLoss()
-        self.optimizer = make_optimizer(self.network, config.weight_decay, nesterov=True)
+        self.optimizer = adamw(self.network, config.weight_decay)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
         self.sampler = PatchSampler([by_id[id_] for id_ in splits.train], recipe, config.seed, self.processes)
         self.trained = self.network

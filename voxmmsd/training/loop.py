@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import SGD
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from voxmmsd.config import config_to_record
@@ -90,7 +90,7 @@ class TrainingLoop(ABC):
 
     verb: str
     trained: nn.Module
-    optimizer: SGD
+    optimizer: Optimizer
 
     def __init__(self, config: LoopConfig, run: Run, processes: Processes | None = None) -> None:
         self._options, self.run = config, run

@@ -20,7 +20,7 @@ from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.cases import unlabelled_entries
 from voxmmsd.training.loop import TrainingLoop, run_training
-from voxmmsd.training.optimization import make_optimizer
+from voxmmsd.training.optimization import sgd
 from voxmmsd.training.packing import pack_start
 from voxmmsd.views.siamese import SiameseBlocks
 
@@ -60,7 +60,7 @@ class PreTraining(TrainingLoop):
         self.config, self.entries = config, entries
         self.method = open_method(config).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.method.autocast = self.precision.autocast
-        self.optimizer = make_optimizer(self.method, WEIGHT_DECAY[0], nesterov=False)
+        self.optimizer = sgd(self.method, WEIGHT_DECAY[0])
         self.trained = self.method
         self.sampler = BlockSampler(entries, config.block, config.batch, config.seed, self.device, self.processes)
         self.held = self.sampler

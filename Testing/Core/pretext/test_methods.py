@@ -7,7 +7,7 @@ from voxmmsd.config import METHODS, PretrainConfig, make_config
 from voxmmsd.errors import ConfigError
 from voxmmsd.pretext.method import open_method
 from voxmmsd.pretext.teacher import Teacher
-from voxmmsd.training.optimization import make_optimizer
+from voxmmsd.training.optimization import sgd
 from voxmmsd.views.siamese import clean_blocks
 
 
@@ -31,7 +31,7 @@ def losses(method, step=0):
 def test_every_method_learns(name):
     torch.manual_seed(0)
     method = open_method(config(method=name))
-    optimizer = make_optimizer(method, 0.0, nesterov=False)
+    optimizer = sgd(method, 0.0)
     for group in optimizer.param_groups:
         group["lr"] = 0.02
     found = []
@@ -60,7 +60,7 @@ def test_gradients_reach_all_of_the_student_and_nothing_of_the_teacher():
 
 def test_the_optimizer_gets_projector_and_restoration_head_and_not_the_teacher():
     method = open_method(config())
-    given = {id(p) for group in make_optimizer(method, 1e-5, nesterov=False).param_groups for p in group["params"]}
+    given = {id(p) for group in sgd(method, 1e-5).param_groups for p in group["params"]}
     for part in (method.unet, method.projector, method.restorer):
         assert all(id(p) in given for p in part.parameters())
     assert not any(id(p) in given for p in method.teacher.parameters())

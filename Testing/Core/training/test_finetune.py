@@ -228,4 +228,4 @@ def test_thirty_steps_lower_the_loss_and_beat_an_untrained_network(tmp_path):
         make_config(FinetuneConfig, {**given, "run": str(tmp_path / "untrained"), "steps": 1, "learning_rate": 0.0})
     )
     untrained = metrics(tmp_path / "untrained")[(1, "validation Dice")]
-    assert found[(30, "validation Dice")] > untrained + 0.1
+    assert found[(30, "validation Dice")] > untrained + 0.05
