@@ -240,10 +240,15 @@ class EvaluateConfig:
     out: str = option("", "folder for scores.csv, scores.json and the report")
 
 
+MODEL_ACTIONS = ("list", "import", "export", "accept", "reject", "rollback", "delete")
+
+
 @dataclass(frozen=True)
 class ModelsConfig:
-    action: str = option("list", "what to do", choices=("list", "import", "accept"), positional=True)
+    action: str = option("list", "what to do", choices=MODEL_ACTIONS, positional=True)
     model: str = option("", "a package folder, a zip, a run, or a model's name", positional=True)
+    out: str = option("", "the zip that export writes")
+    force: bool = option(False, "accept a model that was found worse than its parent")
 
 
 RUN_ACTIONS = ("list", "show", "watch", "pause", "resume", "cancel", "tensorboard")

@@ -112,15 +112,27 @@ def evaluate(config: c.EvaluateConfig) -> None:
 
 def models(config: c.ModelsConfig) -> None:
     from voxmmsd.models import registry
+    from voxmmsd.models.archive import export_model
 
     if config.action == "list":
         print(registry.report())
-        return
-    _given(config.model, "MODEL")
-    package = registry.resolve_model(config.model)
-    take = {"import": lambda: registry.import_model(package.folder), "accept": lambda: registry.accept(package)}
-    package = take[config.action]()
-    print(f"{config.action}ed {package.info.id}: {package.folder}")
+    elif config.action == "rollback":
+        before, after = registry.rollback()
+        print(f"rolled back {before.info.id}; in use now: {after.info.id if after else 'none'}")
+    elif config.action == "delete":
+        freed = registry.delete(str(_given(config.model, "MODEL")))
+        print(f"deleted {config.model}: {freed / 2**20:.1f} MiB are free now")
+    else:
+        _given(config.model, "MODEL")
+        package = registry.resolve_model(config.model)
+        if config.action == "export":
+            print(export_model(package, _given(config.out, "--out FILE.zip")))
+        elif config.action == "import":
+            print(f"imported {package.info.id}: {registry.import_model(package.folder).folder}")
+        elif config.action == "accept":
+            print(f"accepted {package.info.id}: {registry.accept(package, config.force).folder}")
+        else:
+            print(f"rejected {registry.reject(package).info.id}")
 
 
 def compare(config: c.CompareConfig) -> None:
@@ -194,7 +206,7 @@ VERBS = (
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
     Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare, _run_folder),
     Verb("runs", "list, watch, pause, resume or cancel long jobs", c.RunsConfig, runs),
-    Verb("models", "list, import or accept models", c.ModelsConfig, models),
+    Verb("models", "list, import, export, accept, reject, roll back or delete models", c.ModelsConfig, models),
     Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
 )
 

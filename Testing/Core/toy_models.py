@@ -1,12 +1,15 @@
 """A model package small enough for tests, with random weights."""
 
+import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import torch
 
 from voxmmsd.config import NetworkConfig, PreprocessConfig
 from voxmmsd.labels import MODALITIES, schema_named
-from voxmmsd.models.package import ModelInfo, ModelPackage
+from voxmmsd.models.package import RECORD, ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network
 from voxmmsd.networks.heads import SegmentationNetwork
 
@@ -45,3 +48,11 @@ def toy_info(**changes):
 def toy_package(folder: Path, seed=0, **changes) -> ModelPackage:
     schema = changes.get("schema", "brats-gli-2023")
     return pack_network(folder, toy_network(seed, schema), toy_info(**changes))
+
+
+def relabelled_package(package: ModelPackage, folder: Path, **changes) -> ModelPackage:
+    """The same weights under another record, which costs no export."""
+    shutil.copytree(package.folder, folder)
+    record = {"format": 1, **dataclasses.asdict(dataclasses.replace(package.info, **changes))}
+    (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    return read_package(folder)

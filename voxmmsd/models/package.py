@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.config import NetworkConfig, PreprocessConfig, config_from_record
+from voxmmsd.data.naming import safe_id
 from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.files import sha256_of, write_json_atomic
 from voxmmsd.labels import MODALITIES, schema_named
@@ -21,6 +22,7 @@ from voxmmsd.labels import MODALITIES, schema_named
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,9 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
     if missing:
         raise ConfigError(f"lacks {', '.join(sorted(missing))}")
     info = config_from_record(ModelInfo, {**record, **nested, **free})
+    for text in (info.id, info.name):
+        if safe_id(text) != text or len(text) > LONGEST_NAME:
+            raise ConfigError(f"is called {text!r}; ids and names are of letters, digits, - and _")
     if info.segments:
         schema_named(info.schema)
     if info.modalities != MODALITIES:

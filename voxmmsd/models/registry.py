@@ -5,22 +5,20 @@ The order of look-up when none is named: the newest accepted model of the regist
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from voxmmsd.data.naming import safe_id
 from voxmmsd.errors import ModelError
-from voxmmsd.files import write_json_atomic
 from voxmmsd.home import home
-from voxmmsd.models.package import FILES, RECORD, ModelPackage, read_package, refuse_pretrained
+from voxmmsd.models import decisions
+from voxmmsd.models.archive import opened
+from voxmmsd.models.package import RECORD, ModelInfo, ModelPackage, read_package, refuse_pretrained
 from voxmmsd.runs import now
 
 BUNDLED = Path(__file__).parent / "bundled"
-LARGEST_PACKAGE_BYTES = 2 * 2**30
 
 
 def registry_folder() -> Path:
@@ -32,25 +30,79 @@ def list_models() -> list[ModelPackage]:
     return [*_packages_in(registry_folder()), *_packages_in(BUNDLED)]
 
 
+def model_states() -> dict[str, str]:
+    """Model id -> ``accepted``, ``rejected``, ``rolled back`` or ``proposed`` (nothing was decided), of all models."""
+    return {package.info.id: state_of(package.info.id) for package in list_models()}
+
+
+def state_of(model_id: str) -> str:
+    """As ``model_states``, of one model, wherever its package lies."""
+    found = decisions.standing(decisions.read(_decisions_file())).get(model_id)
+    return found.decision if found and found.decision != decisions.DELETED else decisions.PROPOSED
+
+
 def accepted_times() -> dict[str, str]:
-    """Model id -> when it was last accepted (ISO, UTC)."""
-    try:
-        record = json.loads(_acceptance_file().read_text(encoding="utf-8"))
-        return {str(id_): str(time) for id_, time in record.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{_acceptance_file()}: cannot be read ({error}); remove it and accept a model again"
-        ) from error
+    """Model id -> when it was accepted (ISO, UTC), where that stands; the model accepted last comes last."""
+    decided = decisions.standing(decisions.read(_decisions_file()))
+    return {id_: found.time for id_, found in decided.items() if found.decision == decisions.ACCEPTED}
 
 
-def accept(package: ModelPackage) -> ModelPackage:
-    """Make a package the one that ``segment`` takes; it is copied into the registry if it is not there yet."""
+def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
+    """Make a package the one that ``segment`` takes; it is copied into the registry if it is not there yet.
+
+    Raises:
+        ModelError: it cannot segment, or was found worse than its parent on hold-out patients and is not forced.
+    """
     refuse_pretrained(package)
+    verdict = package.info.training.get("comparison", {})
+    if verdict.get("outcome") == "worse" and not force:
+        raise ModelError(
+            f"{package.info.id}: is worse than {package.info.parent} ({verdict.get('text', '')}); reject it, or "
+            "accept it in spite of that with --force"
+        )
     package = import_model(package.folder)
-    write_json_atomic(_acceptance_file(), {**accepted_times(), package.info.id: now()})
+    _decide(package.info.id, decisions.ACCEPTED)
     return package
+
+
+def reject(package: ModelPackage) -> ModelPackage:
+    """Note that a model is not wanted; one in use is no longer. It stays in the registry, if it is there."""
+    _decide(package.info.id, decisions.REJECTED)
+    return package
+
+
+def rollback() -> tuple[ModelPackage, ModelPackage | None]:
+    """Take back the last acceptance that stands: the model that was in use, and the one that is now, if any.
+
+    Raises:
+        ModelError: no accepted model is in use.
+    """
+    accepted = _accepted()
+    if not accepted:
+        raise ModelError("nothing to roll back: no accepted model is in use; see `voxmmsd models list`")
+    _decide(accepted[-1].info.id, decisions.ROLLED_BACK)
+    return accepted[-1], _in_use()
+
+
+def delete(model_id: str) -> int:
+    """Remove a model, whole or broken, from the registry; the bytes that are free now.
+
+    Raises:
+        ModelError: there is none of exactly that id, it is bundled, or it is in use.
+    """
+    folder = registry_folder() / model_id
+    if safe_id(model_id) != model_id or not folder.is_dir():
+        raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}; see `voxmmsd models list`")
+    used = _in_use()
+    if used is not None and used.folder == folder:
+        raise ModelError(f"{model_id}: is in use; accept another model or roll back first")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    _decide(model_id, decisions.DELETED)
+    doomed = folder.with_name(f".{model_id}.deleted")
+    shutil.rmtree(doomed, ignore_errors=True)
+    folder.rename(doomed)  # gone at once, whatever happens to the removal
+    shutil.rmtree(doomed)
+    return size
 
 
 def import_model(source: Path) -> ModelPackage:
@@ -59,7 +111,7 @@ def import_model(source: Path) -> ModelPackage:
     Raises:
         ModelError: it is no whole package, or another one of the same id is there.
     """
-    with _opened(source) as package:
+    with opened(source) as package:
         target = registry_folder() / package.info.id
         if target.resolve() == package.folder.resolve():
             return package
@@ -68,7 +120,7 @@ def import_model(source: Path) -> ModelPackage:
             if known.info.files != package.info.files:
                 raise ModelError(f"{target}: another model of the id {package.info.id} is there; rename one of them")
             return known
-        aside = target.with_name(f".{target.name}.tmp")
+        aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(package.folder, aside)
         aside.rename(target)
@@ -98,89 +150,68 @@ def resolve_model(spec: str = "") -> ModelPackage:
 
 def report() -> str:
     """A table of the models, the one in use marked."""
-    times = accepted_times()
     packages = list_models()
     if not packages:
         return (
             f"no model in {registry_folder()}: `voxmmsd finetune` makes one, `voxmmsd models accept RUN` puts it in use"
         )
-    used = _model_in_use().info.id if times else ""
-    rows = [("", "id", "made", "accepted", "size", "validation Dice")]
+    used, states = _in_use(), model_states()
+    rows = [("", "id", "made", "state", "size", "parent", "Dice")]
     for package in packages:
         info = package.info
-        regions = info.scores.get("validation", {}).get("regions", {})
-        scores = ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
+        mark = "*" if used is not None and info.id == used.info.id else ""
+        state = "bundled" if package.folder.parent == BUNDLED else states[info.id]
         size = f"{package.size_bytes / 2**20:.1f} MiB"
-        rows.append(
-            ("*" if info.id == used else "", info.id, info.created[:10], times.get(info.id, "-")[:10], size, scores)
-        )
+        rows.append((mark, info.id, info.created[:10], state, size, info.parent or "-", _scores(info)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    total = sum(package.size_bytes for package in packages)
+    return "\n".join([*lines, f"{len(packages)} models, {total / 2**20:.1f} MiB in {registry_folder()}; * is in use"])
+
+
+def _scores(info: ModelInfo) -> str:
+    """``validation: WT 0.90, ET 0.81``, of the split that says most of new patients."""
+    split = next((name for name in ("test", "hold-out", "validation") if name in info.scores), None)
+    if split is None:
+        return "-"
+    regions = info.scores[split].get("regions", {})
+    return f"{split}: " + ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
 
 
 def _model_in_use() -> ModelPackage:
-    times = accepted_times()
-    accepted = [package for package in _packages_in(registry_folder()) if package.info.id in times]
-    if accepted:
-        return max(accepted, key=lambda package: times[package.info.id])
-    bundled = list(_packages_in(BUNDLED))
-    if bundled:
-        return bundled[-1]
-    raise ModelError(
-        "no model is in use: train one with `voxmmsd finetune` and accept it with `voxmmsd models accept RUN`, or name "
-        "one with --model"
-    )
+    used = _in_use()
+    if used is None:
+        raise ModelError(
+            "no model is in use: train one with `voxmmsd finetune` and accept it with `voxmmsd models accept RUN`, or "
+            "name one with --model"
+        )
+    return used
 
 
-def _acceptance_file() -> Path:
-    return registry_folder() / "accepted.json"
+def _in_use() -> ModelPackage | None:
+    return next(iter([*_accepted()[::-1], *list(_packages_in(BUNDLED))[::-1]]), None)
+
+
+def _accepted() -> list[ModelPackage]:
+    """Whole packages whose acceptance stands, the one accepted last at the end."""
+    order = list(accepted_times())
+    found = [package for package in _packages_in(registry_folder()) if package.info.id in order]
+    return sorted(found, key=lambda package: order.index(package.info.id))
+
+
+def _decide(model: str, decision: str) -> None:
+    decisions.append(_decisions_file(), decisions.Decision(model, decision, now()))
+
+
+def _decisions_file() -> Path:
+    return registry_folder() / "decisions.jsonl"
 
 
 def _packages_in(folder: Path) -> Iterator[ModelPackage]:
     found = []
-    for record in folder.glob(f"*/{RECORD}"):
+    for record in folder.glob(f"[!.]*/{RECORD}"):
         try:
             found.append(read_package(record.parent))
         except ModelError:
             continue  # a broken package is no choice; naming it says what is wrong with it
     yield from sorted(found, key=lambda package: package.info.created)
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[ModelPackage]:
-    if source.is_dir():
-        yield read_package(source)
-        return
-    with TemporaryDirectory(prefix="voxmmsd-") as place:
-        yield read_package(_extracted(source, Path(place)))
-
-
-def _extracted(file: Path, place: Path) -> Path:
-    """Unpack the files of a package from a zip, at its top or in one folder; nothing else of it is written."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = _members(archive, file)
-            for name, member in members.items():
-                with archive.open(member) as source, (place / name).open("wb") as target:
-                    shutil.copyfileobj(source, target)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ModelError(f"{file}: cannot be read as a zip of a model package ({error})") from error
-    return place
-
-
-def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]:
-    """Names of a package's files -> the zip's members, all in one folder.
-
-    Raises:
-        ModelError: files are missing, or claim more than a package may hold.
-    """
-    records = [info for info in archive.infolist() if Path(info.filename).name == RECORD]
-    if len(records) != 1:
-        raise ModelError(f"{file}: holds {len(records)} model packages, expected one")
-    prefix = records[0].filename.removesuffix(RECORD)
-    members = {name: info for info in archive.infolist() for name in (RECORD, *FILES) if info.filename == prefix + name}
-    if sum(info.file_size for info in members.values()) > LARGEST_PACKAGE_BYTES:
-        raise ModelError(f"{file}: claims more than {LARGEST_PACKAGE_BYTES // 2**30} GiB; this is no model package")
-    return members

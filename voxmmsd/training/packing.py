@@ -8,6 +8,7 @@ from typing import Any
 
 import voxmmsd
 from voxmmsd.config import FinetuneConfig, NetworkConfig, PretrainConfig, config_to_record
+from voxmmsd.data.naming import safe_id
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.labels import MODALITIES
@@ -75,7 +76,7 @@ def _info(
     training: dict[str, Any],
     scores: dict[str, Any],
 ) -> ModelInfo:
-    name = config.name or run.folder.resolve().name
+    name = safe_id(config.name or run.folder.resolve().name)
     created = now()
     how = {
         "options": {k: v for k, v in config_to_record(config).items() if k not in _PATHS},

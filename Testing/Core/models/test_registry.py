@@ -1,7 +1,7 @@
 import zipfile
 
 import pytest
-from toy_models import toy_package
+from toy_models import relabelled_package, toy_package
 
 from voxmmsd.errors import ModelError
 from voxmmsd.home import home
@@ -62,43 +62,6 @@ def test_a_model_is_found_by_folder_run_name_and_id(packages, tmp_path):
         registry.resolve_model("unknown")
 
 
-@pytest.mark.parametrize("prefix", ["", "folder/"])
-def test_a_zip_is_imported(packages, tmp_path, prefix):
-    file = zipped(packages[0], tmp_path / "model.zip", prefix)
-    assert registry.resolve_model(str(file)).info == packages[0].info
-    assert [p.info.id for p in registry.list_models()] == ["one-1"]
-
-
-def test_a_hostile_zip_writes_nothing_outside(packages, tmp_path):
-    file = zipped(packages[0], tmp_path / "model.zip", "../../escape/")
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("/absolute.txt", "x")
-        archive.writestr("../up.txt", "x")
-    registry.import_model(file)
-    names = [path.name for path in tmp_path.parent.rglob("*")]
-    assert "up.txt" not in names
-    assert "escape" not in names
-
-
-def test_a_zip_without_a_model_or_with_a_changed_one_is_refused(packages, tmp_path):
-    (tmp_path / "no.zip").write_bytes(b"PK not a zip")
-    with pytest.raises(ModelError, match="cannot be read as a zip"):
-        registry.import_model(tmp_path / "no.zip")
-    file = zipped(packages[0], tmp_path / "model.zip")
-    with zipfile.ZipFile(tmp_path / "cut.zip", "w") as archive, zipfile.ZipFile(file) as whole:
-        for name in whole.namelist():
-            archive.writestr(name, whole.read(name)[:-1] if name == "model.onnx" else whole.read(name))
-    with pytest.raises(ModelError, match="does not fit its checksum"):
-        registry.import_model(tmp_path / "cut.zip")
-    assert registry.list_models() == []
-
-
-def test_a_zip_that_claims_too_much_is_refused_before_it_is_unpacked(packages, tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "LARGEST_PACKAGE_BYTES", 1000)
-    with pytest.raises(ModelError, match="claims more than"):
-        registry.import_model(zipped(packages[0], tmp_path / "model.zip"))
-
-
 def test_two_models_of_one_id_are_told_apart(packages, tmp_path):
     registry.import_model(packages[0].folder)
     assert registry.import_model(packages[0].folder).info.id == "one-1"
@@ -113,3 +76,72 @@ def test_a_broken_package_in_the_registry_is_no_choice(packages):
     (taken.folder / "model.onnx").write_bytes(b"")
     assert [p.info.id for p in registry.list_models()] == ["one-1"]
     assert registry.resolve_model().info.id == "one-1"
+
+
+def use(package):
+    return registry.accept(package).info.id
+
+
+def test_rolling_back_goes_from_acceptance_to_acceptance_until_none_is_left(packages):
+    for package in packages:
+        use(package)
+    assert registry.rollback()[1].info.id == "one-1"
+    assert registry.resolve_model().info.id == "one-1"
+    assert registry.model_states() == {"one-1": "accepted", "two-1": "rolled back"}
+    assert registry.rollback()[1] is None
+    with pytest.raises(ModelError, match="nothing to roll back"):
+        registry.rollback()
+    assert use(packages[1]) == registry.resolve_model().info.id == "two-1"
+
+
+def test_a_rejected_model_is_not_in_use_and_stays(packages):
+    use(packages[0])
+    registry.import_model(packages[1].folder)
+    assert registry.model_states() == {"one-1": "accepted", "two-1": "proposed"}
+    registry.reject(packages[1])
+    assert registry.model_states()["two-1"] == registry.state_of("two-1") == "rejected"
+    use(packages[1])
+    registry.reject(packages[1])
+    assert registry.resolve_model().info.id == "one-1"
+    assert len(registry.list_models()) == 2
+
+
+def test_a_deleted_model_is_gone_from_disk_and_can_come_back(packages):
+    use(packages[0])
+    registry.import_model(packages[1].folder)
+    with pytest.raises(ModelError, match="is in use"):
+        registry.delete("one-1")
+    for unknown in ("glioma", "../two-1", "", "two-1/"):
+        with pytest.raises(ModelError, match="has no model of the id"):
+            registry.delete(unknown)
+    assert registry.delete("two-1") == packages[1].size_bytes
+    assert [p.name for p in registry.registry_folder().iterdir() if p.is_dir()] == ["one-1"]
+    registry.import_model(packages[1].folder)
+    assert registry.model_states()["two-1"] == "proposed"
+
+
+def test_a_broken_model_can_be_deleted(packages):
+    registry.import_model(packages[0].folder)
+    (registry.registry_folder() / "one-1" / "model.onnx").write_bytes(b"")
+    registry.delete("one-1")
+    assert not (registry.registry_folder() / "one-1").exists()
+
+
+def test_a_model_that_was_found_worse_is_accepted_only_by_force(packages, tmp_path):
+    training = {"comparison": {"outcome": "worse", "text": "worse on 4 of 5"}}
+    worse = relabelled_package(packages[0], tmp_path / "m", training=training)
+    with pytest.raises(ModelError, match="worse on 4 of 5"):
+        registry.accept(worse)
+    assert registry.list_models() == []
+    assert registry.accept(worse, force=True).info.id == registry.resolve_model().info.id
+
+
+def test_the_table_shows_state_size_parent_and_scores(packages, tmp_path):
+    use(packages[0])
+    child = relabelled_package(packages[1], tmp_path / "c", id="child-1", parent="one-1")
+    registry.import_model(child.folder)
+    text = registry.report()
+    assert "proposed" in next(line for line in text.splitlines() if "child-1" in line)
+    assert "one-1" in next(line for line in text.splitlines() if "child-1" in line).split("child-1")[1]
+    assert "validation: WT 0.80, ET 0.25" in text
+    assert text.splitlines()[-1].startswith("2 models, ")

@@ -1,0 +1,91 @@
+"""A model package as one zip, out and in. A zip comes from anywhere: nothing of it is trusted before it was checked."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from voxmmsd.errors import ModelError
+from voxmmsd.files import written_aside
+from voxmmsd.models.package import CARD, FILES, RECORD, ModelPackage, read_package
+
+LARGEST_PACKAGE_BYTES = 2 * 2**30
+LARGEST_TEXT_BYTES = 2**20  # of the record and of the card
+
+
+def export_model(package: ModelPackage, file: Path) -> Path:
+    """Write a package as a zip with one folder of the model's id, and nothing else; the file.
+
+    Raises:
+        ModelError: the file exists, is not to be named ``.zip``, or the package is broken.
+    """
+    if file.suffix.lower() != ".zip":
+        raise ModelError(f"{file}: a model is exported as one zip; give a name that ends in .zip")
+    if file.exists():
+        raise ModelError(f"{file}: exists already; nothing is overwritten, give another name")
+    package = read_package(package.folder)
+    with written_aside(file) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in (RECORD, *package.info.files):
+            archive.write(package.folder / name, f"{package.info.id}/{name}")
+    return file
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[ModelPackage]:
+    """A package from its folder or zip, checked; what is unpacked is gone afterwards.
+
+    Raises:
+        ModelError: it is no whole package, or a zip that no export of ours could be.
+    """
+    if source.is_dir():
+        yield read_package(source)
+        return
+    with TemporaryDirectory(prefix="voxmmsd-") as place:
+        yield read_package(_extracted(source, Path(place)))
+
+
+def _extracted(file: Path, place: Path) -> Path:
+    """Unpack the files of a package, at the zip's top or in one folder, under names of ours."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name, member in _members(archive, file).items():
+                with archive.open(member) as source, (place / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)  # reads no more than the size it was checked for
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(f"{file}: cannot be read as a zip of a model package ({error})") from error
+    return place
+
+
+def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]:
+    """Names of a package's files -> the zip's members, all in one folder.
+
+    Raises:
+        ModelError: not one package, paths that lead outside, doubled names, links, or more than a package may hold.
+    """
+    entries = archive.infolist()
+    for entry in entries:
+        parts = Path(entry.filename.replace("\\", "/")).parts
+        if ".." in parts or entry.filename.startswith(("/", "\\")) or ":" in entry.filename:
+            raise ModelError(f"{file}: holds {entry.filename!r}, a path that leads outside; this is no exported model")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise ModelError(f"{file}: holds {entry.filename!r}, a link; this is no exported model")
+    records = [entry for entry in entries if Path(entry.filename).name == RECORD]
+    if len(records) != 1:
+        raise ModelError(f"{file}: holds {len(records)} model packages, expected one")
+    prefix = records[0].filename.removesuffix(RECORD)
+    wanted = [entry for entry in entries if entry.filename in {prefix + name for name in (RECORD, *FILES)}]
+    members = {entry.filename.removeprefix(prefix): entry for entry in wanted}
+    if len(members) != len(wanted):
+        raise ModelError(f"{file}: holds a file twice; this is no exported model")
+    sizes = {name: entry.file_size for name, entry in members.items()}
+    if sum(sizes.values()) > LARGEST_PACKAGE_BYTES:
+        raise ModelError(f"{file}: claims more than {LARGEST_PACKAGE_BYTES // 2**30} GiB; this is no model package")
+    if max(sizes.get(RECORD, 0), sizes.get(CARD, 0)) > LARGEST_TEXT_BYTES:
+        raise ModelError(f"{file}: its record or card claims more than {LARGEST_TEXT_BYTES // 2**20} MiB of text")
+    return members

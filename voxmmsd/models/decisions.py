@@ -1,0 +1,73 @@
+"""What the user decided on each model: a list that only grows, ``decisions.jsonl`` in the registry's folder.
+
+The model in use is the one accepted last whose acceptance still stands; rolling back is one more decision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from voxmmsd.errors import ModelError
+
+PROPOSED = "proposed"  # nothing was decided yet; shown, never written
+ACCEPTED, REJECTED, ROLLED_BACK, DELETED = "accepted", "rejected", "rolled back", "deleted"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``time``: ISO, UTC."""
+
+    model: str
+    decision: str
+    time: str
+
+
+def append(file: Path, decision: Decision) -> None:
+    """Add a line, in one write and synced, so that two writers do not mix."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(asdict(decision), ensure_ascii=False) + "\n"
+    whole = not file.exists() or not (content := file.read_bytes()) or content.endswith(b"\n")
+    with file.open("ab") as stream:
+        stream.write((line if whole else "\n" + line).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read(file: Path) -> tuple[Decision, ...]:
+    """All decisions, oldest first. A line that a killed writer left unfinished decided nothing.
+
+    Raises:
+        ModelError: the file cannot be read, or a line says something else.
+    """
+    return tuple(_read(file))
+
+
+def _read(file: Path) -> Iterator[Decision]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: cannot be read ({error}); restore it, or move it away and accept again") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        try:
+            yield Decision(**record)
+        except TypeError as error:
+            raise ModelError(f"{file}, line {number}: is no decision ({error}); remove the line") from error
+
+
+def standing(decisions: tuple[Decision, ...]) -> dict[str, Decision]:
+    """Model id -> the last that was decided on it, in the order in which it was decided."""
+    last: dict[str, Decision] = {}
+    for decision in decisions:
+        last.pop(decision.model, None)
+        last[decision.model] = decision
+    return last
