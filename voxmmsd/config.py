@@ -163,6 +163,10 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         if not (self.distillation or self.restoration):
             raise ConfigError("pretrain: without --distillation and --restoration there is nothing to learn; keep one")
+        if self.cell < 1 or self.block % self.cell:
+            raise ConfigError(
+                f"pretrain: --block {self.block} is no multiple of --cell {self.cell}; cells fill a block"
+            )
 
 
 @dataclass(frozen=True)

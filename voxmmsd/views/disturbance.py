@@ -35,9 +35,9 @@ class DisturbanceRanges:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """Drawn parameters: ``noise`` in the images' shape, the others ``(rows, channels)``; neutral: nothing happens."""
+    """Drawn parameters per channel of the batch, ``(rows * channels,)``; neutral: nothing happens."""
 
-    noise: Tensor
+    noise_std: float
     blur_sigma: Tensor
     factor: Tensor
     shift: Tensor
@@ -45,18 +45,18 @@ class Disturbance:
     gamma: Tensor
 
 
-def draw_disturbance(shape: torch.Size, ranges: DisturbanceRanges, generator: torch.Generator) -> Disturbance:
-    """Draw for images of ``shape`` (rows, channels, z, y, x), on the generator's device."""
+def draw_disturbance(rows: int, channels: int, ranges: DisturbanceRanges, generator: torch.Generator) -> Disturbance:
+    """Draw on the generator's device."""
     device = generator.device
 
     def draw(span: tuple[float, float], p: float, neutral: float, each: float = 1.0) -> Tensor:
-        value = span[0] + (span[1] - span[0]) * torch.rand(shape[:2], generator=generator, device=device)
-        happens = torch.rand((shape[0], 1), generator=generator, device=device) < p
-        happens = happens & (torch.rand(shape[:2], generator=generator, device=device) < each)
-        return torch.where(happens, value, neutral)
+        value = span[0] + (span[1] - span[0]) * torch.rand((rows, channels), generator=generator, device=device)
+        happens = torch.rand((rows, 1), generator=generator, device=device) < p
+        happens = happens & (torch.rand((rows, channels), generator=generator, device=device) < each)
+        return torch.where(happens, value, neutral).flatten()
 
     return Disturbance(
-        noise=torch.randn(shape, generator=generator, device=device) * ranges.noise_std,
+        noise_std=ranges.noise_std,
         blur_sigma=draw(ranges.blur_sigma, ranges.blur_p, 0.0, ranges.blur_each),
         factor=draw(ranges.factor, ranges.factor_p, 1.0),
         shift=draw(ranges.shift, ranges.shift_p, 0.0, ranges.shift_each),
@@ -65,23 +65,36 @@ def draw_disturbance(shape: torch.Size, ranges: DisturbanceRanges, generator: to
     )
 
 
-def disturb(image: Tensor, draw: Disturbance) -> Tensor:
-    """Noise, blur, factor, shift, contrast about the mean, gamma within the image's own range: ``image``'s shape.
+def disturb(pieces: Tensor, channel: Tensor, shown: Tensor, draw: Disturbance, noise: Tensor) -> Tensor:
+    """Noise, blur, factor, shift, contrast about the mean, gamma within the channel's own range: ``pieces``' shape.
 
-    Factor, shift and contrast are one affine map of the blurred image, and its range is mapped along: the voxels are
+    ``pieces`` ``(n, z, y, x)`` are whole channels of a batch or cells of them, ``channel`` ``(n,)`` says of which;
+    ``noise`` is standard normal, in their shape. Means and ranges are taken over the pieces that are ``shown`` ``(n,)``.
+
+    Factor, shift and contrast are one affine map of the blurred pieces, and their range is mapped along: the voxels are
     passed over once for the mean and range, and once for the change.
     """
-    changed = blur(image + draw.noise, draw.blur_sigma)
-    flat = changed.flatten(2)
-    low, high = flat.amin(dim=2), flat.amax(dim=2)  # several times faster than aminmax
+    changed = blur(noise.mul_(draw.noise_std).add_(pieces), draw.blur_sigma[channel])
+    low, mean, high = _of_channels(changed.flatten(1), channel, shown, len(draw.factor))
     factor = draw.factor * draw.contrast
-    mean = flat.mean(dim=2) * draw.factor + draw.shift
-    shift = draw.shift * draw.contrast + mean * (1 - draw.contrast)
+    shift = draw.shift * draw.contrast + (mean * draw.factor + draw.shift) * (1 - draw.contrast)
     # About half of the voxels are negative after the noise: a power needs numbers in [0, 1].
     span = (high - low).clamp(min=1e-6)
-    unit = changed.sub_(_wide(low)).div_(_wide(span)).pow_(_wide(draw.gamma))
-    return unit.mul_(_wide(span * factor)).add_(_wide(low * factor + shift))
+
+    def wide(parameter: Tensor) -> Tensor:
+        return parameter[channel][:, None, None, None]
+
+    unit = changed.sub_(wide(low)).div_(wide(span)).clamp_(min=0).pow_(wide(draw.gamma))
+    return unit.mul_(wide(span * factor)).add_(wide(low * factor + shift))
 
 
-def _wide(parameter: Tensor) -> Tensor:
-    return parameter[:, :, None, None, None]
+def _of_channels(flat: Tensor, channel: Tensor, shown: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Least, mean and greatest value per channel, ``(count,)``, of pieces ``(n, voxels)`` of equal size."""
+
+    def over(values: Tensor, how: str, hidden: float) -> Tensor:
+        start = torch.full((count,), hidden, device=flat.device)
+        return start.scatter_reduce(0, channel, torch.where(shown, values, hidden), how)
+
+    low, high = over(flat.amin(dim=1), "amin", torch.inf), over(flat.amax(dim=1), "amax", -torch.inf)
+    number = over(torch.ones_like(shown, dtype=flat.dtype), "sum", 0.0).clamp(min=1)
+    return low, over(flat.mean(dim=1), "sum", 0.0) / number, high

@@ -80,7 +80,7 @@ def change_intensity(image: Tensor, draw: IntensityDraw) -> Tensor:
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian blur, one ``sigma`` in voxels per image and channel (0: none), edges repeated.
+    """Separable Gaussian blur of ``(..., z, y, x)``, one ``sigma`` ``(...)`` in voxels each (0: none), edges repeated.
 
     Along each axis the blur is one matrix per channel, and the batch one matrix product: that is faster than a
     convolution with one kernel per channel on a CPU, and needs no look at the values of ``sigma``.
@@ -90,7 +90,7 @@ def blur(image: Tensor, sigma: Tensor) -> Tensor:
         out = image.clone()
         out[wanted] = _blurred(image[wanted], sigma[wanted])
         return out
-    return _blurred(image.flatten(0, 1), sigma.flatten()).reshape(image.shape)
+    return _blurred(image.flatten(0, -4), sigma.flatten()).reshape(image.shape)
 
 
 def _blurred(images: Tensor, sigma: Tensor) -> Tensor:

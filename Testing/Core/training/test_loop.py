@@ -125,7 +125,7 @@ def test_the_gradient_of_parts_is_the_gradient_of_the_batch_but_for_batchnorm(st
     from voxmmsd.runs.writing import Bystander
 
     config = options("pretrain", store, tmp_path / "run", method="masked-autoencoding", masked=0.0)
-    monkeypatch.setattr("voxmmsd.views.siamese.disturb", lambda image, draw: image)
+    monkeypatch.setattr("voxmmsd.views.siamese.disturb", lambda pieces, *others: pieces)
     from voxmmsd.training.cases import unlabelled_entries
 
     entries, _ = unlabelled_entries(config, Bystander(tmp_path, 1))

@@ -13,11 +13,15 @@ def image(rows=2, size=10):
 
 
 def disturbed(ranges, seed=0):
-    return disturb(image(), draw_disturbance(image().shape, ranges, torch.Generator().manual_seed(seed)))
+    channels, generator = image().flatten(0, 1), torch.Generator().manual_seed(seed)
+    draw = draw_disturbance(*image().shape[:2], ranges, generator)
+    index = torch.arange(len(channels))
+    noise = torch.randn(channels.shape, generator=generator)
+    return disturb(channels, index, torch.ones(len(channels), dtype=torch.bool), draw, noise).unflatten(0, (-1, 4))
 
 
 def test_p_means_how_often_a_change_happens():
-    draw = draw_disturbance(torch.Size((4000, 4, 1, 1, 1)), DisturbanceRanges(), torch.Generator().manual_seed(0))
+    draw = draw_disturbance(4000, 4, DisturbanceRanges(), torch.Generator().manual_seed(0))
     share = {
         "blur": float((draw.blur_sigma > 0).float().mean()),
         "factor": float((draw.factor != 1).float().mean()),
@@ -26,9 +30,11 @@ def test_p_means_how_often_a_change_happens():
         "gamma": float((draw.gamma != 1).float().mean()),
     }
     assert share == pytest.approx({"blur": 0.4, "factor": 0.85, "shift": 0.4, "contrast": 0.5, "gamma": 0.8}, abs=0.03)
-    blocks = (draw.blur_sigma > 0).any(dim=1).float().mean()  # 0.8, less the blocks none of whose modalities drew it
+    blocks = (
+        (draw.blur_sigma > 0).unflatten(0, (-1, 4)).any(dim=1).float().mean()
+    )  # 0.8, less the blocks none of whose modalities drew it
     assert float(blocks) == pytest.approx(0.8 * (1 - 0.5**4), abs=0.03)
-    assert draw.noise.std().item() == pytest.approx(0.05, rel=0.05)
+    assert draw.noise_std == 0.05
 
 
 def test_nothing_drawn_changes_nothing():
@@ -55,3 +61,16 @@ def test_gamma_of_negative_values_stays_a_number():
     noisy = disturbed(replace(NEVER, noise_std=0.5, gamma_p=1.0, gamma=(0.7, 0.7)))
     assert torch.isfinite(noisy).all()
     assert noisy.amin() < 0
+
+
+def test_cells_of_a_channel_share_its_mean_and_range_and_hidden_ones_do_not_count():
+    """Disturbed as one channel or as its two halves, the same comes out; a hidden piece changes nothing for the others."""
+    ranges = replace(DisturbanceRanges(), noise_std=0.0, blur_p=0.0)
+    whole = image(rows=1)
+    draw = draw_disturbance(1, 4, ranges, torch.Generator().manual_seed(1))
+    channels, true = torch.arange(4), torch.ones(4, dtype=torch.bool)
+    expected = disturb(whole[0], channels, true, draw, torch.zeros_like(whole[0]))
+    halves = torch.cat([whole[0, :, :5], whole[0, :, 5:], 9 * torch.ones(4, 5, 10, 10)])
+    shown = torch.cat([true, true, ~true])
+    found = disturb(halves, channels.repeat(3), shown, draw, torch.zeros_like(halves))
+    torch.testing.assert_close(torch.cat([found[:4], found[4:8]], dim=1), expected)

@@ -81,13 +81,13 @@ def test_the_ablations_share_one_mask_where_they_say():
     assert not torch.equal(joint[:3], joint[3:])
 
 
-def test_hiding_covers_whole_cells_also_where_the_block_is_no_multiple_of_them():
-    image = torch.ones(1, 2, 10, 10, 10)
+def test_hiding_covers_whole_cells_and_nothing_else():
+    image = torch.ones(1, 2, 12, 12, 12)
     visible = torch.zeros(1, 2, 3, 3, 3, dtype=torch.bool)
     visible[0, 1, 2, 0, 1] = True
     hidden = hide(image, visible, 4)
     assert hidden[0, 0].sum() == 0
-    assert hidden[0, 1, 8:, :4, 4:8].sum() == hidden.sum() == 2 * 4 * 4
+    assert hidden[0, 1, 8:, :4, 4:8].sum() == hidden.sum() == 4**3
 
 
 def test_what_is_hidden_or_missing_is_exactly_0_after_all_disturbances():
