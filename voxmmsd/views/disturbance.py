@@ -69,7 +69,7 @@ def disturb(pieces: Tensor, channel: Tensor, shown: Tensor, draw: Disturbance, n
     """Noise, blur, factor, shift, contrast about the mean, gamma within the channel's own range: ``pieces``' shape.
 
     ``pieces`` ``(n, z, y, x)`` are whole channels of a batch or cells of them, ``channel`` ``(n,)`` says of which;
-    ``noise`` is standard normal, in their shape. Means and ranges are taken over the pieces that are ``shown`` ``(n,)``.
+    ``noise`` is standard normal, in their shape. Means and ranges are of the pieces that are ``shown`` ``(n,)``.
 
     Factor, shift and contrast are one affine map of the blurred pieces, and their range is mapped along: the voxels are
     passed over once for the mean and range, and once for the change.
