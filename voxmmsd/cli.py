@@ -20,6 +20,7 @@ import voxmmsd
 from voxmmsd import verbs
 from voxmmsd.config import flag_of, make_config
 from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.files import is_disk_full
 
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 
@@ -49,8 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         return 0
     except Exception as error:
-        advice = "run again with --debug and report what it says"
-        return _failed(1, f"internal fault: {type(error).__name__}: {error} ({advice})", debug)
+        return _failed(*_judged(error), debug)
+
+
+def _judged(error: Exception) -> tuple[int, str]:
+    if is_disk_full(error):
+        return 2, f"the disk is full ({error}); free some room and call again"
+    advice = "run again with --debug and report what it says"
+    return 1, f"internal fault: {type(error).__name__}: {error} ({advice})"
 
 
 def _detached(arguments: Sequence[str], folder: Path) -> int:

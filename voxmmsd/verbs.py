@@ -157,7 +157,7 @@ def runs(config: c.RunsConfig) -> int:
     if config.action == "show":
         print(watch.describe(folder))
     elif config.action == "watch":
-        return 0 if watch.watch(folder).state in ("finished", "paused") else 1
+        return _watch(folder)
     elif config.action == "tensorboard":
         print(curves.write_tensorboard(folder))
     elif config.action == "resume":
@@ -167,6 +167,16 @@ def runs(config: c.RunsConfig) -> int:
         print(f"{folder}: {ended.line()}")
         return 0 if has_answered(ended, config.action) else 1
     return 0
+
+
+def _watch(folder: Path) -> int:
+    from voxmmsd.runs import watch
+
+    try:
+        return 0 if watch.watch(folder).state in ("finished", "paused") else 1
+    except KeyboardInterrupt:
+        print(f"{folder}: no longer watched; the run itself goes on", file=sys.stderr)
+        return 130
 
 
 def _resume(folder: Path) -> int:
@@ -195,6 +205,17 @@ def _run_folder(config: Any) -> Path:
     return resolve_run(config.run)
 
 
+def _run_to_resume(config: c.RunsConfig) -> Path:
+    from voxmmsd.runs import find_run
+    from voxmmsd.runs.launch import resume_arguments
+
+    if config.action != "resume":
+        raise ConfigError(f"--detach is for `runs resume`, not for `runs {config.action}`")
+    folder = find_run(str(_given(config.name, "RUN")))
+    resume_arguments(folder)  # refuses what cannot be resumed
+    return folder
+
+
 VERBS = (
     Verb("cases", "say which cases a folder holds and what is missing", c.CasesConfig, cases),
     Verb("phantom", "write synthetic patients with known tumors", c.PhantomConfig, phantom),
@@ -205,7 +226,7 @@ VERBS = (
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, lambda c: Path(c.out) / ".run"),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
     Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare, _run_folder),
-    Verb("runs", "list, watch, pause, resume or cancel long jobs", c.RunsConfig, runs),
+    Verb("runs", "list, watch, pause, resume or cancel long jobs", c.RunsConfig, runs, _run_to_resume),
     Verb("models", "list, import, export, accept, reject, roll back or delete models", c.ModelsConfig, models),
     Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
 )

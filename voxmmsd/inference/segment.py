@@ -122,6 +122,7 @@ def _segment_one(case: Case, config: SegmentConfig, package: ModelPackage, engin
     with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:
 
         def on_window(done: int, total: int) -> None:
+            run.stop_if_asked()
             bar.total = total
             bar.update(done - bar.n)
 

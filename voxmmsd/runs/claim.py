@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import sys
+import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from voxmmsd.errors import RunError
+from voxmmsd.runs.folder import HEARTBEAT_SECONDS, SILENT_AFTER_SECONDS, is_alive, read_status
 
 if sys.platform == "win32":
     import msvcrt
@@ -44,6 +47,35 @@ class Claim:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def refuse_if_worked_on(folder: Path, status: dict[str, Any]) -> None:
+    """Go on where no process lives behind ``status``.
+
+    Of one on another host only the next heartbeat tells. It is waited for, since a cluster starts a job again at once
+    when a host is lost: to refuse it then would be the end of the job.
+
+    Raises:
+        RunError: one lives.
+    """
+    here = status.get("host") == socket.gethostname()
+    if status.get("state") != "running" or not is_alive(status) or (here and status.get("pid") == os.getpid()):
+        return
+    if here or _beats_again(folder, status):
+        raise RunError(
+            f"{folder}: process {status['pid']} on {status['host']} is working on this run; wait, or "
+            "`voxmmsd runs cancel` it"
+        )
+
+
+def _beats_again(folder: Path, status: dict[str, Any]) -> bool:
+    end = time.monotonic() + SILENT_AFTER_SECONDS
+    while time.monotonic() < end:
+        latest = read_status(folder) or {}
+        if latest.get("heartbeat") != status.get("heartbeat"):
+            return latest.get("state") == "running"
+        time.sleep(HEARTBEAT_SECONDS / 20)
+    return False
 
 
 HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # what ``try_lock`` fails with where another one has the lock

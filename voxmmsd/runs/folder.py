@@ -20,6 +20,7 @@ HEARTBEAT_SECONDS = 10.0
 SILENT_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled")
 INTERRUPTED = "interrupted"  # shown, never written: the process died and could not say so
+UNREADABLE = "unreadable"  # shown, never written
 _HOW_NOT_WHAT = frozenset({"run", "out", "store", "threads", "workers"})  # options that do not change what comes out
 
 
@@ -125,7 +126,15 @@ def list_runs(parent: Path | None = None) -> list[RunView]:
     """The runs in ``parent`` (default ``$VOXMMSD_HOME/runs``), the one that gave the latest sign of life first."""
     parent = home() / "runs" if parent is None else parent
     files = sorted(parent.glob("*/status.json"), key=lambda file: file.stat().st_mtime, reverse=True)
-    return [view_run(file.parent) for file in files]
+    return [_view_or_why_not(file.parent) for file in files]
+
+
+def _view_or_why_not(folder: Path) -> RunView:
+    """One spoiled folder must not hide the others."""
+    try:
+        return view_run(folder)
+    except RunError as error:
+        return RunView(folder, UNREADABLE, "?", 0, 0, None, "?", 0, None, (), error=str(error))
 
 
 def is_alive(status: dict[str, Any]) -> bool:

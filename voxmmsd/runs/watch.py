@@ -41,7 +41,8 @@ def watch(folder: Path, stream: TextIO = sys.stdout, refresh_seconds: float = RE
     while True:
         run = view_run(folder)
         if stream.isatty():
-            text = describe(folder, shutil.get_terminal_size().columns)
+            width, height = shutil.get_terminal_size()
+            text = _fitted(describe(folder, width), width, height)
             if drawn:
                 stream.write(f"\x1b[{drawn}F\x1b[J")  # up to where it began, clear from there
             stream.write(text + "\n")
@@ -53,6 +54,11 @@ def watch(folder: Path, stream: TextIO = sys.stdout, refresh_seconds: float = RE
         if run.is_over:
             return run
         time.sleep(refresh_seconds)
+
+
+def _fitted(text: str, width: int, height: int) -> str:
+    """What does not fit the terminal would scroll, and could not be drawn over."""
+    return "\n".join(line[:width] for line in text.splitlines()[: max(1, height - 1)])
 
 
 def _bar(run: RunView, width: int) -> str:

@@ -21,8 +21,15 @@ import voxmmsd
 from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.events import EventWriter
 from voxmmsd.files import is_disk_full, write_json_atomic
-from voxmmsd.runs.claim import Claim
-from voxmmsd.runs.folder import HEARTBEAT_SECONDS, LAUNCH, is_alive, process_start, read_status, refuse_other_options
+from voxmmsd.runs.claim import Claim, refuse_if_worked_on
+from voxmmsd.runs.folder import (
+    HEARTBEAT_SECONDS,
+    LAUNCH,
+    process_start,
+    read_status,
+    refuse_other_options,
+)
+from voxmmsd.runs.speed import Speed
 
 
 def now() -> str:
@@ -38,10 +45,10 @@ class Run:
 
     writes = True
 
-    def __init__(self, folder: Path, verb: str, total: int, starts: list[dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, verb: str, total: int, earlier: dict[str, Any]) -> None:
         self.folder = folder
         self.total = total
-        self.step = 0
+        self.step = int(earlier.get("step") or 0)
         self._around = _open_runs[-1] if _open_runs else None
         self._status: dict[str, Any] = {
             "verb": verb,
@@ -50,9 +57,9 @@ class Run:
             "pid": os.getpid(),
             "pid_started": process_start(os.getpid()),
             "stage": "",
-            "starts": [*starts, _start()],
+            "starts": [*earlier.get("starts", []), _start()],
         }
-        self._speed = _Speed()
+        self._speed = Speed()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._asked: str | None = None
@@ -84,7 +91,11 @@ class Run:
         """The job has done ``step`` of ``total``; cheap enough for every step."""
         self._speed.mark(step)
         self.step = step
-        self._status["stage"] = stage
+        self.stage(stage)
+
+    def stage(self, text: str) -> None:
+        """What is being done, where no step of it is done yet."""
+        self._status["stage"] = text
 
     @property
     def seconds_left(self) -> float | None:
@@ -153,11 +164,12 @@ class Run:
 
     def _beat(self) -> None:
         """Write the status when the job has moved, at most once a second, and every ten seconds in any case."""
-        written, step = time.monotonic(), self.step
+        written, moved = time.monotonic(), (self.step, self._status["stage"])
         while not self._stop.wait(1.0):
-            if self.step == step and time.monotonic() - written < HEARTBEAT_SECONDS:
+            now_at = (self.step, self._status["stage"])
+            if now_at == moved and time.monotonic() - written < HEARTBEAT_SECONDS:
                 continue
-            written, step = time.monotonic(), self.step
+            written, moved = time.monotonic(), now_at
             try:
                 self._write_status()
             except Exception as error:  # a full disk, a share away for a moment: the job may still come through
@@ -182,7 +194,7 @@ class Bystander(Run):
     def note(self, text: str) -> None:
         pass
 
-    say = warn = note
+    say = warn = stage = note
 
     def metric(self, step: int, name: str, value: float) -> None:
         pass
@@ -212,26 +224,6 @@ class _NoEvents(EventWriter):
 _open_runs: list[Run] = []  # of this process: a comparison's trainings are runs within its run
 
 
-class _Speed:
-    """Seconds per step over a recent stretch, so that a slow start does not spoil the estimate."""
-
-    def __init__(self, stretch_seconds: float = 60.0) -> None:
-        self._stretch = stretch_seconds
-        self._marks: list[tuple[float, int]] = []
-
-    def mark(self, step: int) -> None:
-        at = time.monotonic()
-        self._marks.append((at, step))
-        while len(self._marks) > 2 and at - self._marks[1][0] > self._stretch:
-            self._marks.pop(0)
-
-    def seconds_left(self, steps: int) -> float | None:
-        if len(self._marks) < 2 or self._marks[-1][1] <= self._marks[0][1]:
-            return None
-        (t0, s0), (t1, s1) = self._marks[0], self._marks[-1]
-        return max(0, steps) * (t1 - t0) / (s1 - s0)
-
-
 @contextmanager
 def open_run(
     folder: Path,
@@ -248,17 +240,12 @@ def open_run(
     SIGINT and SIGTERM become a request that the job sees at its next step (``Run.asked``).
 
     Raises:
-        RunError: another process works in the folder, or it holds another job or other options.
+        RunError: another process works in the folder, it holds another job or other options, or the disk is full.
     """
     if continues:
         refuse_other_options(folder, verb, config)
     status = read_status(folder) or {}
-    mine = status.get("host") == socket.gethostname() and status.get("pid") == os.getpid()
-    if status.get("state") == "running" and is_alive(status) and not mine:
-        raise RunError(
-            f"{folder}: process {status['pid']} on {status['host']} is working on this run; wait, or "
-            "`voxmmsd runs cancel` it"
-        )
+    refuse_if_worked_on(folder, status)
     folder.mkdir(parents=True, exist_ok=True)
     claim = Claim(folder)
     try:
@@ -274,7 +261,7 @@ def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: 
         (folder / "control.json").unlink(missing_ok=True)
     record = {"verb": verb, **given, "directory": str(Path.cwd()), "versions": versions()}
     write_json_atomic(folder / "config.json", record)
-    run = Run(folder, verb, total, status.get("starts", []))
+    run = Run(folder, verb, total, status)
     _open_runs.append(run)
     try:
         with _signals_ask(run):
@@ -283,6 +270,10 @@ def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: 
         run.end(str(reason) or "cancelled")
         raise
     except BaseException as error:
+        if is_disk_full(error):
+            full = RunError(f"{folder}: the disk is full. Free some room and call again to continue")
+            run.fail(full)
+            raise full from error
         run.fail(error)
         raise
     else:

@@ -116,7 +116,10 @@ def _entries_of(
 
         def on_case(_: str) -> None:
             bar.update()
+            run.stage(f"preparing, {bar.n} of {len(cases)} cases")
             run.stop_if_asked()
+
+        run.stage(f"preparing {len(cases)} cases")
 
         result = prepare_cases(cases, store, workers=config.workers, on_case=on_case)
     if result.failures:

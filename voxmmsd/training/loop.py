@@ -21,7 +21,7 @@ from voxmmsd.config import config_to_record
 from voxmmsd.errors import Cancelled, ConfigError, RunError
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
-from voxmmsd.networks.processes import Processes, agreed, by_torchrun, joined, mean_of_values
+from voxmmsd.networks.processes import Processes, agreed, by_torchrun, joined, mean_of_processes, mean_of_values
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import ENDS, Run, is_finished, open_run, refuse_other_options, resolve_run, stand_by
 from voxmmsd.training.checkpoint import newest_checkpoint, save_checkpoint
@@ -147,6 +147,7 @@ class TrainingLoop(ABC):
     def train(self) -> None:
         """From the current step to the last, looking and saving on the way."""
         steps, first = self._options.steps, self.processes.is_first
+        self.run.progress(self.step, "training")
         quiet = {} if first else {"disable": True}
         with tqdm(total=steps, initial=self.step, desc=self.verb, unit="step", dynamic_ncols=True, **quiet) as bar:
             while self.step < steps:
@@ -192,7 +193,7 @@ class TrainingLoop(ABC):
         means = {name: torch.stack([each[name] for each in found]).mean() for name in found[0]}
         rates = self.rates(self.step)
         finite = optimize(
-            means["loss"],
+            mean_of_processes(means["loss"]),  # of all, so that all do the step or none
             self.trained,
             self.optimizer,
             self.precision,

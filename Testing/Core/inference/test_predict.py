@@ -10,6 +10,7 @@ from patients import reorient, write_patient
 from scipy.spatial.transform import Rotation
 from toy_models import toy_package
 
+from voxmmsd.cli import main
 from voxmmsd.config import PreprocessConfig, SegmentConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.sources import Source
@@ -245,6 +246,18 @@ def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result
     assert nib.load(torn).shape == (20, 22, 18)
     with pytest.raises(InputError, match="nothing is overwritten"):
         segment_cases(options)
+
+
+def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch):
+    write_patient(tmp_path / "in", "BraTS-GLI-00000-000", seed=0)
+    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    answers = iter([None, "pause", "pause"])
+    monkeypatch.setattr(Run, "asked", lambda self: next(answers))
+    with pytest.raises(Cancelled, match="paused"):
+        segment_cases(options)
+    monkeypatch.undo()
+    assert main(["runs", "resume", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "BraTS-GLI-00000-000-voxmmsd.nii.gz").is_file()
 
 
 class Unsure:

@@ -70,6 +70,14 @@ def test_the_list_has_the_latest_run_first(tmp_path):
     assert list_runs(tmp_path / "nowhere") == []
 
 
+def test_a_spoiled_run_does_not_hide_the_others(tmp_path):
+    write_status(tmp_path / "good", state="finished")
+    (write_status(tmp_path / "spoiled") / "status.json").write_text("{")
+    listed = {run.folder.name: run for run in list_runs(tmp_path)}
+    assert listed["good"].state == "finished"
+    assert "status.json: cannot be read" in listed["spoiled"].line()
+
+
 def test_a_store_or_a_folder_of_results_stands_for_the_run_in_it(tmp_path):
     write_status(tmp_path / "out" / ".run")
     assert find_run(str(tmp_path / "out")) == tmp_path / "out" / ".run"

@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -69,19 +68,25 @@ def test_a_detached_run_outlives_its_parent_answers_and_is_resumed_where_it_was(
 
     moved, run = run, tmp_path / "moved"
     moved.rename(run)
-    before = Path.cwd()
-    try:
-        assert main(["runs", "resume", str(run)]) == 0
-    finally:
-        os.chdir(before)
+    assert main(["runs", "resume", str(run), "--detach"]) == 0
+    wait_for(lambda: view_run(run).is_over)
     assert view_run(run).state == "finished"
     assert f"continuing at step {paused.step} of {STEPS}" in (run / "log.txt").read_text()
     assert len(view_run(run).starts) == 2
     assert main(["runs", "resume", str(run)]) == 2
+    assert main(["runs", "resume", str(run), "--detach"]) == 2
     assert not moved.exists(), "a moved run is continued where it is"
 
     assert main([*command(tmp_path / "missing", run), "--detach"]) == 2
     assert view_run(run).state == "finished", "what a refused start found is as it was"
+
+
+def test_only_a_run_that_is_there_is_resumed_detached(tmp_path, capsys):
+    assert main(["runs", "resume", str(tmp_path / "nothing"), "--detach"]) == 2
+    assert "holds no run to resume" in capsys.readouterr().err
+    assert not (tmp_path / "nothing").exists()
+    assert main(["runs", "list", "--detach"]) == 2
+    assert "--detach is for `runs resume`" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_at_its_start_says_why_to_who_started_it(cases, tmp_path, capfd):

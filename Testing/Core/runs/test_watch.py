@@ -1,10 +1,11 @@
 import io
+import os
 import threading
 import time
 
 from voxmmsd.cli import main
 from voxmmsd.errors import Cancelled
-from voxmmsd.runs import open_run
+from voxmmsd.runs import open_run, view_run
 from voxmmsd.runs.curves import read_curves, sparkline
 from voxmmsd.runs.watch import describe, watch
 
@@ -54,6 +55,33 @@ def test_a_watched_run_is_followed_to_its_end(tmp_path):
     assert lines.getvalue().splitlines()[-1] == "paused; step 2 of 3"
     assert "\x1b[" in terminal.getvalue(), "drawn over itself"
     assert terminal.getvalue().count("pretrain: ") > 1
+
+
+def test_what_is_drawn_over_itself_fits_the_terminal(tmp_path, monkeypatch):
+    with open_run(tmp_path / "r", "pretrain", {}, 1) as run:
+        for number in range(20):
+            run.metric(1, f"metric {number}", 1.0)
+        run.warn("a long word of warning " * 9)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((50, 12)))
+    terminal = Terminal()
+    watch(tmp_path / "r", terminal)
+    lines = terminal.getvalue().splitlines()
+    assert len(lines) == 11
+    assert max(map(len, lines)) == 50
+    assert "metric 3" in terminal.getvalue()
+
+
+def test_who_stops_watching_is_told_that_the_run_goes_on(tmp_path, monkeypatch, capsys):
+    with open_run(tmp_path / "r", "pretrain", {}, 1):
+        monkeypatch.setattr("time.sleep", raise_interrupt)
+        assert main(["runs", "watch", str(tmp_path / "r")]) == 130
+        monkeypatch.undo()
+        assert view_run(tmp_path / "r").state == "running"
+    assert "no longer watched; the run itself goes on" in capsys.readouterr().err
+
+
+def raise_interrupt(seconds):
+    raise KeyboardInterrupt
 
 
 def test_a_step_done_twice_counts_once_with_its_later_value(tmp_path):

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
+from voxmmsd.cli import main
 from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.events import EventWriter, read_events
-from voxmmsd.runs import is_alive, is_finished, open_run, read_status, resolve_run, writing
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import is_alive, is_finished, open_run, read_status, resolve_run, view_run, writing
 
 
 def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):
@@ -42,6 +44,17 @@ def test_each_start_is_remembered(tmp_path):
     status = read_status(tmp_path / "r")
     assert status["state"] == "paused"
     assert len(status["starts"]) == 2
+
+
+def test_a_start_shows_how_far_the_run_was_and_what_it_does_before_its_first_step(tmp_path):
+    with pytest.raises(Cancelled), open_run(tmp_path / "r", "finetune", {}, 9) as run:
+        run.progress(3)
+        raise Cancelled("paused")
+    with open_run(tmp_path / "r", "finetune", {}, 9) as run:
+        assert view_run(tmp_path / "r").step == 3
+        run.stage("preparing 2 cases")
+        while "preparing 2 cases; step 3 of 9" not in view_run(tmp_path / "r").line():
+            time.sleep(0.05)
 
 
 def test_other_options_and_other_verbs_are_refused_by_name(tmp_path):
@@ -157,13 +170,25 @@ def test_what_is_said_stands_in_the_log_once_also_when_stderr_is_the_log(tmp_pat
     assert (tmp_path / "r" / "log.txt").read_text().count("hello") == 1
 
 
-def test_on_a_full_disk_the_status_still_says_how_the_run_ended(tmp_path, monkeypatch):
-    def full(path, record):
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_a_full_disk_is_called_by_its_name_wherever_it_is_met(tmp_path, monkeypatch):
+    with pytest.raises(RunError, match="the disk is full"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
+        monkeypatch.setattr(run.events, "write", no_room)
+        run.metric(1, "loss", 0.5)
+    assert "the disk is full" in read_status(tmp_path / "r")["error"]
+    monkeypatch.setattr(writing, "write_json_atomic", no_room)
+    assert main(["prepare", str(tmp_path), "--store", str(tmp_path / "store")]) == 2
+    write_phantoms(tmp_path / "in", 1, seed=0, side=32)
+    assert main(["prepare", str(tmp_path / "in"), "--store", str(tmp_path / "store")]) == 2
 
+
+def no_room(*given, **more):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_on_a_full_disk_the_status_still_says_how_the_run_ended(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="no room"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
         run.progress(2)
-        monkeypatch.setattr(writing, "write_json_atomic", full)
+        monkeypatch.setattr(writing, "write_json_atomic", no_room)
         raise RunError("there is no room")
     status = read_status(tmp_path / "r")
     assert (status["state"], status["step"], status["error"]) == ("failed", 2, "there is no room")

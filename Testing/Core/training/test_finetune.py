@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import FinetuneConfig, config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Cancelled, InputError, RunError
@@ -129,6 +129,29 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(
     newest.write_bytes(newest.read_bytes()[:-10])
     finetune(options(store, run))
     assert "going back to an earlier one" in capsys.readouterr().err
+    assert_same_run(straight, run)
+
+
+@pytest.mark.long
+def test_a_clusters_warning_to_a_running_process_saves_its_last_step_and_ends_it(straight, store, tmp_path):
+    run = tmp_path / "run"
+    (tmp_path / "options.json").write_text(json.dumps(config_to_record(options(store, run, checkpoint_every=100))))
+    code = (
+        "import sys, time; from voxmmsd.cli import main; from voxmmsd.training.finetune import FineTuning; "
+        "step = FineTuning.train_step; "
+        "FineTuning.train_step = lambda self: (time.sleep(0.5), step(self))[1]; "
+        f"sys.exit(main(['finetune', '--config', {str(tmp_path / 'options.json')!r}]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
+        while ((read_status(run) or {}).get("step") or 0) < 2:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(timeout=60) == 130
+    paused = read_status(run)
+    assert paused["state"] == "paused"
+    assert [file.stem for file in (run / "checkpoints").glob("step-*")] == [f"step-{paused['step']:08d}"]
+    finetune(options(store, run, checkpoint_every=100))
     assert_same_run(straight, run)
 
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -10,10 +11,10 @@ import torch
 from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
-from voxmmsd.errors import RunError
+from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.events import read_events
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import view_run
+from voxmmsd.runs import Run, view_run
 from voxmmsd.runs.curves import read_curves
 from voxmmsd.training.checkpoint import load_state, newest_checkpoint
 from voxmmsd.training.finetune import FineTuning, finetune
@@ -227,6 +228,41 @@ def test_a_full_disk_stops_the_run_in_good_order_and_with_room_it_continues(stor
     resize("64m")
     train("finetune", store, folder / "run")
     assert_same_weights(straight / "finetune", folder / "run")
+
+
+def test_a_disk_that_others_have_filled_stops_the_run_in_good_order_too(
+    store, straight, small_disk, tmp_path, monkeypatch
+):
+    folder, _ = small_disk
+    kind = TRAININGS["pretrain"][0]
+    real, filler = kind.losses, folder / "of others"
+
+    def losses(self, part):
+        if self.step == 5:
+            with suppress(OSError), filler.open("wb", buffering=0) as stream:
+                while stream.write(bytes(1 << 12)):
+                    pass
+        return real(self, part)
+
+    monkeypatch.setattr(kind, "losses", losses)
+    with pytest.raises(RunError, match="the disk is full"):
+        train("pretrain", store, folder / "run")
+    monkeypatch.undo()
+    run = view_run(folder / "run")
+    assert (run.state, "the disk is full" in run.error) == ("failed", True)
+    assert newest_checkpoint(folder / "run" / "checkpoints")[0]["step"] == 4
+    filler.unlink()
+    train("pretrain", store, folder / "run")
+    assert_same_weights(straight / "pretrain", folder / "run")
+    assert read_curves(straight / "pretrain") == read_curves(folder / "run")
+
+
+def test_a_run_that_is_paused_again_before_its_first_step_is_as_far_as_it_was(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step >= 3 else None)
+    for _ in range(2):
+        with pytest.raises(Cancelled, match="paused"):
+            train("pretrain", store, tmp_path / "run")
+        assert view_run(tmp_path / "run").line() == "paused; step 3 of 6"
 
 
 def test_memory_that_really_ends_is_recognized_on_the_cpu(tmp_path):

@@ -1,0 +1,23 @@
+import pytest
+
+from voxmmsd.cli import main
+from voxmmsd.config import PrepareConfig
+from voxmmsd.data.prepare import prepare_folder
+from voxmmsd.errors import Cancelled
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import Run, view_run
+
+
+def test_a_paused_preparation_is_continued_by_its_store_and_keeps_what_is_made(tmp_path, monkeypatch, capsys):
+    write_phantoms(tmp_path / "in", 3, seed=0, side=32)
+    options = PrepareConfig(str(tmp_path / "in"), store=str(tmp_path / "store"), workers=1)
+    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 2 else None)
+    with pytest.raises(Cancelled, match="paused"):
+        prepare_folder(options)
+    monkeypatch.undo()
+    assert view_run(tmp_path / "store" / ".run").line() == "paused; step 2 of 3"
+    assert len(list((tmp_path / "store").glob("*.npy"))) == 2
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs", "resume", str(tmp_path / "store")]) == 0
+    assert "3 cases ready (1 made, 2 kept)" in capsys.readouterr().out
+    assert view_run(tmp_path / "store" / ".run").state == "finished"
