@@ -16,6 +16,7 @@ import torch
 from voxmmsd.config import PretrainConfig, config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
+from voxmmsd.events import read_events
 from voxmmsd.networks.processes import Processes
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
@@ -156,17 +157,21 @@ def test_two_processes_write_one_run_and_one_model(straight):
     assert [step for step, _ in read_curves(straight)["loss"]] == [10, 12]
 
 
+def changed_program(folder, *lines):
+    """The command line with a change to the pre-training."""
+    imports = ("import sys, time", "from voxmmsd.cli import main", "from voxmmsd.training.pretrain import PreTraining")
+    program = folder / "changed.py"
+    program.write_text("\n".join([*imports, *lines, "sys.exit(main(sys.argv[1:]))"]))
+    return program
+
+
 @contextmanager
 def slow_run(store, folder, restarts=0):
     """A run that is met alive: its checkpoints are many and its steps wait."""
-    program = folder / "slow.py"
-    program.write_text(
-        "import sys, time\n"
-        "from voxmmsd.cli import main\n"
-        "from voxmmsd.training.pretrain import PreTraining\n"
-        "step = PreTraining.train_step\n"
-        "PreTraining.train_step = lambda self: (time.sleep(0.4), step(self))[1]\n"
-        "sys.exit(main(sys.argv[1:]))\n"
+    program = changed_program(
+        folder,
+        "step = PreTraining.train_step",
+        "PreTraining.train_step = lambda self: (time.sleep(0.4), step(self))[1]",
     )
     config = options(store, folder / "run")
     with torchrun(program, *flags(config, folder)[2:], restarts=restarts, stderr=subprocess.DEVNULL) as process:
@@ -196,6 +201,24 @@ def test_a_killed_worker_is_started_again_and_the_run_ends_with_the_same_weights
     run = view_run(tmp_path / "run")
     assert (run.state, run.step, len(run.starts)) == ("finished", 12, 2)
     assert_same_weights(straight, tmp_path / "run")
+
+
+@pytest.mark.long
+def test_a_loss_that_is_not_finite_in_one_process_skips_the_step_in_all(store, tmp_path):
+    """Its gradient is finite, so that nothing but the loss itself can tell; a process that goes on alone would end with
+    other weights than its like."""
+    program = changed_program(
+        tmp_path,
+        "real = PreTraining.losses",
+        "def losses(self, part):",
+        "    spoiled = self.step == 5 and self.processes.rank == 1",
+        "    return {name: value + float('inf') if spoiled else value",
+        "            for name, value in real(self, part).items()}",
+        "PreTraining.losses = losses",
+    )
+    finish(program, *flags(options(store, tmp_path / "run"), tmp_path)[2:])
+    warned = [event["text"] for event in read_events(tmp_path / "run" / "events.jsonl") if event["kind"] == "warning"]
+    assert ["not finite at step 5: skipped" in text for text in warned] == [True]
 
 
 @pytest.mark.long
