@@ -89,6 +89,20 @@ def test_segmenting_on_a_cpu_imports_no_torch_and_no_monai():
     assert in_a_clean_process(code).returncode == 0
 
 
+def test_processes_are_spawned_never_forked():
+    """Windows knows no fork, and macOS does not survive it."""
+    for file in modules():
+        for call in (
+            node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+        ):
+            name = ast.unparse(call.func)
+            assert name not in ("os.fork", "os.forkpty", "multiprocessing.Pool", "multiprocessing.Process"), file
+            if name.endswith("get_context"):
+                assert [ast.unparse(given) for given in call.args] == ["'spawn'"], file
+            if name.endswith("ProcessPoolExecutor"):
+                assert "mp_context" in [keyword.arg for keyword in call.keywords], file
+
+
 def test_no_room_is_named_for_nothing():
     names = {file.stem for file in modules()} | {file.parent.name for file in modules()}
     assert not names & {"utils", "util", "common", "misc", "helpers", "tools"}
