@@ -22,7 +22,6 @@ ConfigT = TypeVar("ConfigT")
 ENGINES = ("auto", "torch", "onnx")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRESETS = ("tiny", "small", "paper")
-SCRATCH = "scratch"  # the method of no pre-training
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
@@ -173,30 +172,7 @@ class PretrainConfig:
 class CompareConfig:
     experiment: str = option("", "TOML file of the experiment", positional=True)
     run: str = option("", "run folder, or a name under $VOXMMSD_HOME/runs")
-
-
-@dataclass(frozen=True)
-class ExperimentConfig:
-    """What the file of ``compare`` says; ``pretrain`` and ``finetune`` are tables of these verbs' options."""
-
-    folders: tuple[str, ...] = ()
-    splits: str = ""
-    methods: tuple[str, ...] = (SCRATCH, METHODS[0])
-    cases: tuple[int, ...] = (3,)
-    draws: int = 3
-    seed: int = 0
-    pretrain: dict[str, Any] = field(default_factory=dict)
-    finetune: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.folders or not self.splits:
-            raise ConfigError("compare: the experiment's file must name its folders and its splits")
-        if unknown := sorted(set(self.methods) - {SCRATCH, *METHODS}):
-            raise ConfigError(
-                f"compare: unknown method {', '.join(unknown)}; known are {', '.join((SCRATCH, *METHODS))}"
-            )
-        if not self.methods or self.draws < 1 or not self.cases or min(self.cases) < 1:
-            raise ConfigError("compare: needs at least one method, one draw and one labelled case")
+    test: bool = option(False, "score the test cases instead of the validation cases: once, at the end")
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,25 @@
 import csv
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from voxmmsd.cli import main
-from voxmmsd.config import CompareConfig
+from voxmmsd.config import CompareConfig, PretrainConfig, make_config
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.store import prepare_cases
+from voxmmsd.data.store import Entry, prepare_cases
 from voxmmsd.errors import Cancelled, ConfigError
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, view_run
-from voxmmsd.training.compare import Arm, Result, compare, summary
+from voxmmsd.training.compare import compare
+from voxmmsd.training.experiment import ABLATIONS, Arm, ExperimentConfig
 
 EXPERIMENT = """
 folders = ["{store}"]
 splits = "{splits}"
-methods = ["scratch", "vox-mmsd"]
+methods = ["scratch", "vox-mmsd", "restoration-only", "probe"]
 cases = [1, 2]
 draws = 2
 [pretrain]
@@ -24,15 +27,28 @@ preset = "tiny"
 channels = [4, 6, 8]
 block = 16
 cell = 4
-steps = 2
+steps = 1
 device = "cpu"
 [finetune]
 preset = "tiny"
 channels = [4, 6, 8]
 patch = 16
-steps = 3
+steps = 1
 device = "cpu"
+[variants.restoration-only]
+cases = [1]
+[variants.probe]
+cases = [1]
+finetune.frozen = true
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_onnx():
+    """No test here segments by ONNX Runtime, and the export is half of so short a training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("voxmmsd.models.weights.export_onnx", lambda network, file: file.write_bytes(b""))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +93,14 @@ def test_only_the_pre_trained_arms_start_from_the_one_pre_training(done):
 
 def test_the_scores_of_all_arms_are_written(done):
     run, text = done
-    rows = list(csv.DictReader((run / "results.csv").open()))
-    assert len(rows) == 8
-    assert {row["method"] for row in rows} == {"scratch", "vox-mmsd"}
-    assert text == (run / "results.txt").read_text(encoding="utf-8").rstrip()
-    assert "on 1 test cases" in text
+    rows = list(csv.DictReader((run / "results-validation.csv").open()))
+    assert len(rows) == 12
+    assert {row["method"] for row in rows if row["cases"] == "2"} == {"scratch", "vox-mmsd"}
+    assert text == (run / "results-validation.txt").read_text(encoding="utf-8").rstrip()
+    assert "on 1 validation cases" in text
 
 
+@pytest.mark.long
 def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp_path, monkeypatch):
     run = tmp_path / "run"
     real = Run.asked
@@ -92,29 +109,99 @@ def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp
         compare(CompareConfig(str(experiment), str(run)))
     monkeypatch.undo()
     assert view_run(run).state == "paused", "asked of a training within it"
-    assert not (run / "results.csv").exists()
+    assert not (run / "results-validation.csv").exists()
     monkeypatch.chdir(tmp_path)
     assert main(["runs", "resume", str(run)]) == 0
-    assert (run / "results.csv").read_text() == (done[0] / "results.csv").read_text()
+    assert (run / "results-validation.csv").read_text() == (done[0] / "results-validation.csv").read_text()
 
 
-def test_mean_spread_and_paired_difference_are_what_they_say():
-    scores = {("scratch", 0): 0.5, ("scratch", 1): 0.7, ("vox-mmsd", 0): 0.6, ("vox-mmsd", 1): 0.72}
-    results = [Result(Arm(method, 3, draw), dice, {}) for (method, draw), dice in scores.items()]
-    lines = summary(results, "what").splitlines()
-    assert "0.600 ± 0.141" in lines[2]
-    assert "0.660 ± 0.085  +0.060 ± 0.057, better in 2 of 2 draws" in lines[3]
+def test_an_ablation_is_pre_trained_by_its_own_options_once_and_a_probe_takes_the_first_start(done):
+    run, _ = done
+    assert {folder.name for folder in (run / "pretrain").iterdir()} == {"vox-mmsd", "restoration-only"}
+    ablation = read_package(run / "pretrain" / "restoration-only" / "model")
+    assert ablation.info.training["options"]["distillation"] is False
+    probe = read_package(run / "finetune" / "probe-1-cases-draw-1" / "model").info
+    assert probe.parent == read_package(run / "pretrain" / "vox-mmsd" / "model").info.id
+    assert probe.training["options"]["frozen"] is True
+    assert not (run / "finetune" / "restoration-only-2-cases-draw-0").exists()
 
 
-def test_what_cannot_be_compared_is_refused(experiment, tmp_path):
+def test_an_experiment_grows_and_opens_the_test_cases_without_training_again(done, experiment, tmp_path):
+    run, _ = done
+    weights = run / "finetune" / "scratch-1-cases-draw-0" / "model" / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    grown = tmp_path / "grown.toml"
+    text = experiment.read_text().replace('"probe"]', '"probe", "distillation-only", "vox-again"]')
+    text += f'[variants.distillation-only]\ncases = [1]\n[variants.vox-again]\nstart = "{run}/pretrain/vox-mmsd"\n'
+    grown.write_text(text)
+    table = compare(CompareConfig(str(grown), str(run), test=True))
+    assert "on 1 test cases" in table
+    assert weights.stat().st_mtime_ns == before
+    rows = list(csv.DictReader((run / "results-test.csv").open()))
+    assert {row["method"] for row in rows} >= {"distillation-only", "vox-again"}
+    by_arm = {(row["method"], row["cases"], row["draw"]): row["dice"] for row in rows}
+    assert by_arm["vox-again", "2", "1"] == by_arm["vox-mmsd", "2", "1"], "one start, one recipe, the same cases"
+    cases = list(csv.DictReader((run / "cases-test.csv").open()))
+    assert len(cases) == len(rows) * 5  # one case; three regions and, beside ET, two labels
+
+
+def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
+    file = tmp_path / "experiment.toml"
+    file.write_text("every_label = true\n" + experiment.read_text())
+    real, poor = Entry.label, []
+
+    def label(entry):  # all but one case have lost their enhancing tumor
+        array = np.array(real(entry))
+        poor.append(entry.id)
+        return np.where(array == 3, 1, array) if len(set(poor)) > 1 and entry.id != poor[0] else array
+
+    monkeypatch.setattr(Entry, "label", label)
+    monkeypatch.setattr(Run, "asked", lambda self: "cancel")
+    with pytest.raises(Cancelled):
+        compare(CompareConfig(str(file), str(tmp_path / "run")))
+    draws = [json.loads(f.read_text())["train"] for f in (tmp_path / "run" / "draws").glob("1-cases*.json")]
+    assert draws == [[poor[0]]] * 2
+
+
+def test_every_ablation_has_a_name_and_differs_from_the_method():
+    default = make_config(PretrainConfig, {})
+    for name, options in ABLATIONS.items():
+        config = ExperimentConfig(("f",), "s", ("scratch", name))
+        assert make_config(PretrainConfig, config.variant(name).pretrain) != default
+        assert config.variant(name).pretrain == options
+
+
+def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "asked", lambda self: "cancel")
     text = experiment.read_text()
     for old, new, message in (
-        ("cases = [1, 2]", "cases = [9]", "9 labelled cases asked for"),
-        ('"vox-mmsd"]', '"magic"]', "unknown method magic"),
+        ("cases = [1, 2]", "cases = [1, 9]", "9 labelled cases asked for"),
+        ('"vox-mmsd",', '"magic",', "unknown method magic"),
         ("draws = 2", "draws = 0", "at least one method"),
+        ('"probe"]', '"Pro be"]', "unknown method Pro be"),
+        ("[variants.probe]", "[variants.prob]", "unknown method probe"),
+        ("finetune.frozen", "finetune.frosen", "unknown option frosen"),
+        ("finetune.frozen", "frozen", r"\[variants.probe\]: unknown option frozen"),
+        ("cases = [1]", "cases = [7]", "asks for 7 cases"),
+        (
+            'methods = ["scratch", "vox-mmsd", "restoration-only"',
+            'methods = ["restoration-only", "scratch", "vox-mmsd"',
+            "scratch at 2 cases has no restoration-only",
+        ),
+        ("[finetune]\npreset", "[finetune]\nseed=9\npreset", "itself decides on seed"),
+        ("channels = [4, 6, 8]\npatch", "channels = [4, 8, 8]\npatch", "nothing would be taken over"),
         ("splits =", "split =", "unknown option split"),
     ):
+        assert old in text
         file = tmp_path / "bad.toml"
         file.write_text(text.replace(old, new))
         with pytest.raises(ConfigError, match=message):
             compare(CompareConfig(str(file), str(tmp_path / "run")))
+
+
+def test_the_shipped_experiment_can_be_read():
+    file = Path(__file__).resolve().parents[3] / "benchmarks" / "label_efficiency.toml"
+    experiment = make_config(ExperimentConfig, {}, file)
+    arms = list(experiment.arms())
+    assert len(arms) == len(set(arms)) == 3 * (2 * 2 + 7)
+    assert {arm.method for arm in arms if arm.cases == 11} == {"scratch", "vox-mmsd"}

@@ -1,0 +1,72 @@
+"""What a comparison of two methods on the same cases is worth: effect, interval, and how often which was better.
+
+With a handful of patients no p-value says much (all of 5 patients better is p = 0.06 by the sign test), so none is
+given: the interval and the counts show the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A paired difference: its mean, the bootstrap's 95 % interval, and in how many of the pairs it was positive.
+
+    ``draws`` and ``patients`` are pairs (better, worse); ties are in neither.
+    """
+
+    effect: float
+    low: float
+    high: float
+    draws: tuple[int, int]
+    patients: tuple[int, int]
+
+
+def paired(differences: np.ndarray, seed: int = 0) -> Paired:
+    """Of differences ``(draw, patient, region)``, not-a-number where a patient has no score for a region.
+
+    The effect is the mean over the regions of the mean over draws and patients. The bootstrap draws patients and
+    training draws anew, both with replacement, as both vary in the claim (the two-way "pigeonhole" bootstrap, Owen
+    2007); with one draw or one patient only the other is drawn.
+    """
+    rng = np.random.default_rng([seed, 0xB007])
+    draws, patients, _ = differences.shape
+    resampled = means_over_regions(
+        differences,
+        rng.multinomial(draws, np.full(draws, 1 / draws), RESAMPLES),
+        rng.multinomial(patients, np.full(patients, 1 / patients), RESAMPLES),
+    )
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.nanpercentile(resampled, [tail, 100 - tail]) if np.isfinite(resampled).any() else (np.nan, np.nan)
+    ones_d, ones_p = np.ones((1, draws)), np.ones((1, patients))
+    return Paired(
+        float(means_over_regions(differences, ones_d, ones_p)[0]),
+        float(low),
+        float(high),
+        _signs(means_over_regions(differences, np.eye(draws), np.tile(ones_p, (draws, 1)))),
+        _signs(means_over_regions(differences, np.tile(ones_d, (patients, 1)), np.eye(patients))),
+    )
+
+
+def means_over_regions(values: np.ndarray, draw_counts: np.ndarray, patient_counts: np.ndarray) -> np.ndarray:
+    """``(B,)``: the mean over the regions of the weighted mean of ``values`` ``(draw, patient, region)``.
+
+    ``draw_counts`` ``(B, draw)`` and ``patient_counts`` ``(B, patient)`` say how often each counts. Values that are no
+    number count nowhere; a region without any is left out.
+    """
+    there = np.isfinite(values)
+    sums = np.einsum("bd,bp,dpr->br", draw_counts, patient_counts, np.where(there, values, 0.0), optimize=True)
+    counts = np.einsum("bd,bp,dpr->br", draw_counts, patient_counts, there.astype(float), optimize=True)
+    means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+    regions = (counts > 0).sum(axis=1)
+    return np.where(regions > 0, means.sum(axis=1) / np.maximum(regions, 1), np.nan)
+
+
+def _signs(values: np.ndarray) -> tuple[int, int]:
+    return int((values > 0).sum()), int((values < 0).sum())

@@ -1,0 +1,145 @@
+"""What the file of ``compare`` says: which methods, on how many labelled cases, in how many draws.
+
+folders = ["store"]
+splits = "splits.json"
+methods = ["scratch", "vox-mmsd", "restoration-only", "probe"]
+cases = [1, 3]
+draws = 3
+[pretrain]                                # options of ``voxmmsd pretrain``, for all methods
+[finetune]                                # options of ``voxmmsd finetune``, for all methods
+[variants.restoration-only]               # what differs for one method
+cases = [3]
+[variants.probe]
+finetune.frozen = true
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from voxmmsd.config import METHODS, config_from_record
+from voxmmsd.errors import ConfigError
+
+SCRATCH = "scratch"  # the method of no pre-training
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "restoration-only": {"distillation": False},
+    "distillation-only": {"restoration": False},
+    "single-scale": {"single_scale": True},
+    "same-mask-in-both-views": {"same_mask": True},
+    "one-mask-for-all-modalities": {"joint_mask": True},
+    "pairs-in-one-modality": {"same_modality": True},
+}
+"""METHOD section 9; names of methods that differ from Vox-MMSD by these options of ``pretrain``."""
+
+
+_OURS = frozenset({"folders", "run", "splits", "store", "start", "seed", "name"})  # decided by the experiment
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a method differs from the others.
+
+    ``pretrain`` and ``finetune``: options of these verbs. ``start``: a model or run to start from, instead of a
+    pre-training of the experiment's own. ``cases``: at which of the experiment's numbers of cases; at all if empty.
+    """
+
+    start: str = ""
+    cases: tuple[int, ...] = ()
+    pretrain: dict[str, Any] = field(default_factory=dict)
+    finetune: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _refuse_ours(self.pretrain, self.finetune)
+
+
+def _refuse_ours(*tables: dict[str, Any]) -> None:
+    if ours := sorted(_OURS & {key for table in tables for key in table}):
+        raise ConfigError(f"compare: the experiment itself decides on {', '.join(ours)}; take it out of the table")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One fine-tuning: a method, how many labelled cases, which draw of them."""
+
+    method: str
+    cases: int
+    draw: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}-{self.cases}-cases-draw-{self.draw}"
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """``every_label``: the cases of each draw together hold every label, as those an expert would pick to label."""
+
+    folders: tuple[str, ...] = ()
+    splits: str = ""
+    methods: tuple[str, ...] = (SCRATCH, METHODS[0])
+    cases: tuple[int, ...] = (3,)
+    draws: int = 3
+    every_label: bool = False
+    seed: int = 0
+    pretrain: dict[str, Any] = field(default_factory=dict)
+    finetune: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.folders or not self.splits:
+            raise ConfigError("compare: the experiment's file must name its folders and its splits")
+        if not self.methods or self.draws < 1 or not self.cases or min(self.cases) < 1:
+            raise ConfigError("compare: needs at least one method, one draw and one labelled case")
+        _refuse_ours(self.pretrain, self.finetune)
+        known = (SCRATCH, *METHODS, *ABLATIONS)
+        if unknown := sorted(set(self.methods) - {*known, *self.variants}):
+            raise ConfigError(
+                f"compare: unknown method {', '.join(unknown)}; known are {', '.join(known)}, and those that a table "
+                "[variants.NAME] describes"
+            )
+        if unused := sorted(set(self.variants) - set(self.methods)):
+            raise ConfigError(f"compare: [variants.{unused[0]}] is not among the methods {', '.join(self.methods)}")
+        for method in self.methods:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", method):
+                raise ConfigError(f"compare: method {method!r}: names are of small letters, digits and dashes")
+            self._check(method)
+
+    def _check(self, method: str) -> None:
+        variant = self.variant(method)
+        if strange := sorted(set(variant.cases) - set(self.cases)):
+            raise ConfigError(
+                f"compare: [variants.{method}] asks for {strange[0]} cases, the experiment for {self.cases}"
+            )
+        if self.baseline != method and (late := set(self.cases_of(method)) - set(self.cases_of(self.baseline))):
+            raise ConfigError(f"compare: {method} at {min(late)} cases has no {self.baseline} to be compared with")
+
+    @property
+    def baseline(self) -> str:
+        """The method that the others are compared with."""
+        return self.methods[0]
+
+    def variant(self, method: str) -> Variant:
+        """What is particular to a method: by its name, and by its table, which has the last word.
+
+        Raises:
+            ConfigError: the table has keys that no variant has.
+        """
+        by_name = {"method": method} if method in METHODS else ABLATIONS.get(method, {})
+        try:
+            stated = config_from_record(Variant, self.variants.get(method, {}))
+        except ConfigError as error:
+            raise ConfigError(f"compare: [variants.{method}]: {error}") from error
+        return Variant(stated.start, stated.cases, {**by_name, **stated.pretrain}, stated.finetune)
+
+    def cases_of(self, method: str) -> tuple[int, ...]:
+        """The numbers of labelled cases that a method is tried at."""
+        return self.variant(method).cases or self.cases
+
+    def arms(self) -> Iterator[Arm]:
+        """All methods of one draw before the next draw, so that a broken-off experiment is paired as far as it went."""
+        for cases in self.cases:
+            for draw in range(self.draws):
+                yield from (Arm(method, cases, draw) for method in self.methods if cases in self.cases_of(method))
