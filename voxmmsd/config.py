@@ -22,6 +22,8 @@ ConfigT = TypeVar("ConfigT")
 ENGINES = ("auto", "torch", "onnx")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRESETS = ("tiny", "small", "paper")
+PROTOCOLS = ("brats2023", "brats2024")
+TASKS = ("auto", "gli", "ssa", "men", "ped", "met")
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
@@ -218,6 +220,9 @@ class EvaluateConfig:
     labels: str = option("", "folder of cases with expert labels", positional=True)
     schema: str = option("", "label schema of the labels, where their naming does not tell")
     out: str = option("", "folder for scores.csv, scores.json and the report")
+    protocol: str = option("", "also the official lesion-wise scores of that year's BraTS", choices=("", *PROTOCOLS))
+    task: str = option("auto", "task whose official rules hold (auto: of the labels' schema)", choices=TASKS)
+    workers: int = option(0, "parallel processes (0: one per core)")
 
 
 MODEL_ACTIONS = ("list", "import", "export", "accept", "reject", "rollback", "delete")

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +18,24 @@ from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
 from voxmmsd.errors import InputError
+from voxmmsd.evaluation.lesionwise import LesionScores, score_lesions
+from voxmmsd.evaluation.protocols import rules_of
 from voxmmsd.evaluation.report import Section, write_report
 from voxmmsd.evaluation.scores import CaseScores, score_case
-from voxmmsd.evaluation.tables import csv_text, json_text, score_rows, text_table
+from voxmmsd.evaluation.tables import csv_text, json_text, lesion_csv, lesion_rows, score_rows, text_table
 from voxmmsd.files import write_text_atomic
 from voxmmsd.labels import LabelSchema, indices_from_values, schema_named
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """A case's files and its scores; ``lesions`` are the official ones, where a protocol was asked for."""
+
+    case: Case
+    prediction: Path
+    schema: LabelSchema
+    scores: CaseScores
+    lesions: Mapping[str, LesionScores]
 
 
 @dataclass(frozen=True)
@@ -25,21 +43,36 @@ class Evaluation:
     """Scores of the cases that have both, and the ids of labelled cases without a prediction."""
 
     schema: LabelSchema
-    cases: tuple[CaseScores, ...]
+    scored: tuple[ScoredCase, ...]
     unpredicted: tuple[str, ...]
+    protocol: str = ""
+
+    @property
+    def cases(self) -> tuple[CaseScores, ...]:
+        return tuple(each.scores for each in self.scored)
+
+    @property
+    def lesions(self) -> dict[str, Mapping[str, LesionScores]]:
+        """Case id -> structure -> official scores; empty without a protocol."""
+        return {each.case.id: each.lesions for each in self.scored} if self.protocol else {}
 
     def text(self) -> str:
         """What the verb prints."""
         lines = [text_table(score_rows(self.cases))]
+        if self.protocol:
+            lines += ["", f"lesion-wise, by the rules of {self.protocol}:", text_table(lesion_rows(self.lesions))]
         lines += [f"no prediction for: {', '.join(self.unpredicted)}"] if self.unpredicted else []
         return "\n".join(lines)
 
 
-def evaluate_folders(predictions: Path, labels: Path, schema: str = "") -> Evaluation:
-    """Score ``CASEID-voxmmsd.nii.gz`` (or ``CASEID.nii.gz``) against the cases' expert labels.
+def evaluate_folders(
+    predictions: Path, labels: Path, schema: str = "", protocol: str = "", task: str = "auto", workers: int = 0
+) -> Evaluation:
+    """Score ``CASEID-voxmmsd.nii.gz`` (or ``CASEID.nii.gz``) against the cases' expert labels, cases in parallel.
 
     Raises:
         InputError: nothing to score, a label without a schema, grids that differ, schemas that mean other tissues.
+        ConfigError: no such protocol or task.
     """
     cases = [case for case in find_cases(labels, schema or None).cases if case.label is not None]
     if not cases:
@@ -52,13 +85,14 @@ def evaluate_folders(predictions: Path, labels: Path, schema: str = "") -> Evalu
             f"{predictions}: holds no prediction of {', '.join(case.id for case in cases[:5])}; "
             "expected CASEID-voxmmsd.nii.gz"
         )
-    scored = [_score(case, file) for case, file in pairs]
-    schemas = {found.name: found for found, _ in scored}
+    score = partial(_score, protocol=protocol, task=task)
+    scored = tuple(_in_parallel(score, pairs, workers))
+    schemas = {each.schema.name: each.schema for each in scored}
     if len(schemas) > 1:
         raise InputError(f"{labels}: cases follow different schemas ({', '.join(schemas)}); evaluate one at a time")
     predicted = {case.id for case, _ in pairs}
     unpredicted = tuple(case.id for case in cases if case.id not in predicted)
-    return Evaluation(next(iter(schemas.values())), tuple(scores for _, scores in scored), unpredicted)
+    return Evaluation(next(iter(schemas.values())), scored, unpredicted, protocol)
 
 
 def evaluate_verb(config: EvaluateConfig) -> str:
@@ -68,13 +102,28 @@ def evaluate_verb(config: EvaluateConfig) -> str:
             raise InputError(f"evaluate: {what} must be given")
         if not Path(value).exists():
             raise InputError(f"{value}: no such file or folder")
-    found = evaluate_folders(Path(config.predictions), Path(config.labels), config.schema)
+    found = evaluate_folders(
+        Path(config.predictions), Path(config.labels), config.schema, config.protocol, config.task, config.workers
+    )
     if config.out:
         out = Path(config.out)
         write_text_atomic(out / "scores.csv", csv_text(found.cases))
         write_text_atomic(out / "scores.json", json_text(found.cases, found.schema.name))
+        if found.protocol:
+            write_text_atomic(out / "lesions.csv", lesion_csv(found.lesions))
         write_report(out / "report.html", "Evaluation", [Section("Scores", table=score_rows(found.cases))])
     return found.text()
+
+
+def _in_parallel(
+    score: Callable[[tuple[Case, Path]], ScoredCase], pairs: Sequence[tuple[Case, Path]], workers: int
+) -> Iterator[ScoredCase]:
+    count = min(workers or os.cpu_count() or 1, len(pairs))
+    if count <= 1:
+        yield from map(score, pairs)
+        return
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(score, pairs)
 
 
 def _prediction_of(case: Case, folder: Path) -> Path | None:
@@ -84,17 +133,20 @@ def _prediction_of(case: Case, folder: Path) -> Path | None:
     return None
 
 
-def _score(case: Case, file: Path) -> tuple[LabelSchema, CaseScores]:
+def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
+    case, file = pair
     assert case.label is not None
     where = str(case.label.path)
     if case.schema is None:
         raise InputError(f"{where}: which label schema it follows cannot be told; name it with --schema")
     schema = schema_named(case.schema)
-    reference = read_volume(case.label)
-    predicted = _prediction_on(reference.grid, file, schema)
-    return schema, score_case(
-        case.id, indices_from_values(reference.array, schema, where), predicted, schema, reference.grid
-    )
+    volume = read_volume(case.label)
+    reference = indices_from_values(volume.array, schema, where)
+    predicted = _prediction_on(volume.grid, file, schema)
+    scores = score_case(case.id, reference, predicted, schema, volume.grid)
+    rules = rules_of(protocol, task, schema) if protocol else {}
+    lesions = score_lesions(reference, predicted, schema, volume.grid, rules) if rules else {}
+    return ScoredCase(case, file, schema, scores, lesions)
 
 
 def _prediction_on(grid: Grid, file: Path, schema: LabelSchema) -> np.ndarray:

@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from voxmmsd.evaluation.lesionwise import LESION_METRICS, LesionScores
 from voxmmsd.evaluation.scores import METRICS, SCORED, CaseScores, mean_scores
 
 HEADINGS = {
@@ -17,6 +20,17 @@ HEADINGS = {
     "precision": "precision",
     "reference_ml": "expert ml",
     "predicted_ml": "predicted ml",
+}
+LESION_HEADINGS = {
+    "dice": "Dice",
+    "hd95_mm": "HD95 mm",
+    "nsd_05": "NSD 0.5",
+    "nsd_10": "NSD 1.0",
+    "found": "found",
+    "missed": "missed",
+    "false": "false",
+    "whole_dice": "whole Dice",
+    "whole_hd95_mm": "whole HD95",
 }
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -41,6 +55,37 @@ def mean_rows(cases: Sequence[CaseScores]) -> list[list[str]]:
             cells.append(shown(mean.value, metric) + ("" if mean.count == len(cases) else f" (n={mean.count})"))
         rows.append([f"mean of {len(cases)}", key, *cells, ""])
     return rows
+
+
+def lesion_rows(cases: Mapping[str, Mapping[str, LesionScores]]) -> list[list[str]]:
+    """Official scores: a heading, a row per case and structure, then the means over all cases, as BraTS ranks."""
+    rows = [["case", "structure", *LESION_HEADINGS.values()]]
+    for case_id, structures in cases.items():
+        for key, scores in structures.items():
+            rows.append([case_id, key, *(_lesion_cell(getattr(scores, metric), metric) for metric in LESION_HEADINGS)])
+    for key in dict.fromkeys(key for structures in cases.values() for key in structures):
+        means = {
+            metric: float(np.mean([getattr(s[key], metric) for s in cases.values()])) for metric in LESION_HEADINGS
+        }
+        rows.append([f"mean of {len(cases)}", key, *(shown(value, metric) for metric, value in means.items())])
+    return rows
+
+
+def lesion_csv(cases: Mapping[str, Mapping[str, LesionScores]]) -> str:
+    """One line per case and structure with all official metrics at full precision."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["case", "structure", *LESION_METRICS])
+    for case_id, structures in cases.items():
+        for key, scores in structures.items():
+            numbers = [getattr(scores, metric) for metric in LESION_METRICS]
+            cells = ["" if math.isnan(number) else repr(number) for number in numbers]
+            writer.writerow([_harmless(case_id), key, *cells])
+    return stream.getvalue()
+
+
+def _lesion_cell(value: float, metric: str) -> str:
+    return str(value) if isinstance(value, int) else shown(value, metric)
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
