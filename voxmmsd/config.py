@@ -24,6 +24,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRESETS = ("tiny", "small", "paper")
 PROTOCOLS = ("brats2023", "brats2024")
 TASKS = ("auto", "gli", "ssa", "men", "ped", "met")
+BRAIN_MASK = "image that is non-zero inside the brain, or a modality that is stripped already, or hd-bet, synthstrip"
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
@@ -86,6 +87,8 @@ class PrepareConfig:
     store: str = option("", "folder of the prepared store")
     schema: str = option("", "label schema of the data set, where its naming does not tell")
     reference: str = option("", "modality whose grid the case is brought to (default: t1c, else the finest)")
+    align: bool = option(False, "register each modality to the reference first (needs SimpleITK), with a picture")
+    brain_mask: str = option("", "a modality that is stripped already, or hd-bet, synthstrip (default: the folder's)")
     spacing: float = option(1.0, "voxel size of the prepared arrays in mm")
     workers: int = option(0, "parallel processes (0: one per core)")
 
@@ -186,8 +189,9 @@ class SegmentConfig:
     t2w: str = option("", "T2 image")
     t2f: str = option("", "FLAIR image")
     id: str = option("", "case id, when images are given one by one")
-    brain_mask: str = option("", "image that is non-zero inside the brain")
+    brain_mask: str = option("", BRAIN_MASK)
     reference: str = option("", "modality whose grid the result has (default: t1c, else the finest)")
+    align: bool = option(False, "register each modality to the reference first (needs SimpleITK), with a picture")
     model: str = option("", "model name, package folder or zip (default: the newest accepted one)")
     engine: str = option("auto", "what computes: ONNX Runtime or torch", choices=ENGINES)
     device: str = option("auto", "where to compute", choices=DEVICES)
@@ -209,7 +213,7 @@ class CheckConfig:
     t2w: str = option("", "T2 image")
     t2f: str = option("", "FLAIR image")
     id: str = option("", "case id, when images are given one by one")
-    brain_mask: str = option("", "image that is non-zero inside the brain")
+    brain_mask: str = option("", BRAIN_MASK)
     model: str = option("", "model that is to be used (default: none is looked at)")
     operated: bool = option(False, "the patient was operated on")
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from voxmmsd.config import PrepareConfig, PreprocessConfig, config_to_record
+from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import StoreResult, prepare_cases
-from voxmmsd.errors import InputError
+from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.runs import open_run
 
 
@@ -24,6 +25,11 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
         raise InputError(
             f"{config.folder}: no case found; `voxmmsd cases {config.folder}` says what could not be placed"
         )
+    if config.brain_mask and config.brain_mask not in WORDS:
+        raise ConfigError(
+            f"--brain-mask {config.brain_mask}: prepare takes one of {', '.join(WORDS)}; a file belongs beside its "
+            "case's images, named brain_mask"
+        )
     store = Path(config.store)
     record = config_to_record(config)
     with open_run(store / ".run", "prepare", record, len(found.cases), continues=False) as run:
@@ -35,7 +41,10 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
                 run.stop_if_asked()
 
             preprocess = PreprocessConfig(spacing_mm=config.spacing)
-            result = prepare_cases(found.cases, store, preprocess, config.reference, config.workers, on_case)
+            result = prepare_cases(
+                found.cases, store, preprocess, config.reference, config.workers, on_case,
+                align=config.align, brain_mask=config.brain_mask,
+            )  # fmt: skip
         for case_id, reason in result.failures:
             run.events.write("warning", case=case_id, text=reason)
             run.note(f"case {case_id}: {reason}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from voxmmsd.data.alignment import Alignment, align
+from voxmmsd.data.brain_mask import STRIPPERS, mask_of_stripped, strip
 from voxmmsd.data.case import Case
+from voxmmsd.data.checkerboard import alignment_picture
 from voxmmsd.data.image import Image
 from voxmmsd.data.sources import Source, frame_of, read_image
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
@@ -21,7 +24,8 @@ class CaseVolumes:
     """A case as read: everything on the grid of the modality ``reference``.
 
     ``image``: ``(4, z, y, x)`` float32 in MODALITIES order, an absent modality all 0. ``label_zyx``: class indices,
-    uint8. ``brain_mask_zyx``: bool. ``notes``: what had to be resampled or was doubtful, in words.
+    uint8. ``brain_mask_zyx``: bool. ``grids``: of each modality, as given. ``alignments``: where asked for. ``notes``:
+    what had to be resampled or was doubtful, in words.
     """
 
     case: Case
@@ -32,34 +36,57 @@ class CaseVolumes:
     brain_mask_zyx: np.ndarray | None
     schema: LabelSchema | None
     notes: tuple[str, ...]
+    grids: Mapping[str, Grid]
+    alignments: tuple[Alignment, ...] = ()
 
 
-def read_case(case: Case, reference: str | None = None, with_label: bool = True) -> CaseVolumes:
+def read_case(
+    case: Case,
+    reference: str | None = None,
+    with_label: bool = True,
+    *,
+    aligned: bool = False,
+    brain_mask: str = "",
+    picture: Path | None = None,
+) -> CaseVolumes:
     """All images of a case on one modality's grid: ``reference``, else t1c, else the finest.
 
     Modalities and brain mask on other grids are resampled in world space (linear; nearest for masks and labels).
+    ``aligned``: each modality is first registered to the reference, and moved where that helps; a label or mask goes
+    with the modality whose grid it has, with the reference before the others. ``picture``: where a checkerboard of
+    that is drawn. ``brain_mask``: a modality that is stripped, or a stripper's name, instead of the case's mask.
 
     Raises:
         InputError: no modality, an absent reference, an image that cannot be read, is all 0 or lies elsewhere, a label
             without a schema, on a grid that is none of the inputs', or with values its schema does not have.
-        MissingDependencyError: a format needs SimpleITK, which is not installed.
+        MissingDependencyError: a format, the alignment or the brain mask needs what is not installed.
     """
+    case = _with_mask_of(case, brain_mask)
     _check_request(case, reference)
     reader = _Reader()
     volumes = {name: _modality(reader, name, case.modalities[name]) for name in MODALITIES if name in case.modalities}
     chosen = reference or ("t1c" if "t1c" in volumes else min(volumes, key=lambda n: volumes[n].grid.voxel_volume_ml))
     grids = {name: volume.grid for name, volume in volumes.items()}
     grid = grids[chosen]
+    stripped = strip(volumes[chosen], brain_mask) if brain_mask in STRIPPERS else None
+    places = _Places(grids, chosen, _alignments(volumes, chosen, picture, case.id) if aligned else {})
+    reader.notes += [one.text() for one in places.alignments.values()]
     image = np.zeros((len(MODALITIES), *grid.shape_zyx), np.float32)
     for name in list(volumes):
-        moved, note = _on_reference(volumes.pop(name), name, case.modalities[name].path, grid)
+        placed = places.moved(volumes.pop(name), name)
+        moved, note = _on_reference(placed, name, case.modalities[name].path, grid)
         image[MODALITIES.index(name)] = moved
         reader.notes += [f"{note} of {chosen}"] if note else []
     schema = schema_named(case.schema) if case.schema else None
-    label = _label(case, schema, grids, chosen, reader) if with_label and case.label else None
-    mask = _brain_mask(case.brain_mask, chosen, grid, reader) if case.brain_mask else None
+    label = _label(case, schema, places, reader) if with_label and case.label else None
+    mask = _brain_mask(case, places, reader) if case.brain_mask else stripped
+    if stripped is not None:
+        reader.notes.append(f"brain mask by {STRIPPERS[brain_mask].title} from {chosen}")
     present = tuple(name in grids for name in MODALITIES)
-    return CaseVolumes(case, Volume(image, grid), present, chosen, label, mask, schema, tuple(reader.notes))  # type: ignore[arg-type]
+    return CaseVolumes(
+        case, Volume(image, grid), present, chosen, label, mask, schema,  # type: ignore[arg-type]
+        tuple(reader.notes), grids, tuple(places.alignments.values()),
+    )  # fmt: skip
 
 
 def _check_request(case: Case, reference: str | None) -> None:
@@ -69,6 +96,50 @@ def _check_request(case: Case, reference: str | None) -> None:
         raise InputError(
             f"case {case.id}: has no {reference} to be the reference; choose one of {', '.join(case.modalities)}"
         )
+
+
+def _with_mask_of(case: Case, word: str) -> Case:
+    if not word:
+        return case
+    if word in STRIPPERS:
+        return replace(case, brain_mask=None)
+    if word not in case.modalities:
+        raise InputError(f"case {case.id}: has no {word} to take the brain mask from; give one of its modalities")
+    return replace(case, brain_mask=case.modalities[word])
+
+
+def _alignments(
+    volumes: Mapping[str, Volume], reference: str, picture: Path | None, title: str
+) -> dict[str, Alignment]:
+    fixed = volumes[reference]
+    found = {name: align(name, volume, fixed) for name, volume in volumes.items() if name != reference}
+    if picture and found:
+        alignment_picture(
+            fixed, [(n, volumes[n], one.grid(volumes[n].grid)) for n, one in found.items()], picture, title
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The modalities' grids as given, which is the reference, and what alignment made of the others."""
+
+    grids: Mapping[str, Grid]
+    reference: str
+    alignments: Mapping[str, Alignment]
+
+    @property
+    def target(self) -> Grid:
+        return self.grids[self.reference]
+
+    def drawn_on(self, grid: Grid) -> str | None:
+        """The modality whose voxels ``grid`` has, in whatever order of axes; the reference before the others."""
+        return next((n for n in (self.reference, *self.grids) if _same_voxels(grid, self.grids[n])), None)
+
+    def moved(self, volume: Volume, with_modality: str | None) -> Volume:
+        """The volume, moved as that modality was."""
+        alignment = self.alignments.get(with_modality or "")
+        return Volume(volume.array, alignment.grid(volume.grid)) if alignment else volume
 
 
 class _Reader:
@@ -110,9 +181,7 @@ def _on_reference(volume: Volume, name: str, path: Path, grid: Grid) -> tuple[np
     return moved, f"{name} resampled from {_spacing(volume.grid)} to the grid"
 
 
-def _label(
-    case: Case, schema: LabelSchema | None, grids: Mapping[str, Grid], reference: str, reader: _Reader
-) -> np.ndarray:
+def _label(case: Case, schema: LabelSchema | None, places: _Places, reader: _Reader) -> np.ndarray:
     assert case.label is not None
     path = case.label.path
     if schema is None:
@@ -120,17 +189,20 @@ def _label(
             f"{path}: which label schema it follows cannot be told; name it with --schema ({', '.join(SCHEMAS)})"
         )
     volume = reader.read(case.label, "label")
-    drawn_on = next((n for n in (reference, *grids) if _same_voxels(volume.grid, grids[n])), None)
+    drawn_on = places.drawn_on(volume.grid)
     if drawn_on is None:
         raise InputError(
             f"{path}: the label's grid ({_spacing(volume.grid)}) is that of none of the case's images "
-            f"({', '.join(grids)}); give the image it was drawn on"
+            f"({', '.join(places.grids)}); give the image it was drawn on"
         )
     indices = Volume(indices_from_values(volume.array, schema, str(path)), volume.grid)
-    if not volume.grid.same_as(grids[reference]):
-        indices = resample(indices, grids[reference], order=0)
-    if drawn_on != reference:
-        reader.notes.append(f"label brought from the grid of {drawn_on} to that of {reference} (nearest neighbor)")
+    indices = places.moved(indices, drawn_on)
+    if not indices.grid.same_as(places.target):
+        indices = resample(indices, places.target, order=0)
+    if drawn_on != places.reference:
+        reader.notes.append(
+            f"label brought from the grid of {drawn_on} to that of {places.reference} (nearest neighbor)"
+        )
     return indices.array
 
 
@@ -143,14 +215,20 @@ def _canonical(grid: Grid) -> Grid:
     return canonical(Volume(np.broadcast_to(np.uint8(0), grid.shape_zyx), grid)).grid
 
 
-def _brain_mask(source: Source, reference: str, grid: Grid, reader: _Reader) -> np.ndarray:
+def _brain_mask(case: Case, places: _Places, reader: _Reader) -> np.ndarray:
+    assert case.brain_mask is not None
+    source, reference = case.brain_mask, places.reference
     volume = reader.read(source, "brain mask")
-    inside = Volume(volume.array > 0, volume.grid)
-    if not inside.array.any():
+    stripped = next((name for name, image in case.modalities.items() if image == source), None)
+    array = mask_of_stripped(volume, stripped) if stripped else volume.array > 0
+    if not array.any():
         raise InputError(f"{source.path}: the brain mask is empty; give the right one or leave it out")
-    if inside.grid.same_as(grid):
+    inside = places.moved(Volume(array, volume.grid), stripped or places.drawn_on(volume.grid))
+    if stripped:
+        reader.notes.append(f"brain mask from {stripped}, which is stripped")
+    if inside.grid.same_as(places.target):
         return inside.array
-    moved = resample(inside, grid, order=0).array
+    moved = resample(inside, places.target, order=0).array
     if not moved.any():
         raise InputError(f"{source.path}: the brain mask lies elsewhere in space than {reference}; give one that fits")
     reader.notes.append(

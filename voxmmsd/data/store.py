@@ -92,14 +92,18 @@ def prepare_cases(
     reference: str = "",
     workers: int = 0,
     on_case: Callable[[str], None] | None = None,
+    *,
+    align: bool = False,
+    brain_mask: str = "",
 ) -> StoreResult:
     """Bring cases into the store at ``folder``; those already there, whole and up to date, are kept.
 
     ``on_case`` is called with each finished case's id. A case that cannot be read is reported in ``failures`` and
-    does not stop the others. ``workers`` 0 is one process per core.
+    does not stop the others. ``workers`` 0 is one process per core. ``align``, with a picture ``ID-alignment.png``, and
+    ``brain_mask``: see ``read_case``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [_Job(case, folder, preprocess or PreprocessConfig(), reference) for case in cases]
+    jobs = [_Job(case, folder, preprocess or PreprocessConfig(), reference, align, brain_mask) for case in cases]
     entries, failures, made = [], [], 0
     for job, (entry, fresh, error) in zip(jobs, _run_jobs(jobs, workers), strict=True):
         if entry is None:
@@ -135,6 +139,8 @@ class _Job:
     folder: Path
     preprocess: PreprocessConfig
     reference: str
+    align: bool
+    brain_mask: str
 
 
 _Outcome = tuple[Entry | None, bool, str]
@@ -176,6 +182,7 @@ def _key(job: _Job) -> str:
     sources = {**case.modalities, "label": case.label, "brain_mask": case.brain_mask}
     content = {name: [source_sha256(s), s.channel, s.series_uid] for name, s in sources.items() if s is not None}
     record = [FORMAT, case.patient_id, case.schema, asdict(job.preprocess), job.reference, content]
+    record += [["align", job.align, job.brain_mask]] if job.align or job.brain_mask else []
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
@@ -189,7 +196,8 @@ def source_sha256(source: Source) -> str:
 
 def _make_entry(job: _Job, key: str) -> Entry:
     case = job.case
-    volumes = read_case(case, job.reference or None)
+    picture = job.folder / f"{case.id}-alignment.png" if job.align else None
+    volumes = read_case(case, job.reference or None, aligned=job.align, brain_mask=job.brain_mask, picture=picture)
     prepared = Preprocess(job.preprocess).apply(volumes)
     label = prepared.label_zyx
     array = prepared.image_czyx if label is None else np.concatenate([prepared.image_czyx, label[None]])

@@ -74,6 +74,7 @@ def _record(prediction: Prediction, file: Path, seconds: float, findings: Sequen
         "engine": prediction.engine,
         "reference": prediction.volumes.reference,
         "inputs": {name: source_sha256(source) for name, source in prediction.volumes.case.modalities.items()},
+        "alignment": [alignment.record() for alignment in prediction.volumes.alignments],
         "missing": list(prediction.volumes.case.missing),
         "findings": [*findings, *prediction.notes],
         "review": [place.record() for place in prediction.review],

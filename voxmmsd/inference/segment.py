@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from voxmmsd.config import CheckConfig, SegmentConfig, config_to_record
+from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case, CaseVolumes, case_from_files, find_cases, read_case
 from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume
@@ -77,7 +78,7 @@ def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
         InputError: the folder holds no case.
     """
     files: dict[str, Any] = {key: value for key in MODALITIES if (value := getattr(config, key))}
-    mask = Path(config.brain_mask) if config.brain_mask else None
+    mask = Path(config.brain_mask) if config.brain_mask not in ("", *WORDS) else None
     if bool(files) == bool(config.case):
         raise ConfigError("give either a case's folder or its images (--t1n, --t1c, --t2w, --t2f)")
     if files:
@@ -115,7 +116,14 @@ def _was_broken_off(folder: Path, record: dict[str, Any]) -> bool:
 
 def _segment_one(case: Case, config: SegmentConfig, package: ModelPackage, engine: Engine, out: Path, run: Run) -> Path:
     started = time.monotonic()
-    volumes = read_case(case, config.reference or None, with_label=False)
+    volumes = read_case(
+        case,
+        config.reference or None,
+        with_label=False,
+        aligned=config.align,
+        brain_mask=config.brain_mask if config.brain_mask in WORDS else "",
+        picture=out / f"{case.id}-voxmmsd-alignment.png" if config.align else None,
+    )
     findings = _look_first(volumes, package, config)
     for finding in findings:
         run.say(f"{case.id}: {finding.line()}")

@@ -1,0 +1,114 @@
+"""A brain mask where none is given: from a modality that is stripped already, or by a tool made for it.
+
+HD-BET (Isensee et al. 2019) and SynthStrip (Hoopes et al. 2022) are called as programs where they are installed; there
+is no stripper of our own, since a poor mask spoils a segmentation unseen.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.volume import Volume
+from voxmmsd.errors import InputError, MissingDependencyError
+from voxmmsd.labels import MODALITIES
+
+LARGEST_BRAIN_ML = 2200.0  # with meninges and a tumor; a head without its neck has 3,000 and more
+
+
+@dataclass(frozen=True)
+class Stripper:
+    """A program that strips skulls: ``arguments`` of an image and the result's file, and where its mask then lies."""
+
+    title: str
+    programs: tuple[str, ...]
+    arguments: Callable[[Path, Path], list[str]]
+    mask: Callable[[Path], Path]
+    way: str
+
+    def program(self) -> str | None:
+        """Path of the first of its programs that is installed."""
+        return next((found for name in self.programs if (found := shutil.which(name))), None)
+
+
+STRIPPERS = {
+    "hd-bet": Stripper(
+        "HD-BET",
+        ("hd-bet",),
+        lambda image, out: ["-i", str(image), "-o", str(out), "-device", "cpu", "--disable_tta", "--save_bet_mask"],
+        lambda out: out.with_name(out.name.removesuffix(".nii.gz") + "_bet.nii.gz"),
+        "pip install hd-bet, in an environment of its own",
+    ),
+    "synthstrip": Stripper(
+        "SynthStrip",
+        ("mri_synthstrip", "synthstrip-docker", "synthstrip-singularity"),
+        lambda image, out: ["-i", str(image), "-o", str(out), "-m", str(out.with_name("mask.nii.gz"))],
+        lambda out: out.with_name("mask.nii.gz"),
+        "it comes with FreeSurfer 7.3 or later, or as a container",
+    ),
+}
+WORDS = (*MODALITIES, *STRIPPERS)
+"""What a brain mask can be asked for by, instead of a file."""
+
+
+def installed() -> tuple[str, ...]:
+    """Words of the strippers that can be called here."""
+    return tuple(word for word, stripper in STRIPPERS.items() if stripper.program())
+
+
+def strip(volume: Volume, word: str) -> np.ndarray:
+    """Brain mask of a head, bool ``(z, y, x)``, by the stripper of that name.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+        InputError: it failed, or found no brain.
+    """
+    stripper = STRIPPERS[word]
+    program = stripper.program()
+    if program is None:
+        raise MissingDependencyError(
+            f"{stripper.title} is not installed ({' or '.join(stripper.programs)} is on no path): {stripper.way}; "
+            "or give a mask with --brain-mask FILE"
+        )
+    with TemporaryDirectory(prefix="voxmmsd-") as folder:
+        image, out = Path(folder) / "head.nii.gz", Path(folder) / "brain.nii.gz"
+        nib.save(nib.Nifti1Image(volume.array.T.astype(np.float32), volume.grid.affine_xyz), image)
+        done = subprocess.run(
+            [program, *stripper.arguments(image, out)], capture_output=True, encoding="utf-8", errors="replace"
+        )
+        mask_file = stripper.mask(out)
+        if done.returncode or not mask_file.is_file():
+            told = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+            raise InputError(
+                f"{stripper.title} made no brain mask (exit code {done.returncode}: {told}); try it by hand and give "
+                "its mask with --brain-mask FILE"
+            )
+        mask = read_volume(Source(mask_file)).array > 0
+    if mask.shape != volume.array.shape or not mask.any():
+        raise InputError(f"{stripper.title} found no brain; give a mask with --brain-mask FILE")
+    return mask
+
+
+def mask_of_stripped(volume: Volume, modality: str) -> np.ndarray:
+    """Brain mask, bool ``(z, y, x)``, of an image that is 0 outside the brain; holes are filled.
+
+    Raises:
+        InputError: it is not stripped.
+    """
+    mask = volume.array > 0
+    size_ml = mask.sum() * volume.grid.voxel_volume_ml
+    if not 0 < size_ml <= LARGEST_BRAIN_ML:
+        raise InputError(
+            f"{modality} is no brain mask: {size_ml:,.0f} ml of it are above 0, and a brain has at most "
+            f"{LARGEST_BRAIN_ML:,.0f} ml; name a modality that is stripped, or give a mask with --brain-mask FILE"
+        )
+    return ndimage.binary_fill_holes(mask)
