@@ -25,6 +25,7 @@ PRESETS = ("tiny", "small", "paper")
 PROTOCOLS = ("brats2023", "brats2024")
 TASKS = ("auto", "gli", "ssa", "men", "ped", "met")
 BRAIN_MASK = "image that is non-zero inside the brain, or a modality that is stripped already, or hd-bet, synthstrip"
+SUBSET_SPLITS = ("validation", "test", "other")
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
@@ -198,6 +199,7 @@ class SegmentConfig:
     window: int = option(0, "side of the windows in voxels (0: the model's choice)")
     threads: int = option(0, "CPU threads (0: all cores)")
     operated: bool = option(False, "the patient was operated on: warn where the model knows no resection cavity")
+    smallest: tuple[str, ...] = option((), "drop components of a label below a size in ml, such as ET=0.05 ED=0.5")
     force: bool = option(False, "segment in spite of blocking findings (see the verb check)")
     probabilities: bool = option(False, "also write one probability map per label")
     uncertainty: bool = option(False, "also write a map of where the model is unsure")
@@ -220,8 +222,11 @@ class CheckConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    predictions: str = option("", "folder of predicted segmentations", positional=True)
+    predictions: str = option("", "folder of predicted segmentations; with --subsets a model", positional=True)
     labels: str = option("", "folder of cases with expert labels", positional=True)
+    subsets: bool = option(False, "score a model with all 15 subsets of the modalities and write its card's table")
+    split: str = option("validation", "which cases --subsets takes: the model's own, or others", choices=SUBSET_SPLITS)
+    device: str = option("auto", "where --subsets computes", choices=DEVICES)
     schema: str = option("", "label schema of the labels, where their naming does not tell")
     out: str = option("", "folder for scores.csv, scores.json and the report")
     protocol: str = option("", "also the official lesion-wise scores of that year's BraTS", choices=("", *PROTOCOLS))

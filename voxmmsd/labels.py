@@ -9,6 +9,7 @@ schema's *values*. ``indices_from_values`` and ``values_from_indices`` are the o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,14 @@ MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 """Channel order everywhere. A missing modality is a zero channel."""
 
 MODALITY_NAMES = {"t1n": "T1", "t1c": "T1 contrast", "t2w": "T2", "t2f": "FLAIR"}
+
+
+PRECEDENCE = ("ET", "CC", "NCR", "NETC", "NET", "RC", "ED", "SNFH")
+"""Label keys from the strongest to the weakest: where labels overlap, the one named first here has the voxel.
+
+Inner tissues cover those around them: whole tumor, core and enhancing tumor are nested. A network's labels never
+overlap: each voxel has its most probable class (of equally probable ones that with the lower index).
+"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,11 @@ class LabelSchema:
     @property
     def values(self) -> tuple[int, ...]:
         return tuple(label.value for label in self.labels)
+
+    @property
+    def precedence(self) -> tuple[str, ...]:
+        """Keys of its labels from the strongest to the weakest, as PRECEDENCE has them."""
+        return tuple(sorted((label.key for label in self.labels), key=PRECEDENCE.index))
 
     def label(self, key: str) -> Label:
         for label in self.labels:
@@ -213,6 +227,26 @@ def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> 
     table = np.zeros(max(schema.values) + 1, np.uint8)
     table[list(schema.values)] = np.arange(1, schema.class_count)
     return np.take(table, whole)
+
+
+def indices_from_masks(masks: Mapping[str, np.ndarray], schema: LabelSchema) -> np.ndarray:
+    """Class indices (uint8) of one bool mask per label's key, as a segmentation of overlapping segments has them.
+
+    Raises:
+        ConfigError: a key that the schema does not have.
+        ValueError: no mask.
+    """
+    import numpy as np
+
+    known = [label.key for label in schema.labels]
+    if unknown := sorted(set(masks) - set(known)):
+        raise ConfigError(f"schema {schema.name} has no label {', '.join(unknown)}; it has {', '.join(known)}")
+    if not masks:
+        raise ValueError("no mask")
+    indices = np.zeros(next(iter(masks.values())).shape, np.uint8)
+    for key in (key for key in reversed(schema.precedence) if key in masks):
+        indices[np.asarray(masks[key], bool)] = known.index(key) + 1
+    return indices
 
 
 def _values_in(whole: np.ndarray) -> set[int]:

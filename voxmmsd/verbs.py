@@ -105,9 +105,11 @@ def segment(config: c.SegmentConfig) -> int:
 
 
 def evaluate(config: c.EvaluateConfig) -> None:
-    from voxmmsd.evaluation.evaluate import evaluate_verb
-
-    print(evaluate_verb(config))
+    if config.subsets:
+        from voxmmsd.inference.subsets import evaluate_subsets as run
+    else:
+        from voxmmsd.evaluation.evaluate import evaluate_verb as run
+    print(run(config))
 
 
 def models(config: c.ModelsConfig) -> None:

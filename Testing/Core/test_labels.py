@@ -6,6 +6,7 @@ from voxmmsd.labels import (
     SCHEMAS,
     converted_indices,
     index_of_tissue,
+    indices_from_masks,
     indices_from_values,
     schema_named,
     values_from_indices,
@@ -75,3 +76,17 @@ def test_class_indices_are_converted_tissue_by_tissue_and_nothing_is_lost_silent
     np.testing.assert_array_equal(converted_indices(np.array([0, 2, 3]), new, msd, "x"), [0, 1, 3])
     with pytest.raises(InputError, match="x: has 2 voxels of Resection cavity"):
         converted_indices(np.array([4, 4]), new, msd, "x")
+
+
+def test_where_masks_overlap_the_inner_tissue_has_the_voxel_in_every_schema():
+    for schema in SCHEMAS.values():
+        assert schema.precedence[0] == "ET"
+        assert schema.precedence[-1] in ("ED", "SNFH")
+        everywhere = {label.key: np.ones((2, 2, 2), bool) for label in schema.labels}
+        for key in schema.precedence:
+            indices = indices_from_masks(everywhere, schema)
+            assert schema.labels[int(indices[0, 0, 0]) - 1].key == key
+            everywhere[key] = np.zeros((2, 2, 2), bool)
+        assert not indices_from_masks(everywhere, schema).any()
+    with pytest.raises(ConfigError, match="has no label XX"):
+        indices_from_masks({"XX": np.ones((1, 1, 1))}, schema_named("brats-2021"))

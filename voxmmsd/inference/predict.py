@@ -15,6 +15,7 @@ from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
 from voxmmsd.inference.windows import predict_flipped, predict_probabilities
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.subsets import expectation
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def predict(
         review=review_list(found, schema, prepared.grid),
         volumes_ml=volumes_ml(label, schema, target),
         engine=engine.name,
-        notes=(*volumes.notes, *_missing_notes(volumes)),
+        notes=(*volumes.notes, *_missing_notes(volumes, package)),
     )
 
 
@@ -117,6 +118,6 @@ def _probabilities_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: P
     return np.concatenate([background, moved]).astype(np.float32)
 
 
-def _missing_notes(volumes: CaseVolumes) -> tuple[str, ...]:
+def _missing_notes(volumes: CaseVolumes, package: ModelPackage) -> tuple[str, ...]:
     missing = volumes.case.missing
-    return (f"without {', '.join(missing)}: expect less than the model's scores with all four",) if missing else ()
+    return (expectation(package.info, missing),) if missing else ()

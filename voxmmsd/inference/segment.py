@@ -16,6 +16,7 @@ from voxmmsd.data.cases import Case, CaseVolumes, case_from_files, find_cases, r
 from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import ConfigError, InputError, RunError, VoxMMSDError
+from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.predict import Prediction, predict
 from voxmmsd.inference.results import finished_result, result_file, write_prediction
@@ -49,6 +50,7 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     continues = _was_broken_off(out / ".run", record)
     if not continues:
         _refuse_overwriting(cases, out)
+    parse_smallest(config.smallest, schema_named(package.info.schema))
     engine = open_engine(package, config.engine, config.device, config.threads)
     written, failures = [], []
     call = config_to_record(config)
@@ -136,6 +138,7 @@ def _segment_one(case: Case, config: SegmentConfig, package: ModelPackage, engin
 
         prediction = predict(volumes, package, engine, config.window, config.probabilities, on_window,
                              tta=config.tta, uncertainty=config.uncertainty)  # fmt: skip
+    prediction = cleaned(prediction, parse_smallest(config.smallest, prediction.schema))
     for note in prediction.notes:
         run.say(f"{case.id}: {note}")
     file = write_prediction(prediction, out, time.monotonic() - started, [finding.line() for finding in findings])

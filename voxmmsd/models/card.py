@@ -6,6 +6,7 @@ from typing import Any
 
 from voxmmsd.labels import MODALITY_NAMES, schema_named
 from voxmmsd.models.package import ModelInfo
+from voxmmsd.models.subsets import KEY, markdown
 
 
 def card(info: ModelInfo) -> str:
@@ -48,6 +49,9 @@ def _score_tables(scores: dict[str, Any]) -> list[str]:
         return ["None were measured."]
     tables = []
     for split, record in scores.items():
+        if split == KEY:
+            tables.append(markdown(record))
+            continue
         rows = [f"| {key} | {'-' if value is None else f'{value:.3f}'} |" for key, value in record["regions"].items()]
         tables.append(
             "\n".join([f"Mean Dice over {record['cases']} {split} cases:\n", "| region | Dice |", "|---|---|", *rows])

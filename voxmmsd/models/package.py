@@ -16,13 +16,14 @@ from typing import Any
 from voxmmsd.config import NetworkConfig, PreprocessConfig, config_from_record
 from voxmmsd.data.naming import safe_id
 from voxmmsd.errors import ConfigError, ModelError
-from voxmmsd.files import sha256_of, write_json_atomic
+from voxmmsd.files import sha256_of, write_json_atomic, write_text_atomic
 from voxmmsd.labels import MODALITIES, schema_named
 
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
 LONGEST_NAME = 200
+_WAITING_CARD = "MODEL_CARD.next.md"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class ModelInfo:
     """What ``model.json`` says.
 
     ``window``: side in voxels of the windows to segment with. ``training``: what happened, free in form. ``scores``:
-    by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``. ``files``: name -> SHA-256. A pre-trained
-    network, which cannot segment yet, has no schema (``""``) and no ONNX file.
+    by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``, and ``subsets`` (see ``models.subsets``).
+    ``files``: name -> SHA-256. A pre-trained network, which cannot segment yet, has schema ``""`` and no ONNX file.
     """
 
     id: str
@@ -83,6 +84,9 @@ def read_package(folder: Path) -> ModelPackage:
         ModelError: no package, one of another format, files that are missing or do not fit their checksums.
     """
     package = ModelPackage(folder, _read_info(folder / RECORD))
+    waiting = folder / _WAITING_CARD
+    if waiting.is_file() and sha256_of(waiting) == package.info.files.get(CARD):  # a rewrite was cut short
+        waiting.replace(folder / CARD)
     for name in FILES:
         if name not in package.info.files and (name != ONNX or package.info.segments):
             raise ModelError(f"{folder / RECORD}: lists no {name}; the package is incomplete, export or train it again")
@@ -116,6 +120,28 @@ def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Pa
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return ModelPackage(folder, info)
+
+
+def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPackage:
+    """Give a package on disk a new record and card; its weights and network stay, and so does its id.
+
+    The new card waits beside the old one until the record that lists it is in place: whenever this is cut short, the
+    package is whole, as it was or as it is to be.
+
+    Raises:
+        ModelError: the folder cannot be written.
+    """
+    waiting = package.folder / _WAITING_CARD
+    try:
+        write_text_atomic(waiting, card)
+        info = dataclasses.replace(info, files={**package.info.files, CARD: sha256_of(waiting)})
+        write_json_atomic(package.folder / RECORD, {"format": FORMAT, **asdict(info)})
+        waiting.replace(package.folder / CARD)
+    except OSError as error:
+        raise ModelError(
+            f"{package.folder}: cannot be written ({error.strerror}); import the model first: voxmmsd models import"
+        ) from error
+    return ModelPackage(package.folder, info)
 
 
 def refuse_pretrained(package: ModelPackage) -> None:

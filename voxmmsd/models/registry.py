@@ -15,7 +15,7 @@ from voxmmsd.errors import ModelError
 from voxmmsd.home import home
 from voxmmsd.models import decisions
 from voxmmsd.models.archive import opened
-from voxmmsd.models.package import RECORD, ModelInfo, ModelPackage, read_package, refuse_pretrained
+from voxmmsd.models.package import ONNX, RECORD, WEIGHTS, ModelInfo, ModelPackage, read_package, refuse_pretrained
 from voxmmsd.runs import now
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -117,7 +117,7 @@ def import_model(source: Path) -> ModelPackage:
             return package
         if target.exists():
             known = read_package(target)
-            if known.info.files != package.info.files:
+            if _network(known) != _network(package):  # scores and card may have been added to since
                 raise ModelError(f"{target}: another model of the id {package.info.id} is there; rename one of them")
             return known
         aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -125,6 +125,10 @@ def import_model(source: Path) -> ModelPackage:
         shutil.copytree(package.folder, aside)
         aside.rename(target)
     return read_package(target)
+
+
+def _network(package: ModelPackage) -> list[str | None]:
+    return [package.info.files.get(name) for name in (WEIGHTS, ONNX)]
 
 
 def resolve_model(spec: str = "") -> ModelPackage:

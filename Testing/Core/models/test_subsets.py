@@ -1,0 +1,99 @@
+from dataclasses import replace
+
+import pytest
+from toy_models import toy_info, toy_package
+
+from voxmmsd.errors import ModelError
+from voxmmsd.files import write_json_atomic
+from voxmmsd.labels import MODALITIES
+from voxmmsd.models.card import card
+from voxmmsd.models.package import CARD, read_package, rewrite_record
+from voxmmsd.models.registry import import_model
+from voxmmsd.models.subsets import SUBSETS, expectation, subset_key, table_rows, with_subset_scores
+
+
+def record(**changes):
+    scores = {subset_key(subset): {"WT": 0.5 + len(subset) / 10, "ET": None} for subset in SUBSETS}
+    return {"split": "validation", "cases": ["a", "b"], "created": "2026-02-03", "dice": scores, **changes}
+
+
+def test_there_are_fifteen_subsets_and_each_has_its_key():
+    assert len({subset_key(subset) for subset in SUBSETS}) == 15
+    assert subset_key(("t2f", "t1c")) == "t1c+t2f"
+
+
+def test_what_to_expect_without_a_modality_is_the_cards_figure_for_what_is_left():
+    info = toy_info()
+    assert "how much less is not in its card" in expectation(info, ("t2w",))
+    told = expectation(with_subset_scores(info, record()), ("t1n", "t2w"))
+    assert "without t1n, t2w" in told
+    assert "Dice of WT 0.700 (with all four 0.900), ET - (with all four -), over 2 validation cases" in told
+
+
+def test_the_table_has_a_row_per_subset_in_the_card_too():
+    rows = table_rows(record())
+    assert rows[0] == ["T1", "T1 contrast", "T2", "FLAIR", "WT", "ET"]
+    assert rows[1] == ["x", "x", "x", "x", "0.900", "-"]
+    assert ["", "", "", "x", "0.600", "-"] in rows
+    text = card(with_subset_scores(toy_info(), record()))
+    assert "over 2 validation cases, measured 2026-02-03" in text
+    assert "| x |  | x |  | 0.700 | - |" in text
+    assert "Mean Dice over 1 validation cases" in text, "the other scores stay"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return toy_package(tmp_path_factory.mktemp("toy") / "toy")
+
+
+@pytest.fixture
+def package(made, tmp_path):
+    import shutil
+
+    shutil.copytree(made.folder, tmp_path / "toy")
+    return read_package(tmp_path / "toy")
+
+
+def test_a_rewritten_record_leaves_a_whole_package_of_the_same_network(package):
+    info = with_subset_scores(package.info, record())
+    rewrite_record(package, info, card(info))
+    again = read_package(package.folder)
+    assert again.info.scores["subsets"]["dice"]["t1n"] == {"WT": 0.6, "ET": None}
+    assert again.info.id == package.info.id
+    assert again.info.files.keys() == package.info.files.keys()
+    assert "Mean Dice with each subset" in (package.folder / CARD).read_text()
+    assert {f.name for f in package.folder.iterdir()} == {*package.info.files, "model.json"}
+
+
+@pytest.mark.parametrize("step", ["record", "card"])
+def test_a_rewrite_that_is_cut_short_leaves_the_package_whole(package, monkeypatch, step):
+    info = with_subset_scores(package.info, record())
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if step == "record":
+            patch.setattr("voxmmsd.models.package.write_json_atomic", killed)
+        else:
+            patch.setattr("voxmmsd.models.package.write_json_atomic", lambda *a: (write_json_atomic(*a), killed()))
+        with pytest.raises(KeyboardInterrupt):
+            rewrite_record(package, info, card(info))
+    again = read_package(package.folder)
+    assert ("subsets" in again.info.scores) == (step == "card")
+    assert ("Mean Dice with each subset" in (package.folder / CARD).read_text()) == (step == "card")
+
+
+def test_a_model_that_got_scores_is_still_the_same_model_to_the_registry(package):
+    known = import_model(package.folder)
+    info = with_subset_scores(package.info, record())
+    rewrite_record(package, info, card(info))
+    assert import_model(package.folder).folder == known.folder
+    other = replace(info, files={**info.files, "weights.safetensors": "0" * 64})
+    with pytest.raises(ModelError):
+        rewrite_record(replace(package, info=other), other, card(other))
+        import_model(package.folder)
+
+
+def test_all_modalities_are_one_of_the_subsets():
+    assert SUBSETS[0] == MODALITIES

@@ -1,0 +1,125 @@
+"""Score a model with each of the 15 subsets of the modalities and write the table into its card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import voxmmsd
+from voxmmsd.config import EvaluateConfig
+from voxmmsd.data.cases import Case, CaseVolumes, find_cases, read_case
+from voxmmsd.data.volume import Volume
+from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.evaluation.scores import dice
+from voxmmsd.evaluation.tables import text_table
+from voxmmsd.inference.engines import Engine, open_engine
+from voxmmsd.inference.predict import predict
+from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+from voxmmsd.models.card import card
+from voxmmsd.models.package import ModelPackage, rewrite_record
+from voxmmsd.models.registry import resolve_model
+from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
+from voxmmsd.runs import now
+
+SPLITS = ("validation", "test")
+
+
+def evaluate_subsets(config: EvaluateConfig) -> str:
+    """Score the model ``config.predictions`` on the cases of ``config.labels``; the text to print.
+
+    Raises:
+        InputError: no complete, labelled case of that split, or labels of other tissues than the model's.
+        ModelError: no such model, one that cannot segment, or one whose folder cannot be written.
+    """
+    if not config.predictions or not config.labels:
+        raise ConfigError("evaluate --subsets: give MODEL and the folder of labelled CASES")
+    package = resolve_model(config.predictions)
+    engine = open_engine(package, device=config.device)
+    found = find_cases(Path(config.labels), config.schema or None).cases
+    cases, split = choose_cases(found, package, config.split)
+    record = {
+        "split": split,
+        "cases": [case.id for case in cases],
+        "created": now(),
+        "version": voxmmsd.__version__,
+        "dice": score_subsets(cases, package, engine),
+    }
+    earlier = package.info.scores.get(KEY)
+    info = with_subset_scores(package.info, record)
+    written = rewrite_record(package, info, card(info))
+    lines = [text_table(table_rows(record)), f"mean Dice over {len(cases)} {split} cases, in {written.folder}"]
+    if earlier:
+        lines.append(f"it takes the place of the table of {earlier['created']} over {len(earlier['cases'])} cases")
+    return "\n".join(lines)
+
+
+def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tuple[list[Case], str]:
+    """The complete labelled cases of the model's own split; with ``other`` those that it has never seen.
+
+    Raises:
+        InputError: there is none.
+    """
+    usable = [case for case in cases if case.label is not None and not case.missing]
+    own = package.info.training.get("cases", {})
+    if split in SPLITS:
+        wanted = set(own.get(split, ()))
+        chosen = [case for case in usable if {case.id, case.patient_id} & wanted]
+    else:
+        seen = {name for names in own.values() for name in names}
+        chosen = [case for case in usable if not {case.id, case.patient_id} & seen]
+    if not chosen:
+        raise InputError(
+            f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases; choose another "
+            "folder, or another --split (validation, test, other)"
+        )
+    return chosen, split
+
+
+def score_subsets(cases: Sequence[Case], package: ModelPackage, engine: Engine) -> dict[str, dict[str, float | None]]:
+    """Subset's key -> region's key -> mean Dice over the cases that have the region, None where none has."""
+    schema = schema_named(package.info.schema)
+    found: dict[str, list[dict[str, float]]] = {subset_key(subset): [] for subset in SUBSETS}
+    with tqdm(total=len(cases) * len(SUBSETS), unit="subset", dynamic_ncols=True) as bar:
+        for case in cases:
+            volumes = read_case(case)
+            reference = _reference(volumes, schema)
+            for subset in SUBSETS:
+                predicted = predict(with_only(volumes, subset), package, engine).label_zyx
+                found[subset_key(subset)].append(_region_dice(reference, predicted, schema))
+                bar.update()
+    return {key: {region.key: _mean([one[region.key] for one in scores]) for region in schema.regions}
+            for key, scores in found.items()}  # fmt: skip
+
+
+def with_only(volumes: CaseVolumes, modalities: Sequence[str]) -> CaseVolumes:
+    """A case as read, as if it had these modalities only; its grid stays."""
+    present = tuple(name in modalities for name in MODALITIES)
+    image = volumes.image.array * np.array(present, np.float32)[:, None, None, None]
+    case = replace(volumes.case, modalities={n: s for n, s in volumes.case.modalities.items() if n in modalities})
+    return replace(volumes, case=case, image=Volume(image, volumes.image.grid), present=present)  # type: ignore[arg-type]
+
+
+def _reference(volumes: CaseVolumes, schema: LabelSchema) -> np.ndarray:
+    assert volumes.schema is not None
+    assert volumes.label_zyx is not None
+    if [label.key for label in volumes.schema.labels] != [label.key for label in schema.labels]:
+        raise InputError(
+            f"case {volumes.case.id}: its label is in schema {volumes.schema.name}, the model writes {schema.name}, "
+            "which has other tissues; score the model on cases of its own schema"
+        )
+    return volumes.label_zyx
+
+
+def _region_dice(reference: np.ndarray, predicted: np.ndarray, schema: LabelSchema) -> dict[str, float]:
+    classes = {region.key: schema.region_indices(region) for region in schema.regions}
+    return {key: dice(np.isin(reference, inside), np.isin(predicted, inside)) for key, inside in classes.items()}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    numbers: list[Any] = [value for value in values if np.isfinite(value)]
+    return round(float(np.mean(numbers)), 4) if numbers else None

@@ -1,0 +1,71 @@
+"""What a model scores with each subset of the modalities: in its record, in its card, and told where one is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from typing import Any
+
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES
+from voxmmsd.models.package import ModelInfo
+
+SUBSETS = tuple(subset for count in (4, 3, 2, 1) for subset in combinations(MODALITIES, count))
+KEY = "subsets"  # in ModelInfo.scores
+
+
+def subset_key(modalities: Iterable[str]) -> str:
+    """``t1c+t2f``: the name of a subset in a record, in channel order."""
+    given = set(modalities)
+    return "+".join(name for name in MODALITIES if name in given)
+
+
+def with_subset_scores(info: ModelInfo, record: Mapping[str, Any]) -> ModelInfo:
+    """``record``: ``split``, ``cases`` (ids), ``created``, ``dice`` (subset's key -> region's key -> mean or None)."""
+    return dataclasses.replace(info, scores={**info.scores, KEY: dict(record)})
+
+
+def expectation(info: ModelInfo, missing: tuple[str, ...]) -> str:
+    """What is known of the model without these modalities, for people."""
+    without = f"without {', '.join(missing)}"
+    record = info.scores.get(KEY)
+    if record is None:
+        return (
+            f"{without}: expect less than the model's scores with all four; how much less is not in its card "
+            "(`voxmmsd evaluate MODEL CASES --subsets` measures it)"
+        )
+    whole = record["dice"][subset_key(MODALITIES)]
+    left = record["dice"][subset_key(name for name in MODALITIES if name not in missing)]
+    parts = [f"{region} {_shown(left[region])} (with all four {_shown(whole[region])})" for region in whole]
+    return f"{without}: the model's card expects a Dice of {', '.join(parts)}, over {_over(record)}"
+
+
+def table_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """A heading and a row per subset: a mark per modality that is there, then the mean Dice per region."""
+    regions = list(record["dice"][subset_key(MODALITIES)])
+    rows = [[*(MODALITY_NAMES[name] for name in MODALITIES), *regions]]
+    for subset in SUBSETS:
+        scores = record["dice"][subset_key(subset)]
+        marks = ["x" if name in subset else "" for name in MODALITIES]
+        rows.append([*marks, *(_shown(scores[region]) for region in regions)])
+    return rows
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """The table for the card, with what it was measured on."""
+    heading, *rows = table_rows(record)
+    lines = [heading, ["---"] * len(heading), *rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return (
+        f"Mean Dice with each subset of the modalities, over {_over(record)}, measured {record['created']}:\n\n{table}"
+    )
+
+
+def _over(record: Mapping[str, Any]) -> str:
+    count = len(record["cases"])
+    kind = {"validation": "validation ", "test": "test "}.get(record["split"], "")
+    return f"{count} {kind}case{'' if count == 1 else 's'}"
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
