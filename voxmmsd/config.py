@@ -19,7 +19,7 @@ from voxmmsd.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT")
 
-ENGINES = ("auto", "torch", "onnx")
+ENGINES = ("auto", "onnx", "openvino", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRESETS = ("tiny", "small", "paper")
 PROTOCOLS = ("brats2023", "brats2024")
@@ -194,9 +194,11 @@ class SegmentConfig:
     reference: str = option("", "modality whose grid the result has (default: t1c, else the finest)")
     align: bool = option(False, "register each modality to the reference first (needs SimpleITK), with a picture")
     model: str = option("", "model name, package folder or zip (default: the newest accepted one)")
-    engine: str = option("auto", "what computes: ONNX Runtime or torch", choices=ENGINES)
+    engine: str = option("auto", "what computes (auto: the fastest here, measured once)", choices=ENGINES)
     device: str = option("auto", "where to compute", choices=DEVICES)
-    window: int = option(0, "side of the windows in voxels (0: the model's choice)")
+    precision: str = option("auto", "auto: half on CUDA, float32 elsewhere", choices=("auto", "float32", "half"))
+    memory: str = option("", "memory it may take in all, such as 4G (default: most of what is free)")
+    window: int = option(0, "largest side of the windows in voxels (0: the whole brain where memory allows it)")
     threads: int = option(0, "CPU threads (0: all cores)")
     operated: bool = option(False, "the patient was operated on: warn where the model knows no resection cavity")
     smallest: tuple[str, ...] = option((), "drop components of a label below a size in ml, such as ET=0.05 ED=0.5")

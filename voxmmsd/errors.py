@@ -29,5 +29,9 @@ class MissingDependencyError(VoxMMSDError):
     """An optional package that this step needs is not installed."""
 
 
+class MemoryBudgetError(VoxMMSDError):
+    """Memory does not suffice, or not within the budget that was given."""
+
+
 class Cancelled(Exception):
     """The user asked to stop (exit code 130); not an error."""

@@ -11,8 +11,8 @@ from voxmmsd.data.preprocess import Prepared, Preprocess
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid
 from voxmmsd.inference.engines import Engine
+from voxmmsd.inference.fit import predict_fitting
 from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
-from voxmmsd.inference.windows import predict_flipped, predict_probabilities
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.subsets import expectation
@@ -60,23 +60,28 @@ def predict(
     *,
     tta: bool = False,
     uncertainty: bool = False,
+    memory: int | None = None,
 ) -> Prediction:
     """Segment a case as read.
 
-    ``tta``: mean over the eight mirror images, eight times slower. ``uncertainty``: also the map of it.
+    ``window``: the largest side of windows in voxels (0: the whole brain at once where memory allows it); ``memory``:
+    what may be taken in all, in bytes. ``tta``: mean over the eight mirror images, eight times slower.
+    ``uncertainty``: also the map of it.
 
     Labels are the most probable class of each voxel. Where preprocessing did not resample they are copied back voxel by
     voxel; where it did, probabilities are carried back linearly and compared there, which keeps borders smooth.
 
     Raises:
         InputError: nothing is left inside the brain.
+        MemoryBudgetError: even small windows find no room.
     """
     preprocess = Preprocess(package.info.preprocess)
     prepared = preprocess.apply(volumes)
     schema = schema_named(package.info.schema)
-    compute = predict_flipped if tta else predict_probabilities
-    found = compute(prepared.image_czyx, engine, window or package.info.window, progress=progress)
-    prepared_label = found.argmax(axis=0).astype(np.uint8)
+    fitted = predict_fitting(
+        prepared.image_czyx, engine, schema.class_count, window, memory, tta=tta, progress=progress
+    )
+    found, prepared_label = fitted.probabilities_czyx, fitted.label_zyx
     target = volumes.image.grid
     back = None
     if probabilities or not preprocess.is_exact(prepared.grid, target):
@@ -99,7 +104,7 @@ def predict(
         review=review_list(found, schema, prepared.grid),
         volumes_ml=volumes_ml(label, schema, target),
         engine=engine.name,
-        notes=(*volumes.notes, *_missing_notes(volumes, package)),
+        notes=(*volumes.notes, *_missing_notes(volumes, package), *([fitted.note] if fitted.note else [])),
     )
 
 

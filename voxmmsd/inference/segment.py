@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from voxmmsd.config import CheckConfig, SegmentConfig, config_to_record
 from voxmmsd.data.brain_mask import WORDS
-from voxmmsd.data.cases import Case, CaseVolumes, case_from_files, find_cases, read_case
+from voxmmsd.data.cases import Case, case_from_files, find_cases
 from voxmmsd.data.sources import Source
-from voxmmsd.data.volume import Volume
 from voxmmsd.errors import ConfigError, InputError, RunError, VoxMMSDError
-from voxmmsd.inference.clean_up import cleaned, parse_smallest
-from voxmmsd.inference.engines import Engine, open_engine
-from voxmmsd.inference.predict import Prediction, predict
-from voxmmsd.inference.results import finished_result, result_file, write_prediction
+from voxmmsd.inference.clean_up import parse_smallest
+from voxmmsd.inference.ladder import Ladder
+from voxmmsd.inference.many import pipelined
+from voxmmsd.inference.memory import parse_bytes
+from voxmmsd.inference.results import finished_result, result_file
+from voxmmsd.inference.stages import Stages
 from voxmmsd.labels import MODALITIES, schema_named
-from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.preflight.check import check_identity, check_operation, check_volumes, refuse
-from voxmmsd.preflight.findings import Finding, in_order
-from voxmmsd.runs import Run, is_finished, open_run, read_config, refuse_other_options
+from voxmmsd.runs import is_finished, open_run, read_config, refuse_other_options
+
+_ROOM_AHEAD = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -51,25 +48,25 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     if not continues:
         _refuse_overwriting(cases, out)
     parse_smallest(config.smallest, schema_named(package.info.schema))
-    engine = open_engine(package, config.engine, config.device, config.threads)
-    written, failures = [], []
+    standing = {case.id: done for case in cases if continues and (done := finished_result(out, case.id))}
+    todo = [case for case in cases if case.id not in standing]
+    results: dict[str, Path | VoxMMSDError] = {**standing}
     call = config_to_record(config)
     with open_run(out / ".run", "segment", record, len(cases), continues=False, call=call) as run:
-        run.say(f"model {package.info.id} on {engine.name}")
-        for number, case in enumerate(cases):
-            run.stop_if_asked()
-            run.progress(number, case.id)
-            if continues and (done := finished_result(out, case.id)):
-                written.append(done)
-                continue
-            try:
-                written.append(_segment_one(case, config, package, engine, out, run))
-            except VoxMMSDError as error:
-                run.events.write("warning", case=case.id, text=str(error))
-                run.note(f"case {case.id}: {error}")
-                failures.append((case.id, str(error)))
+        ladder = Ladder(package, config, run.say)
+        run.say(f"model {package.info.id} on {ladder.engine.name}")
+        stages = Stages(config, package, ladder, out, run, done=len(standing))
+        for case, result in pipelined(todo, stages.read, stages.compute, stages.write, ahead=_has_room_ahead(config)):
+            results[case.id] = result
+            if isinstance(result, VoxMMSDError):
+                run.events.write("warning", case=case.id, text=str(result))
+                run.note(f"case {case.id}: {result}")
         run.progress(len(cases))
-    return SegmentResult(tuple(written), tuple(failures))
+    found = [(case.id, results[case.id]) for case in cases]
+    return SegmentResult(
+        tuple(file for _, file in found if isinstance(file, Path)),
+        tuple((case_id, str(error)) for case_id, error in found if isinstance(error, VoxMMSDError)),
+    )
 
 
 def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
@@ -116,67 +113,7 @@ def _was_broken_off(folder: Path, record: dict[str, Any]) -> bool:
     return True
 
 
-def _segment_one(case: Case, config: SegmentConfig, package: ModelPackage, engine: Engine, out: Path, run: Run) -> Path:
-    started = time.monotonic()
-    volumes = read_case(
-        case,
-        config.reference or None,
-        with_label=False,
-        aligned=config.align,
-        brain_mask=config.brain_mask if config.brain_mask in WORDS else "",
-        picture=out / f"{case.id}-voxmmsd-alignment.png" if config.align else None,
-    )
-    findings = _look_first(volumes, package, config)
-    for finding in findings:
-        run.say(f"{case.id}: {finding.line()}")
-    with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:
-
-        def on_window(done: int, total: int) -> None:
-            run.stop_if_asked()
-            bar.total = total
-            bar.update(done - bar.n)
-
-        prediction = predict(volumes, package, engine, config.window, config.probabilities, on_window,
-                             tta=config.tta, uncertainty=config.uncertainty)  # fmt: skip
-    prediction = cleaned(prediction, parse_smallest(config.smallest, prediction.schema))
-    for note in prediction.notes:
-        run.say(f"{case.id}: {note}")
-    file = write_prediction(prediction, out, time.monotonic() - started, [finding.line() for finding in findings])
-    if config.picture:
-        _draw(prediction, out)
-    return file
-
-
-def _look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
-    """Raises InputError where a finding is blocking and not overruled."""
-    grid, case = volumes.image.grid, volumes.case
-    given = {
-        name: Volume(array, grid)
-        for name, array, there in zip(MODALITIES, volumes.image.array, volumes.present, strict=True)
-        if there
-    }
-    findings = in_order(
-        (
-            *check_identity(case),
-            *check_operation(config.operated, schema_named(package.info.schema)),
-            *check_volumes(given, volumes.brain_mask_zyx is not None),
-        )
-    )
-    if not config.force:
-        refuse(findings, case.id)
-    return findings
-
-
-def _draw(prediction: Prediction, out: Path) -> None:
-    from voxmmsd.evaluation.pictures import overlay_picture
-
-    prepared = prediction.prepared
-    overlay_picture(
-        prepared.image_czyx,
-        prepared.present,
-        prediction.prepared_label_zyx,
-        prediction.schema,
-        prepared.grid,
-        out / f"{prediction.case_id}-voxmmsd.png",
-        title=prediction.case_id,
-    )
+def _has_room_ahead(config: SegmentConfig) -> bool:
+    """Whether the budget holds the next case too."""
+    memory = parse_bytes(config.memory)
+    return memory is None or memory >= _ROOM_AHEAD

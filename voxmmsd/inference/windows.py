@@ -1,21 +1,75 @@
-"""Segment a volume window by window, blended by a Gaussian; one window where the volume fits into it.
+"""Segment a volume window by window, blended by a Gaussian; one window where memory allows it.
 
 MONAI's sliding window needs torch, which segmenting on a CPU does without; a test holds ours against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 
 from voxmmsd.data.preprocess import input_scale
-from voxmmsd.inference.engines import Engine
+from voxmmsd.inference.engines.engine import Engine
+from voxmmsd.inference.memory import multiple
 
 OVERLAP = 0.25
 SIGMA = 0.125  # of the window's side, as nnU-Net and MONAI blend
 SMALLEST_WEIGHT = 1e-3
+_MIRRORS = tuple(axes for count in range(4) for axes in combinations((1, 2, 3), count))
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TissueBox:
+    """Where voxels above 0 lie, grown to sides that are multiples of the network's divisor; may reach out of the image.
+
+    Nothing else is computed: what is outside is background.
+    """
+
+    start_zyx: tuple[int, ...]
+    shape_zyx: tuple[int, ...]
+    image_zyx: tuple[int, ...]
+
+    @classmethod
+    def around(cls, image_czyx: np.ndarray, divisor: int) -> TissueBox:
+        """Raises ValueError where every voxel is 0."""
+        tissue = np.asarray(image_czyx.any(axis=0))
+        start, shape = [], []
+        for axis in range(3):
+            there = np.flatnonzero(np.moveaxis(tissue, axis, 0).any(axis=(1, 2)))
+            if not there.size:
+                raise ValueError("the image is all zero: nothing to segment")
+            tight = int(there[-1] - there[0]) + 1
+            shape.append(multiple(tight, divisor))
+            start.append(int(there[0]) - (shape[-1] - tight) // 2)
+        return cls(tuple(start), tuple(shape), image_czyx.shape[1:])
+
+    def cut(self, image_czyx: np.ndarray) -> np.ndarray:
+        """The image there, 0 where the box reaches out of it."""
+        out = np.zeros((len(image_czyx), *self.shape_zyx), image_czyx.dtype)
+        out[:, *self._here] = image_czyx[:, *self._there]
+        return out
+
+    def put_back(self, computed: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """``image`` ``(..., z, y, x)`` with what was computed for the box in its place."""
+        there: tuple = (..., *self._there)
+        here: tuple = (..., *self._here)
+        image[there] = computed[here]
+        return image
+
+    @property
+    def _there(self) -> tuple[slice, ...]:
+        ends = zip(self.start_zyx, self.shape_zyx, self.image_zyx, strict=True)
+        return tuple(slice(max(0, s), min(n, s + length)) for s, length, n in ends)
+
+    @property
+    def _here(self) -> tuple[slice, ...]:
+        return tuple(slice(t.start - s, t.stop - s) for s, t in zip(self.start_zyx, self._there, strict=True))
 
 
 def window_starts(length: int, window: int, overlap: float = OVERLAP) -> list[int]:
@@ -26,7 +80,7 @@ def window_starts(length: int, window: int, overlap: float = OVERLAP) -> list[in
     return [*range(0, length - window, step), length - window]
 
 
-def gaussian_weights(shape_zyx: tuple[int, int, int]) -> np.ndarray:
+def gaussian_weights(shape_zyx: tuple[int, ...]) -> np.ndarray:
     """``shape_zyx`` float32: 1 in the middle, small at the rim, where a window sees least around it."""
     weights = np.ones((1, 1, 1), np.float32)
     for axis, length in enumerate(shape_zyx):
@@ -36,97 +90,91 @@ def gaussian_weights(shape_zyx: tuple[int, int, int]) -> np.ndarray:
     return np.maximum(weights / weights.max(), SMALLEST_WEIGHT)
 
 
-def predict_flipped(
-    image_czyx: np.ndarray, engine: Engine, window: int, progress: Callable[[int, int], None] | None = None
-) -> np.ndarray:
-    """The mean of ``predict_probabilities`` over the eight mirror images (test-time augmentation), mirrored back."""
-    total: np.ndarray | None = None
-    for number, axes in enumerate(_MIRRORS):
-
-        def on_window(done: int, count: int, before: int = number) -> None:
-            if progress:
-                progress(before * count + done, len(_MIRRORS) * count)
-
-        found = predict_probabilities(np.flip(image_czyx, axes), engine, window, progress=on_window)
-        total = np.flip(found, axes).copy() if total is None else total + np.flip(found, axes)
-    assert total is not None
-    return total / len(_MIRRORS)
-
-
-_MIRRORS = tuple(axes for count in range(4) for axes in combinations((1, 2, 3), count))
-
-
 def predict_probabilities(
     image_czyx: np.ndarray,
     engine: Engine,
-    window: int,
+    window: int | Sequence[int],
     overlap: float = OVERLAP,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
-    """Class probabilities of a prepared image: ``(4, z, y, x)`` uint8 to ``(class, z, y, x)`` float32.
+    """Class probabilities of a prepared image: ``(4, z, y, x)`` uint8 to ``(class, z, y, x)`` float32."""
+    return predict_classes(image_czyx, engine, window, overlap=overlap, progress=progress)[1]
 
-    Logits are blended, not probabilities: where windows disagree the surer one then counts for more. A window without
-    any voxel above 0 is background and is not computed. ``progress`` gets (windows done, windows in all).
+
+def predict_flipped(
+    image_czyx: np.ndarray, engine: Engine, window: int | Sequence[int], progress: Progress | None = None
+) -> np.ndarray:
+    """The mean of ``predict_probabilities`` over the eight mirror images (test-time augmentation), mirrored back."""
+    return predict_classes(image_czyx, engine, window, tta=True, progress=progress)[1]
+
+
+def predict_classes(
+    image_czyx: np.ndarray,
+    engine: Engine,
+    window: int | Sequence[int],
+    *,
+    tta: bool = False,
+    overlap: float = OVERLAP,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels ``(z, y, x)`` uint8 and probabilities ``(class, z, y, x)`` float32 of a prepared ``(4, z, y, x)`` uint8.
+
+    ``window``: the windows' side, or sides, in voxels. Logits are blended, not probabilities: where windows disagree
+    the surer one then counts for more. What is not computed, outside the tissue's box and in windows without any, is
+    background. ``progress`` gets (windows done, windows in all). All of it stays where the engine computes but the
+    labels and, at the end, the probabilities.
+
+    Raises:
+        MemoryError: there is no room for windows of this size.
     """
-    padded, inside = _pad(image_czyx, engine.divisor)
-    scale = input_scale(image_czyx)[:, None, None, None]
-    shape = padded.shape[1:]
-    size = tuple(min(length, _multiple(window, engine.divisor)) for length in shape)
+    box, arrays = TissueBox.around(image_czyx, engine.divisor), engine.arrays
+    image = arrays.place(box.cut(image_czyx))
+    scale = arrays.place(input_scale(image_czyx)[:, None, None, None])
+    sides = (window,) * 3 if isinstance(window, int) else window
+    size = tuple(min(n, multiple(w, engine.divisor)) for n, w in zip(box.shape_zyx, sides, strict=True))
+    mirrors = _MIRRORS if tta else ((),)
+    total: Any = None
+    for number, axes in enumerate(mirrors):
+
+        def on_window(done: int, count: int, before: int = number) -> None:
+            if progress:
+                progress(before * count + done, len(mirrors) * count)
+
+        logits = _blended(arrays.flip(image, axes), scale, engine, size, overlap, on_window)
+        found = arrays.flip(arrays.softmax(logits), axes)
+        if total is None:
+            total = found
+        else:
+            total += found
+    total /= len(mirrors)
+    labels = box.put_back(arrays.labels(total), np.zeros(box.image_zyx, np.uint8))
+    background = np.zeros((len(total), *box.image_zyx), np.float32)
+    background[0] = 1
+    return labels, box.put_back(arrays.fetch(total), background)
+
+
+def _blended(image: Any, scale: Any, engine: Engine, size: tuple[int, ...], overlap: float, progress: Progress) -> Any:
+    """Logits ``(class, z, y, x)`` of the whole box."""
+    shape = tuple(image.shape[1:])
     places = list(product(*(window_starts(n, w, overlap) for n, w in zip(shape, size, strict=True))))
     if len(places) == 1:
-        logits = engine.logits((padded * scale)[None])[0]
-        if progress:
-            progress(1, 1)
-    else:
-        logits = _blended(padded, scale, engine, (size[0], size[1], size[2]), places, progress)
-    return _softmax(logits[(slice(None), *inside)])
-
-
-def _blended(
-    image_czyx: np.ndarray,
-    scale: np.ndarray,
-    engine: Engine,
-    size: tuple[int, int, int],
-    places: list[tuple[int, ...]],
-    progress: Callable[[int, int], None] | None,
-) -> np.ndarray:
-    weights = gaussian_weights(size)
-    total = np.zeros(image_czyx.shape[1:], np.float32)
-    logits: np.ndarray | None = None
+        logits = engine.logits((image * scale)[None])[0]
+        progress(1, 1)
+        return logits
+    weights, total, logits = engine.arrays.place(gaussian_weights(size)), engine.arrays.zeros(shape), None
     for done, start in enumerate(places, start=1):
-        box = tuple(slice(s, s + n) for s, n in zip(start, size, strict=True))
-        part = image_czyx[(slice(None), *box)]
+        inside = tuple(slice(s, s + n) for s, n in zip(start, size, strict=True))
+        part = image[(slice(None), *inside)]
         if part.any():
             computed = engine.logits((part * scale)[None])[0]
             if logits is None:
-                logits = np.zeros((len(computed), *image_czyx.shape[1:]), np.float32)
+                logits = engine.arrays.zeros((len(computed), *shape))
             computed *= weights
-            logits[(slice(None), *box)] += computed
-            total[box] += weights
-        if progress:
-            progress(done, len(places))
-    if logits is None:
-        raise ValueError("the image is all zero: nothing to segment")
-    seen = total > 0
-    np.divide(logits, total, out=logits, where=seen)
-    logits[0, ~seen] = 1e4  # never computed: background for sure
+            logits[(slice(None), *inside)] += computed
+            total[inside] += weights
+        progress(done, len(places))
+    unseen = total == 0
+    total[unseen] = 1
+    logits /= total
+    logits[0][unseen] = 1e4  # never computed: background for sure
     return logits
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    logits -= logits.max(axis=0, keepdims=True)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=0, keepdims=True)
-    return logits
-
-
-def _pad(image_czyx: np.ndarray, divisor: int) -> tuple[np.ndarray, tuple[slice, ...]]:
-    """The image with zeros behind its ends, up to multiples of ``divisor``, and where the image lies in it."""
-    shape = image_czyx.shape[1:]
-    padding = [(0, _multiple(n, divisor) - n) for n in shape]
-    inside = tuple(slice(0, n) for n in shape)
-    return np.pad(image_czyx, [(0, 0), *padding]), inside
-
-
-def _multiple(length: int, divisor: int) -> int:
-    return -(-length // divisor) * divisor

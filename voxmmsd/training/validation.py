@@ -9,7 +9,7 @@ import torch
 
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.scores import dice
-from voxmmsd.inference.engines import TorchEngine
+from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema
 from voxmmsd.networks.heads import SegmentationNetwork

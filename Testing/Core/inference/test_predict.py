@@ -16,7 +16,8 @@ from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume, canonical
 from voxmmsd.errors import Cancelled, ConfigError, InputError
-from voxmmsd.inference.engines import OnnxEngine, TorchEngine, open_engine
+from voxmmsd.inference.engines import HostEngine, OnnxEngine, OpenVinoEngine, open_engine
+from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.predict import predict
 from voxmmsd.inference.results import write_prediction
 from voxmmsd.inference.segment import segment_cases
@@ -29,7 +30,7 @@ def package(tmp_path_factory):
     return toy_package(tmp_path_factory.mktemp("models") / "toy")
 
 
-class Brightness:
+class Brightness(HostEngine):
     """An engine that can be checked by hand: bright in FLAIR is enhancing tumor, all else background."""
 
     name, divisor = "brightness", 4
@@ -208,7 +209,7 @@ def test_segmenting_works_with_torch_and_monai_blocked(package, tmp_path):
 
 def test_the_engine_asked_for_is_the_one_opened(package):
     assert isinstance(open_engine(package, "onnx"), OnnxEngine)
-    assert isinstance(open_engine(package, "auto", "cpu"), OnnxEngine)
+    assert isinstance(open_engine(package, "openvino"), OpenVinoEngine)
     assert isinstance(open_engine(package, "torch", "cpu"), TorchEngine)
     with pytest.raises(ConfigError, match="--engine onnx computes on the CPU"):
         open_engine(package, "onnx", "cuda")
@@ -258,7 +259,7 @@ def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch
     assert (tmp_path / "out" / "BraTS-GLI-00000-000-voxmmsd.nii.gz").is_file()
 
 
-class Unsure:
+class Unsure(HostEngine):
     """Knows nothing where FLAIR is bright, and is sure of background elsewhere."""
 
     name, divisor = "unsure", 4

@@ -5,11 +5,12 @@ from monai.inferers import sliding_window_inference
 from toy_models import toy_network
 
 from voxmmsd.data.preprocess import input_scale
-from voxmmsd.inference.engines import TorchEngine
+from voxmmsd.inference.engines import HostEngine
+from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import gaussian_weights, predict_flipped, predict_probabilities, window_starts
 
 
-class Identity:
+class Identity(HostEngine):
     """Logits that are the first three modalities: what comes out must be where it came in."""
 
     name, divisor, calls = "identity", 4, 0
@@ -80,7 +81,7 @@ def test_weights_are_largest_in_the_middle_and_never_zero():
 
 def test_an_engine_leaves_a_network_in_the_mode_it_was_in():
     network = toy_network().train()
-    TorchEngine(network, torch.device("cpu")).logits(np.zeros((1, 4, 8, 8, 8), np.float32))
+    TorchEngine(network, torch.device("cpu")).logits(torch.zeros(1, 4, 8, 8, 8))
     assert network.training
 
 

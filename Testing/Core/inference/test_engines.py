@@ -1,0 +1,149 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from patients import write_patient
+from toy_models import toy_network, toy_package
+
+from voxmmsd.errors import ConfigError, MissingDependencyError
+from voxmmsd.home import home
+from voxmmsd.inference.engines import Way, choice, choose_way, on_openvino, open_engine, open_way, ways_down
+from voxmmsd.inference.engines.on_torch import fold_batchnorm
+
+HALF = pytest.mark.skipif(not on_openvino.half_precision_there(), reason="this CPU does not calculate with bfloat16")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return toy_package(tmp_path_factory.mktemp("models") / "toy")
+
+
+def logits(engine, shape=(16, 12, 20)):
+    image = np.random.default_rng(0).random((1, 4, *shape), np.float32)
+    return np.asarray(engine.logits(engine.arrays.place(image)))
+
+
+@pytest.mark.parametrize("way", [Way("openvino"), Way("torch")])
+def test_every_engine_says_what_onnx_runtime_says(package, way):
+    expected = logits(open_way(package, Way("onnx")))
+    np.testing.assert_allclose(logits(open_way(package, way)), expected, atol=1e-4 * np.abs(expected).max())
+
+
+@HALF
+def test_half_precision_differs_a_little_and_only_where_it_is_asked_for(package):
+    full, half = (logits(open_way(package, Way("openvino", half=half))) for half in (False, True))
+    difference = np.abs(half - full).max() / np.abs(full).max()
+    assert 1e-4 < difference < 0.05
+    assert not choose_way(package, "openvino").half
+
+
+def test_openvino_serves_windows_of_one_shape_after_the_other(package):
+    engine = open_way(package, Way("openvino"))
+    first = logits(engine)
+    assert logits(engine, (8, 8, 8)).shape == (1, 4, 8, 8, 8)
+    engine.make_room(None)
+    np.testing.assert_array_equal(logits(engine), first)
+
+
+def test_batchnorm_folds_into_the_convolutions_and_nothing_changes():
+    network, image = toy_network(), torch.rand(1, 4, 16, 16, 16)
+    with torch.no_grad():
+        expected = network(image)
+        folded = fold_batchnorm(network)
+        np.testing.assert_allclose(folded(image), expected, atol=1e-5)
+    assert not [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm3d)]
+
+
+def test_openvino_opens_no_socket_and_never_loads_what_reports_usage(package, tmp_path):
+    write_patient(tmp_path / "in")
+    code = (
+        "import sys, socket\n"
+        "def forbid(event, details):\n"
+        "    if event.startswith('socket.') and event != 'socket.gethostname': raise SystemExit(f'{event} {details}')\n"
+        "sys.addaudithook(forbid)\n"
+        "from voxmmsd.cli import main\n"
+        f"code = main(['segment', {str(tmp_path / 'in')!r}, '--out', {str(tmp_path / 'out')!r}, '--engine', 'openvino',"
+        f" '--model', {str(package.folder)!r}])\n"
+        "import openvino\n"
+        "loaded = [name for name in sys.modules if name.startswith('openvino_telemetry') and sys.modules[name]]\n"
+        "sys.exit(code or str(loaded) * bool(loaded) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(list((tmp_path / "out").glob("*-voxmmsd.nii.gz"))) == 1
+
+
+def test_auto_measures_once_per_model_and_takes_the_fastest(package, tmp_path, monkeypatch):
+    measured, said = [], []
+    speed = {"ONNX Runtime (CPU)": 2.0, "OpenVINO (CPU)": 1.0}
+    monkeypatch.setattr(choice, "_seconds", lambda engine: measured.append(engine.name) or speed[engine.name])
+    assert choose_way(package, device="cpu", say=said.append) == Way("openvino")
+    assert choose_way(package, device="cpu", say=said.append) == Way("openvino")
+    assert sorted(measured) == sorted(speed)
+    assert said == [
+        "measured once, for this machine and model: openvino on cpu 1.00 s, onnx on cpu 2.00 s; openvino it is"
+    ]
+    speed["ONNX Runtime (CPU)"] = 0.5
+    assert choose_way(toy_package(tmp_path / "other", seed=1), device="cpu") == Way("onnx")
+    assert choose_way(package, device="cpu") == Way("openvino")
+    assert len(json.loads((home() / "engines.json").read_text())) == 2
+    (home() / "engines.json").write_text("broken")
+    assert choose_way(package, device="cpu") == Way("onnx")
+
+
+def test_measuring_takes_time_and_an_engine_that_is_not_installed_is_no_choice(package, monkeypatch):
+    assert choice._seconds(open_way(package, Way("onnx"))) > 0
+    monkeypatch.setattr(choice, "is_installed", lambda: False)
+    monkeypatch.setattr(on_openvino, "is_installed", lambda: False)
+    monkeypatch.setattr(choice, "_seconds", lambda engine: pytest.fail("there is nothing to choose"))
+    assert choose_way(package, device="cpu") == Way("onnx")
+    with pytest.raises(MissingDependencyError, match=r"voxmmsd\[openvino\]"):
+        open_engine(package, "openvino")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"engine": "openvino", "device": "cuda"}, "--engine openvino computes on the CPU"),
+        ({"engine": "onnx", "precision": "half"}, "--engine onnx computes in float32"),
+        ({"engine": "torch", "device": "cuda"}, "torch finds no such device"),
+    ],
+)
+def test_what_cannot_be_had_together_is_refused(package, options, reason):
+    if torch.cuda.is_available() and options["engine"] == "torch":
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ConfigError, match=reason):
+        open_engine(package, **options)
+
+
+def test_below_a_gpu_come_half_precision_and_the_cpu(package, monkeypatch):
+    monkeypatch.setattr(choice, "half_precision_there", lambda: True)
+    monkeypatch.setattr(choice, "_seconds", lambda engine: 1.0 + ("ONNX" in engine.name))
+    assert list(ways_down(package, Way("torch", "cuda"))) == [
+        Way("torch", "cuda", half=True),
+        Way("openvino"),
+        Way("openvino", half=True),
+    ]
+    assert list(ways_down(package, Way("openvino", half=True))) == []
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+@pytest.mark.parametrize("way", [Way("onnx"), Way("openvino"), Way("torch")])
+def test_lack_of_memory_is_said_as_such_by_every_engine(package, way):
+    code = (
+        "import numpy as np, resource, pathlib; from voxmmsd.inference.engines import Way, open_way\n"
+        "from voxmmsd.models.package import read_package\n"
+        f"engine = open_way(read_package(pathlib.Path({str(package.folder)!r})), {way!r})\n"
+        "small, large = (engine.arrays.place(np.zeros((1, 4, n, n, n), np.float32)) for n in (16, 192))\n"
+        "engine.logits(small)\n"
+        "taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (taken + 300 * 2**20,) * 2)\n"
+        "try: engine.logits(large)\n"
+        "except MemoryError: print('no room')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert result.stdout.strip().endswith("no room"), result.stdout + result.stderr

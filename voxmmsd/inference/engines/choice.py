@@ -1,0 +1,173 @@
+"""Which engine computes: the one asked for, else the fastest here, measured once per machine and model."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from voxmmsd.errors import ConfigError, MissingDependencyError
+from voxmmsd.files import write_json_atomic
+from voxmmsd.home import home
+from voxmmsd.inference.engines.engine import Engine
+from voxmmsd.inference.engines.on_onnxruntime import OnnxEngine
+from voxmmsd.inference.engines.on_openvino import OpenVinoEngine, half_precision_there, is_installed
+from voxmmsd.models.package import ONNX, ModelPackage, refuse_pretrained
+
+_MEASURED_SIDE, _REPEATS = 64, 2
+_ON_CPU, _GPUS = ("onnx", "openvino"), ("cuda", "mps")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to compute: ``engine`` onnx, openvino or torch; ``device`` cpu, cuda or mps; ``half`` precision or not."""
+
+    engine: str
+    device: str = "cpu"
+    half: bool = False
+
+
+def open_engine(
+    package: ModelPackage,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int = 0,
+    precision: str = "auto",
+    say: Say = lambda text: None,
+) -> Engine:
+    """The engine asked for, or the one that ``choose_way`` chooses, ready to compute; raises what that raises."""
+    return open_way(package, choose_way(package, engine, device, threads, precision, say), threads)
+
+
+def choose_way(
+    package: ModelPackage,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int = 0,
+    precision: str = "auto",
+    say: Say = lambda text: None,
+) -> Way:
+    """What was asked for; ``auto`` is torch on CUDA where there is a GPU, else the fastest of what is installed.
+
+    ``precision``: float32, half, or auto, which is half on CUDA alone. ``say`` hears of measurements.
+
+    Raises:
+        ModelError: the model was only pre-trained.
+        ConfigError: things that exclude each other.
+    """
+    refuse_pretrained(package)
+    if engine in _ON_CPU and device in _GPUS:
+        raise ConfigError(f"--engine {engine} computes on the CPU, not on {device}; choose --engine torch")
+    if engine == "onnx" and precision == "half":
+        raise ConfigError("--engine onnx computes in float32; choose --engine openvino or torch for --precision half")
+    half = precision == "half"
+    if engine in _ON_CPU:
+        return Way(engine, half=half)
+    gpus = _gpus_here() if device == "auto" else [name for name in _GPUS if name == device]
+    if engine == "torch" or device in _GPUS or "cuda" in gpus:
+        place = gpus[0] if gpus else "cpu"
+        return Way("torch", place, half or (place == "cuda" and precision == "auto"))
+    candidates = [Way("torch", gpu, half) for gpu in gpus]
+    candidates += [Way("openvino", half=half)] if is_installed() and (not half or half_precision_there()) else []
+    candidates += [] if half else [Way("onnx")]
+    if not candidates:
+        raise ConfigError("--precision half: nothing installed here computes so on this CPU; choose float32")
+    return candidates[0] if len(candidates) == 1 else _fastest(package, candidates, threads, say)
+
+
+def open_way(package: ModelPackage, way: Way, threads: int = 0) -> Engine:
+    """An engine that computes so.
+
+    Raises:
+        ConfigError: the device or its half precision is not there.
+        MissingDependencyError: OpenVINO or torch is not installed.
+    """
+    if way.engine == "onnx":
+        return OnnxEngine(package, threads)
+    if way.engine == "openvino":
+        return OpenVinoEngine(package, threads, way.half)
+    if not _torch_is_there():
+        raise MissingDependencyError("torch is not installed: `pip install 'voxmmsd[train]'`, or choose --engine onnx")
+    from voxmmsd.inference.engines.on_torch import open_torch
+
+    return open_torch(package, way.device, threads, way.half)
+
+
+def ways_down(package: ModelPackage, way: Way, threads: int = 0) -> Iterator[Way]:
+    """What to try where memory does not suffice, after smaller windows: lower precision, then the CPU."""
+    while way.device != "cpu":
+        if not way.half:
+            yield Way(way.engine, way.device, half=True)
+        way = choose_way(package, "auto", "cpu", threads)
+        yield way
+    if not way.half and is_installed() and half_precision_there():
+        yield Way("openvino", half=True)
+
+
+def _fastest(package: ModelPackage, candidates: list[Way], threads: int, say: Say) -> Way:
+    """Measured on one small window of noise, or remembered from the last time."""
+    known, key = _remembered(), _key(package, candidates, threads)
+    if key in known:
+        return Way(**known[key]["way"])
+    seconds = [_seconds(open_way(package, way, threads)) for way in candidates]
+    found = dict(zip((f"{way.engine} on {way.device}" for way in candidates), seconds, strict=True))
+    best = candidates[seconds.index(min(seconds))]
+    measured = ", ".join(f"{name} {value:.2f} s" for name, value in found.items())
+    say(f"measured once, for this machine and model: {measured}; {best.engine} it is")
+    write_json_atomic(_file(), {**known, key: {"way": asdict(best), "seconds": found}})
+    return best
+
+
+def _seconds(engine: Engine) -> float:
+    """The best time for one window, warm."""
+    noise = np.random.default_rng(0).random((1, 4, *3 * (_MEASURED_SIDE,)), np.float32)
+    image, times = engine.arrays.place(noise), []
+    for _ in range(1 + _REPEATS):
+        started = time.perf_counter()
+        engine.arrays.fetch(engine.logits(image)[0])
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
+
+
+def _key(package: ModelPackage, candidates: list[Way], threads: int) -> str:
+    used = [f"{way.engine} {metadata.version(_PACKAGES[way.engine])} on {way.device}" for way in candidates]
+    cores = threads or os.cpu_count()
+    return " | ".join([platform.node(), f"{cores} threads", package.info.files[ONNX][:16], *used])
+
+
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+
+
+def _file() -> Path:
+    return home() / "engines.json"
+
+
+def _remembered() -> dict[str, dict]:
+    try:
+        record = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or broken: it is measured again
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _gpus_here() -> list[str]:
+    if not _torch_is_there():
+        return []
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [name for name, is_there in there.items() if is_there]
+
+
+def _torch_is_there() -> bool:
+    return importlib.util.find_spec("torch") is not None

@@ -1,0 +1,107 @@
+"""The interface of all engines, and the few array functions that differ between the host and a GPU.
+
+Windows are cut, blended and compared where the engine's arrays lie: numpy's and torch's arrays are indexed and
+calculated with alike, so one piece of code serves both.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from voxmmsd.inference.memory import free_bytes
+
+
+class Arrays(Protocol):
+    """Arrays of one kind, on one device."""
+
+    def place(self, array: np.ndarray) -> Any:
+        """A host array, brought there."""
+        ...
+
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        """float32."""
+        ...
+
+    def flip(self, array: Any, axes: tuple[int, ...]) -> Any: ...
+
+    def softmax(self, logits: Any) -> Any:
+        """Over the first axis; the logits may be overwritten."""
+        ...
+
+    def labels(self, probabilities: Any) -> np.ndarray:
+        """The most probable class along the first axis, uint8, on the host."""
+        ...
+
+    def fetch(self, array: Any) -> np.ndarray:
+        """float32 on the host."""
+        ...
+
+
+class Engine(Protocol):
+    """A network ready to compute.
+
+    ``divisor``: sides of windows must be its multiples. ``bytes_per_voxel``: what computing a window takes at its peak,
+    per voxel of it, beside its input and output, and ``bytes_fixed`` whatever its size.
+    """
+
+    name: str
+    divisor: int
+    bytes_per_voxel: float
+    bytes_fixed: int
+    arrays: Arrays
+
+    def logits(self, image_bczyx: Any) -> Any:
+        """``(batch, 4, z, y, x)`` float32, tissue about 0.5, to ``(batch, class, z, y, x)`` float32; ``arrays``' kind.
+
+        Raises:
+            MemoryError: there is no room for a window of this size.
+        """
+        ...
+
+    def make_room(self, limit: int | None) -> int:
+        """Give back what earlier windows took; how many bytes may be taken now where the arrays lie.
+
+        ``limit``: what may be taken in all.
+        """
+        ...
+
+
+class HostArrays:
+    """numpy's."""
+
+    def place(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def zeros(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(shape, np.float32)
+
+    def flip(self, array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+        return np.flip(array, axes)
+
+    def softmax(self, logits: np.ndarray) -> np.ndarray:
+        logits -= logits.max(axis=0, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=0, keepdims=True)
+        return logits
+
+    def labels(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities.argmax(axis=0).astype(np.uint8)
+
+    def fetch(self, array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(array, np.float32)
+
+
+HOST = HostArrays()
+
+
+class HostEngine:
+    """What engines on the CPU share."""
+
+    arrays: Arrays = HOST
+    bytes_per_voxel = 0.0
+    bytes_fixed = 0
+
+    def make_room(self, limit: int | None) -> int:
+        return free_bytes(limit)

@@ -1,0 +1,67 @@
+"""How much memory may be taken, and the largest windows that it allows."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import psutil
+
+from voxmmsd.errors import ConfigError
+
+SMALLEST_SIDE = 32  # smaller windows see too little around them
+_SHARE_OF_FREE = 0.8  # without a limit: other programs want to live too
+_UNITS = {"": 2**30, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def parse_bytes(text: str) -> int | None:
+    """``4G``, ``800M``, ``1.5`` (GiB) in bytes; None for an empty text.
+
+    Raises:
+        ConfigError: it is no amount of memory.
+    """
+    if not text.strip():
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match or float(match[1]) == 0:
+        raise ConfigError(f"--memory {text}: is no amount of memory; write 4G or 800M")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def free_bytes(limit: int | None) -> int:
+    """What this process may still take of the machine's memory; with a ``limit``, up to that in all."""
+    free = int(_SHARE_OF_FREE * min(psutil.virtual_memory().available, _free_in_container()))
+    return free if limit is None else min(free, limit - psutil.Process().memory_info().rss)
+
+
+def _free_in_container() -> float:
+    """Of the control group's limit (Linux containers, Slurm), which the machine's free memory knows nothing of."""
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")
+        return math.inf if limit == "max" else int(limit) - int(used)
+    except (OSError, ValueError):  # no control group of the second version: there is no such limit
+        return math.inf
+
+
+def windows_down(shape_zyx: tuple[int, ...], divisor: int) -> list[tuple[int, int, int]]:
+    """Window sizes to try, the whole of ``shape_zyx`` first, then with the longest side halved again and again."""
+    side = [multiple(length, divisor) for length in shape_zyx]
+    smallest = multiple(SMALLEST_SIDE, divisor)
+    found = [(side[0], side[1], side[2])]
+    while max(side) > smallest:
+        longest = side.index(max(side))
+        side[longest] = max(smallest, multiple(math.ceil(side[longest] / 2), divisor))
+        found.append((side[0], side[1], side[2]))
+    return found
+
+
+def window_bytes(size_zyx: tuple[int, int, int], bytes_per_voxel: float, classes: int) -> int:
+    """What computing one window takes: features, the image and logits in and out."""
+    return int(math.prod(size_zyx) * (bytes_per_voxel + 4 * (4 + 2 * classes)))
+
+
+def multiple(length: int, divisor: int) -> int:
+    """The smallest multiple of ``divisor`` that is not below ``length``."""
+    return -(-length // divisor) * divisor

@@ -1,0 +1,129 @@
+"""The three stages of a case: read and looked at, segmented, written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from voxmmsd.config import SegmentConfig
+from voxmmsd.data.brain_mask import WORDS
+from voxmmsd.data.cases import Case, CaseVolumes, read_case
+from voxmmsd.data.volume import Volume
+from voxmmsd.inference.clean_up import cleaned, parse_smallest
+from voxmmsd.inference.ladder import Ladder
+from voxmmsd.inference.predict import Prediction
+from voxmmsd.inference.results import write_prediction
+from voxmmsd.labels import MODALITIES, schema_named
+from voxmmsd.models.package import ModelPackage
+from voxmmsd.preflight.check import check_identity, check_operation, check_volumes, refuse
+from voxmmsd.preflight.findings import Finding, in_order
+from voxmmsd.runs import Run
+
+
+@dataclass(frozen=True)
+class ReadCase:
+    """A case as read, what was found beforehand, and the seconds so far."""
+
+    volumes: CaseVolumes
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ComputedCase:
+    """A case's prediction, what was found beforehand, and the seconds so far."""
+
+    prediction: Prediction
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+@dataclass
+class Stages:
+    """The three stages of a case; ``read`` and ``write`` run beside ``compute``, in threads of their own."""
+
+    config: SegmentConfig
+    package: ModelPackage
+    ladder: Ladder
+    out: Path
+    run: Run
+    done: int = 0
+
+    def read(self, case: Case) -> ReadCase:
+        started = time.monotonic()
+        config = self.config
+        volumes = read_case(
+            case,
+            config.reference or None,
+            with_label=False,
+            aligned=config.align,
+            brain_mask=config.brain_mask if config.brain_mask in WORDS else "",
+            picture=self.out / f"{case.id}-voxmmsd-alignment.png" if config.align else None,
+        )
+        findings = _look_first(volumes, self.package, config)
+        return ReadCase(volumes, findings, time.monotonic() - started)
+
+    def compute(self, case: Case, given: ReadCase) -> ComputedCase:
+        self.run.stop_if_asked()
+        self.run.progress(self.done, case.id)
+        self.done += 1
+        started = time.monotonic()
+        for finding in given.findings:
+            self.run.say(f"{case.id}: {finding.line()}")
+        with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:
+
+            def on_window(done: int, total: int) -> None:
+                self.run.stop_if_asked()
+                bar.total = total
+                bar.update(done - bar.n)
+
+            prediction = self.ladder.predict(given.volumes, progress=on_window)
+        prediction = cleaned(prediction, parse_smallest(self.config.smallest, prediction.schema))
+        for note in prediction.notes:
+            self.run.say(f"{case.id}: {note}")
+        return ComputedCase(prediction, given.findings, given.seconds + time.monotonic() - started)
+
+    def write(self, computed: ComputedCase) -> Path:
+        findings = [finding.line() for finding in computed.findings]
+        file = write_prediction(computed.prediction, self.out, computed.seconds, findings)
+        if self.config.picture:
+            _draw(computed.prediction, self.out)
+        return file
+
+
+def _look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
+    """Raises InputError where a finding is blocking and not overruled."""
+    grid, case = volumes.image.grid, volumes.case
+    given = {
+        name: Volume(array, grid)
+        for name, array, there in zip(MODALITIES, volumes.image.array, volumes.present, strict=True)
+        if there
+    }
+    findings = in_order(
+        (
+            *check_identity(case),
+            *check_operation(config.operated, schema_named(package.info.schema)),
+            *check_volumes(given, volumes.brain_mask_zyx is not None),
+        )
+    )
+    if not config.force:
+        refuse(findings, case.id)
+    return findings
+
+
+def _draw(prediction: Prediction, out: Path) -> None:
+    from voxmmsd.evaluation.pictures import overlay_picture
+
+    prepared = prediction.prepared
+    overlay_picture(
+        prepared.image_czyx,
+        prepared.present,
+        prediction.prepared_label_zyx,
+        prediction.schema,
+        prepared.grid,
+        out / f"{prediction.case_id}-voxmmsd.png",
+        title=prediction.case_id,
+    )
