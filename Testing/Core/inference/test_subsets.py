@@ -7,7 +7,9 @@ from voxmmsd.cli import main
 from voxmmsd.config import EvaluateConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.inference.engines import HostEngine
 from voxmmsd.inference.subsets import choose_cases, evaluate_subsets, score_subsets, with_only
+from voxmmsd.inference.windows import TissueBox
 from voxmmsd.models.package import read_package
 
 IDS = ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000", "BraTS-GLI-00003-000")
@@ -26,7 +28,7 @@ def package(tmp_path_factory):
     return toy_package(tmp_path_factory.mktemp("models") / "toy", training={"cases": cases})
 
 
-class SeesFlair:
+class SeesFlair(HostEngine):
     """An engine to be checked by hand: finds the whole tumor's box where FLAIR is there, nothing without it."""
 
     name, divisor = "sees FLAIR", 4
@@ -38,9 +40,8 @@ class SeesFlair:
         out = np.zeros((1, 4, *image.shape[2:]), np.float32)
         out[:, 0] = 1
         if image[:, 3].any():
-            z, y, x = self.label.shape
             for index in (1, 2, 3):
-                out[0, index, :z, :y, :x][self.label == index] = 9
+                out[0, index, self.label == index] = 9
         return out
 
 
@@ -49,7 +50,9 @@ def test_each_subset_is_scored_with_the_others_zero(folder, package):
     volumes = read_case(case)
     from voxmmsd.data.preprocess import Preprocess
 
-    engine = SeesFlair(Preprocess().apply(volumes).label_zyx)
+    prepared = Preprocess().apply(volumes)
+    box = TissueBox.around(prepared.image_czyx, SeesFlair.divisor)
+    engine = SeesFlair(box.cut(prepared.label_zyx[None])[0])
     scores = score_subsets([case], package, engine)
     assert len(scores) == 15
     for key, regions in scores.items():
