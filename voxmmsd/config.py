@@ -247,6 +247,34 @@ class ModelsConfig:
     force: bool = option(False, "accept a model that was found worse than its parent")
 
 
+LIBRARY_ACTIONS = ("add", "list", "accept", "next", "blind", "choose")
+ANSWERS = ("first", "second", "equal")
+
+
+@dataclass(frozen=True)
+class LibraryConfig:
+    action: str = option("list", "what to do", choices=LIBRARY_ACTIONS, positional=True)
+    library: str = option("", "folder of the training library", positional=True)
+    folder: str = option("", "add: folder of cases, or of results of segment", positional=True)
+    schema: str = option("", "label schema, where it cannot be told")
+    part: str = option("", "add: part of new patients (default: drawn)", choices=("training", "hold-out"))
+    hold_out: float = option(0.2, "add, of a new library: share of the patients that are held out")
+    prefix: str = option("", "add: name the cases PREFIX-001 and on, where their own names are no codes")
+    case: str = option("", "accept, blind: the case's id")
+    label: str = option("", "accept: file of the corrected label (default: the prediction as it is)")
+    from_scratch: bool = option(False, "accept: the label was drawn over no model's output")
+    count: int = option(3, "next: how many cases to name")
+    old: str = option("", "blind: one model")
+    new: str = option("", "blind: the other model")
+    pair: str = option("", "choose: the pair's number")
+    better: str = option("", "choose: which of the two is better", choices=ANSWERS)
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    what: str = option("", "a run, a model or a training library (default: all models)", positional=True)
+
+
 RUN_ACTIONS = ("list", "show", "watch", "pause", "resume", "cancel", "tensorboard")
 
 

@@ -137,6 +137,46 @@ def models(config: c.ModelsConfig) -> None:
             print(f"rejected {registry.reject(package).info.id}")
 
 
+def library(config: c.LibraryConfig) -> int:
+    from voxmmsd.library import create_library, is_library, next_to_label, open_library
+    from voxmmsd.library.adding import accept_prediction, add_folder
+    from voxmmsd.library.report import cases_report, suggestions_report, used_in
+    from voxmmsd.models.registry import list_models
+
+    place = _given(config.library, "LIBRARY")
+    if config.action == "add" and not is_library(place):
+        _folder(config.folder)
+        create_library(place, config.hold_out)
+    opened = open_library(place)
+    if config.action == "add":
+        added = add_folder(opened, _folder(config.folder), schema=config.schema, part=config.part, prefix=config.prefix)
+        print("\n".join(added.lines or ["nothing new"]))
+        for case_id, reason in added.failures:
+            print(f"voxmmsd: error: case {case_id}: {reason}", file=sys.stderr)
+        return 2 if added.failures else 0
+    if config.action == "list":
+        print(cases_report(opened, used_in(list_models(), opened)))
+    elif config.action == "next":
+        print(suggestions_report(next_to_label(opened.cases()), config.count))
+    elif config.action == "accept":
+        case_id = str(_given(config.case, "--case ID"))
+        over = () if config.from_scratch else None
+        if config.label:
+            version = opened.accept_file(case_id, Path(config.label), config.schema, drawn_over=over)
+        else:
+            version = accept_prediction(opened, case_id)
+        print(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
+    return 0
+
+
+def verify(config: c.VerifyConfig) -> int:
+    from voxmmsd.verify import verify as look
+
+    text, is_whole = look(config.what)
+    print(text)
+    return 0 if is_whole else 2
+
+
 def compare(config: c.CompareConfig) -> None:
     _given(config.experiment, "EXPERIMENT.toml")
     _given(config.run, "--run DIR")
@@ -230,6 +270,8 @@ VERBS = (
     Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare, _run_folder),
     Verb("runs", "list, watch, pause, resume or cancel long jobs", c.RunsConfig, runs, _run_to_resume),
     Verb("models", "list, import, export, accept, reject, roll back or delete models", c.ModelsConfig, models),
+    Verb("library", "cases and their corrected labels, to teach a model with", c.LibraryConfig, library),
+    Verb("verify", "check that a run, a model or a training library is whole", c.VerifyConfig, verify),
     Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
 )
 

@@ -19,7 +19,7 @@ ORDER = [
     {"inference"},
     {"library"},
     {"training"},
-    {"doctor"},
+    {"doctor", "verify"},
     {"verbs"},
     {"cli"},
     {"__main__"},

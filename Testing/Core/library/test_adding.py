@@ -1,0 +1,94 @@
+import json
+
+import numpy as np
+import pytest
+from corrected_cases import label_of, moved, phantom
+from patients import write_patient
+
+from voxmmsd.data.writing import write_nifti
+from voxmmsd.errors import InputError, LibraryError
+from voxmmsd.labels import values_from_indices
+from voxmmsd.library import create_library
+from voxmmsd.library.adding import accept_prediction, add_folder
+from voxmmsd.phantom import write_phantoms
+
+
+@pytest.fixture
+def library(tmp_path):
+    return create_library(tmp_path / "library", seed=0)
+
+
+@pytest.fixture
+def cases(tmp_path):
+    write_phantoms(tmp_path / "cases", 2, seed=0, side=24)
+    return tmp_path / "cases"
+
+
+def write_result(folder, case_id, label, model="m-1"):
+    """As ``segment`` writes it."""
+    file = folder / f"{case_id}-voxmmsd.nii.gz"
+    write_nifti(file, values_from_indices(label.array, phantom(0).schema), label.grid)
+    review = [{"effect_ml": {"WT": 0.5}}]
+    record = {"schema": "brats-gli-2023", "model": {"id": model}, "review": review}
+    file.with_name(f"{case_id}-voxmmsd.json").write_text(json.dumps(record))
+
+
+def test_a_folder_of_labelled_cases_becomes_a_library_of_experts_labels(library, cases):
+    added = add_folder(library, cases)
+    assert (len(added.lines), added.failures) == (4, [])
+    for number, case in enumerate(library.cases()):
+        assert (case.id, case.accepted.kind) == (f"phantom-000-{number:03d}", "expert")
+        truth = label_of(phantom(number))
+        np.testing.assert_array_equal(library.read_label(case, case.accepted).array, truth.array)
+
+
+def test_a_folder_added_again_brings_only_what_is_new(library, cases):
+    add_folder(library, cases)
+    assert add_folder(library, cases).lines == []
+    write_phantoms(cases, 1, seed=5, side=24)
+    assert [line.split(":")[0] for line in add_folder(library, cases).lines] == ["phantom-005-000"] * 2
+    assert [len(case.labels) for case in library.cases()] == [1, 1, 1]
+
+
+def test_results_of_segment_become_predictions_with_their_doubts(library, cases, tmp_path):
+    add_folder(library, cases)
+    guess = moved(label_of(phantom(0)))
+    write_result(tmp_path / "results", "phantom-000-000", guess)
+    assert "prediction of m-1" in add_folder(library, tmp_path / "results").lines[0]
+    assert add_folder(library, tmp_path / "results").lines == []
+    prediction = library.case("phantom-000-000").prediction
+    assert (prediction.model, prediction.review[0]["effect_ml"]) == ("m-1", {"WT": 0.5})
+    version = accept_prediction(library, "phantom-000-000")
+    assert (version.kind, version.drawn_over, version.changed_voxel_count) == ("corrected", ("m-1",), 0)
+    with pytest.raises(LibraryError, match="no prediction that waits"):
+        accept_prediction(library, "phantom-000-000")
+
+
+def test_a_case_that_cannot_be_added_does_not_stop_the_others(library, cases):
+    next((cases / "phantom-000-000").glob("*-t1n.nii.gz")).write_bytes(b"")
+    write_patient(cases, "Jane_Doe", shape_xyz=(24, 24, 24))
+    added = add_folder(library, cases)
+    assert {case_id for case_id, _ in added.failures} == {"phantom-000-000", "Jane_Doe"}
+    assert [case.id for case in library.cases()] == ["phantom-000-001"]
+    assert "must be a code" in dict(added.failures)["Jane_Doe"]
+
+
+def test_names_are_replaced_by_codes_on_demand(library, tmp_path):
+    for number, name in enumerate(("Jane_Doe", "John_Doe")):
+        write_patient(tmp_path / "in", name, seed=number, shape_xyz=(24, 24, 24), label=False)
+    assert add_folder(library, tmp_path / "in", prefix="site1").failures == []
+    assert [(case.id, case.patient) for case in library.cases()] == [(f"site1-{n:03d}",) * 2 for n in (1, 2)]
+    assert "Doe" not in "".join(file.read_text() for file in library.folder.rglob("*.json"))
+
+
+def test_a_broken_result_or_one_of_an_unknown_case_is_reported(library, cases, tmp_path):
+    add_folder(library, cases)
+    write_result(tmp_path / "results", "unknown-1", label_of(phantom(0)))
+    write_result(tmp_path / "results", "phantom-000-001", label_of(phantom(1)))
+    (tmp_path / "results" / "phantom-000-001-voxmmsd.json").write_text("{}")
+    failures = dict(add_folder(library, tmp_path / "results").failures)
+    assert "has no case 'unknown-1'" in failures["unknown-1"]
+    assert "is not a result's record" in failures["phantom-000-001"]
+    with pytest.raises(InputError, match="neither cases nor results"):
+        (tmp_path / "empty").mkdir()
+        add_folder(library, tmp_path / "empty")

@@ -1,0 +1,114 @@
+"""From a folder into the library: its cases, experts' labels, and what ``segment`` said of cases that are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voxmmsd.data.cases import Case, find_cases
+from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.volume import Volume
+from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
+from voxmmsd.labels import indices_from_values, schema_named
+from voxmmsd.library.folder import Library
+from voxmmsd.library.records import LabelVersion, LibraryCase
+
+_RESULT = "-voxmmsd.json"
+
+
+@dataclass
+class Added:
+    """What came in: lines for people, and ``failures``: ids with the reason."""
+
+    lines: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = "", prefix: str = "") -> Added:
+    """Add the cases of a folder and their labels, which count as an expert's, then the results of ``segment`` in it.
+
+    What is there already is passed over, so that a folder can be added again as it grows. A case that cannot be added
+    is reported and does not stop the others. ``prefix``: cases get the ids PREFIX-001 and on instead of their names.
+
+    Raises:
+        InputError: no such folder, or neither cases nor results in it.
+    """
+    found, added = find_cases(folder, schema or None), Added()
+    results = sorted(folder.rglob(f"*{_RESULT}")) if folder.is_dir() else []
+    if not found.cases and not results:
+        raise InputError(f"{folder}: holds neither cases nor results; `voxmmsd cases {folder}` says what was found")
+    for number, case in enumerate(found.cases, start=1):
+        case_id = f"{prefix}-{number:03d}" if prefix else case.id
+        patient = case_id if prefix else case.patient_id
+        try:
+            added.lines += _add_case(library, case, case_id, patient, part)
+        except VoxMMSDError as error:
+            added.failures.append((case_id, str(error).removeprefix(f"case {case_id}: ")))
+    for file in results:
+        case_id = file.name.removesuffix(_RESULT)
+        try:
+            added.lines += _add_result(library, case_id, file)
+        except VoxMMSDError as error:
+            added.failures.append((case_id, str(error).removeprefix(f"case {case_id}: ")))
+    return added
+
+
+def _add_case(library: Library, case: Case, case_id: str, patient: str, part: str) -> Iterator[str]:
+    known = {entry.id for entry in library.cases()}
+    images = {name: read_volume(source) for name, source in case.modalities.items()}
+    mask = read_volume(case.brain_mask) if case.brain_mask else None
+    entry = library.add_case(case_id, images, patient=patient, brain_mask=mask, part=part)
+    if case_id not in known:
+        yield f"{case_id}: added ({entry.part}; {', '.join(entry.modalities)})"
+    if case.label is None:
+        return
+    if case.schema is None:
+        raise InputError(f"{case.label.path}: which label schema it follows cannot be told; name it with --schema")
+    label = _read_label(case.label.path, case.schema, case.label)
+    if not _is_known(library, library.case(case_id), entry.accepted, label, case.schema):
+        version = library.accept(case_id, label, case.schema, drawn_over=())
+        yield f"{case_id}: its label is accepted as an expert's ({version.stem})"
+
+
+def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        schema, model, review = str(record["schema"]), str(record["model"]["id"]), record.get("review", [])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file}: is not a result's record ({error!r}); segment again") from error
+    label = _read_label(file.with_name(f"{case_id}-voxmmsd.nii.gz"), schema)
+    case = library.case(case_id)
+    if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
+        return
+    version = library.add_prediction(case_id, label, schema, model, review)
+    yield f"{case_id}: prediction of {model} ({version.stem})"
+
+
+def accept_prediction(library: Library, case_id: str) -> LabelVersion:
+    """Accept the newest prediction as it is.
+
+    Raises:
+        LibraryError: there is none, or a label was accepted after it.
+    """
+    case = library.case(case_id)
+    if case.prediction is None or case.newest != case.prediction:
+        raise LibraryError(f"case {case_id}: has no prediction that waits for an answer; give --label FILE")
+    return library.accept(case_id, library.read_label(case, case.prediction), case.prediction.schema)
+
+
+def _read_label(path: Path, schema: str, source: Source | None = None) -> Volume:
+    volume = read_volume(source or Source(path))
+    return Volume(indices_from_values(volume.array, schema_named(schema), str(path)), volume.grid)
+
+
+def _is_known(library: Library, case: LibraryCase, there: LabelVersion | None, label: Volume, schema: str) -> bool:
+    """Whether ``there`` is this label already."""
+    if there is None or there.schema != schema:
+        return False
+    kept: Any = library.read_label(case, there)
+    return kept.grid.same_as(label.grid) and bool(np.array_equal(kept.array, label.array))

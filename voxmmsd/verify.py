@@ -1,0 +1,73 @@
+"""Whether what lies on disk is whole: a training library, a model package, or a run with its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voxmmsd.errors import RunError, VoxMMSDError
+from voxmmsd.library import is_library, open_library
+from voxmmsd.library.verification import unfinished_labels, verify_library
+from voxmmsd.models.registry import list_models, registry_folder, resolve_model
+from voxmmsd.runs import find_run, read_config, read_status
+
+
+def verify(spec: str) -> tuple[str, bool]:
+    """What was looked at and what is wrong with it, and whether it is whole.
+
+    ``spec``: a library's folder, a run, or a model as ``segment --model`` takes it; empty: all models of the registry.
+
+    Raises:
+        ModelError: it is none of these.
+    """
+    if not spec:
+        return _told(str(registry_folder()), _wrong_models(), f"{len(list_models())} models")
+    if is_library(Path(spec).expanduser()):
+        library = open_library(Path(spec))
+        left = len(unfinished_labels(library))
+        note = f", {left} unfinished labels that count for nothing" if left else ""
+        return _told(spec, verify_library(library), f"a library of {len(library.cases())} cases{note}")
+    run = find_run(spec)
+    if (run / "status.json").is_file():
+        return _told(str(run), *_wrong_in_run(run))
+    package = resolve_model(spec)
+    return _told(spec, [], f"the model {package.info.id}")
+
+
+def _told(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
+    if not problems:
+        return f"{what}: {kind}, whole", True
+    return "\n".join([f"{what}: {kind}, {len(problems)} problems", *(f"  {line}" for line in problems)]), False
+
+
+def _wrong_models() -> list[str]:
+    whole = {package.folder for package in list_models()}
+    folders = [file.parent for file in registry_folder().glob("[!.]*/model.json")]
+    return [_problem(str(folder)) for folder in folders if folder not in whole]
+
+
+def _problem(spec: str) -> str:
+    try:
+        resolve_model(spec)
+    except VoxMMSDError as error:
+        return str(error)
+    return f"{spec}: was written while it was looked at; verify again"
+
+
+def _wrong_in_run(run: Path) -> tuple[list[str], str]:
+    problems = [] if read_status(run) else [f"{run / 'status.json'}: cannot be read"]
+    problems += [] if read_config(run) else [f"{run / 'config.json'}: cannot be read"]
+    checkpoints = sorted((run / "checkpoints").glob("[!.]*.pt"))
+    if checkpoints:
+        from voxmmsd.training.checkpoint import load_state
+
+        for file in checkpoints:
+            try:
+                load_state(file)
+            except RunError as error:
+                problems.append(str(error))
+    if (run / "model").is_dir():
+        try:
+            resolve_model(str(run))
+        except VoxMMSDError as error:
+            problems.append(str(error))
+    return problems, f"a run with {len(checkpoints)} checkpoints"
