@@ -26,6 +26,7 @@ PROTOCOLS = ("brats2023", "brats2024")
 TASKS = ("auto", "gli", "ssa", "men", "ped", "met")
 BRAIN_MASK = "image that is non-zero inside the brain, or a modality that is stripped already, or hd-bet, synthstrip"
 SUBSET_SPLITS = ("validation", "test", "other")
+LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
@@ -96,7 +97,9 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    folders: tuple[str, ...] = option((), "folders of labelled cases, or prepared stores", positional=True)
+    folders: tuple[str, ...] = option(
+        (), "folders of labelled cases, prepared stores, or a training library", positional=True
+    )
     run: str = option("", "run folder, or a name under $VOXMMSD_HOME/runs")
     start: str = option("", "model package or run to start from (default: from scratch)", flag="from")
     preset: str = option("small", "size of the job", choices=PRESETS)
@@ -335,7 +338,17 @@ def make_config(kind: type[ConfigT], given: dict[str, Any], file: Path | None = 
     """
     stated = {**(read_config_file(kind, file) if file else {}), **given}
     preset = _PRESETS.get(kind, {}).get(stated.get("preset", "small"), {})
+    folders = stated.get("folders", ()) if kind is FinetuneConfig else ()
+    if any((Path(folder) / LIBRARY_RECORD).is_file() for folder in folders):
+        preset = {**preset, **_corrected(preset)}
     return config_from_record(kind, {**preset, **stated})
+
+
+def _corrected(preset: dict[str, Any]) -> dict[str, Any]:
+    """On a training library a tenth of the preset's steps: the model that is corrected has learned already."""
+    steps = preset.get("steps", FinetuneConfig.steps) // 10
+    every = preset.get("validate_every", FinetuneConfig.validate_every) // 5
+    return {"steps": max(10, steps), "validate_every": max(10, every)}
 
 
 def read_config_file(kind: type, file: Path) -> dict[str, Any]:

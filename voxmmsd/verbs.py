@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voxmmsd import config as c
 from voxmmsd.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from voxmmsd.library import Library
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,12 @@ def prepare(config: c.PrepareConfig) -> int:
 
 def finetune(config: c.FinetuneConfig) -> None:
     _check_training(config, "folder of labelled cases")
+    from voxmmsd.training.corrections import library_of
     from voxmmsd.training.finetune import finetune as run
+    from voxmmsd.training.retuning import retune
 
-    print(run(config))
+    library = library_of(config)
+    print(retune(config, library) if library else run(config))
 
 
 def pretrain(config: c.PretrainConfig) -> None:
@@ -166,7 +172,25 @@ def library(config: c.LibraryConfig) -> int:
         else:
             version = accept_prediction(opened, case_id)
         print(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
+    else:
+        _compare_unnamed(opened, config)
     return 0
+
+
+def _compare_unnamed(library: Library, config: c.LibraryConfig) -> None:
+    from voxmmsd.library.blinded import choose, tally
+    from voxmmsd.library.side_by_side import side_by_side
+    from voxmmsd.models.registry import resolve_model
+
+    if config.action == "choose":
+        pair = choose(library, str(_given(config.pair, "--pair NUMBER")), str(_given(config.better, "--better ANSWER")))
+        print(f"pair {pair.number}: {pair.chosen or 'neither'} is better")
+        return
+    old, new = (resolve_model(str(_given(getattr(config, name), f"--{name} MODEL"))) for name in ("old", "new"))
+    pair = side_by_side(library, old, new, config.case)
+    print(f"pair {pair.number}, case {pair.case_id}: look at {pair.first} and {pair.second}, then")
+    print(f"  voxmmsd library choose {library.folder} --pair {pair.number} --better first|second|equal")
+    print(tally(library, old.info.id, new.info.id).text)
 
 
 def verify(config: c.VerifyConfig) -> int:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voxmmsd.config import LIBRARY_RECORD
 from voxmmsd.data.case import Case
 from voxmmsd.data.naming import natural_key, patient_of, safe_id
 from voxmmsd.data.sources import Source, read_volume
@@ -50,7 +51,7 @@ from voxmmsd.library.records import (
 from voxmmsd.library.writing import writing
 from voxmmsd.runs import now
 
-RECORD, CASE_RECORD = "library.json", "case.json"
+RECORD, CASE_RECORD = LIBRARY_RECORD, "case.json"
 HOLD_OUT_SHARE = 0.2
 _LONGEST_ID = 64
 

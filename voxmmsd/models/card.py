@@ -8,6 +8,8 @@ from voxmmsd.labels import MODALITY_NAMES, schema_named
 from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import KEY, markdown
 
+_TOLD_ELSEWHERE = frozenset({"comparison"})
+
 
 def card(info: ModelInfo) -> str:
     """Markdown."""
@@ -24,8 +26,9 @@ def card(info: ModelInfo) -> str:
             if info.segments
             else ["Pre-trained on unlabelled scans: a start for fine-tuning, no labels yet."]
         ),
+        *_comparison(info.training.get("comparison")),
         "## Training",
-        _training(info.training),
+        _training({key: value for key, value in info.training.items() if key not in _TOLD_ELSEWHERE}),
         "## Network",
         f"3-D U-Net with {' - '.join(map(str, info.network.channels))} channels.",
         "## License",
@@ -52,11 +55,25 @@ def _score_tables(scores: dict[str, Any]) -> list[str]:
         if split == KEY:
             tables.append(markdown(record))
             continue
-        rows = [f"| {key} | {'-' if value is None else f'{value:.3f}'} |" for key, value in record["regions"].items()]
+        rows = [f"| {key} | {_dice(value)} |" for key, value in record["regions"].items()]
         tables.append(
             "\n".join([f"Mean Dice over {record['cases']} {split} cases:\n", "| region | Dice |", "|---|---|", *rows])
         )
     return tables
+
+
+def _comparison(found: dict[str, Any] | None) -> list[str]:
+    """Against the model it was made from, on hold-out patients."""
+    if not found:
+        return []
+    rows = [f"| {key} | {_dice(old)} | {_dice(new)} |" for key, (old, new) in found["regions"].items()]
+    table = "\n".join(["| region | Dice of the old | of this one |", "|---|---|---|", *rows])
+    left_out = "\n".join(f"- does not count: {case_id}: {reason}" for case_id, reason in found["unfair"].items())
+    return [f"## Compared with {found['old']}", f"Verdict: {found['text']}.", table, *([left_out] if left_out else [])]
+
+
+def _dice(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _training(training: dict[str, Any]) -> str:
@@ -69,6 +86,6 @@ def _training(training: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple | dict):
         return f"{len(value)} ({', '.join(map(str, value))})" if value else "none"
     return str(value)

@@ -27,7 +27,7 @@ from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.initial import start_from
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import adamw
-from voxmmsd.training.packing import pack_model
+from voxmmsd.training.packing import Told, pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.validation import mean_region_dice, segment_window, validate
 
@@ -78,7 +78,8 @@ class FineTuning(TrainingLoop):
         self.loss = SegmentationLoss()
         self.optimizer = adamw(self.network, config.weight_decay)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
-        self.sampler = PatchSampler([by_id[id_] for id_ in splits.train], recipe, config.seed, self.processes)
+        training = self.drawn_from([by_id[id_] for id_ in splits.train])
+        self.sampler = PatchSampler(training, recipe, config.seed, self.processes)
         self.trained = self.network
         self.best: dict[str, Any] = {"step": 0, "dice": -1.0, "regions": {}}
 
@@ -86,12 +87,20 @@ class FineTuning(TrainingLoop):
         if part == 0:
             self._batch = self.sampler.batch(self.step, self.device, self.modality_dropout(self.step))
         image, label = (tensor.chunk(self.parts)[part] for tensor in self._batch)
-        self._set_batchnorm()
+        self.set_batchnorm()
         with self.precision.autocast():
-            logits = self.network(image.contiguous(memory_format=torch.channels_last_3d))
+            logits = self.logits(image.contiguous(memory_format=torch.channels_last_3d))
         return {"loss": self.loss(logits, label, self.balance(self.step))}
 
-    def _set_batchnorm(self) -> None:
+    def logits(self, image: torch.Tensor) -> torch.Tensor:
+        """Of a batch as ``PatchSampler`` gives it."""
+        return self.network(image)
+
+    def drawn_from(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The training cases as often as they are to be drawn."""
+        return list(entries)
+
+    def set_batchnorm(self) -> None:
         """Training mode; BatchNorm follows the batches with a long memory at first, then stands still.
 
         With two patches a batch its statistics depend on how much air they hold, and a network that has learned under
@@ -142,14 +151,18 @@ class FineTuning(TrainingLoop):
             self.run.metric(self.step, f"validation Dice {key}", value)
         self.run.metric(self.step, "validation Dice", dice)
         listed = ", ".join(f"{key} {value:.3f}" for key, value in regions.items())
-        is_best = dice > self.best["dice"]
+        is_best = self.is_better(dice)
         self.run.say(f"step {self.step}: validation Dice {dice:.3f} ({listed}){' *' if is_best else ''}")
         if is_best:
             self.best = {"step": self.step, "dice": dice, "regions": regions}
-            save_state(self._best_file, {"network": self.network.state_dict(), "best": self.best})
+            save_state(self.best_file, {"network": self.network.state_dict(), "best": self.best})
+
+    def is_better(self, dice: float) -> bool:
+        """Whether the network of this step replaces the one that was best so far."""
+        return dice > self.best["dice"]
 
     @property
-    def _best_file(self) -> Path:
+    def best_file(self) -> Path:
         return self.run.folder / "checkpoints" / "best.pt"
 
     def state(self) -> dict[str, Any]:
@@ -164,8 +177,13 @@ class FineTuning(TrainingLoop):
 
     def pack(self) -> ModelPackage:
         """The best network by validation Dice as the run's model package."""
-        best = load_state(self._best_file)
+        best = load_state(self.best_file)
         self.network.load_state_dict(best["network"])
+        told = self.tell()
         return pack_model(
-            self.network.cpu(), self.config, self.run, self.splits, self.entries, best["best"], self.taken
+            self.network.cpu(), self.config, self.run, self.splits, self.entries, best["best"], self.taken, told
         )
+
+    def tell(self) -> Told:
+        """What else the package should say of the network, as it is packed."""
+        return Told()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
+
+NEVER = -4.0  # logit of a class that the start does not know
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,35 @@ class Taken:
 def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) -> Taken:
     """Copy what fits from a model (package, run or registry name) and say what was taken.
 
-    The head is taken only where its classes mean the same tissues in the same order.
+    The head is taken tissue by tissue, whatever their order; a tissue that the model did not know starts at "never".
     """
     package = resolve_model(model)
     weights = load_file(package.weights)
-    theirs = schema_named(package.info.schema).labels if package.info.segments else ()
-    if [label.key for label in theirs] != [label.key for label in schema.labels]:
-        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
+    unknown: tuple[str, ...] = ()
+    if package.info.segments:
+        theirs = schema_named(package.info.schema)
+        weights |= mapped_head(weights["head.weight"], weights["head.bias"], theirs, schema)
+        unknown = tuple(label.key for label in schema.labels if index_of_tissue(label, theirs) is None)
     taken = take_weights(network, package.info.id, weights)
+    taken = replace(taken, fresh=(*taken.fresh, *(f"the head of {key}" for key in unknown)))
     run.say(taken.report())
     return taken
+
+
+def mapped_head(weight: Tensor, bias: Tensor, theirs: LabelSchema, ours: LabelSchema) -> dict[str, Tensor]:
+    """The head of a model of schema ``theirs`` as one for ``ours``: rows by tissue, background first.
+
+    A tissue that ``theirs`` lacks gets zeros and a low bias: at first it is never the most probable, so that the known
+    tissues are as good as before, and its gradient is not zero.
+    """
+    rows = torch.zeros(ours.class_count, *weight.shape[1:])
+    biases = torch.full((ours.class_count,), NEVER)
+    rows[0], biases[0] = weight[0], bias[0]
+    for index, label in enumerate(ours.labels, start=1):
+        there = index_of_tissue(label, theirs)
+        if there is not None:
+            rows[index], biases[index] = weight[there], bias[there]
+    return {"head.weight": rows, "head.bias": biases}
 
 
 def take_weights(network: nn.Module, model: str, weights: dict[str, Tensor]) -> Taken:

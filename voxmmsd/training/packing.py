@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import voxmmsd
@@ -23,6 +24,14 @@ from voxmmsd.training.validation import segment_window
 LIMITS = "Skull-stripped, co-registered MRI of about the training cases' kind; research use only, not a medical device."
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a training adds to its package's record: to ``training``, and ``scores`` in place of the validation's."""
+
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] | None = None
+
+
 def pack_model(
     network: SegmentationNetwork,
     config: FinetuneConfig,
@@ -31,11 +40,13 @@ def pack_model(
     entries: Sequence[Entry],
     best: dict[str, Any],
     taken: Taken | None,
+    told: Told | None = None,
 ) -> ModelPackage:
     """Write ``RUN/model``; one that an interrupted call left whole is kept."""
     folder = run.folder / "model"
     if folder.exists():
         return read_package(folder)
+    validated = {"validation": {"cases": len(splits.validation), "regions": best["regions"], "step": best["step"]}}
     info = _info(
         config,
         run,
@@ -48,8 +59,9 @@ def pack_model(
             "cases": {"train": list(splits.train), "validation": list(splits.validation), "test": list(splits.test)},
             "best_step": best["step"],
             "start": taken.report() if taken else "from scratch",
+            **(told.training if told else {}),
         },
-        scores={"validation": {"cases": len(splits.validation), "regions": best["regions"], "step": best["step"]}},
+        scores=validated if told is None or told.scores is None else told.scores,
     )
     run.progress(config.steps, "exporting")
     return pack_network(folder, network, info)

@@ -1,0 +1,254 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from corrected_cases import SCHEMA, images_of, label_of, moved, phantom
+from toy_models import relabelled_package, toy_package
+
+from voxmmsd.cli import main
+from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.data.volume import Volume
+from voxmmsd.errors import ConfigError, InputError, LibraryError, RunError
+from voxmmsd.labels import schema_named
+from voxmmsd.library import create_library, open_library
+from voxmmsd.models import registry
+from voxmmsd.models.package import read_package
+from voxmmsd.models.weights import load_network
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import open_run
+from voxmmsd.training.checkpoint import load_state
+from voxmmsd.training.corrections import (
+    corrected_entries,
+    corrected_splits,
+    fixed_corrections,
+    library_of,
+    mixed,
+)
+from voxmmsd.training.retuning import ReTuning, retune
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """Schema of three tissues, network of (4, 6, 8) channels, windows of 32."""
+    return toy_package(tmp_path_factory.mktemp("parent") / "toy")
+
+
+def filled(folder, training=2, held=2):
+    """Phantoms 0 and on: training cases, then held-out ones, all with an expert's label."""
+    library = create_library(folder / "library", seed=0)
+    for number in range(training + held):
+        part = "training" if number < training else "hold-out"
+        library.add_case(f"case-{number:03d}", images_of(phantom(number)), part=part)
+        library.accept(f"case-{number:03d}", label_of(phantom(number)), SCHEMA)
+    return library
+
+
+def options(library, parent, run, **changes):
+    given = {
+        "folders": (str(library.folder),), "start": str(parent.folder), "run": str(run), "patch": 16, "steps": 10,
+        "checkpoint_every": 4, "device": "cpu", "threads": 1, "workers": 1,
+    }  # fmt: skip
+    return make_config(FinetuneConfig, {**given, **changes})
+
+
+def retuned(library, parent, run, **changes):
+    return read_package(retune(options(library, parent, run, **changes), library))
+
+
+@pytest.fixture(scope="module")
+def straight(parent, tmp_path_factory):
+    """A library, the run and its package: case-000 was learned before, case-003 is unfair."""
+    folder = tmp_path_factory.mktemp("straight")
+    library = filled(folder)
+    library.add_prediction("case-003", moved(label_of(phantom(3))), SCHEMA, "toy-1")
+    library.accept("case-003", label_of(phantom(3)), SCHEMA)
+    return library, folder / "run", retuned(library, parent, folder / "run")
+
+
+def comparison(run):
+    return json.loads((run / "comparison.json").read_text())
+
+
+def test_the_package_says_what_was_learned_and_how_it_compares(straight, parent):
+    library, run, package = straight
+    training = package.info.training
+    assert package.info.parent == "toy-1"
+    assert training["library"] == {
+        "id": library.id, "labels": {"case-000": 1, "case-001": 1}, "new": ["case-000", "case-001"],
+        "judged_by": {"case-002": 1, "case-003": 3},
+    }  # fmt: skip
+    assert training["cases"]["train"] == ["case-000", "case-001"]
+    assert training["comparison"]["text"] == comparison(run)["text"]
+    assert package.info.scores["hold-out"]["cases"] == 1
+    assert "## Compared with toy-1" in (package.folder / "MODEL_CARD.md").read_text()
+    assert str(library.folder.parent) not in (package.folder / "model.json").read_text()
+
+
+def test_a_case_whose_label_was_drawn_over_the_old_models_output_does_not_count(straight):
+    _, run, _ = straight
+    found = comparison(run)
+    assert found["unfair"] == {"case-003": "its label was drawn over the output of toy-1, which favors it"}
+    assert (found["patients"], found["few"]) == (1, True)
+    assert "1 of 2 hold-out cases do not count" in found["text"]
+    assert {file.name for file in (run / "comparison").iterdir()} == {
+        f"case-{n}-{who}.nii.gz" for n in ("002", "003") for who in ("old", "new")
+    }
+
+
+def test_the_new_model_is_only_proposed(straight):
+    _, run, package = straight
+    assert registry.list_models() == []
+    assert registry.state_of(package.info.id) == "proposed"
+    assert "only proposed" in (run / "log.txt").read_text()
+    assert "library blind" in (run / "log.txt").read_text()
+
+
+def test_the_last_network_counts_not_the_best_on_those_who_judge(straight):
+    _, run, package = straight
+    last = load_state(sorted((run / "checkpoints").glob("step-*.pt"))[-1])["network"]
+    for name, tensor in load_network(package).state_dict().items():
+        assert torch.equal(tensor, last[name])
+
+
+def test_the_head_warms_up_alone_and_batchnorm_stands_still(straight, parent, tmp_path):
+    _, _, package = straight
+    start = load_network(parent).state_dict()
+    warmed = retuned(filled(tmp_path), parent, tmp_path / "run", steps=1)  # a tenth of 1 is no step
+    assert any(not torch.equal(start[name], tensor) for name, tensor in weights(warmed) if "unet" in name)
+    for name, tensor in weights(package):
+        if "running" in name or "batches" in name:
+            assert torch.equal(tensor, start[name]), name
+    training = straight_training(parent, tmp_path / "warm")
+    for _ in range(training.head_steps):
+        training.train_step()
+        training.step += 1
+    for name, tensor in training.network.state_dict().items():
+        assert torch.equal(tensor, start[name]) != name.startswith("head."), name
+    for _ in range(2):  # the first rises from nothing
+        training.train_step()
+        training.step += 1
+    assert not torch.equal(training.network.state_dict()["unet.encoder.0.0.weight"], start["unet.encoder.0.0.weight"])
+
+
+def weights(package):
+    return load_network(package).state_dict().items()
+
+
+def straight_training(parent, folder):
+    library = filled(folder)
+    config = options(library, parent, folder / "run", channels=parent.info.network.channels, steps=20)
+    with open_run(folder / "run", "finetune", {}, 20) as run:
+        corrections = fixed_corrections(config, run, library, parent)
+        entries = corrected_entries(config, run, library, corrections)
+        splits = corrected_splits(run, library, corrections, entries)
+        return ReTuning(config, run, entries, splits, corrections, parent)
+
+
+def test_labels_accepted_while_a_run_rests_belong_to_the_next_one(parent, tmp_path):
+    training = straight_training(parent, tmp_path)
+    library = open_library(tmp_path / "library")
+    library.accept("case-000", moved(label_of(phantom(0))), SCHEMA)
+    config, other = options(library, parent, tmp_path / "run"), relabelled_package(parent, tmp_path / "m", id="toy-2")
+    with open_run(tmp_path / "run", "finetune", {}, 20) as run:
+        assert fixed_corrections(config, run, library, parent) == training.corrections
+        with pytest.raises(RunError, match="another model"):
+            fixed_corrections(config, run, library, other)
+    with open_run(tmp_path / "next", "finetune", {}, 20) as run:
+        assert fixed_corrections(config, run, library, parent).labels["case-000"] == 2
+
+
+def test_new_corrections_are_drawn_as_often_as_all_earlier_ones(straight, parent):
+    entries = [type("Entry", (), {"id": f"c{number}"}) for number in range(7)]
+    drawn = [entry.id for entry in mixed(entries, ("c5", "c6"))]
+    assert sorted(drawn) == ["c0", "c1", "c2", "c3", "c4", *["c5"] * 2, *["c6"] * 2]
+    assert [entry.id for entry in mixed(entries, ())] == [f"c{number}" for number in range(7)]
+    assert [entry.id for entry in mixed(entries, [e.id for e in entries])] == [f"c{number}" for number in range(7)]
+
+
+def test_a_schema_that_grows_is_learned_with_a_grown_head(parent, tmp_path, capsys):
+    library = filled(tmp_path)
+    cavity = label_of(phantom(1)).array.copy()
+    cavity[tuple(np.argwhere(cavity == 3).T)] = 4
+    library.accept("case-001", Volume(cavity, label_of(phantom(1)).grid), "brats-gli-2024")
+    package = retuned(library, parent, tmp_path / "run")
+    assert package.info.schema == "brats-gli-2024"
+    assert load_network(package).head.out_channels == schema_named("brats-gli-2024").class_count
+    assert "fresh: the head of RC" in capsys.readouterr().err
+    assert set(comparison(tmp_path / "run")["regions"]) == {"WT", "TC", "ET"}
+
+
+def test_what_cannot_be_learned_from_is_refused_with_the_way_out(parent, tmp_path):
+    library = create_library(tmp_path / "library", seed=0)
+    with pytest.raises(ConfigError, match="--from MODEL"):
+        library_of(options(library, parent, "r", start=""))
+    library.add_case("case-000", images_of(phantom(0)), part="training")
+    with pytest.raises(InputError, match="no training case has an accepted label"):
+        retune(options(library, parent, tmp_path / "run"), library)
+    version = library.accept("case-000", label_of(phantom(0)), SCHEMA)
+    library.case("case-000").label_file(version).write_bytes(b"")
+    with pytest.raises(LibraryError, match="changed after it was accepted"):
+        retune(options(library, parent, tmp_path / "run2"), library)
+
+
+def test_without_hold_out_labels_it_learns_and_says_that_nothing_can_be_said(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=0)
+    package = retuned(library, parent, tmp_path / "run", steps=2)
+    assert package.info.training["comparison"]["outcome"] == "unknown"
+    assert package.info.scores == {}
+
+
+def test_a_library_takes_a_tenth_of_the_presets_steps_unless_they_are_stated(parent, tmp_path):
+    library = create_library(tmp_path / "library")
+    given = {"folders": (str(library.folder),)}
+    assert make_config(FinetuneConfig, given).steps == 400
+    assert make_config(FinetuneConfig, {**given, "steps": 7}).steps == 7
+
+
+@pytest.mark.long
+def test_the_circle_by_the_command_line(tmp_path, capsys):
+    """A poor model segments, the truth is accepted as correction of a few, the model learns it and scores higher."""
+
+    def voxmmsd(*words):
+        assert main([str(word) for word in words]) == 0, (words, capsys.readouterr().err)
+
+    place, patients = tmp_path, tmp_path / "new"
+    write_phantoms(place / "old", 3, seed=0, side=48)
+    write_phantoms(patients, 4, seed=7, side=48)
+    write_phantoms(place / "judges", 3, seed=8, side=48)
+    write_phantoms(place / "unseen", 3, seed=9, side=48)
+    voxmmsd("finetune", place / "old", "--run", place / "poor", "--preset", "tiny", "--steps", 10, "--name", "poor")
+    voxmmsd("models", "accept", place / "poor")
+    voxmmsd("library", "add", place / "lib", patients_without_labels(patients, place / "scans"), "--part", "training")
+    voxmmsd("library", "add", place / "lib", place / "judges", "--part", "hold-out")
+    voxmmsd("segment", place / "scans", "--out", place / "first")
+    voxmmsd("library", "add", place / "lib", place / "first")
+    voxmmsd("library", "next", place / "lib")
+    assert "poor" in capsys.readouterr().out
+    for case in sorted(patients.glob("phantom-*")):
+        voxmmsd("library", "accept", place / "lib", "--case", case.name, "--label", case / f"{case.name}-seg.nii.gz")
+    voxmmsd("finetune", place / "lib", "--from", "poor", "--run", place / "better", "--preset", "tiny", "--steps", 60)
+    found = comparison(place / "better")
+    assert found["outcome"] == "better"
+    assert found["patients"] == 3
+    before = scored(voxmmsd, place, "before")
+    voxmmsd("models", "accept", place / "better")
+    after = scored(voxmmsd, place, "after")
+    assert after > before + 0.1
+    voxmmsd("models", "rollback")
+    voxmmsd("verify", place / "lib")
+
+
+def patients_without_labels(patients, scans):
+    for file in patients.glob("phantom-*/*.nii.gz"):
+        if "-seg" not in file.name:
+            (scans / file.parent.name).mkdir(parents=True, exist_ok=True)
+            (scans / file.parent.name / file.name).symlink_to(file)
+    return scans
+
+
+def scored(voxmmsd, place, name):
+    voxmmsd("segment", place / "unseen", "--out", place / f"{name}-results")
+    voxmmsd("evaluate", place / f"{name}-results", place / "unseen", "--out", place / f"{name}-scores")
+    means = json.loads((place / f"{name}-scores" / "scores.json").read_text())["means"]
+    return float(np.mean([means[key]["dice"]["value"] or 0.0 for key in ("WT", "TC", "ET")]))
