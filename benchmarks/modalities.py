@@ -40,6 +40,24 @@ def fit(cases: Sequence[Features]) -> dict[str, np.ndarray]:
     return {"mean": mean, "spread": spread, "weights": weights, "offset": -0.5 * (weights * centers).sum(axis=1)}
 
 
+def measure_missing(cases: Sequence[Features], models: Sequence[dict[str, np.ndarray]]) -> str:
+    """As ``measure``, of cases of which only two or three modalities are there."""
+    noticed, swaps, alarms, looked = 0, 0, 0, 0
+    for case, model in zip(cases, models, strict=True):
+        with (
+            patch.object(modality, "_model", lambda model=model: model),
+            patch.object(modality, "modality_features", lambda features: features),
+        ):
+            for there in (some for count in (2, 3) for some in combinations(MODALITIES, count)):
+                part = {name: case[name] for name in there}
+                looked += 1
+                alarms += bool(modality.swapped_slots(part))
+                for one, other in combinations(there, 2):
+                    swaps += 1
+                    noticed += bool(modality.swapped_slots({**part, one: part[other], other: part[one]}))
+    return f"{noticed} of {swaps} swaps noticed; {alarms} false alarms in {looked}"
+
+
 def measure(cases: Sequence[Features], models: Sequence[dict[str, np.ndarray]]) -> str:
     right, noticed, swaps, alarms = [], 0, 0, 0
     for case, model in zip(cases, models, strict=True):
@@ -68,12 +86,14 @@ def main() -> None:
     seconds = []
     for case in (case for folder in given.folders for case in find_cases(folder).cases if not case.missing):
         arrays = {name: read_volume(source).array for name, source in case.modalities.items()}
-        started = time.perf_counter()
+        started = time.process_time()
         cases[case.id] = {name: modality.modality_features(array) for name, array in arrays.items()}
-        seconds.append((time.perf_counter() - started) / len(arrays))
-    print(f"features: median {1000 * statistics.median(seconds):.0f} ms a volume")
+        seconds.append((time.process_time() - started) / len(arrays))
+    print(f"features: median {1000 * statistics.median(seconds):.0f} ms of one core a volume")
     everyone = list(cases.values())
-    print("leaving one out,", measure(everyone, [fit([c for c in everyone if c is not case]) for case in everyone]))
+    without = [fit([c for c in everyone if c is not case]) for case in everyone]  # no case is judged by a model of it
+    print("leaving one out,", measure(everyone, without))
+    print("leaving one out, with two or three modalities only,", measure_missing(everyone, without))
     chosen = set(cases)
     if given.splits:
         record = json.loads(given.splits.read_text(encoding="utf-8"))
@@ -82,6 +102,7 @@ def main() -> None:
     others = [case for id_, case in cases.items() if id_ not in chosen]
     if others:
         print("fitted on the pool, on the others,", measure(others, [model] * len(others)))
+        print("the same, with two or three modalities only,", measure_missing(others, [model] * len(others)))
     if given.write:
         rounded = {name: np.round(value, 4).tolist() for name, value in model.items()}
         about = f"linear discriminant of modality_features, fitted by benchmarks/modalities.py on {len(chosen)} cases"

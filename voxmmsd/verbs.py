@@ -81,6 +81,7 @@ def _check_training(config: c.FinetuneConfig | c.PretrainConfig, what: str) -> N
 
 
 def check(config: c.CheckConfig) -> int:
+    from voxmmsd.data.brain_mask import WORDS
     from voxmmsd.inference.segment import cases_to_segment
     from voxmmsd.labels import schema_named
     from voxmmsd.models.registry import resolve_model
@@ -90,7 +91,8 @@ def check(config: c.CheckConfig) -> int:
     schema = schema_named(resolve_model(config.model).info.schema) if config.model else None
     refused = False
     for case in cases_to_segment(config):
-        findings = check_case(case, operated=config.operated, schema=schema)
+        word = config.brain_mask if config.brain_mask in WORDS else ""
+        findings = check_case(case, operated=config.operated, schema=schema, brain_mask=word)
         refused = refused or bool(blocking(findings))
         print(f"{case.id}: {'nothing found' if not findings else ''}".rstrip())
         for finding in findings:

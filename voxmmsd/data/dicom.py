@@ -24,6 +24,9 @@ _TAGS = {
     "description": "0008|103e",
     "protocol": "0018|1030",
     "contrast": "0018|0010",
+    "repetition_ms": "0018|0080",
+    "echo_ms": "0018|0081",
+    "inversion_ms": "0018|0082",
     "position": "0020|0032",
     "orientation": "0020|0037",
 }
@@ -97,6 +100,13 @@ def read_series(folder: Path, uid: str | None) -> Image:
         raise InputError(f"{folder}: holds several DICOM series: {names}; put the one meant into a folder of its own")
     _check_spacing(chosen[0])
     return read_slices(chosen[0].files, folder)
+
+
+def series_of(folder: Path, uid: str | None) -> Series | None:
+    """The series of a folder that is meant, or None where that cannot be told. Raises as ``series_in``."""
+    series, _ = series_in(folder, sorted(f for f in folder.iterdir() if f.is_file() and may_be_dicom(f)))
+    chosen = [one for one in series if uid in (None, one.uid)]
+    return chosen[0] if len(chosen) == 1 else None
 
 
 @dataclass(frozen=True)

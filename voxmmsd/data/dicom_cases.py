@@ -19,7 +19,7 @@ def group_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> li
     """Cases among DICOM files by folder; what cannot be placed is added to ``unplaced`` with the reason."""
     studies: dict[tuple[str, str], dict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
     for series in _all_series(files, unplaced):
-        modality, why = _modality(series)
+        modality, why = modality_of(series)
         if modality is None:
             unplaced.append((series.folder, f"DICOM series {_title(series)}: {why}"))
         else:
@@ -40,21 +40,43 @@ def _all_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> lis
     return found
 
 
-def _modality(series: Series) -> tuple[str | None, str]:
+def modality_of(series: Series) -> tuple[str | None, str]:
+    """Which modality a series is, by its description, else by its times; or None and why that cannot be told."""
     if series.tags["modality"] not in ("MR", ""):
         return None, f"is {series.tags['modality']}, not MR"
     if series.slice_count < 2:
         return None, "is a single slice, not a volume"
+    plain_t1 = "t1c" if series.has_contrast else "t1n"
     for text in (series.tags["description"], series.tags["protocol"], series.folder.name):
         reading = read_name(text)
         if reading.kind == "modality":
             plain = reading.modality == "t1n" and not any(
                 w in text.lower() for w in ("pre", "without", "w/o", "wo ", "non")
             )
-            return ("t1c" if plain and series.has_contrast else reading.modality), ""
+            return (plain_t1 if plain else reading.modality), ""
         if "not used here" in reading.why:
             break
-    return None, "its description tells no sequence that is used (T1, T1 contrast, T2, FLAIR)"
+    weighting = _weighting(series.tags)
+    if weighting is None:
+        return None, "its description tells no sequence that is used (T1, T1 contrast, T2, FLAIR)"
+    return (plain_t1 if weighting == "T1" else weighting), ""
+
+
+def _weighting(tags: Mapping[str, str]) -> str | None:
+    """``T1``, ``t2w`` or ``t2f`` by repetition, echo and inversion time, where these are clearly of one of them.
+
+    T2 needs a long echo and a long repetition, FLAIR besides an inversion time that nulls water, T1 a short echo and a
+    short repetition (Westbrook, MRI in Practice). Gradient echoes with an inversion (MPRAGE) are T1 too.
+    """
+    try:
+        repetition, echo = float(tags["repetition_ms"]), float(tags["echo_ms"])
+        inversion = float(tags["inversion_ms"] or 0)
+    except ValueError:
+        return None
+    if echo >= 70 and repetition >= 2000:
+        return "t2f" if inversion >= 1500 else "t2w"
+    is_short = repetition <= 900 or 500 <= inversion <= 1300
+    return "T1" if echo <= 25 and is_short else None
 
 
 def _patient(series: Series) -> str:

@@ -18,7 +18,7 @@ from voxmmsd.inference.predict import Prediction
 from voxmmsd.inference.results import write_prediction
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.preflight.check import check_identity, check_operation, check_volumes, refuse
+from voxmmsd.preflight.check import check_identity, check_images, check_operation, refuse
 from voxmmsd.preflight.findings import Finding, in_order
 from voxmmsd.runs import Run
 
@@ -102,11 +102,12 @@ def _look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConf
         for name, array, there in zip(MODALITIES, volumes.image.array, volumes.present, strict=True)
         if there
     }
+    mask = None if volumes.brain_mask_zyx is None else Volume(volumes.brain_mask_zyx, grid)
     findings = in_order(
         (
             *check_identity(case),
             *check_operation(config.operated, schema_named(package.info.schema)),
-            *check_volumes(given, volumes.brain_mask_zyx is not None),
+            *check_images(case, given, grids=volumes.grids, mask=mask),
         )
     )
     if not config.force:

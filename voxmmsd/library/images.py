@@ -10,7 +10,7 @@ import numpy as np
 from voxmmsd.data.volume import Volume, resample
 from voxmmsd.errors import LibraryError
 from voxmmsd.labels import MODALITIES
-from voxmmsd.preflight.check import check_volumes
+from voxmmsd.preflight.check import with_skull
 
 LEAST_AIR = 0.25  # share of voxels that are exactly 0 around a stripped brain; an ellipsoid's box has 0.48
 
@@ -62,7 +62,7 @@ def _masked(image: Volume, mask: Volume) -> Volume:
 
 def _refuse_a_head(case_id: str, images: Mapping[str, Volume]) -> None:
     heads = [name for name, volume in images.items() if (volume.array == 0).mean() < LEAST_AIR]
-    seen = any(finding.kind == "skull" for finding in check_volumes(images))
+    seen = with_skull(images)
     if heads or seen:
         raise LibraryError(
             f"case {case_id}: the skull seems not to be stripped ({', '.join(heads or images)}), and a head with its "

@@ -1,36 +1,40 @@
 """Look at a case before it is segmented: all that could make the result wrong, worst first.
 
-The thresholds were set on 25 skull-stripped BraTS cases, of which they accuse none, and one native case, whose skull
-they see; they presuppose images of a brain of about adult size.
+The thresholds were set on 25 skull-stripped BraTS cases and one native case, whose skull they see; they presuppose
+images of a brain of about adult size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 
+from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, STRIPPERS, installed, mask_of_stripped
 from voxmmsd.data.case import Case
 from voxmmsd.data.naming import patient_of, read_name
-from voxmmsd.data.sources import Source, frame_of, read_image, stem_of
+from voxmmsd.data.sources import Source, frame_of, read_image, read_volume, stem_of
 from voxmmsd.data.volume import Grid, Volume, resample
-from voxmmsd.errors import InputError, VoxMMSDError
-from voxmmsd.labels import LabelSchema
+from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
+from voxmmsd.labels import MODALITIES, LabelSchema
 from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, in_order
-from voxmmsd.preflight.modality import swapped_slots
+from voxmmsd.preflight.misalignment import GAIN, shift_gain
+from voxmmsd.preflight.modality import recognize_source, swapped_slots, told_by_name
 
 FEW_VALUES = 12  # a label map has no more
 THICK_MM, TOO_THICK_MM = 3.0, 7.0
-LARGEST_BRAIN_ML = 2200.0  # with meninges and a tumor; a head without its neck has 3,000 and more
 LARGEST_OFFSET_MM = 3.0  # between the centers of two modalities' brains
 LEAST_OVERLAP = 0.93  # Dice of two modalities' brains
 
 
-def check_case(case: Case, *, operated: bool = False, schema: LabelSchema | None = None) -> tuple[Finding, ...]:
+def check_case(
+    case: Case, *, operated: bool = False, schema: LabelSchema | None = None, brain_mask: str = ""
+) -> tuple[Finding, ...]:
     """Everything that can be found in a case; never raises for what is wrong with its images.
 
-    ``operated``: the patient is said to have been operated on; ``schema``: the labels of the model that is to be used.
+    ``operated``: the patient is said to have been operated on; ``schema``: the labels of the model that is to be used;
+    ``brain_mask``: a modality that is stripped, or a stripper's name, as ``read_case`` takes it.
     """
     findings = [*check_identity(case), *check_operation(operated, schema)]
     volumes: dict[str, Volume] = {}
@@ -40,36 +44,117 @@ def check_case(case: Case, *, operated: bool = False, schema: LabelSchema | None
             findings += [Finding(WARNING, "doubtful-file", f"{name}: {note}", "check it", name) for note in image.notes]
             volumes[name] = frame_of(image, source)
         except VoxMMSDError as error:
-            text, _, way_out = str(error).rpartition("; ")
-            findings.append(
-                Finding(BLOCKING, "unusable-image", text or way_out, way_out if text else "give another file", name)
-            )
-    findings += check_volumes(volumes, bool(case.brain_mask))
-    return in_order(findings)
+            findings.append(_unusable(error, name))
+    try:
+        mask = _mask(case, volumes, brain_mask)
+    except VoxMMSDError as error:
+        mask = None
+        findings.append(_unusable(error, "brain mask"))
+    return in_order([*findings, *check_images(case, volumes, mask=mask, to_strip=brain_mask in STRIPPERS)])
 
 
-def check_volumes(volumes: Mapping[str, Volume], has_mask: bool = False) -> tuple[Finding, ...]:
-    """What the voxels and grids of a case's modalities tell."""
+def check_images(
+    case: Case,
+    volumes: Mapping[str, Volume],
+    *,
+    grids: Mapping[str, Grid] | None = None,
+    mask: Volume | None = None,
+    to_strip: bool = False,
+) -> tuple[Finding, ...]:
+    """As ``check_volumes``, and whether each image is in its slot."""
+    findings = check_volumes(volumes, grids=grids, mask=mask, to_strip=to_strip)
+    usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
+    return in_order([*findings, *check_slots(case, _brains(usable, mask))])
+
+
+def check_volumes(
+    volumes: Mapping[str, Volume],
+    *,
+    grids: Mapping[str, Grid] | None = None,
+    mask: Volume | None = None,
+    to_strip: bool = False,
+) -> tuple[Finding, ...]:
+    """What the voxels and grids of a case's modalities tell.
+
+    ``grids``: as the modalities were given, where the volumes were resampled. ``mask``: of the brain, on any grid.
+    ``to_strip``: the skull is going to be stripped.
+    """
+    grids = grids or {name: volume.grid for name, volume in volumes.items()}
     findings = [finding for name, volume in volumes.items() for finding in _check_one(name, volume)]
+    findings += [finding for name, grid in grids.items() for finding in _check_spacing(name, grid)]
     usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
     findings += _check_same(usable)
-    findings += _check_grids({name: volume.grid for name, volume in usable.items()})
-    tissue_ml = {name: _tissue_ml(volume) for name, volume in usable.items()}
-    skulls = [name for name, amount in tissue_ml.items() if amount > LARGEST_BRAIN_ML]
-    if skulls and not has_mask:
-        findings.append(
-            Finding(
-                WARNING,
-                "skull",
-                f"{', '.join(skulls)}: more tissue ({max(tissue_ml.values()):,.0f} ml) than a brain has; the skull "
-                "seems not to be stripped, and models expect it to be",
-                "give a brain mask (--brain-mask FILE), or strip the skull first, as HD-BET or SynthStrip do",
-            )
-        )
-    if not skulls and usable:
-        findings += _check_alignment(usable)
-        findings += _check_slots(usable)
+    findings += _check_grids({name: grid for name, grid in grids.items() if name in usable})
+    brains = _brains(usable, mask)
+    skulls = with_skull(brains)
+    if skulls and not to_strip:
+        findings.append(_skull_finding(skulls))
+    findings += _check_alignment(brains, mask, with_outlines=mask is None and not skulls)
     return in_order(findings)
+
+
+def check_slots(case: Case, volumes: Mapping[str, Volume]) -> Iterator[Finding]:
+    """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only."""
+    told = {name: told_by_name(source) for name, source in case.modalities.items()}
+    named = {slot: name for slot, name in told.items() if name not in ("", slot)}
+    brains = {name: volume.array for name, volume in volumes.items() if volume.array.any()}
+    seen = {} if with_skull(volumes) else swapped_slots(brains)
+    for slot in sorted({*named, *seen}, key=MODALITIES.index):
+        signs = [f"is named as {named[slot]}"] if slot in named else []
+        if slot in seen:
+            sure = recognize_source(case.modalities[slot], brains[slot]).probability[seen[slot]]
+            signs.append(f"looks like {seen[slot]} (confidence {100 * sure:.0f} %)")
+        text = f"what is given as {slot} {' and '.join(signs)}"
+        yield Finding(WARNING, "wrong-slot", text, "check which image is which", slot)
+
+
+def _unusable(error: VoxMMSDError, name: str) -> Finding:
+    text, _, way_out = str(error).rpartition("; ")
+    return Finding(BLOCKING, "unusable-image", text or way_out, way_out if text else "give another file", name)
+
+
+def _mask(case: Case, volumes: Mapping[str, Volume], word: str) -> Volume | None:
+    """The brain mask that a file or a stripped modality gives. Raises VoxMMSDError where it gives none."""
+    if word in STRIPPERS:
+        if STRIPPERS[word].program() is None:
+            raise MissingDependencyError(f"{STRIPPERS[word].title} is not installed; {STRIPPERS[word].way}")
+        return None
+    if word:
+        if word not in volumes:
+            raise InputError(f"there is no {word} to take the brain mask from; give one of its modalities")
+        return Volume(mask_of_stripped(volumes[word], word), volumes[word].grid)
+    if case.brain_mask is None:
+        return None
+    volume = read_volume(case.brain_mask)
+    return Volume(volume.array > 0, volume.grid)
+
+
+def _brains(volumes: Mapping[str, Volume], mask: Volume | None) -> dict[str, Volume]:
+    """The volumes, 0 outside the mask where there is one."""
+    if mask is None:
+        return dict(volumes)
+    return {
+        name: Volume(volume.array * resample(mask, volume.grid, order=0).array, volume.grid)
+        for name, volume in volumes.items()
+    }
+
+
+def with_skull(volumes: Mapping[str, Volume]) -> dict[str, float]:
+    """Modality -> ml of tissue, where that is more than a brain has."""
+    tissue_ml = {name: _tissue_ml(volume) for name, volume in volumes.items()}
+    return {name: amount for name, amount in tissue_ml.items() if amount > LARGEST_BRAIN_ML}
+
+
+def _skull_finding(skulls: Mapping[str, float]) -> Finding:
+    here = installed()
+    way = f"or --brain-mask {here[0]}" if here else "or install HD-BET or SynthStrip (--brain-mask hd-bet, synthstrip)"
+    return Finding(
+        WARNING,
+        "skull",
+        f"{', '.join(skulls)}: more tissue ({max(skulls.values()):,.0f} ml) than a brain has; the skull seems not to "
+        "be stripped, and models expect it to be",
+        f"give a brain mask (--brain-mask FILE, or a modality that is stripped), {way}",
+    )
 
 
 def check_identity(case: Case) -> Iterator[Finding]:
@@ -108,10 +193,9 @@ def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Find
 def _identity(source: Source) -> tuple[str, str, bool]:
     """Patient and date, each empty where it cannot be told, and whether what was told is beyond doubt."""
     if source.path.is_dir():
-        from voxmmsd.data.dicom import may_be_dicom, series_in
+        from voxmmsd.data.dicom import series_of
 
-        series, _ = series_in(source.path, sorted(f for f in source.path.iterdir() if f.is_file() and may_be_dicom(f)))
-        chosen = next((one for one in series if source.series_uid in (None, one.uid)), None)
+        chosen = series_of(source.path, source.series_uid)
         return (chosen.tags["patient_id"], chosen.tags["study_date"], True) if chosen else ("", "", True)
     case_id = read_name(stem_of(source.path.name)).head.strip(" _-.")
     if not any(letter.isalpha() for letter in case_id):  # a series' number
@@ -133,7 +217,10 @@ def _check_one(name: str, volume: Volume) -> Iterator[Finding]:
             BLOCKING, "label-map", f"{name}: holds {len(values)} different whole numbers: a label map, not an image",
             "give the image", name,
         )  # fmt: skip
-    thickest = max(volume.grid.spacing_mm_zyx)
+
+
+def _check_spacing(name: str, grid: Grid) -> Iterator[Finding]:
+    thickest = max(grid.spacing_mm_zyx)
     if thickest > THICK_MM:
         hopeless = thickest > TOO_THICK_MM
         yield Finding(
@@ -143,7 +230,7 @@ def _check_one(name: str, volume: Volume) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_unusable(findings: list[Finding], name: str) -> bool:
+def _is_unusable(findings: Sequence[Finding], name: str) -> bool:
     return any(finding.modality == name and finding.severity == BLOCKING for finding in findings)
 
 
@@ -161,35 +248,36 @@ def _check_grids(grids: Mapping[str, Grid]) -> Iterator[Finding]:
     if first and differing:
         yield Finding(
             NOTE, "different-grids", f"{', '.join(differing)} on another grid than {first}: resampled in world space",
-            "nothing to do if they were registered; else register them",
+            "nothing to do if they were registered; else register them (--align)",
         )  # fmt: skip
 
 
-def _check_alignment(volumes: Mapping[str, Volume]) -> Iterator[Finding]:
-    """Brains that do not lie on each other, whatever their grids say."""
-    reference = "t1c" if "t1c" in volumes else next(iter(volumes))
-    grid = _coarse(volumes[reference].grid)
-    brains = {name: resample(Volume(volume.array > 0, volume.grid), grid, order=0).array > 0
-              for name, volume in volumes.items()}  # fmt: skip
-    center = {name: _center_mm(brain, grid) for name, brain in brains.items()}
-    for name, brain in brains.items():
+def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_outlines: bool) -> Iterator[Finding]:
+    """Images that do not lie on each other, whatever their grids say: by the brains' outlines and by their contents."""
+    reference = "t1c" if "t1c" in volumes else next(iter(volumes), "")
+    for name, volume in volumes.items():
         if name == reference:
             continue
-        offset = float(np.linalg.norm(center[name] - center[reference]))
-        overlap = 2 * (brain & brains[reference]).sum() / max(1, brain.sum() + brains[reference].sum())
-        if not offset <= LARGEST_OFFSET_MM or overlap < LEAST_OVERLAP:
+        signs = [_outlines_differ(volumes[reference], volume)] if with_outlines else []
+        gain = shift_gain(volumes[reference], volume, mask)
+        signs += [f"their contents fit {100 * (gain - 1):.0f} % better after a shift of 4 mm"] if gain >= GAIN else []
+        if any(signs):
             yield Finding(
-                WARNING, "not-aligned", f"{name} does not lie on {reference}: their brains' centers are "
-                f"{offset:.1f} mm apart and overlap by {100 * overlap:.0f} %",
-                "register it to the others first", name,
+                WARNING, "not-aligned", f"{name} does not lie on {reference}: " + " and ".join(filter(None, signs)),
+                "register it to the others first (--align)", name,
             )  # fmt: skip
 
 
-def _check_slots(volumes: Mapping[str, Volume]) -> Iterator[Finding]:
-    for slot, seems in swapped_slots({name: volume.array for name, volume in volumes.items()}).items():
-        yield Finding(
-            WARNING, "wrong-slot", f"what is given as {slot} looks like {seems}", "check which image is which", slot
-        )
+def _outlines_differ(reference: Volume, other: Volume) -> str:
+    """How two brains' outlines differ, in words; empty where they agree."""
+    grid = reference.grid.with_spacing(2.0)
+    brains = [resample(Volume(volume.array > 0, volume.grid), grid, order=0).array for volume in (reference, other)]
+    centers = [_center_mm(brain, grid) for brain in brains]
+    offset = float(np.linalg.norm(centers[1] - centers[0]))
+    overlap = 2 * (brains[0] & brains[1]).sum() / max(1, brains[0].sum() + brains[1].sum())
+    if offset <= LARGEST_OFFSET_MM and overlap >= LEAST_OVERLAP:
+        return ""
+    return f"their brains' centers are {offset:.1f} mm apart and overlap by {100 * overlap:.0f} %"
 
 
 def _tissue_ml(volume: Volume) -> float:
@@ -197,10 +285,6 @@ def _tissue_ml(volume: Volume) -> float:
     sample = volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
     bright = np.percentile(sample[sample > 0], 90) if (sample > 0).any() else 1.0
     return float((sample > 0.15 * bright).mean() * volume.array.size * volume.grid.voxel_volume_ml)
-
-
-def _coarse(grid: Grid) -> Grid:
-    return grid.with_spacing(2.0)
 
 
 def _center_mm(brain_zyx: np.ndarray, grid: Grid) -> np.ndarray:

@@ -1,8 +1,12 @@
 """Which sequence a brain-only volume is, told from its voxels: a linear discriminant over its histogram by depth.
 
-numpy only, on a subsample: about 10 ms a volume. Alone a volume is told less surely than the volumes of one case
-together, which must all be different sequences: ``swapped_slots`` weighs all ways to assign them. The numbers are those
-of ``benchmarks/modalities.py``, which also fits ``modality_model.json``.
+numpy only, on a subsample: about 5 ms of one core. Alone a volume is told less surely than the volumes of one case
+together, which must all be different sequences: ``swapped_slots`` weighs all ways to assign them.
+
+Measured by ``benchmarks/modalities.py``, which also fits ``modality_model.json``, over all swaps of two slots of 25
+BraTS cases, each judged by a model that never saw it: 145 of 150 noticed, no false alarm in 25; where only two or three
+modalities are there, 435 of 450 and 3 in 250. On the 9 cases that the model of the file never saw: 51 of 54 and none in
+9; 153 of 162 and none in 90. Single volumes are told in 86 %. The thresholds were set on the same cases.
 """
 
 from __future__ import annotations
@@ -16,11 +20,15 @@ from itertools import permutations
 
 import numpy as np
 
+from voxmmsd.data.naming import read_name
+from voxmmsd.data.sources import Source, stem_of
 from voxmmsd.labels import MODALITIES
 
 SAMPLES_PER_AXIS = 48
 DEEPEST = 12  # erosions: beyond that is the middle of the brain
 SURE = 3.0  # log-odds from which a swap is told: 20 to 1
+SURE_OF_ABSENT = 7.0  # from which an image is told to be of a modality that no slot holds: 1000 to 1
+NAME_ODDS = 50.0  # of a name that tells a sequence: to each of the others
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,31 @@ def recognize(array_zyx: np.ndarray) -> Recognized:
     return Recognized(dict(zip(MODALITIES, np.exp(log).tolist(), strict=True)))
 
 
-def swapped_slots(volumes: Mapping[str, np.ndarray], sure: float = SURE) -> dict[str, str]:
+def told_by_name(source: Source) -> str:
+    """The modality that a file's name or a DICOM series' description, contrast and times tell; empty where none."""
+    if source.path.is_dir():
+        from voxmmsd.data.dicom import series_of
+        from voxmmsd.data.dicom_cases import modality_of
+
+        series = series_of(source.path, source.series_uid)
+        return (modality_of(series)[0] or "") if series else ""
+    return read_name(stem_of(source.path.name)).modality or ""
+
+
+def recognize_source(source: Source, array_zyx: np.ndarray) -> Recognized:
+    """As ``recognize``, the name or the DICOM tags weighed in: they are right NAME_ODDS to one."""
+    told, seen = told_by_name(source), recognize(array_zyx).probability
+    weighed = {name: value * (NAME_ODDS if name == told else 1.0) for name, value in seen.items()}
+    total = sum(weighed.values())
+    return Recognized({name: value / total for name, value in weighed.items()})
+
+
+def swapped_slots(volumes: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Slot -> what its volume seems to be, for the slots that seem mixed up; empty where all is as it should be.
 
     ``volumes``: slot (one of MODALITIES) -> ``(z, y, x)``, brain only. All ways to deal the volumes out to different
-    modalities are compared to the one given; the best must be ``sure`` better, in log-odds.
+    modalities are compared to the one given; the best must be SURE better, in log-odds, or SURE_OF_ABSENT where it
+    takes a modality that is not among the slots.
     """
     slots = [name for name in MODALITIES if name in volumes]
     logs = np.array([_log_probability(modality_features(volumes[name])) for name in slots])
@@ -61,8 +89,11 @@ def swapped_slots(volumes: Mapping[str, np.ndarray], sure: float = SURE) -> dict
     def evidence(choice: tuple[int, ...] | list[int]) -> float:
         return float(sum(logs[row, column] for row, column in enumerate(choice)))
 
-    best = max(permutations(range(len(MODALITIES)), len(slots)), key=evidence)
-    if evidence(best) - evidence(given) < sure:
+    def gain(choice: tuple[int, ...]) -> float:
+        return evidence(choice) - evidence(given) - (SURE if set(choice) <= set(given) else SURE_OF_ABSENT)
+
+    best = max(permutations(range(len(MODALITIES)), len(slots)), key=gain)
+    if gain(best) < 0:
         return {}
     return {slot: MODALITIES[best[row]] for row, slot in enumerate(slots) if MODALITIES[best[row]] != slot}
 

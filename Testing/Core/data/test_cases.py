@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from voxmmsd.data.cases import case_from_files, find_cases, read_case
+from voxmmsd.data.dicom import Series
+from voxmmsd.data.dicom_cases import modality_of
 from voxmmsd.data.sources import Source
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import MODALITIES
@@ -646,3 +648,29 @@ def test_the_labels_of_a_real_case_are_class_indices(shared_data):
     (case,) = find_cases(shared_data / "brats2021" / "BraTS2021_00012").cases  # its label is uint16
     volumes = read_case(case)
     assert set(np.unique(volumes.label_zyx)) == {0, 1, 2, 3} and volumes.notes == ()
+
+
+def series_with(**tags):
+    names = "modality series_uid study_uid patient_id study_date description protocol contrast repetition_ms echo_ms"
+    empty = dict.fromkeys([*names.split(), "inversion_ms", "position", "orientation"], "")
+    return Series(Path("/nowhere/series"), "1", {**empty, "modality": "MR", **tags}, (), (), 20)
+
+
+@pytest.mark.parametrize(
+    ("times", "contrast", "expected"),
+    [
+        (("500", "10", ""), "", "t1n"),
+        (("500", "10", ""), "Gadovist", "t1c"),
+        (("1900", "2.3", "900"), "", "t1n"),
+        (("5000", "100", ""), "", "t2w"),
+        (("9000", "120", "2500"), "Gadovist", "t2f"),
+        (("2500", "30", ""), "", None),
+        (("", "100", ""), "", None),
+        (("a lot", "100", ""), "", None),
+    ],
+)
+def test_a_dicom_series_that_is_not_described_is_told_by_its_times(times, contrast, expected):
+    repetition, echo, inversion = times
+    tags = {"repetition_ms": repetition, "echo_ms": echo, "inversion_ms": inversion, "contrast": contrast}
+    assert modality_of(series_with(**tags))[0] == expected
+    assert modality_of(series_with(**tags, description="t2_flair_tra"))[0] == "t2f", "what is written counts first"

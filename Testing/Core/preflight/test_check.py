@@ -75,6 +75,41 @@ def test_one_volume_in_two_slots_is_found_under_whatever_name(patient, tmp_path)
     assert kinds({**patient, "t1c": copy})["same-volume"].severity == BLOCKING
 
 
+def test_a_name_that_contradicts_its_slot_is_found(patient, tmp_path):
+    wrong = tmp_path / "p_T2.nii.gz"
+    wrong.write_bytes(patient["t1n"].read_bytes())
+    found = kinds({**patient, "t1n": wrong})["wrong-slot"]
+    assert (found.severity, found.modality) == (WARNING, "t1n")
+    assert found.text == "what is given as t1n is named as t2w"
+
+
+def test_a_skull_is_no_finding_where_a_mask_or_a_stripper_deals_with_it(patient, tmp_path, monkeypatch):
+    monkeypatch.setattr("voxmmsd.preflight.check.LARGEST_BRAIN_ML", 1.0)
+    assert "hd-bet, synthstrip" in kinds(patient)["skull"].way_out
+    image = nib.load(patient["t1c"])
+    mask = np.zeros(image.shape, np.uint8)
+    mask[30:36, 30:36, 30:36] = 1
+    nib.save(nib.Nifti1Image(mask, image.affine), tmp_path / "brain_mask.nii.gz")
+    assert "skull" not in kinds({**patient, "brain_mask": tmp_path / "brain_mask.nii.gz"})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = kinds(patient, brain_mask="hd-bet")
+    assert "skull" not in missing
+    assert missing["unusable-image"].severity == BLOCKING
+    assert "HD-BET is not installed" in missing["unusable-image"].text
+    assert kinds(patient, brain_mask="t2f")["skull"].severity == WARNING, "t2f has as much tissue as the others"
+
+
+def test_segment_tells_the_spacing_that_an_image_had_before_it_was_resampled(patient, tmp_path, capsys):
+    package = toy_package(tmp_path / "toy")
+    change(patient["t2f"], lambda a, m: (a[:, :, ::8], m @ np.diag([1, 1, 8, 1])))
+    options = ["--out", str(tmp_path / "out"), "--model", str(package.folder), "--engine", "onnx"]
+    assert main(["segment", str(patient["t2f"].parent), *options]) == 0
+    (record,) = (tmp_path / "out").glob("*-voxmmsd.json")
+    assert any(
+        "t2f: voxels of 8 mm along one axis" in finding for finding in json.loads(record.read_text())["findings"]
+    )
+
+
 def test_images_of_two_patients_or_two_dates_block(tmp_path):
     for id_ in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00002-000"):
         write_patient(tmp_path, id_)
@@ -141,7 +176,8 @@ def test_an_operated_patient_needs_a_model_that_knows_cavities(patient):
 @pytest.mark.real
 def test_a_real_head_with_its_skull_is_told_from_a_brain_and_a_shifted_brain_from_one_in_place(shared_data, tmp_path):
     (native,) = find_cases(shared_data / "native").cases
-    assert "skull" in {finding.kind for finding in check_case(native)}
+    found = {(finding.kind, finding.modality) for finding in check_case(native)}
+    assert {("skull", ""), ("not-aligned", "t2w"), ("not-aligned", "t2f")} <= found
     case = next(case for case in find_cases(shared_data / "brats2021").cases if case.id == "BraTS2021_00003")
     assert check_case(case) == ()
     files = {name: source.path for name, source in case.modalities.items()}

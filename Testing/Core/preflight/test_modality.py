@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.labels import MODALITIES
-from voxmmsd.preflight.modality import modality_features, recognize, swapped_slots
+from voxmmsd.preflight.modality import modality_features, recognize, recognize_source, swapped_slots, told_by_name
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,22 @@ def test_axes_and_scale_do_not_matter(real):
     assert first.modality == turned.modality == "t2f"
     assert turned.confidence == pytest.approx(first.confidence, abs=0.2)
     assert sum(first.probability.values()) == pytest.approx(1)
+
+
+def test_the_name_of_a_file_weighs_in(tmp_path):
+    rng = np.random.default_rng(0)
+    volume = rng.uniform(1, 100, (16, 16, 16)).astype(np.float32)
+    seen = recognize(volume)
+    told = {name: recognize_source(Source(tmp_path / f"p_{name}.nii.gz"), volume) for name in MODALITIES}
+    for name, both in told.items():
+        assert both.probability[name] >= seen.probability[name]
+        assert sum(both.probability.values()) == pytest.approx(1)
+    assert recognize_source(Source(tmp_path / "scan.nii.gz"), volume).probability == pytest.approx(seen.probability)
+
+
+def test_what_a_name_tells_is_read_as_the_finder_of_cases_reads_it(tmp_path):
+    names = {"x_T1_post.nii.gz": "t1c", "x_flair.nrrd": "t2f", "sub-1_T2w.nii": "t2w", "t1.mha": "t1n", "x.nii.gz": ""}
+    assert {name: told_by_name(Source(tmp_path / name)) for name in names} == names
 
 
 def test_a_volume_without_a_voxel_above_zero_is_refused():
