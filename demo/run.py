@@ -17,7 +17,7 @@ from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.reading import read_case
 from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume, canonical, resample
-from voxmmsd.evaluation.evaluate import evaluate_folders
+from voxmmsd.evaluation.folders import evaluate_folders
 from voxmmsd.evaluation.pictures import curves_picture, overlay_picture
 from voxmmsd.evaluation.report import Section, write_report
 from voxmmsd.evaluation.tables import mean_rows, score_rows, text_table

@@ -1,102 +1,19 @@
-"""The ``evaluate`` verb: match predictions with expert labels, score them, write tables and a report."""
+"""The ``evaluate`` verb: score predictions against expert labels, write tables and a report."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from voxmmsd.config import EvaluateConfig
-from voxmmsd.data.cases import Case, find_cases
-from voxmmsd.data.sources import Source, read_volume
-from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
 from voxmmsd.errors import InputError
-from voxmmsd.evaluation.lesionwise import LesionScores, score_lesions
-from voxmmsd.evaluation.protocols import rules_of
-from voxmmsd.evaluation.report import Section, write_report
-from voxmmsd.evaluation.scores import CaseScores, score_case
-from voxmmsd.evaluation.tables import csv_text, json_text, lesion_csv, lesion_rows, score_rows, text_table
+from voxmmsd.evaluation.evaluation_report import write_evaluation
+from voxmmsd.evaluation.folders import evaluate_folders
+from voxmmsd.evaluation.tables import csv_text, json_text, lesion_csv
 from voxmmsd.files import write_text_atomic
-from voxmmsd.labels import LabelSchema, indices_from_values, schema_named
-
-
-@dataclass(frozen=True)
-class ScoredCase:
-    """A case's files and its scores; ``lesions`` are the official ones, where a protocol was asked for."""
-
-    case: Case
-    prediction: Path
-    schema: LabelSchema
-    scores: CaseScores
-    lesions: Mapping[str, LesionScores]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of the cases that have both, and the ids of labelled cases without a prediction."""
-
-    schema: LabelSchema
-    scored: tuple[ScoredCase, ...]
-    unpredicted: tuple[str, ...]
-    protocol: str = ""
-
-    @property
-    def cases(self) -> tuple[CaseScores, ...]:
-        return tuple(each.scores for each in self.scored)
-
-    @property
-    def lesions(self) -> dict[str, Mapping[str, LesionScores]]:
-        """Case id -> structure -> official scores; empty without a protocol."""
-        return {each.case.id: each.lesions for each in self.scored} if self.protocol else {}
-
-    def text(self) -> str:
-        """What the verb prints."""
-        lines = [text_table(score_rows(self.cases))]
-        if self.protocol:
-            lines += ["", f"lesion-wise, by the rules of {self.protocol}:", text_table(lesion_rows(self.lesions))]
-        lines += [f"no prediction for: {', '.join(self.unpredicted)}"] if self.unpredicted else []
-        return "\n".join(lines)
-
-
-def evaluate_folders(
-    predictions: Path, labels: Path, schema: str = "", protocol: str = "", task: str = "auto", workers: int = 0
-) -> Evaluation:
-    """Score ``CASEID-voxmmsd.nii.gz`` (or ``CASEID.nii.gz``) against the cases' expert labels, cases in parallel.
-
-    Raises:
-        InputError: nothing to score, a label without a schema, grids that differ, schemas that mean other tissues.
-        ConfigError: no such protocol or task.
-    """
-    cases = [case for case in find_cases(labels, schema or None).cases if case.label is not None]
-    if not cases:
-        raise InputError(
-            f"{labels}: holds no case with an expert's label; `voxmmsd cases {labels}` says what was found"
-        )
-    pairs = [(case, file) for case in cases if (file := _prediction_of(case, predictions)) is not None]
-    if not pairs:
-        raise InputError(
-            f"{predictions}: holds no prediction of {', '.join(case.id for case in cases[:5])}; "
-            "expected CASEID-voxmmsd.nii.gz"
-        )
-    score = partial(_score, protocol=protocol, task=task)
-    scored = tuple(_in_parallel(score, pairs, workers))
-    schemas = {each.schema.name: each.schema for each in scored}
-    if len(schemas) > 1:
-        raise InputError(f"{labels}: cases follow different schemas ({', '.join(schemas)}); evaluate one at a time")
-    predicted = {case.id for case, _ in pairs}
-    unpredicted = tuple(case.id for case in cases if case.id not in predicted)
-    return Evaluation(next(iter(schemas.values())), scored, unpredicted, protocol)
 
 
 def evaluate_verb(config: EvaluateConfig) -> str:
-    """Evaluate, write ``scores.csv``, ``scores.json`` and ``report.html`` where asked; the text to print."""
+    """The text to print; with ``out``, also ``scores.csv``, ``scores.json``, ``lesions.csv`` and ``report.html``."""
     for value, what in ((config.predictions, "PREDICTIONS"), (config.labels, "LABELS")):
         if not value:
             raise InputError(f"evaluate: {what} must be given")
@@ -111,70 +28,5 @@ def evaluate_verb(config: EvaluateConfig) -> str:
         write_text_atomic(out / "scores.json", json_text(found.cases, found.schema.name))
         if found.protocol:
             write_text_atomic(out / "lesions.csv", lesion_csv(found.lesions))
-        write_report(out / "report.html", "Evaluation", [Section("Scores", table=score_rows(found.cases))])
+        write_evaluation(found, out / "report.html")
     return found.text()
-
-
-def _in_parallel(
-    score: Callable[[tuple[Case, Path]], ScoredCase], pairs: Sequence[tuple[Case, Path]], workers: int
-) -> Iterator[ScoredCase]:
-    count = min(workers or os.cpu_count() or 1, len(pairs))
-    if count <= 1:
-        yield from map(score, pairs)
-        return
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(score, pairs)
-
-
-def _prediction_of(case: Case, folder: Path) -> Path | None:
-    for name in (f"{case.id}-voxmmsd.nii.gz", f"{case.id}.nii.gz", f"{case.id}.nii"):
-        if (folder / name).is_file():
-            return folder / name
-    return None
-
-
-def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
-    case, file = pair
-    assert case.label is not None
-    where = str(case.label.path)
-    if case.schema is None:
-        raise InputError(f"{where}: which label schema it follows cannot be told; name it with --schema")
-    schema = schema_named(case.schema)
-    volume = read_volume(case.label)
-    reference = indices_from_values(volume.array, schema, where)
-    predicted = _prediction_on(volume.grid, file, schema)
-    scores = score_case(case.id, reference, predicted, schema, volume.grid)
-    rules = rules_of(protocol, task, schema) if protocol else {}
-    lesions = score_lesions(reference, predicted, schema, volume.grid, rules) if rules else {}
-    return ScoredCase(case, file, schema, scores, lesions)
-
-
-def _prediction_on(grid: Grid, file: Path, schema: LabelSchema) -> np.ndarray:
-    """The prediction as class indices of ``schema`` on the label's grid."""
-    volume = read_volume(Source(file))
-    own = _schema_of(file) or schema
-    if [label.key for label in own.labels] != [label.key for label in schema.labels]:
-        raise InputError(
-            f"{file}: is in schema {own.name}, the expert's labels in {schema.name}, which has other tissues; "
-            "name the labels' schema with --schema"
-        )
-    indices = Volume(indices_from_values(volume.array, own, str(file)), volume.grid)
-    if indices.grid.same_as(grid):
-        return indices.array
-    if sorted(indices.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(indices.grid, grid):
-        return resample(indices, grid, order=0).array
-    raise InputError(
-        f"{file}: lies on another grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx}); segment "
-        "with --reference set to the image that the label was drawn on"
-    )
-
-
-def _schema_of(file: Path) -> LabelSchema | None:
-    """The schema named in the record beside a result of ours."""
-    record = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
-    try:
-        return schema_named(str(json.loads(record.read_text(encoding="utf-8"))["schema"]))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{record}: is not a result's record ({error!r}); remove it or segment again") from error

@@ -67,7 +67,7 @@ def overlay_picture(
     figure.legend(handles=_legend(label_zyx, reference_label_zyx, schema, grid), loc="outside lower center", ncols=4,
                   frameon=False, labelcolor=_TEXT, fontsize=10)  # fmt: skip
     figure.suptitle(title, color=_TEXT, fontsize=13)
-    return _save(figure, file)
+    return save_figure(figure, file)
 
 
 def tumor_slices(label_zyx: np.ndarray | None, shape_zyx: tuple[int, ...]) -> tuple[int, ...]:
@@ -101,7 +101,7 @@ def curves_picture(events: Iterable[Mapping[str, Any]], file: Path, title: str =
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.3)
     figure.suptitle(title)
-    return _save(figure, file)
+    return save_figure(figure, file)
 
 
 def restoration_picture(
@@ -126,7 +126,7 @@ def restoration_picture(
         axes[channel][0].text(
             0.02, 0.96, label, color=_TEXT, fontsize=8, va="top", transform=axes[channel][0].transAxes
         )
-    return _save(figure, file)
+    return save_figure(figure, file)
 
 
 def _underlay(present: Sequence[bool]) -> int:
@@ -194,7 +194,8 @@ def _curve(panel: Any, curve: Mapping[int, float], name: str) -> None:
     )
 
 
-def _save(figure: Figure, file: Path) -> Path:
+def save_figure(figure: Figure, file: Path) -> Path:
+    """Write a PNG, whole or not at all."""
     with written_aside(file) as aside:
         FigureCanvasAgg(figure).print_png(aside)
     return file

@@ -37,6 +37,9 @@ class Scores:
     status: str
 
 
+LEAST_ML = {"ET": 0.5}
+"""Smallest expert's volume at which a region's Dice counts: below, a few voxels decide between 0 and 1."""
+
 METRICS = tuple(item.name for item in fields(Scores) if item.name != "status")
 
 
@@ -105,6 +108,19 @@ def hd95_mm(reference: np.ndarray, predicted: np.ndarray, spacing_mm_zyx: tuple[
         to_there = ndimage.distance_transform_edt(~there, sampling=spacing_mm_zyx)
         percentiles.append(np.percentile(to_there[here], 95))
     return float(max(percentiles))
+
+
+def counted_dice(case: CaseScores, structure: str) -> float:
+    """Dice where the expert drew more than ``LEAST_ML``, else not-a-number."""
+    scores = case.structures[structure]
+    return scores.dice if scores.reference_ml > LEAST_ML.get(structure, 0.0) else NAN
+
+
+def falsely_found(cases: Sequence[CaseScores], structure: str) -> tuple[str, ...]:
+    """Ids of the cases in which more than ``LEAST_ML`` of a structure was found that the expert did not draw."""
+    least = LEAST_ML.get(structure, 0.0)
+    found = [(case.case_id, case.structures[structure]) for case in cases]
+    return tuple(id_ for id_, s in found if s.reference_ml <= least < s.predicted_ml)
 
 
 def mean_scores(cases: Sequence[CaseScores]) -> dict[str, dict[str, Mean]]:

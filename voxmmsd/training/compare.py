@@ -25,6 +25,7 @@ from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run, resolve_run
 from voxmmsd.training.cases import labelled_entries, one_schema
 from voxmmsd.training.comparison import Comparison
+from voxmmsd.training.comparison_report import write_comparison
 from voxmmsd.training.experiment import SCRATCH, Arm, ExperimentConfig
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.pretrain import pretrain
@@ -34,9 +35,10 @@ MOST_TRIES = 1000
 
 
 def compare(config: CompareConfig) -> str:
-    """Run, or continue, an experiment; its table, also written to ``RUN/results-PART.txt`` and ``.csv``.
+    """Run, or continue, an experiment; its table, also written to ``RUN/results-PART.txt``.
 
-    PART is ``validation`` or, with ``config.test``, ``test``: the same trained models on the cases kept back.
+    Beside it: ``results-PART.csv`` (a line per arm), ``cases-PART.csv`` (and per case), ``report-PART.html``. PART is
+    ``validation`` or, with ``config.test``, ``test``: the same trained models on the cases kept back.
 
     Raises:
         ConfigError: the experiment's file asks for what cannot be.
@@ -80,7 +82,7 @@ class _Experiment:
             package = finetune(
                 self._finetune_config(arm, self._start(arm.method), str(self.draws[arm.cases, arm.draw]))
             )
-            file = self.folder / "finetune" / arm.name / f"scores-{part}.json"
+            file = self.folder / "finetune" / arm.name / f"cases-{part}.json"
             found[arm] = score_model(package, scored, self.schema, self.device, file)
             self.run.say(f"{arm.name}: mean Dice {Comparison(self.schema, found).mean(arm):.3f} on {part}")
         self.run.progress(len(found))
@@ -176,4 +178,5 @@ class _Experiment:
             (f"results-{part}.txt", text + "\n"),
         ):
             write_text_atomic(self.folder / name, content)
+        write_comparison(comparison, self.folder / f"report-{part}.html", text.splitlines()[0])
         return text

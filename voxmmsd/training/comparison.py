@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxmmsd.evaluation.scores import METRICS
+from voxmmsd.evaluation.scores import LEAST_ML, METRICS, falsely_found
 from voxmmsd.evaluation.statistics import Paired, means_over_regions, paired
 from voxmmsd.evaluation.tables import text_table
 from voxmmsd.labels import LabelSchema
 from voxmmsd.training.experiment import Arm
-from voxmmsd.training.scoring import LEAST_ML, Scored
+from voxmmsd.training.scoring import Scored
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Comparison:
 
     def _false(self, method: str, cases: int) -> str:
         counts = [
-            len(scored.falsely_found("ET"))
+            len(falsely_found(scored.cases, "ET"))
             for arm, scored in self.found.items()
             if (arm.method, arm.cases) == (method, cases) and "ET" in self.regions
         ]

@@ -7,12 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from voxmmsd.data.store import Entry
-from voxmmsd.evaluation.scores import CaseScores, Scores, score_case
+from voxmmsd.evaluation.calibration import Calibration, calibrate
+from voxmmsd.evaluation.scores import CaseScores, Scores, counted_dice, score_case
 from voxmmsd.files import write_json_atomic
 from voxmmsd.inference.engines import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
@@ -20,61 +22,54 @@ from voxmmsd.labels import LabelSchema
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
 
-LEAST_ML = {"ET": 0.5}
-"""Smallest expert's volume at which a region's Dice counts: below, a few voxels decide between 0 and 1."""
-
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of one model on some cases, in prepared space."""
+    """Scores of one model on some cases, in prepared space, and how calibrated it is in those with a tumor."""
 
     cases: tuple[CaseScores, ...]
+    calibrations: tuple[Calibration, ...] = ()
 
     def dice(self, regions: Sequence[str]) -> np.ndarray:
-        """``(case, region)``, not-a-number where the expert drew none, or less than ``LEAST_ML``."""
-        return np.array([[_dice(case.structures[key], key) for key in regions] for case in self.cases])
-
-    def falsely_found(self, region: str) -> tuple[str, ...]:
-        """Cases in which the model found a region that the expert did not, or hardly, draw."""
-        least = LEAST_ML.get(region, 0.0)
-        found = [(case.case_id, case.structures[region]) for case in self.cases]
-        return tuple(id_ for id_, s in found if s.reference_ml <= least < s.predicted_ml)
+        """``(case, region)``, not-a-number where the expert drew none, or hardly any."""
+        return np.array([[counted_dice(case, key) for key in regions] for case in self.cases])
 
 
 def score_model(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, file: Path) -> Scored:
     """Segment and score prepared, labelled cases; what ``file`` holds already is not made again."""
-    kept = _read(file)
+    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if missing := [entry for entry in entries if entry.id not in kept]:
         package = read_package(model)
         engine = TorchEngine(load_network(package).to(device), device)
         for entry in missing:
             probabilities = predict_probabilities(np.asarray(entry.image()), engine, package.info.window)
-            predicted = probabilities.argmax(axis=0).astype(np.uint8)
-            kept[entry.id] = score_case(entry.id, np.asarray(entry.label()), predicted, schema, entry.grid)
-            write_json_atomic(file, {id_: _record(case) for id_, case in kept.items()})
-    return Scored(tuple(kept[entry.id] for entry in entries))
+            kept[entry.id] = _record(entry, probabilities, schema)
+            write_json_atomic(file, kept)
+    calibrations = [kept[entry.id]["calibration"] for entry in entries]
+    return Scored(
+        tuple(_case(entry.id, kept[entry.id]["structures"]) for entry in entries),
+        tuple(Calibration.of(record) for record in calibrations if record),
+    )
 
 
-def _dice(scores: Scores, key: str) -> float:
-    return scores.dice if scores.reference_ml > LEAST_ML.get(key, 0.0) else float("nan")
-
-
-def _record(case: CaseScores) -> dict[str, dict[str, object]]:
-    return {
-        key: {name: _plain(value) for name, value in asdict(scores).items()} for key, scores in case.structures.items()
+def _record(entry: Entry, probabilities: np.ndarray, schema: LabelSchema) -> dict[str, Any]:
+    reference = np.asarray(entry.label())
+    scores = score_case(entry.id, reference, probabilities.argmax(axis=0).astype(np.uint8), schema, entry.grid)
+    calibration = calibrate(probabilities, reference, entry.grid)
+    structures = {
+        key: {name: _plain(value) for name, value in asdict(each).items()} for key, each in scores.structures.items()
     }
+    return {"structures": structures, "calibration": calibration.record() if calibration else None}
+
+
+def _case(case_id: str, structures: Mapping[str, Mapping[str, Any]]) -> CaseScores:
+    return CaseScores(case_id, {key: _scores(record) for key, record in structures.items()})
+
+
+def _scores(record: Mapping[str, Any]) -> Scores:
+    numbers: dict[str, Any] = {name: float("nan") if value is None else value for name, value in record.items()}
+    return Scores(**numbers)
 
 
 def _plain(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _read(file: Path) -> dict[str, CaseScores]:
-    if not file.is_file():
-        return {}
-    record = json.loads(file.read_text(encoding="utf-8"))
-    return {id_: CaseScores(id_, {key: _scores(s) for key, s in case.items()}) for id_, case in record.items()}
-
-
-def _scores(record: Mapping[str, object]) -> Scores:
-    return Scores(**{name: float("nan") if value is None else value for name, value in record.items()})  # type: ignore[arg-type]

@@ -98,6 +98,10 @@ def test_the_scores_of_all_arms_are_written(done):
     assert {row["method"] for row in rows if row["cases"] == "2"} == {"scratch", "vox-mmsd"}
     assert text == (run / "results-validation.txt").read_text(encoding="utf-8").rstrip()
     assert "on 1 validation cases" in text
+    page = (run / "report-validation.html").read_text()
+    for heading in ("Results", "Calibration, 2 labelled cases", "Volumes, 1 labelled cases", "Patients"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.count("data:image/png") == 2 + 2 + 2
 
 
 @pytest.mark.long
