@@ -278,6 +278,18 @@ class VerifyConfig:
     what: str = option("", "a run, a model or a training library (default: all models)", positional=True)
 
 
+EXPORTS = ("onnx", "torchscript", "monai-bundle")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    model: str = option(
+        "", "model name, package folder, zip or run (default: the newest accepted one)", positional=True
+    )
+    to: str = option("onnx", "what it is handed over as", choices=EXPORTS)
+    out: str = option("", "file (onnx, torchscript) or folder (monai-bundle) to write")
+
+
 RUN_ACTIONS = ("list", "show", "watch", "pause", "resume", "cancel", "tensorboard")
 
 

@@ -203,6 +203,13 @@ def verify(config: c.VerifyConfig) -> int:
     return 0 if is_whole else 2
 
 
+def export(config: c.ExportConfig) -> None:
+    from voxmmsd.models.hand_over import hand_over
+    from voxmmsd.models.registry import resolve_model
+
+    print(hand_over(resolve_model(config.model), config.to, _given(config.out, "--out PATH")))
+
+
 def compare(config: c.CompareConfig) -> None:
     _given(config.experiment, "EXPERIMENT.toml")
     _given(config.run, "--run DIR")
@@ -298,6 +305,7 @@ VERBS = (
     Verb("models", "list, import, export, accept, reject, roll back or delete models", c.ModelsConfig, models),
     Verb("library", "cases and their corrected labels, to teach a model with", c.LibraryConfig, library),
     Verb("verify", "check that a run, a model or a training library is whole", c.VerifyConfig, verify),
+    Verb("export", "hand a model over as ONNX, TorchScript or a MONAI bundle", c.ExportConfig, export),
     Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
 )
 

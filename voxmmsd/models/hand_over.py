@@ -1,0 +1,74 @@
+"""Handing a model over to what others run: ONNX, TorchScript or a MONAI bundle."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from voxmmsd.errors import InputError
+from voxmmsd.files import write_json_atomic, written_aside
+from voxmmsd.labels import schema_named
+from voxmmsd.models.package import ModelInfo, ModelPackage, refuse_pretrained
+
+
+def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
+    """Write ``out``: a file (``onnx``, ``torchscript``), with what goes in and comes out as JSON beside, or a folder.
+
+    Raises:
+        InputError: ``out`` exists.
+        ModelError: the package cannot segment, or the export is wrong.
+    """
+    refuse_pretrained(package)
+    record = out.with_name(out.name + ".json")
+    for file in (out, record):
+        if file.exists():
+            raise InputError(f"{file}: exists already; give another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if form == "monai-bundle":
+        _bundle(package, out)
+        return out
+    if form == "onnx":
+        with written_aside(out) as aside:
+            shutil.copyfile(package.onnx, aside)
+    else:
+        from voxmmsd.models.export_torchscript import export_torchscript
+        from voxmmsd.models.weights import load_network
+
+        with written_aside(out) as aside:
+            export_torchscript(load_network(package), aside)
+    write_json_atomic(record, _interface(package.info))
+    return out
+
+
+def _bundle(package: ModelPackage, out: Path) -> None:
+    from voxmmsd.models.export_bundle import export_bundle
+
+    aside = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        export_bundle(package, aside)
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _interface(info: ModelInfo) -> dict[str, object]:
+    schema = schema_named(info.schema)
+    return {
+        "model": info.id,
+        "input": {
+            "shape": ["batch", list(info.modalities), "z", "y", "x"],
+            "dtype": "float32",
+            "axes": "closest-canonical RAS, reversed: z to the top, y to the front, x to the right",
+            "spacing_mm": info.preprocess.spacing_mm,
+            "sides_are_multiples_of": info.network.divisor,
+            "window": info.window,
+            "intensity": (
+                f"percentile {info.preprocess.percentile:g} of a modality's non-zero voxels to 255, clipped, rounded; "
+                "then each modality times 0.5 / (median of its voxels above 0); an absent modality is 0"
+            ),
+        },
+        "output": {"logits": ["batch", ["background", *(label.name for label in schema.labels)], "z", "y", "x"]},
+        "label_values": [0, *schema.values],
+        "limits": info.limits,
+    }
