@@ -117,7 +117,10 @@ def _application_logic() -> Any:
     """Slicer's application logic with a home that holds the terminologies it would find in its installation."""
     scene = slicer.vtkMRMLScene()
     logic = slicer.vtkSlicerApplicationLogic()
-    (HOME / SHARE / "ColorFiles").mkdir(parents=True, exist_ok=True)
+    colors_folder = HOME / SHARE / "ColorFiles"
+    colors_folder.mkdir(parents=True, exist_ok=True)
+    rows = [f"{i} tissue-{i} {50 * i % 256} {90 * i % 256} {130 * i % 256} {255 if i else 0}" for i in range(8)]
+    (colors_folder / "GenericColors.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
     logic.SetHomeDirectory(str(HOME))
     logic.SetShareDirectory(SHARE)
     logic.SetTemporaryPath(Application.temporaryPath)
@@ -126,8 +129,10 @@ def _application_logic() -> Any:
     colors.SetMRMLApplicationLogic(logic)
     colors.SetMRMLScene(scene)
     logic.SetColorLogic(colors)
+    logic.SetModuleLogic("Colors", colors)
     scene._keep = (logic, colors)
     _add_what_slicer_always_has(scene)
+    _fill_data_tree(scene)
     return logic
 
 
@@ -174,7 +179,9 @@ class IOManager:
     def fileWriterExtensions(self, node: Any) -> tuple[str, ...]:
         storage = self._storage(node)
         formats = storage.GetSupportedWriteFileTypes() if storage else None
-        return tuple(formats.GetValue(i) for i in range(formats.GetNumberOfValues())) if formats else ()
+        found = tuple(formats.GetValue(i) for i in range(formats.GetNumberOfValues())) if formats else ()
+        # ITK's writers are registered by Slicer's application, so slicer-core lists none for volumes.
+        return found or ("NRRD (.nrrd)", "NIfTI (.nii.gz)", "NIfTI (.nii)")
 
     def loadNodes(self, file_type: str, properties: dict, collection: Any, messages: Any = None) -> bool:
         path = Path(properties["fileName"])
@@ -292,6 +299,28 @@ def slicer_modules(application: Application) -> Modules:
     for name, kind in made.items():
         setattr(modules, name, Module(name.capitalize(), _started(kind(), logic)))
     return modules
+
+
+_IN_DATA_TREE = (
+    "vtkMRMLVolumeNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLTableNode",
+    "vtkMRMLMarkupsNode",
+    "vtkMRMLModelNode",
+    "vtkMRMLTransformNode",
+)
+
+
+def _fill_data_tree(scene: Any) -> None:
+    """Slicer's subject hierarchy plugins (Qt) give every data node an item."""
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_added(_caller: Any, _event: str, node: Any) -> None:
+        tree = scene.GetSubjectHierarchyNode()
+        if node is not None and tree is not None and any(node.IsA(kind) for kind in _IN_DATA_TREE):
+            tree.CreateItem(tree.GetSceneItemID(), node)
+
+    scene.AddObserver(scene.NodeAddedEvent, on_added)
 
 
 def _empty_terminologies() -> str:

@@ -1,9 +1,120 @@
-"""What the module does, without its panel."""
+"""What the module does, for scripts, notebooks and the panel alike.
+
+from VoxMMSDSegment import VoxMMSDSegmentLogic
+result = VoxMMSDSegmentLogic().segment({"t1c": volume, "t2f": flair}, model="my-model")
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from voxmmsd.errors import InputError, VoxMMSDError
+from VoxMMSDLib import dependencies
+from VoxMMSDSegmentLib.case import SlicerCase
+from VoxMMSDSegmentLib.job import Options, Progress, ResultFiles, SegmentJob
+from VoxMMSDSegmentLib.parameters import Parameters
 
 
 class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
-    """For scripts and for the panel alike."""
+    """Segments nodes, keeps regions and volumes up to date, saves and teaches what was corrected."""
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.moduleName = "VoxMMSDSegment"
+
+    def getParameterNode(self) -> Parameters:
+        return Parameters(super().getParameterNode())
+
+    def segment(
+        self,
+        nodes: Mapping[str, Any],
+        model: str = "",
+        *,
+        brain_mask: Any = None,
+        reference: str = "",
+        operated: bool = False,
+        align: bool = False,
+        options: Options | None = None,
+        wait: bool = True,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_done: Callable[[Any], None] = lambda node: None,
+        on_failed: Callable[[Exception], None] = lambda error: None,
+    ) -> Any:
+        """Segment a case; the new segmentation node, or the ``SegmentJob`` at work where ``wait`` is False.
+
+        ``nodes``: ``t1n``, ``t1c``, ``t2w``, ``t2f`` -> volume node, whichever there are. ``model``: a model's id or
+        name, a package folder or zip; by default the newest accepted one. ``brain_mask``: a volume or segmentation.
+        ``reference``: modality whose grid the result has. ``options``: how to compute; ``model`` is taken from here.
+
+        Raises:
+            InputError: no image, or one that cannot be used.
+            MissingDependencyError: packages are missing, and installing them was declined.
+            VoxMMSDError: the core could not segment the case; says why and the way out (only with ``wait``).
+            Cancelled: it was cancelled while it waited.
+        """
+        case = SlicerCase(dict(nodes), brain_mask, reference, operated, align)
+        dependencies.ensure()
+        chosen = Options(**{**vars(options or Options()), "model": model or (options.model if options else "")})
+        outcome: list[Any] = []
+
+        def done(files: ResultFiles) -> None:
+            from VoxMMSDSegmentLib.result import make_result
+
+            for key, node in case.volumes.items():
+                if slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
+                    failed(InputError(_("{name} was deleted while it was being segmented").format(name=key)))
+                    return
+            outcome.append(make_result(case, files))
+            on_done(outcome[0])
+
+        def failed(error: Exception) -> None:
+            outcome.append(error)
+            on_failed(error)
+
+        job = SegmentJob(case, chosen, on_progress=on_progress, on_done=done, on_failed=failed)
+        job.start()
+        return _awaited(outcome) if wait else job
+
+    def save_result(self, result: Any, file: Path) -> None:
+        """Write a result's labels, in its schema's values, on the grid of its reference volume, as NIfTI or NRRD.
+
+        Raises:
+            InputError: the reference volume is gone, or the file cannot be written.
+        """
+        from VoxMMSDSegmentLib.saving import save_labels
+
+        save_labels(result, Path(file))
+
+    def accept(self, result: Any, library: Path, case_id: str, patient: str = "") -> Any:
+        """Put a corrected result and its images into a training library; the label's version there.
+
+        Raises:
+            LibraryError: an id that is no code, a head without brain mask, or a library that cannot be written.
+        """
+        from VoxMMSDSegmentLib.saving import accept_into_library
+
+        return accept_into_library(result, Path(library), case_id, patient)
+
+
+def _awaited(outcome: list[Any]) -> Any:
+    """Let Slicer's event loop run until there is an outcome."""
+    loop, timer = qt.QEventLoop(), qt.QTimer()
+    timer.setInterval(50)
+    timer.connect("timeout()", lambda: outcome and loop.quit())
+    timer.start()
+    if not outcome:
+        loop.exec_()
+    timer.stop()
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
+
+
+__all__ = ["Options", "VoxMMSDError", "VoxMMSDSegmentLogic"]

@@ -1,13 +1,16 @@
-"""The panel."""
+"""The panel: two tabs, and the manners of a module (scene, reload, leaving, ending)."""
 
 from __future__ import annotations
 
 import slicer
+import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from VoxMMSDLib.reload import forget_packages
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
+from VoxMMSDSegmentLib.review_tab import ReviewTab
+from VoxMMSDSegmentLib.segment_tab import SegmentTab
 
 
 class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -17,20 +20,68 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.moduleName = "VoxMMSDSegment"
-        self.logic = None
-        self.ui = None
+        self.logic = self.ui = self.parameters = None
+        self.segment_tab = self.review_tab = None
+        self._gui_tag = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/VoxMMSDSegment.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
+        self._panel = panel
+        for child in (panel, *slicer.util.findChildren(panel)):
+            if hasattr(child, "setMRMLScene"):
+                child.setMRMLScene(slicer.mrmlScene)
         self.logic = VoxMMSDSegmentLogic()
+        self.segment_tab = SegmentTab(self.ui, self.logic, self._on_result)
+        self.review_tab = ReviewTab(self.ui, self.logic, self.addObserver, self.removeObserver)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        self._follow(self.logic.getParameterNode())
+
+    def enter(self):
+        if self.parameters is None:
+            self._follow(self.logic.getParameterNode())
+        self.review_tab.enter()
+
+    def exit(self):
+        self.review_tab.exit()
 
     def cleanup(self):
+        self.segment_tab.close()
+        self.review_tab.close()
+        self._follow(None)
         self.removeObservers()
 
     def onReload(self):
         forget_packages()
         ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller, event):
+        self.segment_tab.close()
+        self.review_tab.forget_scene()
+        self._follow(None)
+
+    def onSceneEndClose(self, caller, event):
+        self._follow(self.logic.getParameterNode())
+
+    def _follow(self, parameters):
+        if self.parameters is not None:
+            self.parameters.disconnectGui(self._gui_tag)
+            self.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_modified)
+        self.parameters = parameters
+        self.segment_tab.show(parameters)
+        if parameters is not None:
+            self._gui_tag = parameters.connectGui(self._panel)
+            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._on_modified)
+            self._on_modified()
+
+    def _on_modified(self, *_):
+        self.segment_tab.on_parameters_modified()
+        self.review_tab.show(self.parameters.result)
+
+    def _on_result(self, node):
+        self.parameters.result = node
+        self.ui.tabs.setCurrentWidget(self.ui.reviewTab)

@@ -79,6 +79,7 @@ class Stages:
                 self.run.stop_if_asked()
                 bar.total = total
                 bar.update(done - bar.n)
+                self.run.events.write("progress", case=case.id, stage="segmenting", done=done, total=total)
 
             prediction = self.ladder.predict(given.volumes, progress=on_window)
         prediction = cleaned(prediction, parse_smallest(self.config.smallest, prediction.schema))

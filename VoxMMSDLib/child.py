@@ -1,0 +1,177 @@
+"""The core at work in a process of its own: started, followed through its run folder, asked to stop, ended with Slicer.
+
+The same for every version of Slicer. ``PythonSlicer`` is a launcher that starts the real interpreter, so stopping means
+stopping the whole group of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import qt
+import slicer
+
+from voxmmsd.errors import MissingDependencyError
+from voxmmsd.events import read_events
+from voxmmsd.files import write_json_atomic
+
+ROOT = Path(__file__).resolve().parent.parent
+POLL_MS = 150
+KILL_AFTER_MS = 15_000
+LINES_KEPT = 2000
+
+
+def python_slicer() -> str:
+    """Slicer's interpreter for child processes.
+
+    Raises:
+        MissingDependencyError: it is not on the PATH that Slicer gives itself.
+    """
+    found = shutil.which("PythonSlicer")
+    if not found:
+        raise MissingDependencyError("PythonSlicer was not found: reinstall Slicer")
+    return found
+
+
+def child_environment() -> dict[str, str]:
+    """Slicer's start-up environment with the core on the path; the GUI's own environment stays as it is."""
+    known = slicer.util.startupEnvironment()
+    kept = {name: os.environ[name] for name in ("VOXMMSD_HOME",) if name in os.environ}
+    path = os.pathsep.join(filter(None, (str(ROOT), known.get("PYTHONPATH", ""))))
+    return {
+        **known,
+        **kept,
+        "PYTHONPATH": path,
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",
+        "TQDM_DISABLE": "1",
+    }
+
+
+class Child:
+    """One verb of the core. ``on_tick(events)`` gets the run folder's new events, ``on_end(code)`` the exit code."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        run_folder: Path,
+        on_tick: Callable[[list[dict]], None],
+        on_end: Callable[[int], None],
+    ) -> None:
+        self.run_folder = run_folder
+        self.is_cancelled = False
+        self._arguments, self._on_tick, self._on_end = list(arguments), on_tick, on_end
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._seen = 0
+        self._process: subprocess.Popen | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.connect("timeout()", self._look)
+        self._killer = qt.QTimer()
+        self._killer.setSingleShot(True)
+        self._killer.setInterval(KILL_AFTER_MS)
+        self._killer.connect("timeout()", self.kill)
+
+    @property
+    def log(self) -> str:
+        """What it has printed, the last lines of it."""
+        return "\n".join(self._lines)
+
+    @property
+    def error(self) -> str:
+        """The one line in which the core says what went wrong and the way out; empty where it said none."""
+        said = [line for line in self._lines if line.startswith("voxmmsd: error: ")]
+        return said[-1].removeprefix("voxmmsd: error: ") if said else ""
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        command = [python_slicer(), "-m", "voxmmsd", *self._arguments]
+        self._process = subprocess.Popen(
+            command,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            **_own_group(),
+        )
+        threading.Thread(target=self._drain, args=(self._process.stdout,), daemon=True).start()
+        slicer.app.connect("aboutToQuit()", self.kill)
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Ask it to stop at its next step; after a while it is stopped all the same."""
+        if self._process is None:
+            return
+        self.is_cancelled = True
+        if self.run_folder.is_dir():
+            write_json_atomic(self.run_folder / "control.json", {"request": "cancel"})
+            self._killer.start()
+        else:  # it has not come to its first line
+            self.kill()
+
+    def kill(self) -> None:
+        """End it now, with all it started."""
+        if self._process is not None and self._process.poll() is None:
+            _end_group(self._process)
+
+    def close(self) -> None:
+        """End it without telling anybody: the panel goes, or Slicer."""
+        self.kill()
+        if self._process is not None:
+            self._process.wait(timeout=10)
+        self._stop_looking()
+
+    def _drain(self, stream) -> None:
+        for line in stream:  # in a thread of its own: it touches nothing but the deque
+            self._lines.append(line.rstrip())
+
+    def _look(self) -> None:
+        events = list(read_events(self.run_folder / "events.jsonl"))
+        new, self._seen = events[self._seen :], len(events)
+        code = self._process.poll()
+        self._on_tick(new)
+        if code is not None:
+            self._stop_looking()
+            self._on_end(code)
+
+    def _stop_looking(self) -> None:
+        self._timer.stop()
+        self._killer.stop()
+        if self._process is not None:
+            slicer.app.disconnect("aboutToQuit()", self.kill)
+            self._process = None
+
+
+def sentence_and_way_out(text: str) -> tuple[str, str]:
+    """An error of the core as what is wrong and the way out: it writes them with a semicolon between."""
+    what, _, way_out = text.rpartition("; ")
+    return (what, way_out) if what else (text, "")
+
+
+def _own_group() -> dict:
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def _end_group(process: subprocess.Popen) -> None:
+    if sys.platform == "win32":
+        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it ended in between
+        return

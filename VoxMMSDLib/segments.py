@@ -1,0 +1,122 @@
+"""Segments and label values: made with names, colors and codes, read back by segment id, however the user shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import slicer
+import vtk
+
+from voxmmsd.labels import LabelSchema, Terminology, schema_named
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SCHEMA, MODEL = "VoxMMSD.Schema", "VoxMMSD.Model"  # attributes of a result
+VALUE = "VoxMMSD.LabelValue"  # tag of a segment: the value of its label in files
+_CATEGORY = "SCT^49755003^Morphologically Altered Structure"
+_REGION = "SCT^12738006^Brain"
+_LISTS = ("Vox-MMSD brain tumor", "Anatomic codes - DICOM master list")
+
+
+def terminology_entry(term: Terminology) -> str:
+    """As Slicer keeps it in a segment's tag: list, category, type, modifier, region's list, region, modifier."""
+    kind = f"{term.scheme}^{term.code}^{term.meaning}"
+    return "~".join((_LISTS[0], _CATEGORY, kind, "^^", _LISTS[1], _REGION, "^^"))
+
+
+def add_segment(segmentation, key: str, name: str, color: Iterable[int], term: Terminology) -> None:
+    """Add an empty segment with the id ``key``; ``color`` in 0 to 255."""
+    segment = slicer.vtkSegment()
+    segment.SetName(name)
+    segment.SetColor(*(value / 255 for value in color))
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology_entry(term))
+    segmentation.AddSegment(segment, key)
+
+
+def value_of(segment) -> int | None:
+    """The label value of a segment; None for one that the user added."""
+    found = vtk.reference("")
+    if not segment.GetTag(VALUE, found):
+        return None
+    return int(str(found))
+
+
+def schema_of(node) -> LabelSchema:
+    """The label schema of a result."""
+    return schema_named(node.GetAttribute(SCHEMA))
+
+
+def is_result(node) -> bool:
+    return node is not None and bool(node.GetAttribute(SCHEMA))
+
+
+def mask_of(node, segment_ids: Iterable[str], reference) -> np.ndarray:
+    """Bool ``(z, y, x)`` on the grid of the volume ``reference``: where any of the segments is, hidden or not."""
+    import numpy as np
+
+    make = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode
+    image = make(reference, node.GetParentTransformNode())
+    image.UnRegister(None)
+    shape = slicer.util.arrayFromVolume(reference).shape
+    inside = np.zeros(shape, bool)
+    for segment_id in segment_ids:
+        inside |= _one(node, segment_id, image, shape)
+    return inside
+
+
+def label_array(node, reference, values: Mapping[str, int] | None = None) -> np.ndarray:
+    """uint8 ``(z, y, x)`` on the grid of ``reference``: values by segment id, never by what is visible.
+
+    Where segments overlap, the later one of the schema's order holds. Segments without a value are left out.
+    """
+    import numpy as np
+
+    segmentation = node.GetSegmentation()
+    if values is None:
+        tagged = {i: value_of(segmentation.GetSegment(i)) for i in segmentation.GetSegmentIDs()}
+        values = {segment_id: value for segment_id, value in tagged.items() if value is not None}
+    label = np.zeros(slicer.util.arrayFromVolume(reference).shape, np.uint8)
+    for segment_id, value in values.items():
+        label[mask_of(node, [segment_id], reference)] = value
+    return label
+
+
+def without_value(node) -> list[str]:
+    """Names of segments that the user added: they mean nothing in the schema."""
+    segmentation = node.GetSegmentation()
+    segments = [segmentation.GetSegment(i) for i in segmentation.GetSegmentIDs()]
+    return [segment.GetName() for segment in segments if value_of(segment) is None]
+
+
+def set_mask(node, segment_id: str, mask: np.ndarray, reference) -> None:
+    """Make a segment what ``mask`` ``(z, y, x)`` says on the grid of the volume ``reference``; no node is made."""
+    import numpy as np
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    image = logic.CreateOrientedImageDataFromVolumeNode(reference, node.GetParentTransformNode())
+    image.UnRegister(None)
+    voxels = np.ascontiguousarray(mask, np.uint8).ravel()
+    image.GetPointData().SetScalars(numpy_to_vtk(voxels, deep=True, array_type=vtk.VTK_UNSIGNED_CHAR))
+    if not logic.SetBinaryLabelmapToSegment(image, node, segment_id, logic.MODE_REPLACE):
+        raise RuntimeError(f"segment {segment_id} could not be set")
+
+
+def volume_ml(mask: np.ndarray, reference) -> float:
+    spacing = reference.GetSpacing()
+    return float(mask.sum()) * spacing[0] * spacing[1] * spacing[2] / 1000.0
+
+
+def _one(node, segment_id: str, image, shape) -> np.ndarray:
+    import numpy as np
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    own = slicer.vtkOrientedImageData()
+    if not node.GetBinaryLabelmapRepresentation(segment_id, own) or own.IsEmpty():
+        return np.zeros(shape, bool)
+    on_grid = slicer.vtkOrientedImageData()
+    resampler = slicer.vtkOrientedImageDataResample
+    resampler.ResampleOrientedImageToReferenceOrientedImage(own, image, on_grid)
+    return vtk_to_numpy(on_grid.GetPointData().GetScalars()).reshape(shape) > 0

@@ -1,0 +1,75 @@
+"""Volume nodes to files and to the core's volumes; the user's nodes keep their storage, transform and name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from voxmmsd.errors import InputError
+
+if TYPE_CHECKING:
+    from voxmmsd.data.volume import Volume
+
+
+def export_volume(node, file: Path) -> Path:
+    """Write a volume node as NIfTI in world coordinates: a parent transform is applied to the file, not to the node.
+
+    Raises:
+        InputError: the node has no image, or cannot be written.
+    """
+    if node.GetImageData() is None:
+        raise InputError(_("{name}: has no image; load it again").format(name=node.GetName()))
+    if not slicer.util.exportNode(node, str(file), {"useCompression": 0}, world=True):
+        raise InputError(_("{name}: cannot be written to {folder}; is the disk full?").format(
+            name=node.GetName(), folder=file.parent))  # fmt: skip
+    return file
+
+
+def export_mask(node, reference, file: Path) -> Path:
+    """Write a brain mask, given as a volume or as a segmentation (all its segments, hidden ones too)."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return export_volume(node, file)
+    labelmap = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "VoxMMSD temporary mask")
+    labelmap.SetHideFromEditors(True)
+    try:
+        ids = vtk.vtkStringArray()
+        for segment_id in node.GetSegmentation().GetSegmentIDs():
+            ids.InsertNextValue(segment_id)
+        logic = slicer.modules.segmentations.logic()
+        if not logic.ExportSegmentsToLabelmapNode(node, ids, labelmap, reference):
+            raise InputError(_("{name}: holds no segment to take for the brain").format(name=node.GetName()))
+        return export_volume(labelmap, file)
+    finally:
+        _remove_with_colors(labelmap)
+
+
+def core_volume(node) -> Volume:
+    """The core's view of a volume node, in world coordinates where its transform is linear; voxels are not copied."""
+    from voxmmsd.data.volume import Grid, Volume
+
+    array = slicer.util.arrayFromVolume(node)
+    return Volume(array, Grid(array.shape, ijk_to_world(node)))
+
+
+def ijk_to_world(node):
+    """4x4, voxel index (x, y, z) to RAS millimeters in the world."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
+    transform = node.GetParentTransformNode()
+    if transform is not None and transform.IsTransformToWorldLinear():
+        to_world = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(to_world)
+        affine = slicer.util.arrayFromVTKMatrix(to_world) @ affine
+    return affine
+
+
+def _remove_with_colors(labelmap) -> None:
+    display = labelmap.GetDisplayNode()
+    if display is not None and display.GetColorNode() is not None:
+        slicer.mrmlScene.RemoveNode(display.GetColorNode())
+    slicer.mrmlScene.RemoveNode(labelmap)

@@ -1,0 +1,152 @@
+"""The choice of a model, with what its card says for the images now chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.errors import ModelError, VoxMMSDError
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES, schema_named
+from voxmmsd.models import registry
+from voxmmsd.models.package import ModelPackage
+
+NEWEST = ""  # of the combo's data: the newest accepted model
+
+
+class ModelsBox:
+    """Ties the combo, the card and the three buttons; ``on_change`` is called with the id chosen by the user."""
+
+    def __init__(self, ui, on_change: Callable[[str], None]) -> None:
+        self._ui, self._on_change = ui, on_change
+        self._packages: dict[str, ModelPackage] = {}
+        self._modalities: Sequence[str] = MODALITIES
+        ui.modelCombo.connect("activated(int)", self._chosen)
+        ui.importModelButton.connect("clicked()", self._import)
+        ui.exportModelButton.connect("clicked()", self._export)
+        ui.deleteModelButton.connect("clicked()", self._delete)
+
+    @property
+    def chosen(self) -> ModelPackage | None:
+        """The model that will be used, None where there is none."""
+        chosen = self._ui.modelCombo.currentData
+        if chosen:
+            return self._packages.get(chosen)
+        try:
+            return registry.resolve_model()
+        except ModelError:
+            return None
+
+    @property
+    def chosen_id(self) -> str:
+        """Empty for the newest accepted one."""
+        return self._ui.modelCombo.currentData or NEWEST
+
+    def refresh(self, model_id: str) -> None:
+        """Read the registry again and show ``model_id``."""
+        self._packages = {p.info.id: p for p in registry.list_models() if p.info.segments}
+        combo = self._ui.modelCombo
+        combo.clear()
+        combo.addItem(self._newest_text(), NEWEST)
+        for package in reversed(list(self._packages.values())):
+            combo.addItem(f"{package.info.name}  ({package.info.created[:10]})", package.info.id)
+        combo.setCurrentIndex(max(0, combo.findData(model_id)) if model_id else 0)
+        self.show_card(self._modalities)
+
+    def show_card(self, modalities: Sequence[str]) -> None:
+        self._modalities = modalities
+        package = self.chosen
+        is_own = package is not None and package.folder.parent == registry.registry_folder()
+        self._ui.exportModelButton.setEnabled(package is not None)
+        self._ui.deleteModelButton.setEnabled(is_own and bool(self.chosen_id))
+        self._ui.modelCard.setText(_card(package, modalities) if package else _NO_MODEL)
+
+    def _newest_text(self) -> str:
+        try:
+            return _("Newest accepted: {name}").format(name=registry.resolve_model().info.name)
+        except ModelError:
+            return _("(no model yet)")
+
+    def _chosen(self, _index: int) -> None:
+        self.show_card(self._modalities)
+        self._on_change(self.chosen_id)
+
+    def _import(self) -> None:
+        file = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Model package"), "", _("Model packages (*.zip)")
+        )
+        if file:
+            self.import_file(Path(file))
+
+    def import_file(self, file: Path) -> None:
+        """Take a package into the registry, accept it for use and choose it."""
+        with slicer.util.tryWithErrorDisplay(_("The model could not be imported."), waitCursor=True):
+            package = registry.accept(registry.import_model(file))
+            self.refresh(package.info.id)
+            self._on_change(self.chosen_id)
+
+    def _export(self) -> None:
+        package = self.chosen
+        name = f"{package.info.id}.zip"
+        file = qt.QFileDialog.getSaveFileName(
+            slicer.util.mainWindow(), _("Export model"), name, _("Model packages (*.zip)")
+        )
+        if file:
+            with slicer.util.tryWithErrorDisplay(_("The model could not be exported."), waitCursor=True):
+                export_package(package, Path(file))
+
+    def _delete(self) -> None:
+        package = self.chosen
+        question = _("Delete the model {name} ({size:.0f} MB) from this computer?")
+        if not slicer.util.confirmYesNoDisplay(question.format(name=package.info.name, size=package.size_bytes / 1e6)):
+            return
+        with slicer.util.tryWithErrorDisplay(_("The model could not be deleted.")):
+            delete_package(package)
+            self.refresh(NEWEST)
+            self._on_change(NEWEST)
+
+
+def export_package(package: ModelPackage, file: Path) -> None:
+    """Raises VoxMMSDError: the file exists, or this version of the core cannot export."""
+    if file.exists():
+        raise VoxMMSDError(_("{name}: exists already; choose another name").format(name=file.name))
+    registry.export_model(package, file)
+
+
+def delete_package(package: ModelPackage) -> None:
+    registry.delete_model(package.info.id)
+
+
+def _card(package: ModelPackage, modalities: Sequence[str]) -> str:
+    info = package.info
+    tissues = ", ".join(label.name for label in schema_named(info.schema).labels)
+    lines = [_("Finds: {tissues}.").format(tissues=escape(tissues))]
+    lines.append(_scores(info.scores, modalities))
+    lines.append("<i>" + _("Research use only.") + "</i> " + escape(info.limits))
+    return "<br>".join(lines)
+
+
+def _scores(scores: dict, modalities: Sequence[str]) -> str:
+    """The scores for exactly these modalities where the model knows them, else those with all four, said so."""
+    split, record = next(
+        ((name, scores[name]) for name in ("test", "hold-out", "validation") if name in scores), ("", {})
+    )
+    if not record:
+        return _("Scores: none were measured.")
+    subset = record.get("subsets", {}).get("+".join(modalities))
+    regions = subset or record.get("regions", {})
+    text = ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
+    line = _("Mean Dice on {count} {split} cases: {text}.").format(
+        count=record.get("cases", "?"), split=split, text=text
+    )
+    if subset or len(modalities) == len(MODALITIES):
+        return line
+    names = ", ".join(MODALITY_NAMES[key] for key in MODALITIES if key not in modalities)
+    return line + " " + _("<b>Measured with all four; without {names} expect less.</b>").format(names=names)
+
+
+_NO_MODEL = _("There is no model yet: import one, or teach one in the module <b>Vox-MMSD Brain Tumor Training</b>.")

@@ -1,0 +1,134 @@
+"""Whole tumor and core as a second segmentation, and the table of volumes: both follow every edit of the result.
+
+They are no segments of the result itself: the segment editor's default is to overwrite all other segments, and one
+stroke would eat into the regions.
+"""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.labels import LabelSchema, Region, Terminology
+from VoxMMSDLib.segments import add_segment, mask_of, schema_of, set_mask, value_of, volume_ml
+from VoxMMSDSegmentLib.case import OURS
+
+REGIONS_ROLE, TABLE_ROLE = "VoxMMSD.Regions", "VoxMMSD.Volumes"  # node references of a result
+PREDICTED = "VoxMMSD.PredictedVolumes"
+_WHOLE = Terminology("SCT", "108369006", "Neoplasm")
+_CORE = Terminology("SCT", "86049000", "Neoplasm, Primary")
+_CODES = {"WT": (_WHOLE, (230, 230, 230)), "TC": (_CORE, (250, 190, 90))}
+
+
+def derived(schema: LabelSchema) -> tuple[Region, ...]:
+    """The regions that are unions of several labels."""
+    return tuple(region for region in schema.regions if len(region.values) > 1 and region.key in _CODES)
+
+
+def make_regions_node(result):
+    """The second segmentation of a result: shown as outlines, off at first."""
+    node = slicer.mrmlScene.AddNewNodeByClass(
+        "vtkMRMLSegmentationNode", _("{name} regions").format(name=result.GetName())
+    )
+    node.CreateDefaultDisplayNodes()
+    node.SetAttribute(OURS, "regions")
+    node.SetSelectable(False)
+    node.SetUndoEnabled(False)
+    for region in derived(schema_of(result)):
+        term, color = _CODES[region.key]
+        add_segment(node.GetSegmentation(), region.key, region.name, color, term)
+        logic = slicer.modules.segmentations.logic()
+        logic.SetSegmentStatus(node.GetSegmentation().GetSegment(region.key), logic.Completed)
+    display = node.GetDisplayNode()
+    display.SetVisibility(False)
+    display.SetVisibility2DFill(False)
+    result.SetNodeReferenceID(REGIONS_ROLE, node.GetID())
+    return node
+
+
+def regions_node(result):
+    return result.GetNodeReference(REGIONS_ROLE)
+
+
+def table_node(result):
+    return result.GetNodeReference(TABLE_ROLE)
+
+
+def rebuild(result, reference) -> None:
+    """Bring regions and volumes up to date with the result's segments."""
+    schema = schema_of(result)
+    by_value = _segments_by_value(result)
+    masks = {value: mask_of(result, ids, reference) for value, ids in by_value.items()}
+    node = regions_node(result)
+    if node is not None:
+        _rebuild_regions(node, schema, masks, reference)
+    _fill_table(result, schema, {value: volume_ml(mask, reference) for value, mask in masks.items()}, {
+        region.key: volume_ml(_union(masks, region.values), reference) for region in schema.regions
+        if any(value in masks for value in region.values)
+    })  # fmt: skip
+
+
+def _rebuild_regions(node, schema: LabelSchema, masks: dict, reference) -> None:
+    segmentation = node.GetSegmentation()
+    was_modifying = node.StartModify()
+    try:
+        for region in derived(schema):
+            if segmentation.GetSegment(region.key) is None:  # the user took it away: it is not wanted
+                continue
+            set_mask(node, region.key, _union(masks, region.values), reference)
+    finally:
+        node.EndModify(was_modifying)
+
+
+def _union(masks: dict, values: tuple[int, ...]):
+    import numpy as np
+
+    present = [masks[value] for value in values if value in masks]
+    return np.logical_or.reduce(present) if present else np.zeros(next(iter(masks.values())).shape, bool)
+
+
+def _segments_by_value(result) -> dict[int, list[str]]:
+    segmentation = result.GetSegmentation()
+    found: dict[int, list[str]] = {}
+    for segment_id in segmentation.GetSegmentIDs():
+        value = value_of(segmentation.GetSegment(segment_id))
+        if value is not None:
+            found.setdefault(value, []).append(segment_id)
+    return found
+
+
+def make_table_node(result, predicted_ml: dict[str, float]):
+    """Volumes in ml, predicted beside edited."""
+    import json
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("{name} volumes").format(name=result.GetName()))
+    node.SetAttribute(OURS, "volumes")
+    node.SetAttribute(PREDICTED, json.dumps(predicted_ml))
+    node.SetUseColumnTitleAsColumnHeader(True)
+    result.SetNodeReferenceID(TABLE_ROLE, node.GetID())
+    return node
+
+
+def _fill_table(result, schema: LabelSchema, by_value: dict[int, float], by_region: dict[str, float]) -> None:
+    import json
+
+    import vtk
+
+    node = table_node(result)
+    if node is None:
+        return
+    predicted = json.loads(node.GetAttribute(PREDICTED) or "{}")
+    rows = [(label.key, label.name, by_value.get(label.value, 0.0)) for label in schema.labels]
+    rows += [(region.key, region.name, by_region.get(region.key, 0.0)) for region in derived(schema)]
+    name, before, now = vtk.vtkStringArray(), vtk.vtkStringArray(), vtk.vtkStringArray()
+    for column, title in ((name, _("Tissue")), (before, _("Predicted (ml)")), (now, _("Now (ml)"))):
+        column.SetName(title)
+    for key, text, ml in rows:
+        name.InsertNextValue(text)
+        before.InsertNextValue(f"{predicted[key]:.2f}" if key in predicted else "-")
+        now.InsertNextValue(f"{ml:.2f}")
+    was_modifying = node.StartModify()
+    node.RemoveAllColumns()
+    for column in (name, before, now):
+        node.AddColumn(column)
+    node.EndModify(was_modifying)

@@ -1,0 +1,98 @@
+"""From the core's files to nodes: segmentation with codes, regions, volumes, places, uncertainty."""
+
+from __future__ import annotations
+
+import json
+
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.labels import LabelSchema, schema_named
+from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, add_segment, set_mask
+from VoxMMSDSegmentLib.case import OURS, SlicerCase
+from VoxMMSDSegmentLib.job import ResultFiles
+from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
+from VoxMMSDSegmentLib.regions import REGIONS_ROLE, TABLE_ROLE, make_regions_node, make_table_node, rebuild
+
+REVIEW = "VoxMMSD.Review"  # attribute
+PREDICTED_LABELS, BRAIN_MASK, _INPUT = "VoxMMSD.Predicted", "VoxMMSD.BrainMask", "VoxMMSD.Input.{}"  # node references
+
+
+def make_result(case: SlicerCase, files: ResultFiles):
+    """A new segmentation node of the result, with all that belongs to it, beside the case's images in the data tree."""
+    schema, reference = schema_named(files.record["schema"]), case.reference_node
+    node = _segmentation(case, schema, files)
+    make_regions_node(node)
+    make_table_node(node, files.record["volumes_ml"])
+    make_places_node(node, files.record["review"], schema)
+    if files.uncertainty is not None:
+        load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))
+    rebuild(node, reference)
+    _place_beside(reference, [node, *_belonging(node)])
+    return node
+
+
+def reference_of(result):
+    """The volume whose grid the result has; None where the user has deleted it."""
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    return result.GetNodeReference(role)
+
+
+def input_of(result, modality: str):
+    return result.GetNodeReference(_INPUT.format(modality))
+
+
+def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
+    reference = case.reference_node
+    name = slicer.mrmlScene.GenerateUniqueName(_("{name} tumor").format(name=reference.GetName()))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    for label in schema.labels:
+        add_segment(node.GetSegmentation(), label.key, label.name, label.color, label.terminology)
+        node.GetSegmentation().GetSegment(label.key).SetTag(VALUE, str(label.value))
+    _fill(node, schema, _predicted_labels(node, files.labels), reference)
+    node.SetAttribute(SCHEMA, schema.name)
+    node.SetAttribute(REVIEW, json.dumps(files.record["review"]))
+    for key, volume in case.volumes.items():
+        node.SetNodeReferenceID(_INPUT.format(key), volume.GetID())
+    if case.brain_mask is not None:
+        node.SetNodeReferenceID(BRAIN_MASK, case.brain_mask.GetID())
+    node.SetAttribute(MODEL, files.record["model"]["id"])
+    return node
+
+
+def _fill(node, schema: LabelSchema, labelmap, reference) -> None:
+    values = slicer.util.arrayFromVolume(labelmap)
+    for label in schema.labels:
+        inside = values == label.value
+        if inside.any():
+            # A layer each: collapsing them would resample all to the grid of an empty segment, which has none.
+            set_mask(node, label.key, inside, reference)
+
+
+def _predicted_labels(node, file):
+    """The labels as the model gave them, kept to compare with: hidden, never edited."""
+    labelmap = slicer.util.loadLabelVolume(
+        str(file), {"name": _("{name} predicted").format(name=node.GetName()), "show": False}
+    )
+    labelmap.SetHideFromEditors(True)
+    labelmap.SetAttribute(OURS, "prediction")
+    node.SetNodeReferenceID(PREDICTED_LABELS, labelmap.GetID())
+    return labelmap
+
+
+def _belonging(node) -> list:
+    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE)
+    return [found for role in roles if (found := node.GetNodeReference(role)) is not None]
+
+
+def _place_beside(reference, nodes: list) -> None:
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    own = tree.GetItemByDataNode(reference)
+    if not own:
+        return
+    parent = tree.GetItemParent(own)
+    for node in nodes:
+        if item := tree.GetItemByDataNode(node):
+            tree.SetItemParent(item, parent)

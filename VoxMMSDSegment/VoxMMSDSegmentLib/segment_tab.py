@@ -1,0 +1,268 @@
+"""The tab in which a case is chosen and segmented."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.config import DEVICES, SegmentConfig
+from voxmmsd.errors import Cancelled
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES
+from VoxMMSDLib import settings
+from VoxMMSDLib.child import sentence_and_way_out
+from VoxMMSDSegmentLib.case import find_volumes
+from VoxMMSDSegmentLib.findings import FindingsList, WayOut, look
+from VoxMMSDSegmentLib.job import Options, Progress, SegmentJob
+from VoxMMSDSegmentLib.models_box import ModelsBox
+
+LOOK_AFTER_MS = 500
+AUTOMATIC = ""
+
+
+class SegmentTab:
+    """``on_result`` gets the new segmentation node."""
+
+    def __init__(self, ui, logic, on_result: Callable[[Any], None]) -> None:
+        self._ui, self._logic, self._on_result = ui, logic, on_result
+        self._parameters: Any = None
+        self.job: SegmentJob | None = None
+        self.findings = FindingsList(ui.findingsFrame)
+        self.models = ModelsBox(ui, self._model_chosen)
+        self._look_timer = qt.QTimer()
+        self._look_timer.setSingleShot(True)
+        self._look_timer.setInterval(LOOK_AFTER_MS)
+        self._look_timer.connect("timeout()", self.look_now)
+        self._connect()
+        self._read_settings()
+
+    def _connect(self) -> None:
+        ui = self._ui
+        ui.findButton.connect("clicked()", self._find)
+        ui.applyButton.connect("clicked()", self._apply_or_cancel)
+        ui.copyDetailsButton.connect("clicked()", self._copy_details)
+        ui.referenceCombo.connect("activated(int)", self._reference_chosen)
+        for device in DEVICES:
+            ui.deviceCombo.addItem(_DEVICE_NAMES.get(device, device), device)
+        ui.deviceCombo.connect("activated(int)", self._keep_settings)
+        ui.memoryEdit.connect("editingFinished()", self._keep_settings)
+        for check in (ui.uncertaintyCheck, ui.ttaCheck):
+            check.connect("toggled(bool)", self._keep_settings)
+        known = {item.name for item in dataclasses.fields(SegmentConfig)}
+        ui.alignCheck.setVisible("align" in known)
+        ui.memoryEdit.setEnabled("memory" in known)
+
+    # What is chosen
+
+    def show(self, parameters) -> None:
+        """Follow another parameter node, or none while a scene closes."""
+        self._parameters = parameters
+        if parameters is not None:
+            self.models.refresh(parameters.model)
+        self.on_parameters_modified()
+
+    def on_parameters_modified(self) -> None:
+        """Something was chosen: bring the rest in line, and look at the images in a moment."""
+        if self._parameters is None:
+            self._ui.applyButton.setEnabled(False)
+            return
+        self._fill_reference_combo()
+        self.models.show_card(list(self.volumes()))
+        self._update_apply()
+        self._look_timer.start()
+
+    def volumes(self) -> dict[str, Any]:
+        """Modality -> volume node, those that are chosen."""
+        chosen = {key: getattr(self._parameters, key) for key in MODALITIES}
+        return {key: node for key, node in chosen.items() if node is not None}
+
+    def _fill_reference_combo(self) -> None:
+        combo, wanted = self._ui.referenceCombo, self._parameters.reference
+        items = [(_("automatic (T1 contrast, else the finest)"), AUTOMATIC)]
+        items += [(MODALITY_NAMES[key], key) for key in self.volumes()]
+        combo.clear()
+        for text, key in items:
+            combo.addItem(text, key)
+        combo.setCurrentIndex(max(0, combo.findData(wanted)))
+
+    def _reference_chosen(self, _index: int) -> None:
+        self._parameters.reference = self._ui.referenceCombo.currentData or AUTOMATIC
+
+    def _model_chosen(self, model_id: str) -> None:
+        if self._parameters is not None:
+            self._parameters.model = model_id
+        self._update_apply()
+
+    def _find(self) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The images could not be searched."), waitCursor=True):
+            found = find_volumes(next(iter(self.volumes().values()), None))
+            for key in MODALITIES:
+                setattr(self._parameters, key, found.volumes.get(key))
+        doubtful = ", ".join(MODALITY_NAMES[key] for key in found.doubtful)
+        if doubtful:
+            self._say(_("There are several volumes for {names}: check the choice.").format(names=doubtful))
+        elif not found.volumes:
+            self._say(_("No volume of this study is told to be T1, T1 contrast, T2 or FLAIR: choose them by hand."))
+        else:
+            self._say("")
+
+    # Findings
+
+    def look_now(self) -> None:
+        """The quick look at what is chosen; a timer calls it when the choice has come to rest."""
+        if self._parameters is None:
+            return
+        volumes = self.volumes()
+        found = look(volumes, self._parameters.brainMask is not None)
+        self.findings.show(found, {n: way for n, finding in enumerate(found) if (way := self._way_out(finding, found))})
+
+    def _way_out(self, finding, found) -> WayOut | None:
+        slot = finding.modality
+        if finding.kind in ("same-volume", "constant", "label-map") and slot:
+            return WayOut(_("Leave out"), lambda: setattr(self._parameters, slot, None))
+        if finding.kind == "wrong-slot":
+            seems = finding.text.rpartition(" ")[2]
+            first = next(
+                f for f in found if f.kind == "wrong-slot" and {f.modality, f.text.rpartition(" ")[2]} == {slot, seems}
+            )
+            return WayOut(_("Swap"), lambda: self._swap(slot, seems)) if first is finding else None
+        if finding.kind == "not-aligned" and self._ui.alignCheck.isVisibleTo(self._ui.segmentTab):
+            return WayOut(_("Align"), lambda: setattr(self._parameters, "align", True))
+        return None
+
+    def _swap(self, one: str, other: str) -> None:
+        first, second = getattr(self._parameters, one), getattr(self._parameters, other)
+        setattr(self._parameters, one, second)
+        setattr(self._parameters, other, first)
+
+    # Running
+
+    def _update_apply(self) -> None:
+        button = self._ui.applyButton
+        if self.job is not None:
+            button.setText(_("Cancel"))
+            button.setEnabled(True)
+            button.setToolTip(_("Stop; nothing is left behind."))
+            return
+        button.setText(_("Apply"))
+        reason = self._why_not()
+        button.setEnabled(not reason)
+        button.setToolTip(reason or _("Segment these images; Slicer stays usable meanwhile."))
+
+    def _why_not(self) -> str:
+        if self._parameters is None or not self.volumes():
+            return _("Choose at least one image.")
+        if self.models.chosen is None:
+            return _("Import or teach a model first.")
+        return ""
+
+    def _apply_or_cancel(self) -> None:
+        if self.job is not None:
+            self.job.cancel()
+            return
+        self._show_error("", "")
+        with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started."), show=False):
+            try:
+                self.job = self._start()
+            except Exception as error:
+                self._failed(error)
+                return
+        self._update_apply()
+
+    def _start(self) -> SegmentJob:
+        parameters = self._parameters
+        return self._logic.segment(
+            self.volumes(),
+            self.models.chosen_id,
+            brain_mask=parameters.brainMask,
+            reference=parameters.reference if parameters.reference in self.volumes() else AUTOMATIC,
+            operated=parameters.operated,
+            align=parameters.align and self._ui.alignCheck.isVisibleTo(self._ui.segmentTab),
+            options=self.options(),
+            wait=False,
+            on_progress=self._show_progress,
+            on_done=self._done,
+            on_failed=self._failed,
+        )
+
+    def options(self) -> Options:
+        ui = self._ui
+        return Options(
+            device=ui.deviceCombo.currentData or DEVICES[0],
+            memory=ui.memoryEdit.text.strip() if ui.memoryEdit.enabled else "",
+            tta=ui.ttaCheck.checked,
+            uncertainty=ui.uncertaintyCheck.checked,
+        )
+
+    def _show_progress(self, progress: Progress) -> None:
+        bar = self._ui.progressBar
+        bar.setVisible(True)
+        bar.setMaximum(1000 if progress.share is not None else 0)
+        bar.setValue(round(1000 * (progress.share or 0)))
+        self._say(progress.line())
+        if self.job is not None:
+            self._ui.logText.setPlainText(self.job.log)
+
+    def _done(self, node) -> None:
+        self._end(_("Done: {name}").format(name=node.GetName()))
+        self._on_result(node)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, Cancelled):
+            self._end(_("Cancelled."))
+            return
+        self._end("")
+        self._show_error(*sentence_and_way_out(str(error)))
+
+    def _end(self, said: str) -> None:
+        if self.job is not None:
+            self._ui.logText.setPlainText(self.job.log)
+        self.job = None
+        self._ui.progressBar.setVisible(False)
+        self._say(said)
+        self._update_apply()
+
+    def close(self) -> None:
+        """The panel, the scene or Slicer goes: nothing goes on and nothing is left."""
+        self._look_timer.stop()
+        if self.job is not None:
+            self.job.close()
+            self._end("")
+
+    # Words
+
+    def _say(self, text: str) -> None:
+        self._ui.stageLabel.setText(text)
+
+    def _show_error(self, what: str, way_out: str) -> None:
+        text = f"<b>{escape(what)}</b>" + (f"<br>{escape(way_out)}" if way_out else "")
+        self._ui.errorLabel.setText(text if what else "")
+        self._ui.errorLabel.setVisible(bool(what))
+        self._ui.copyDetailsButton.setVisible(bool(what))
+
+    def _copy_details(self) -> None:
+        slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")
+
+    # Settings of this computer
+
+    def _read_settings(self) -> None:
+        ui = self._ui
+        ui.deviceCombo.setCurrentIndex(max(0, ui.deviceCombo.findData(settings.read("device", DEVICES[0]))))
+        ui.memoryEdit.setText(settings.read("memory", ""))
+        ui.uncertaintyCheck.setChecked(settings.read_bool("uncertainty", True))
+        ui.ttaCheck.setChecked(settings.read_bool("tta", False))
+
+    def _keep_settings(self, *_: Any) -> None:
+        ui = self._ui
+        settings.write("device", ui.deviceCombo.currentData or DEVICES[0])
+        settings.write("memory", ui.memoryEdit.text.strip())
+        settings.write("uncertainty", ui.uncertaintyCheck.checked)
+        settings.write("tta", ui.ttaCheck.checked)
+
+
+_DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mps": "MPS (Apple)"}
