@@ -1,4 +1,4 @@
-"""Segments and label values: made with names, colors and codes, read back by segment id, however the user shows them."""
+"""Segments and label values: made with names, colors and codes, read back by segment id, whatever is shown."""
 
 from __future__ import annotations
 

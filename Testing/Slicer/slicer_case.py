@@ -27,6 +27,18 @@ class ModuleTest(ScriptedLoadableModuleTest):
         return panel
 
 
+def wait_until(condition, seconds=120):
+    """Let Slicer's event loop run until ``condition()``; raises TimeoutError after ``seconds``."""
+    import time
+
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not reached in {seconds} s")
+        slicer.app.processEvents()
+        time.sleep(0.02)
+
+
 def _restore(name, value):
     if value is None:
         os.environ.pop(name, None)

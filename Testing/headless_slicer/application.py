@@ -224,9 +224,7 @@ class IOManager:
         copy = scene.AddNewNodeByClass(node.GetClassName(), node.GetName())
         copy.CopyContent(node)
         if harden and node.GetParentTransformNode():
-            to_world = vtk.vtkGeneralTransform()
-            node.GetParentTransformNode().GetTransformToWorld(to_world)
-            copy.ApplyTransform(to_world)
+            _harden(copy, node.GetParentTransformNode())
         storage = self._storage(copy)
         storage.SetFileName(name)
         storage.SetUseCompression(int(properties.get("useCompression", 1)))
@@ -247,6 +245,17 @@ class IOManager:
         if storage:
             storage.UnRegister(None)
         return storage
+
+
+def _harden(copy: Any, transform: Any) -> None:
+    if transform.IsTransformToWorldLinear():
+        matrix = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(matrix)
+        copy.ApplyTransformMatrix(matrix)
+        return
+    to_world = vtk.vtkGeneralTransform()
+    transform.GetTransformToWorld(to_world)
+    copy.ApplyTransform(to_world)
 
 
 class Module:

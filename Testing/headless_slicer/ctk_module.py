@@ -94,6 +94,7 @@ class ctkPathLineEdit(declared("ctkPathLineEdit", Q.QWidget, {"showBrowseButton"
     """CTK/Libs/Widgets/ctkPathLineEdit.h: a line edit and a browse button."""
 
     _stands_for = "ctkPathLineEdit"
+    Dirs, Files, Writable = 0x001, 0x002, 0x020
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

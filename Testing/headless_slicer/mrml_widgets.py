@@ -51,12 +51,6 @@ class qMRMLWidget(_WithScene, declared("qMRMLWidget", Q.QWidget)):
 
     _stands_for = "qMRMLWidget"
 
-    def setMRMLScene(self, scene: Any) -> None:
-        super().setMRMLScene(scene)
-        for child in self.findChildren(QtWidgets.QWidget):
-            if isinstance(child, _WithScene):
-                child.setMRMLScene(scene)
-
 
 class qMRMLNodeComboBox(
     _WithScene,

@@ -33,7 +33,7 @@ class PythonQt:
             return super().__getattribute__(name)
         kind = type(self)
         offered = offered_by(kind)
-        if name in _CALLED_BY_QT:
+        if name in _CALLED_BY_QT or (issubclass(kind, QtWidgets.QAbstractItemView) and name in _OF_ITEM_VIEWS):
             return super().__getattribute__(name)
         if offered is not None and name not in offered and not _is_of_module(kind, name):
             raise AttributeError(f"{_qt_name(kind)!r} object has no attribute {name!r} in PythonQt")
@@ -97,7 +97,9 @@ _EXTRAS: dict[str, Callable[[Any], Any]] = {
     "delete": lambda self: QtCore.QObject.__getattribute__(self, "deleteLater"),
     "name": QtCore.QObject.objectName,
 }
-_CALLED_BY_QT = frozenset({"connectNotify", "disconnectNotify"})  # PySide looks them up on the object
+_OF_ITEM_VIEWS = frozenset(name for name in dir(QtWidgets.QTableView) if name not in dir(QtWidgets.QWidget))
+# Virtual methods that PySide looks up on the object when Qt calls them; item views have too many to list.
+_CALLED_BY_QT = frozenset({"connectNotify", "disconnectNotify"})
 # Read-only properties are values as well; these names are both a property and a method that takes arguments.
 _VALUES = frozenset(
     {

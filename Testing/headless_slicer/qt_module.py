@@ -103,7 +103,7 @@ def _refuse_what_slicer_lacks(text: bytes) -> None:
         known = _properties(kind)
         for item in element.findall("property"):
             name = item.attrib["name"]
-            if item.get("stdset") != "0" and name not in known:
+            if item.get("stdset") != "0" and name not in known and name != "buddy":
                 raise AttributeError(
                     f"{element.attrib['class']} has no property {name!r} (mark a dynamic one stdset=0)"
                 )

@@ -51,22 +51,19 @@ def _subsample(node):
 
 
 def _doubtful_nodes(volumes: Mapping[str, Any]) -> tuple[Finding, ...]:
+    from voxmmsd.preflight.check import THICK_MM
     from voxmmsd.preflight.findings import NOTE, WARNING, Finding
 
     found = []
     for key, node in volumes.items():
         thickest = max(node.GetSpacing())
-        if thickest > 3.0:
-            found.append(
-                Finding(NOTE, "thick-slices", f"{key}: voxels of {thickest:.3g} mm along one axis; small lesions may be missed",
-                        "prefer a 3-D acquisition if there is one", key)
-            )  # fmt: skip
+        if thickest > THICK_MM:
+            text = f"{key}: voxels of {thickest:.3g} mm along one axis; small lesions may be missed"
+            found.append(Finding(NOTE, "thick-slices", text, "prefer a 3-D acquisition if there is one", key))
         transform = node.GetParentTransformNode()
         if transform is not None and not transform.IsTransformToWorldLinear():
-            found.append(
-                Finding(WARNING, "bent", f"{key}: lies under a non-linear transform and will be resampled",
-                        "harden the transform to see what is segmented", key)
-            )  # fmt: skip
+            text = f"{key}: lies under a non-linear transform and will be resampled"
+            found.append(Finding(WARNING, "bent", text, "harden the transform to see what is segmented", key))
     return tuple(found)
 
 

@@ -10,9 +10,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import ModelError, VoxMMSDError
+from voxmmsd.errors import ModelError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES, schema_named
 from voxmmsd.models import registry
+from voxmmsd.models.archive import export_model
 from voxmmsd.models.package import ModelPackage
 
 NEWEST = ""  # of the combo's data: the newest accepted model
@@ -97,28 +98,20 @@ class ModelsBox:
         )
         if file:
             with slicer.util.tryWithErrorDisplay(_("The model could not be exported."), waitCursor=True):
-                export_package(package, Path(file))
+                export_model(package, Path(file))
 
     def _delete(self) -> None:
         package = self.chosen
         question = _("Delete the model {name} ({size:.0f} MB) from this computer?")
-        if not slicer.util.confirmYesNoDisplay(question.format(name=package.info.name, size=package.size_bytes / 1e6)):
-            return
-        with slicer.util.tryWithErrorDisplay(_("The model could not be deleted.")):
-            delete_package(package)
-            self.refresh(NEWEST)
-            self._on_change(NEWEST)
+        if slicer.util.confirmYesNoDisplay(question.format(name=package.info.name, size=package.size_bytes / 1e6)):
+            with slicer.util.tryWithErrorDisplay(_("The model could not be deleted.")):
+                self.delete_chosen()
 
-
-def export_package(package: ModelPackage, file: Path) -> None:
-    """Raises VoxMMSDError: the file exists, or this version of the core cannot export."""
-    if file.exists():
-        raise VoxMMSDError(_("{name}: exists already; choose another name").format(name=file.name))
-    registry.export_model(package, file)
-
-
-def delete_package(package: ModelPackage) -> None:
-    registry.delete_model(package.info.id)
+    def delete_chosen(self) -> None:
+        """Raises ModelError: the model is in use, or bundled."""
+        registry.delete(self.chosen.info.id)
+        self.refresh(NEWEST)
+        self._on_change(NEWEST)
 
 
 def _card(package: ModelPackage, modalities: Sequence[str]) -> str:

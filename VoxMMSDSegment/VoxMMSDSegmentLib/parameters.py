@@ -5,19 +5,14 @@ What belongs to the computer (device, memory, folders) is in ``VoxMMSDLib.settin
 
 from __future__ import annotations
 
-from slicer import (
-    vtkMRMLMarkupsFiducialNode,
-    vtkMRMLNode,
-    vtkMRMLScalarVolumeNode,
-    vtkMRMLSegmentationNode,
-)
+from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 
 @parameterNodeWrapper
 class Parameters:
-    """``reference``: modality whose grid the result has, empty for the core's choice. ``model``: id, empty for the newest
-    accepted one. ``result`` and what belongs to it: of the last run or the one chosen for review."""
+    """``reference``: modality whose grid the result has, empty for the core's choice. ``model``: id, empty for the
+    newest accepted one. ``result``: of the last run, or the one chosen for review."""
 
     t1n: vtkMRMLScalarVolumeNode
     t1c: vtkMRMLScalarVolumeNode
@@ -29,5 +24,3 @@ class Parameters:
     align: bool = False
     model: str = ""
     result: vtkMRMLSegmentationNode
-    uncertainty: vtkMRMLScalarVolumeNode
-    places: vtkMRMLMarkupsFiducialNode

@@ -43,7 +43,7 @@ class ReviewTab:
         ui.overlayCheck.connect("toggled(bool)", self._show_overlay)
         ui.thresholdSlider.connect("valueChanged(double)", self._move_threshold)
         ui.nextPlaceButton.connect("clicked()", self.next_place)
-        ui.acceptButton.connect("clicked()", self._accept)
+        ui.acceptButton.connect("clicked()", self._on_accept)
         ui.saveButton.connect("clicked()", self._save)
         ui.caseEdit.connect("textChanged(QString)", self._update_buttons)
         ui.segmentEditor.setEffectNameOrder(EFFECTS)
@@ -175,19 +175,28 @@ class ReviewTab:
         ui.thresholdSlider.setEnabled(uncertainty is not None)
         ui.nextPlaceButton.setEnabled(places is not None)
 
-    def _accept(self) -> None:
-        self._ui.acceptedLabel.setText("")
+    def _on_accept(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The case was not accepted."), waitCursor=True):
-            folder = Path(self._ui.libraryPath.currentPath)
-            version = self._logic.accept(self._result, folder, self._ui.caseEdit.text.strip())
-            settings.write("library", str(folder))
-            said = _("Accepted as label {number}; {changed} voxels differ from the prediction.")
-            left_out = without_value(self._result)
-            if left_out:
-                said += " " + _("Left out, since the model knows no such tissue: {names}.").format(
-                    names=", ".join(left_out)
-                )
-            self._ui.acceptedLabel.setText(said.format(number=version.number, changed=version.changed_voxel_count))
+            self.accept()
+
+    def accept(self) -> None:
+        """Put the result into the library that is chosen, under the code that is written.
+
+        Raises:
+            LibraryError: the code is a name, or the library refuses the case.
+        """
+        self._ui.acceptedLabel.setText("")
+        folder = Path(self._ui.libraryPath.currentPath)
+        version = self._logic.accept(self._result, folder, self._ui.caseEdit.text.strip())
+        settings.write("library", str(folder))
+        said = _("Accepted as label {number}; {changed} voxels differ from the prediction.").format(
+            number=version.number, changed=version.changed_voxel_count
+        )
+        if left_out := without_value(self._result):
+            said += " " + _("Left out, since the model knows no such tissue: {names}.").format(
+                names=", ".join(left_out)
+            )
+        self._ui.acceptedLabel.setText(said)
 
     def _save(self) -> None:
         kinds = _("NIfTI (*.nii.gz);;NRRD (*.nrrd)")

@@ -1,0 +1,229 @@
+"""A result is what the core said, its regions and volumes follow every edit, and what is kept is what was drawn."""
+
+import numpy as np
+import slicer
+import slicer_case
+import vtk
+from phantom_case import PLACES, add_result, add_volumes, paint, phantom, table_rows, true_ml
+
+from voxmmsd.labels import SCHEMAS
+from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
+from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
+from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
+from VoxMMSDSegmentLib.result import reference_of
+
+
+class ResultTest(slicer_case.ModuleTest):
+    """Nodes, without a panel."""
+
+    def setUp(self):
+        super().setUp()
+        self.made = phantom()
+        self.volumes = add_volumes(self.made)
+        self.reference = self.volumes["t1c"]
+        self.result = add_result(self.made, self.volumes, self.folder)
+        self.segmentation = self.result.GetSegmentation()
+
+    def ball(self, radius=4):
+        z, y, x = np.ogrid[tuple(slice(0, n) for n in self.made.label_zyx.shape)]
+        return (z - 24) ** 2 + (y - 24) ** 2 + (x - 24) ** 2 <= radius**2
+
+    def test_segments_hold_the_labels_voxel_by_voxel(self):
+        self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
+
+    def test_segments_have_the_schemas_names_colors_and_codes(self):
+        for label in self.made.schema.labels:
+            segment = self.segmentation.GetSegment(label.key)
+            self.assertEqual(segment.GetName(), label.name)
+            self.assertEqual(tuple(round(255 * value) for value in segment.GetColor()), label.color)
+            entry = slicer.vtkSlicerTerminologyEntry()
+            tag = vtk.reference("")
+            self.assertTrue(segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag))
+            self.assertTrue(slicer.modules.terminologies.logic().DeserializeTerminologyEntry(str(tag), entry))
+            kind = entry.GetTypeObject()
+            self.assertEqual((kind.GetCodingSchemeDesignator(), kind.GetCodeValue(), kind.GetCodeMeaning()),
+                             (label.terminology.scheme, label.terminology.code, label.terminology.meaning))  # fmt: skip
+            self.assertEqual(entry.GetRegionObject().GetCodeValue(), "12738006")
+
+    def test_every_schema_can_be_a_result(self):
+        for schema in SCHEMAS.values():
+            self.assertTrue(all(label.terminology.code for label in schema.labels))
+
+    def test_dicom_seg_export_finds_the_result_in_the_inputs_study_with_its_geometry(self):
+        tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+        study = tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), "P1"), "S1")
+        tree.SetItemParent(tree.GetItemByDataNode(self.reference), study)
+        again = add_result(self.made, self.volumes, self.folder)
+        self.assertEqual(tree.GetItemParent(tree.GetItemByDataNode(again)), study)
+        self.assertIs(reference_of(again), self.reference)
+        self.assertEqual(
+            again.GetSegmentation().GetConversionParameter("Reference image geometry").split(";")[:3],
+            self.segmentation.GetConversionParameter("Reference image geometry").split(";")[:3],
+        )
+
+    def test_the_table_has_predicted_and_present_volumes(self):
+        true = true_ml(self.made)
+        rows = {row[0]: row[1:] for row in table_rows(table_node(self.result))}
+        self.assertEqual(rows["Edema"], [f"{true['ED']:.2f}"] * 2)
+        self.assertEqual(rows["Whole tumor"], [f"{true['WT']:.2f}"] * 2)
+        self.assertEqual(rows["Tumor core"], [f"{true['TC']:.2f}"] * 2)
+
+    def test_painting_over_everything_leaves_the_regions_whole(self):
+        whole = mask_of(regions_node(self.result), ["WT"], self.reference)
+        self.assertTrue(np.array_equal(whole, self.made.label_zyx > 0))
+        paint(self.result, "ET", self.ball(), self.reference)
+        rebuild(self.result, self.reference)
+        after = mask_of(regions_node(self.result), ["WT"], self.reference)
+        self.assertTrue(np.array_equal(after, whole | self.ball()))
+        self.assertTrue(mask_of(regions_node(self.result), ["TC"], self.reference)[self.ball()].all())
+
+    def test_a_hidden_segment_is_read_like_the_others(self):
+        self.result.GetDisplayNode().SetSegmentVisibility("ED", False)
+        self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
+
+    def test_a_segment_that_the_user_added_changes_no_label(self):
+        self.segmentation.AddEmptySegment("mine", "Mine")
+        set_mask(self.result, "mine", self.ball(), self.reference)
+        rebuild(self.result, self.reference)
+        self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
+
+    def test_a_renamed_segment_keeps_its_meaning(self):
+        self.segmentation.GetSegment("ED").SetName("swelling")
+        self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
+
+    def test_an_emptied_segment_counts_nothing(self):
+        set_mask(self.result, "ET", np.zeros(self.made.label_zyx.shape, bool), self.reference)
+        rebuild(self.result, self.reference)
+        rows = {row[0]: row[1:] for row in table_rows(table_node(self.result))}
+        self.assertEqual(rows["Enhancing tumor"][1], "0.00")
+        self.assertNotEqual(rows["Enhancing tumor"][0], "0.00")
+
+    def test_saved_labels_are_read_back_the_same(self):
+        for name in ("labels.nii.gz", "labels.nrrd"):
+            VoxMMSDSegmentLogic().save_result(self.result, self.folder / name)
+            node = slicer.util.loadLabelVolume(str(self.folder / name))
+            self.assertTrue(np.array_equal(slicer.util.arrayFromVolume(node), self.made.label_zyx))
+
+    def test_accepting_writes_brain_and_corrected_labels_and_no_name(self):
+        from voxmmsd.library import open_library
+
+        paint(self.result, "ET", self.ball(), self.reference)
+        version = VoxMMSDSegmentLogic().accept(self.result, self.folder / "library", "site1-007")
+        library = open_library(self.folder / "library")
+        case = library.case("site1-007")
+        self.assertEqual(set(case.modalities), {"t1n", "t1c", "t2w", "t2f"})
+        self.assertEqual((version.kind, version.drawn_over), ("corrected", ("toy-model-1",)))
+        self.assertTrue(
+            np.array_equal(library.read_label(case, version).array, label_array(self.result, self.reference))
+        )
+        self.assertGreater(version.changed_voxels["ET"].added, 0)
+        written = b"".join(file.read_bytes() for file in (self.folder / "library").rglob("*.json"))
+        self.assertNotIn(b"visit1", written)
+        self.assertNotIn(str(self.folder).encode(), written)
+
+    def test_a_result_whose_image_was_deleted_says_so(self):
+        slicer.mrmlScene.RemoveNode(self.reference)
+        with self.assertRaisesRegex(Exception, "no longer in the scene"):
+            VoxMMSDSegmentLogic().save_result(self.result, self.folder / "labels.nrrd")
+
+    def test_nothing_of_files_or_folders_is_left_in_the_nodes(self):
+        names = (MODEL, "VoxMMSD.Schema", "VoxMMSD.Review")
+        texts = [self.result.GetAttribute(name) or "" for name in names]
+        self.assertFalse([text for text in texts if str(self.folder) in text])
+        self.assertTrue(self.segmentation.GetSegment("ET").HasTag(VALUE))
+
+
+class ReviewPanelTest(slicer_case.ModuleTest):
+    """The second tab, by its widgets."""
+
+    def setUp(self):
+        super().setUp()
+        self.made = phantom()
+        self.volumes = add_volumes(self.made)
+        self.panel = self.open_panel("VoxMMSDSegment")
+        self.ui, self.tab = self.panel.ui, self.panel.review_tab
+        self.result = add_result(self.made, self.volumes, self.folder)
+        self.panel.parameters.result = self.result
+
+    def composites(self):
+        return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+    def test_an_edit_moves_the_volumes_after_a_moment(self):
+        from slicer_case import wait_until
+
+        before = table_rows(table_node(self.result))
+        empty = np.zeros(self.made.label_zyx.shape, bool)
+        set_mask(self.result, "ED", empty, self.volumes["t1c"])
+        wait_until(lambda: table_rows(table_node(self.result)) != before)
+        rows = {row[0]: row[1:] for row in table_rows(table_node(self.result))}
+        self.assertEqual(rows["Edema"][1], "0.00")
+        self.assertEqual(rows["Whole tumor"][1], rows["Tumor core"][1])
+
+    def test_the_overlay_gives_back_the_users_views(self):
+        composites = self.composites()
+        composites[0].SetForegroundVolumeID(self.volumes["t2f"].GetID())
+        composites[0].SetForegroundOpacity(0.3)
+        before = [(node.GetForegroundVolumeID(), node.GetForegroundOpacity()) for node in composites]
+        self.ui.overlayCheck.click()
+        shown = {node.GetForegroundVolumeID() for node in composites}
+        self.assertEqual(shown, {self.result.GetNodeReferenceID("VoxMMSD.Uncertainty")})
+        self.ui.thresholdSlider.value = 0.6
+        display = self.result.GetNodeReference("VoxMMSD.Uncertainty").GetDisplayNode()
+        self.assertAlmostEqual(display.GetLowerThreshold(), 0.6)
+        self.ui.overlayCheck.click()
+        self.assertEqual([(n.GetForegroundVolumeID(), n.GetForegroundOpacity()) for n in composites], before)
+
+    def test_the_overlay_is_off_at_first_and_when_the_module_is_left(self):
+        self.assertFalse(self.ui.overlayCheck.checked)
+        self.ui.overlayCheck.click()
+        self.panel.exit()
+        self.assertFalse(self.ui.overlayCheck.checked)
+        self.assertEqual({node.GetForegroundVolumeID() for node in self.composites()}, {None})
+
+    def test_next_place_goes_through_the_list_and_shows_each_in_all_views(self):
+        red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+        for place in (*PLACES, PLACES[0]):
+            self.ui.nextPlaceButton.click()
+            self.assertAlmostEqual(red.GetSliceToRAS().GetElement(2, 3), place["position_ras_mm"][2])
+
+    def test_places_cannot_be_dragged(self):
+        places = self.result.GetNodeReference("VoxMMSD.Places")
+        self.assertTrue(places.GetLocked())
+        self.assertIn("Enhancing tumor or healthy", places.GetNthControlPointLabel(0))
+
+    def test_the_editor_works_on_the_result_and_undo_brings_it_back(self):
+        editor = self.ui.segmentEditor
+        self.assertIs(editor.segmentationNode(), self.result)
+        self.assertIs(editor.sourceVolumeNode(), self.volumes["t1c"])
+        before = label_array(self.result, self.volumes["t1c"])
+        editor.saveStateForUndo()
+        set_mask(self.result, "ED", np.zeros(before.shape, bool), self.volumes["t1c"])
+        editor.undo()
+        self.assertTrue(np.array_equal(label_array(self.result, self.volumes["t1c"]), before))
+
+    def test_leaving_the_module_leaves_no_effect_active(self):
+        self.ui.segmentEditor.setActiveEffectByName("Paint")
+        self.panel.exit()
+        self.assertIsNone(self.ui.segmentEditor.activeEffect())
+
+    def test_accepting_needs_a_code_and_a_name_is_refused(self):
+        self.ui.libraryPath.currentPath = str(self.folder / "library")
+        self.assertFalse(self.ui.acceptButton.enabled)
+        self.ui.caseEdit.setText("Miller")
+        with self.assertRaisesRegex(Exception, "must be a code"):
+            self.tab.accept()
+        self.ui.caseEdit.setText("site1-008")
+        self.ui.acceptButton.click()
+        self.assertIn("Accepted", self.ui.acceptedLabel.text)
+
+    def test_the_regions_are_shown_when_asked(self):
+        display = regions_node(self.result).GetDisplayNode()
+        self.assertFalse(display.GetVisibility())
+        self.ui.regionsCheck.click()
+        self.assertTrue(display.GetVisibility())
+
+    def test_a_deleted_result_leaves_an_empty_tab(self):
+        slicer.mrmlScene.RemoveNode(self.result)
+        slicer.app.processEvents()
+        self.assertIsNone(self.tab.result)
+        self.assertFalse(self.ui.saveButton.enabled)

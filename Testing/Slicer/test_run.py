@@ -1,0 +1,124 @@
+"""The whole way with the real child process: from the Apply button to a segmentation that is the command line's own."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import slicer
+import slicer_case
+from phantom_case import TOY_MODEL, moved, phantom
+from slicer_case import wait_until
+
+from voxmmsd.errors import VoxMMSDError
+from voxmmsd.labels import MODALITIES
+from voxmmsd.phantom import write_phantom
+from VoxMMSDLib.child import child_environment, python_slicer
+from VoxMMSDLib.segments import label_array
+from VoxMMSDSegmentLib.job import Options
+from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
+from VoxMMSDSegmentLib.result import reference_of
+
+
+class RunTest(slicer_case.ModuleTest):
+    def setUp(self):
+        super().setUp()
+        self.made = phantom()
+        self.case = write_phantom(self.made, self.folder / "cases", "case")
+        self.volumes = {
+            key: slicer.util.loadVolume(str(self.case / f"case-{key}.nii.gz"), {"name": f"visit1 {key}"})
+            for key in MODALITIES
+        }
+
+    def by_command_line(self):
+        import nibabel
+
+        out = self.folder / "out"
+        command = [
+            python_slicer(),
+            "-m",
+            "voxmmsd",
+            "segment",
+            str(self.case),
+            "--out",
+            str(out),
+            "--model",
+            str(TOY_MODEL),
+        ]
+        subprocess.run(command, check=True, env=child_environment(), capture_output=True)
+        return np.asarray(nibabel.load(out / "case-voxmmsd.nii.gz").dataobj).T
+
+    def left_behind(self):
+        return list(Path(slicer.app.temporaryPath).glob("voxmmsd-*"))
+
+    def test_apply_gives_the_command_lines_result_and_a_second_run_a_new_node(self):
+        panel = self.open_panel("VoxMMSDSegment")
+        panel.segment_tab.models.import_file(TOY_MODEL)
+        panel.ui.findButton.click()
+        panel.ui.applyButton.click()
+        self.assertEqual(panel.ui.applyButton.text, "Cancel")
+        wait_until(lambda: panel.segment_tab.job is None)
+        first = panel.parameters.result
+        self.assertIsNotNone(first, panel.ui.errorLabel.text + panel.ui.logText.plainText)
+        self.assertTrue(np.array_equal(label_array(first, self.volumes["t1c"]), self.by_command_line()))
+        self.assertIs(reference_of(first), self.volumes["t1c"])
+        self.assertNotIn("visit1", panel.ui.logText.plainText)
+        self.assertEqual(self.left_behind(), [])
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIsNot(panel.parameters.result, first)
+        self.assertIsNotNone(slicer.mrmlScene.GetNodeByID(first.GetID()))
+
+    def test_cancelling_leaves_no_trace_at_whatever_stage(self):
+        panel = self.open_panel("VoxMMSDSegment")
+        panel.segment_tab.models.import_file(TOY_MODEL)
+        panel.ui.findButton.click()
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        for reached in (lambda job: True, lambda job: (job.child.run_folder / "events.jsonl").is_file()):
+            panel.ui.applyButton.click()
+            job = panel.segment_tab.job
+            wait_until(lambda reached=reached, job=job: reached(job))
+            panel.ui.applyButton.click()
+            wait_until(lambda: panel.segment_tab.job is None)
+            self.assertEqual(panel.ui.stageLabel.text, "Cancelled.")
+            self.assertEqual(panel.ui.applyButton.text, "Apply")
+            self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+            self.assertEqual(self.left_behind(), [])
+
+    def test_a_result_of_moved_images_lies_where_they_are_seen(self):
+        for node in self.volumes.values():
+            moved(node, 20.0, 5.0, -7.0)
+        result = VoxMMSDSegmentLogic().segment(self.volumes, str(TOY_MODEL), options=Options(uncertainty=False))
+        self.assertTrue(np.array_equal(label_array(result, self.volumes["t1c"]), self.by_command_line()))
+        bounds = np.zeros(6)
+        result.GetRASBounds(bounds)
+        straight = np.zeros(6)
+        self.volumes["t1c"].GetRASBounds(straight)
+        self.assertTrue((bounds[::2] >= straight[::2] - 1).all() and (bounds[1::2] <= straight[1::2] + 1).all())
+
+    def test_an_error_is_one_sentence_with_a_way_out_and_the_panel_works_on(self):
+        panel = self.open_panel("VoxMMSDSegment")
+        panel.segment_tab.models.import_file(TOY_MODEL)
+        panel.parameters.t1c = panel.parameters.t1n = self.volumes["t1c"]
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIn("same volume", panel.ui.errorLabel.text)
+        self.assertNotIn("Traceback", panel.ui.errorLabel.text)
+        self.assertNotIn(tempfile.gettempdir(), panel.ui.errorLabel.text)
+        self.assertTrue(panel.ui.applyButton.enabled)
+        self.assertEqual(self.left_behind(), [])
+
+    def test_a_script_gets_the_cores_error(self):
+        with self.assertRaisesRegex(VoxMMSDError, "no-such-model"):
+            VoxMMSDSegmentLogic().segment(self.volumes, "no-such-model")
+
+    def test_closing_the_scene_while_it_runs_ends_the_child(self):
+        panel = self.open_panel("VoxMMSDSegment")
+        panel.segment_tab.models.import_file(TOY_MODEL)
+        panel.ui.findButton.click()
+        panel.ui.applyButton.click()
+        process = panel.segment_tab.job.child._process
+        slicer.mrmlScene.Clear()
+        self.assertIsNotNone(process.poll())
+        self.assertIsNone(panel.segment_tab.job)
+        self.assertEqual(self.left_behind(), [])
