@@ -12,7 +12,7 @@ HOST := $(VENV)/.slicer-host
 # What Qt and VTK want of Debian to run without a screen.
 DEBIAN := libegl1 libgl1 libgl1-mesa-dri libxkbcommon0 libglib2.0-0 libfontconfig1 libdbus-1-3 libgssapi-krb5-2
 
-.PHONY: demo test test-long lint clean
+.PHONY: demo test test-long screenshots lint clean
 demo: $(READY)
 	$(RUN)/python demo/run.py demo-output
 
@@ -22,6 +22,10 @@ test: $(READY) $(HOST) lint
 
 test-long: $(READY)
 	$(PYTEST) Testing/Core -m long
+
+# Pictures of the panels and of Slicer's views: make screenshots CASE=folder MODEL=run (default: a phantom, a toy model).
+screenshots: $(READY) $(HOST)
+	PYTHONPATH=Testing $(RUN)/python -m headless_slicer.screenshots screenshots --case "$(CASE)" --model "$(MODEL)"
 
 lint: $(READY)
 	$(RUN)/ruff check .

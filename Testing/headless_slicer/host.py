@@ -18,6 +18,7 @@ MODULES = ("VoxMMSDSegment", "VoxMMSDTrain")
 def start() -> Any:
     """Make ``slicer``, ``qt``, ``ctk`` importable as in a Slicer started with ``--testing --no-main-window``."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     import slicer
 
     from headless_slicer import application, ctk_module, mrml_widgets, parameter_nodes, scripted, small_modules

@@ -110,7 +110,7 @@ def _awaited(outcome: list[Any]) -> Any:
     timer.connect("timeout()", lambda: outcome and loop.quit())
     timer.start()
     if not outcome:
-        loop.exec_()
+        loop.exec_()  # so PythonQt calls it
     timer.stop()
     if isinstance(outcome[0], Exception):
         raise outcome[0]
