@@ -98,6 +98,7 @@ def _views(slicer: Any, panel: Any, volumes: dict[str, Any]) -> list[Any]:
 def _middle(result: Any, reference: Any) -> tuple[float, float, float]:
     """The middle of the tumor core, or of all there is."""
     import numpy as np
+
     from VoxMMSDLib.segments import label_array, schema_of
     from VoxMMSDLib.volumes import core_volume
 
