@@ -4,7 +4,8 @@
         --bundle_root BUNDLE --dataset_dir CASES --output_dir RESULTS
 
 A case is a folder of four co-registered, skull-stripped images, ``*t1n*``, ``*t1c*``, ``*t2w*``, ``*t2f*``. On grids of
-the model's spacing the labels are those of ``voxmmsd segment``; elsewhere MONAI's interpolation differs a little.
+the model's spacing the labels are those of ``voxmmsd segment``; elsewhere MONAI's interpolation differs a little. Where
+memory is short, ``--window 128`` goes window by window.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ def _inference(info: ModelInfo) -> dict[str, Any]:
         "bundle_root": ".",
         "dataset_dir": "cases",
         "output_dir": "results",
+        "window": 4096,
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "data": f"$[{{'image': [{files}]}} for case in sorted(glob.glob(@dataset_dir + '/*/'))]",
         "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device).eval()",
@@ -151,17 +153,16 @@ def _inference(info: ModelInfo) -> dict[str, Any]:
                     "_target_": "CropForegroundd",
                     "keys": "image",
                     "source_key": "image",
-                    "margin": info.preprocess.margin_voxels,
-                    "allow_smaller": True,
+                    "k_divisible": divisor,
+                    "allow_smaller": False,
                 },
-                {"_target_": "DivisiblePadd", "keys": "image", "k": divisor, "method": "end"},
                 {"_target_": "Lambdad", "keys": "image", "func": "$prepare.network_input"},
             ],
         },
         "dataset": {"_target_": "Dataset", "data": "@data", "transform": "@preprocessing"},
         "segment": (
             "$lambda image: monai.inferers.sliding_window_inference(image[None].to(@device), "
-            f"[min(n, {-(-info.window // divisor) * divisor}) for n in image.shape[1:]], 1, @network_def, "
+            "[min(n, @window) for n in image.shape[1:]], 1, @network_def, "
             "overlap=0.25, mode='gaussian', sigma_scale=0.125)[0].argmax(0, keepdim=True)"
         ),
         "values": f"$torch.tensor({values}, dtype=torch.uint8)",

@@ -62,7 +62,8 @@ def _interface(info: ModelInfo) -> dict[str, object]:
             "axes": "closest-canonical RAS, reversed: z to the top, y to the front, x to the right",
             "spacing_mm": info.preprocess.spacing_mm,
             "sides_are_multiples_of": info.network.divisor,
-            "window": info.window,
+            "extent": "the box of what is above 0, grown by zeros to such multiples; outside it is background",
+            "least_window": info.window,
             "intensity": (
                 f"percentile {info.preprocess.percentile:g} of a modality's non-zero voxels to 255, clipped, rounded; "
                 "then each modality times 0.5 / (median of its voxels above 0); an absent modality is 0"
