@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from voxmmsd.data.case import Case
 from voxmmsd.data.store import source_sha256
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError
@@ -23,17 +25,26 @@ def result_file(folder: Path, case_id: str) -> Path:
     return folder / f"{case_id}-voxmmsd.nii.gz"
 
 
-def finished_result(folder: Path, case_id: str) -> Path | None:
+def finished_result(folder: Path, case: Case) -> Path | None:
     """The labels' file of a case whose result is whole, else None.
 
     Labels without their record come from a run that was killed between the two: they are set aside under another
     name, so that the case can be done again and nothing is lost.
+
+    Raises:
+        InputError: the result is of other images, or of images that have changed.
     """
-    file = result_file(folder, case_id)
-    if file.with_name(f"{case_id}-voxmmsd.json").is_file():
+    file = result_file(folder, case.id)
+    record = file.with_name(f"{case.id}-voxmmsd.json")
+    if record.is_file() and file.exists():
+        seen = json.loads(record.read_text(encoding="utf-8")).get("inputs")
+        if seen != {name: source_sha256(source) for name, source in case.modalities.items()}:
+            raise InputError(
+                f"{file}: is of other images than the case has now; nothing is overwritten, name another --out"
+            )
         return file
     if file.exists():
-        file.replace(file.with_name(f"{case_id}-voxmmsd.nii.gz.broken-off"))
+        file.replace(file.with_name(f"{case.id}-voxmmsd.nii.gz.broken-off"))
     return None
 
 

@@ -19,8 +19,9 @@ from voxmmsd.inference.memory import parse_bytes
 from voxmmsd.inference.results import finished_result, result_file
 from voxmmsd.inference.stages import Stages
 from voxmmsd.labels import MODALITIES, schema_named
+from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import is_finished, open_run, read_config, refuse_other_options
+from voxmmsd.runs import Run, open_run, read_config, refuse_other_options
 
 _ROOM_AHEAD = 2 * 2**30
 
@@ -36,6 +37,8 @@ class SegmentResult:
 def segment_cases(config: SegmentConfig) -> SegmentResult:
     """Segment what ``config`` names into ``config.out``; its run folder is ``OUT/.run``.
 
+    Called again with the same options it does what is not there yet: cases that failed, were cut off or came later.
+
     Raises:
         InputError: no case, or results that already stand there.
         ModelError: no model, or one that cannot be used.
@@ -44,29 +47,43 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     out = Path(config.out)
     package = resolve_model(config.model)
     record = {**config_to_record(config), "model_id": package.info.id}
-    continues = _was_broken_off(out / ".run", record)
+    continues = _is_of_this_job(out / ".run", record)
     if not continues:
         _refuse_overwriting(cases, out)
     parse_smallest(config.smallest, schema_named(package.info.schema))
-    standing = {case.id: done for case in cases if continues and (done := finished_result(out, case.id))}
-    todo = [case for case in cases if case.id not in standing]
-    results: dict[str, Path | VoxMMSDError] = {**standing}
+    results = _standing(cases, out) if continues else {}
+    todo = [case for case in cases if case.id not in results]
     call = config_to_record(config)
     with open_run(out / ".run", "segment", record, len(cases), continues=False, call=call) as run:
-        ladder = Ladder(package, config, run.say)
-        run.say(f"model {package.info.id} on {ladder.engine.name}")
-        stages = Stages(config, package, ladder, out, run, done=len(standing))
-        for case, result in pipelined(todo, stages.read, stages.compute, stages.write, ahead=_has_room_ahead(config)):
-            results[case.id] = result
-            if isinstance(result, VoxMMSDError):
-                run.events.write("warning", case=case.id, text=str(result))
-                run.note(f"case {case.id}: {result}")
+        if results:
+            run.say(f"{len(results)} of {len(cases)} cases are done already")
+        if todo:
+            _segment_all(todo, config, package, out, run, results)
         run.progress(len(cases))
     found = [(case.id, results[case.id]) for case in cases]
     return SegmentResult(
         tuple(file for _, file in found if isinstance(file, Path)),
         tuple((case_id, str(error)) for case_id, error in found if isinstance(error, VoxMMSDError)),
     )
+
+
+def _segment_all(
+    cases: Sequence[Case],
+    config: SegmentConfig,
+    package: ModelPackage,
+    out: Path,
+    run: Run,
+    results: dict[str, Path | VoxMMSDError],
+) -> None:
+    """Put each case's result into ``results``."""
+    ladder = Ladder(package, config, run.say)
+    run.say(f"model {package.info.id} on {ladder.engine.name}")
+    stages = Stages(config, package, ladder, out, run, done=len(results))
+    for case, result in pipelined(cases, stages.read, stages.compute, stages.write, ahead=_has_room_ahead(config)):
+        results[case.id] = result
+        if isinstance(result, VoxMMSDError):
+            run.events.write("warning", case=case.id, text=str(result))
+            run.note(f"case {case.id}: {result}")
 
 
 def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
@@ -102,9 +119,21 @@ def _refuse_overwriting(cases: Sequence[Case], out: Path) -> None:
         raise InputError(f"{out}: already holds results of {listed}; nothing is overwritten: name another --out")
 
 
-def _was_broken_off(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether ``folder`` is the run of this very job, stopped before its end."""
-    if read_config(folder) is None or is_finished(folder):
+def _standing(cases: Sequence[Case], out: Path) -> dict[str, Path | VoxMMSDError]:
+    """By case id the result that is there, or why it must not be taken for the case's."""
+    standing: dict[str, Path | VoxMMSDError] = {}
+    for case in cases:
+        try:
+            if done := finished_result(out, case):
+                standing[case.id] = done
+        except InputError as error:
+            standing[case.id] = error
+    return standing
+
+
+def _is_of_this_job(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether the run in ``folder`` had the same options and model."""
+    if read_config(folder) is None:
         return False
     try:
         refuse_other_options(folder, "segment", record)

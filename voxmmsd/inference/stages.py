@@ -63,7 +63,7 @@ class Stages:
             brain_mask=config.brain_mask if config.brain_mask in WORDS else "",
             picture=self.out / f"{case.id}-voxmmsd-alignment.png" if config.align else None,
         )
-        findings = _look_first(volumes, self.package, config)
+        findings = look_first(volumes, self.package, config)
         return ReadCase(volumes, findings, time.monotonic() - started)
 
     def compute(self, case: Case, given: ReadCase) -> ComputedCase:
@@ -95,8 +95,8 @@ class Stages:
         return file
 
 
-def _look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
-    """Raises InputError where a finding is blocking and not overruled."""
+def look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
+    """What could spoil the result of a case as read; raises InputError where it is blocking and not overruled."""
     grid, case = volumes.image.grid, volumes.case
     given = {
         name: Volume(array, grid)

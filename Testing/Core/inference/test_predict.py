@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -150,10 +151,41 @@ def test_nothing_is_overwritten(package, tmp_path):
     write_patient(tmp_path / "in")
     options = SegmentConfig(case=str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     (file,) = segment_cases(options).written
-    before = file.read_bytes()
+    before = file.read_bytes(), file.stat().st_mtime_ns
     with pytest.raises(InputError, match="already holds results"):
-        segment_cases(options)
-    assert file.read_bytes() == before
+        segment_cases(replace(options, tta=True))
+    assert segment_cases(options).written == (file,)
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == before
+
+
+def test_a_rerun_does_what_failed_and_what_came_later_and_skips_the_rest(package, tmp_path, capsys):
+    for number in range(2):
+        write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
+    file = next((tmp_path / "in" / "BraTS-GLI-00001-000").glob("*-t2w.nii.gz"))
+    whole = file.read_bytes()
+    file.write_bytes(b"junk")
+    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    first = segment_cases(options)
+    assert [case_id for case_id, _ in first.failures] == ["BraTS-GLI-00001-000"]
+    made = first.written[0].stat().st_mtime_ns
+    file.write_bytes(whole)
+    write_patient(tmp_path / "in", "BraTS-GLI-00002-000", seed=2)
+    second = segment_cases(options)
+    assert len(second.written) == 3
+    assert second.written[0].stat().st_mtime_ns == made
+    assert "1 of 3 cases are done already" in capsys.readouterr().err
+
+
+def test_results_of_images_that_have_changed_since_are_neither_taken_nor_overwritten(package, tmp_path):
+    place = write_patient(tmp_path / "in")
+    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    (made,) = segment_cases(options).written
+    before = made.read_bytes()
+    shutil.rmtree(place)
+    write_patient(tmp_path / "in", seed=1)
+    ((_, reason),) = segment_cases(options).failures
+    assert "of other images than the case has now" in reason
+    assert made.read_bytes() == before
 
 
 def test_one_bad_case_of_many_is_named_and_the_others_are_segmented(package, tmp_path):
@@ -243,8 +275,7 @@ def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result
     assert first.stat().st_mtime_ns == before
     assert torn.with_name(torn.name + ".broken-off").read_bytes() == b"labels without a record"
     assert nib.load(torn).shape == (20, 22, 18)
-    with pytest.raises(InputError, match="nothing is overwritten"):
-        segment_cases(options)
+    assert len(segment_cases(options).written) == 3
 
 
 def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch):

@@ -1,0 +1,233 @@
+"""From NIfTI in to NIfTI out: seconds, peak memory and Dice of ours on each engine, next to the plain path, in one run.
+
+    python benchmarks/segment.py --model MODEL --cases FOLDER [--splits FILE --part validation] [--count 2] [--rounds 3]
+                                 [--int8 MODEL] [--only NAME ...] [--threads N]
+
+The plain path is what a careful user of MONAI writes: the whole uncropped volume at the model's spacing, scaled as the
+network was taught, ``sliding_window_inference`` with windows of 96^3, overlap 0.5 and a Gaussian, torch in float32.
+Ours is what ``segment`` does with a case, the findings before and the review list after included. Every variant is a
+process of its own with its libraries and its network loaded; the variants take turns, case by case. Seconds are
+medians; CPU seconds, of all threads, suffer less from other programs. Peak memory is the process's, libraries included.
+Dice: mean over the regions that the expert drew, in points. Agreement: Dice of the tumor with that of the plain path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from voxmmsd.config import SegmentConfig
+from voxmmsd.data.cases import Case, find_cases, read_case
+from voxmmsd.data.writing import write_nifti
+from voxmmsd.evaluation.scores import dice
+from voxmmsd.evaluation.tables import text_table
+from voxmmsd.inference.engines import Way, open_way
+from voxmmsd.inference.predict import predict
+from voxmmsd.inference.results import result_file, write_prediction
+from voxmmsd.inference.stages import look_first
+from voxmmsd.labels import indices_from_values, schema_named, values_from_indices
+from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.registry import resolve_model
+
+WINDOW, OVERLAP, MEMORY = 96, 0.5, 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Variant:
+    """``way`` None is the plain path."""
+
+    way: Way | None
+    tta: bool = False
+    int8: bool = False
+
+
+PLAIN = "plain path"
+VARIANTS = {
+    PLAIN: Variant(None),
+    "ONNX Runtime": Variant(Way("onnx")),
+    "ONNX Runtime, TTA": Variant(Way("onnx"), tta=True),
+    "ONNX Runtime, int8": Variant(Way("onnx"), int8=True),
+    "OpenVINO": Variant(Way("openvino")),
+    "OpenVINO, TTA": Variant(Way("openvino"), tta=True),
+    "OpenVINO, bfloat16": Variant(Way("openvino", half=True)),
+    "OpenVINO, bfloat16, TTA": Variant(Way("openvino", half=True), tta=True),
+    "OpenVINO, int8": Variant(Way("openvino"), int8=True),
+    "OpenVINO, int8, TTA": Variant(Way("openvino"), tta=True, int8=True),
+    "torch": Variant(Way("torch")),
+    "torch on CUDA": Variant(Way("torch", "cuda", half=True)),
+}
+
+
+def plain(package: ModelPackage, threads: int, out: Path) -> Callable[[Case], None]:
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    from voxmmsd.data.preprocess import input_scale, to_uint8
+    from voxmmsd.data.volume import Volume, canonical, resample
+    from voxmmsd.models.weights import load_network
+
+    torch.set_num_threads(threads)
+    network, schema = load_network(package), schema_named(package.info.schema)
+
+    def segment(case: Case) -> None:
+        volumes = read_case(case, with_label=False)
+        image = canonical(volumes.image)
+        image = Volume(to_uint8(np.array(image.array), package.info.preprocess.percentile), image.grid)
+        spacing = package.info.preprocess.spacing_mm
+        if not np.allclose(image.grid.spacing_mm_zyx, spacing, rtol=0.01):
+            moved = resample(image, image.grid.with_spacing(spacing))
+            image = Volume(np.rint(moved.array).astype(np.uint8), moved.grid)
+        scaled = torch.from_numpy(image.array * input_scale(image.array)[:, None, None, None])[None]
+        with torch.inference_mode():
+            logits = sliding_window_inference(scaled, (WINDOW,) * 3, 1, network, OVERLAP, mode="gaussian")
+            probabilities = torch.softmax(logits[0], 0).numpy()
+        back = resample(Volume(probabilities, image.grid), volumes.image.grid)
+        label = back.array.argmax(axis=0).astype(np.uint8)
+        write_nifti(result_file(out, case.id), values_from_indices(label, schema), volumes.image.grid)
+
+    return segment
+
+
+def ours(variant: Variant, package: ModelPackage, threads: int, out: Path) -> Callable[[Case], None]:
+    assert variant.way
+    engine = open_way(package, variant.way, threads)
+
+    def segment(case: Case) -> None:
+        volumes = read_case(case, with_label=False)
+        look_first(volumes, package, SegmentConfig())
+        write_prediction(predict(volumes, package, engine, tta=variant.tta, memory=MEMORY), out, seconds=0.0)
+
+    return segment
+
+
+def work(name: str, model: str, cases: Path, threads: int, out: Path) -> None:
+    """In a process of its own: a case's id comes in on a line, what it cost goes out on one."""
+    variant, package = VARIANTS[name], resolve_model(model)
+    segment = ours(variant, package, threads, out) if variant.way else plain(package, threads, out)
+    known = {case.id: case for case in find_cases(cases).cases}
+    print("ready", flush=True)
+    for line in sys.stdin:
+        case_id = line.strip()
+        for file in out.glob(f"{case_id}-voxmmsd*"):
+            file.unlink()
+        wall, cpu = time.perf_counter(), time.process_time()
+        segment(known[case_id])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        cost = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "gib": peak}
+        print(json.dumps(cost), flush=True)
+
+
+class Worker:
+    """The process of a variant."""
+
+    def __init__(self, name: str, given: argparse.Namespace, out: Path) -> None:
+        self.out = out / name.replace(" ", "-")
+        self.out.mkdir()
+        self.costs: list[dict[str, float]] = []
+        model = given.int8 if VARIANTS[name].int8 else given.model
+        command = [sys.executable, __file__, "--work", name, "--model", model, "--cases", str(given.cases)]
+        command += ["--threads", str(given.threads), "--out", str(self.out)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._answer()
+
+    def segment(self, case_id: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(case_id + "\n")
+        self._process.stdin.flush()
+        self.costs.append(json.loads(self._answer()))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        assert self._process.stdout
+        if not (line := self._process.stdout.readline()):
+            sys.exit(f"{self.out.name}: ended with {self._process.wait()}")
+        return line
+
+
+def scores(worker: Worker, cases: list[Case], package: ModelPackage, plain_out: Path | None) -> tuple[float, float]:
+    """Mean Dice in points with the experts' regions, and with the plain path's whole tumor."""
+    schema, points, agreement = schema_named(package.info.schema), [], []
+    for case in cases:
+        predicted = _labels(result_file(worker.out, case.id), package)
+        if plain_out:
+            agreement.append(dice(_labels(result_file(plain_out, case.id), package) > 0, predicted > 0))
+        expert = read_case(case).label_zyx if case.label else None
+        for region in schema.regions if expert is not None else ():
+            drawn = np.isin(expert, schema.region_indices(region))
+            if drawn.any():
+                points.append(dice(drawn, np.isin(predicted, schema.region_indices(region))))
+    return 100 * float(np.mean(points)) if points else float("nan"), float(np.nanmean(agreement or [np.nan]))
+
+
+def _labels(file: Path, package: ModelPackage) -> np.ndarray:
+    values = np.asarray(nib.load(file).dataobj).T
+    return indices_from_values(values, schema_named(package.info.schema), str(file))
+
+
+def compare(given: argparse.Namespace, out: Path) -> None:
+    package = resolve_model(given.model)
+    cases = list(find_cases(given.cases).cases)
+    if given.splits:
+        chosen = set(json.loads(given.splits.read_text(encoding="utf-8"))[given.part])
+        cases = [case for case in cases if case.id in chosen]
+    cases = cases[: given.count or None]
+    names = [name for name in given.only or VARIANTS if given.int8 or not VARIANTS[name].int8]
+    if not given.only:
+        names.remove("torch on CUDA")
+    workers = {name: Worker(name, given, out) for name in names}
+    for number in range(given.rounds):
+        for case in cases:
+            for name, worker in workers.items():
+                worker.segment(case.id)
+                print(f"round {number + 1}, {case.id}, {name}: {worker.costs[-1]}", file=sys.stderr, flush=True)
+    plain_out = workers[PLAIN].out if PLAIN in workers else None
+    base = {key: statistics.median(c[key] for c in workers[names[0]].costs) for key in ("seconds", "cpu")}
+    rows = [("", "seconds", "times as fast", "CPU seconds", "times less", "peak GiB", "Dice", "agreement")]
+    for name, worker in workers.items():
+        seconds, cpu = (statistics.median(cost[key] for cost in worker.costs) for key in ("seconds", "cpu"))
+        points, agreement = scores(worker, cases, package, plain_out)
+        peak = max(cost["gib"] for cost in worker.costs)
+        measured = (seconds, base["seconds"] / seconds, cpu, base["cpu"] / cpu)
+        rows.append((name, *(f"{value:.1f}" for value in measured), f"{peak:.2f}", f"{points:.2f}", f"{agreement:.4f}"))
+        worker.close()
+    print(f"{package.info.id}, {package.info.preprocess.spacing_mm} mm, {len(cases)} cases, {given.threads} threads")
+    print(text_table(rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--int8", default="", help="the same model with weights and features of 8 bits")
+    parser.add_argument("--cases", type=Path, required=True)
+    parser.add_argument("--splits", type=Path)
+    parser.add_argument("--part", default="validation")
+    parser.add_argument("--count", type=int, default=0, help="how many cases (0: all)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="NAME")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        work(given.work, given.model, given.cases, given.threads, given.out)
+        return
+    with tempfile.TemporaryDirectory() as out:
+        compare(given, Path(out))
+
+
+if __name__ == "__main__":
+    main()
