@@ -239,14 +239,15 @@ class EvaluateConfig:
     workers: int = option(0, "parallel processes (0: one per core)")
 
 
-MODEL_ACTIONS = ("list", "import", "export", "accept", "reject", "rollback", "delete")
+MODEL_ACTIONS = ("list", "import", "export", "accept", "reject", "rollback", "delete", "quantize")
 
 
 @dataclass(frozen=True)
 class ModelsConfig:
     action: str = option("list", "what to do", choices=MODEL_ACTIONS, positional=True)
     model: str = option("", "a package folder, a zip, a run, or a model's name", positional=True)
-    out: str = option("", "the zip that export writes")
+    out: str = option("", "the zip that export writes, the folder that quantize writes")
+    cases: str = option("", "folder of the labelled cases that a model to quantize learned from")
     force: bool = option(False, "accept a model that was found worse than its parent")
 
 

@@ -129,6 +129,10 @@ def models(config: c.ModelsConfig) -> None:
     elif config.action == "rollback":
         before, after = registry.rollback()
         print(f"rolled back {before.info.id}; in use now: {after.info.id if after else 'none'}")
+    elif config.action == "quantize":
+        from voxmmsd.inference.quantize import quantize_verb
+
+        print(quantize_verb(config))
     elif config.action == "delete":
         freed = registry.delete(str(_given(config.model, "MODEL")))
         print(f"deleted {config.model}: {freed / 2**20:.1f} MiB are free now")

@@ -26,7 +26,7 @@ from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
 from voxmmsd.runs import now
 
-SPLITS = ("validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 def evaluate_subsets(config: EvaluateConfig) -> str:
@@ -94,6 +94,17 @@ def score_subsets(cases: Sequence[Case], package: ModelPackage, engine: Engine) 
                 bar.update()
     return {key: {region.key: _mean([one[region.key] for one in scores]) for region in schema.regions}
             for key, scores in found.items()}  # fmt: skip
+
+
+def region_means(cases: Sequence[Case], package: ModelPackage, engine: Engine) -> dict[str, float | None]:
+    """Region's key -> mean Dice over the cases that have the region, None where none has."""
+    schema = schema_named(package.info.schema)
+    found: list[dict[str, float]] = []
+    for case in cases:
+        volumes = read_case(case)
+        predicted = predict(volumes, package, engine).label_zyx
+        found.append(_region_dice(_reference(volumes, schema), predicted, schema))
+    return {region.key: _mean([one[region.key] for one in found]) for region in schema.regions}
 
 
 def with_only(volumes: CaseVolumes, modalities: Sequence[str]) -> CaseVolumes:
