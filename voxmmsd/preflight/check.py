@@ -264,7 +264,7 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
         if any(signs):
             yield Finding(
                 WARNING, "not-aligned", f"{name} does not lie on {reference}: " + " and ".join(filter(None, signs)),
-                "register it to the others first (--align)", name,
+                "register it to the others first (--align), while the skulls are on if one mask strips them all", name,
             )  # fmt: skip
 
 
