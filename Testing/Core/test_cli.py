@@ -9,6 +9,7 @@ from toy_models import toy_package
 
 from voxmmsd import verbs
 from voxmmsd.cli import main
+from voxmmsd.phantom import write_phantoms
 
 
 def run(*arguments):
@@ -57,6 +58,13 @@ def test_help_loads_neither_torch_nor_numpy():
         (["segment", ".", "--out", "o"], "voxmmsd finetune"),
         (["evaluate", "nowhere", "."], "nowhere: no such file or folder"),
         (["models", "accept"], "MODEL must be given"),
+        (["models", "export", "nothing"], "nothing: is no model package"),
+        (["models", "rollback"], "nothing to roll back"),
+        (["models", "delete", "../x"], "has no model of the id"),
+        (["library", "list"], "LIBRARY must be given"),
+        (["library", "next", "."], ".: is no training library"),
+        (["library", "add", "new", "nowhere"], "nowhere: no such file or folder"),
+        (["verify", "nothing"], "nothing: is no model package"),
         (["cases", ".", "--schema", "brats-1999"], "no label schema 'brats-1999'"),
         (["doctor", "--device", "cuda"], "finds no such device"),
         (["finetune", ".", "--run", "r", "--config", "missing.json"], "missing.json: cannot be read"),
@@ -125,6 +133,48 @@ def test_the_models_verb_accepts_and_lists(tmp_path, capsys):
     assert main(["models", "accept", str(package.folder)]) == 0
     assert main(["models"]) == 0
     assert "* " in capsys.readouterr().out
+
+
+def test_a_model_goes_out_and_in_and_away_by_the_models_verb(tmp_path, capsys):
+    package = toy_package(tmp_path / "toy")
+    zipped = str(tmp_path / "toy.zip")
+    for words in (
+        ["export", str(package.folder), "--out", zipped],
+        ["import", zipped],
+        ["accept", "toy"],
+        ["rollback"],
+        ["reject", "toy"],
+        ["delete", "toy-1"],
+    ):
+        assert main(["models", *words]) == 0, words
+    said = capsys.readouterr().out
+    for part in (zipped, "imported toy-1", "accepted toy-1", "in use now: none", "rejected toy-1", "deleted toy-1: "):
+        assert part in said
+    assert main(["models"]) == 0
+    assert "no model in" in capsys.readouterr().out
+
+
+def test_a_library_is_filled_corrected_and_compared_by_the_library_verb(tmp_path, capsys):
+    write_phantoms(tmp_path / "cases", 2, seed=0, side=32)
+    for file in tmp_path.glob("cases/*/*-seg.nii.gz"):
+        file.rename(tmp_path / file.name)
+    place, first = str(tmp_path / "lib"), toy_package(tmp_path / "one")
+    second = toy_package(tmp_path / "two", seed=1, id="toy-2")
+    assert main(["library", "add", place, str(tmp_path / "cases"), "--part", "training"]) == 0
+    assert main(["segment", str(tmp_path / "cases"), "--out", str(tmp_path / "out"), "--model", str(first.folder)]) == 0
+    assert main(["library", "add", place, str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    assert main(["library", "next", place, "--count", "1"]) == 0
+    assert capsys.readouterr().out.count("toy-1") == 1
+    label = str(tmp_path / "phantom-000-000-seg.nii.gz")
+    assert main(["library", "accept", place, "--case", "phantom-000-000", "--label", label]) == 0
+    assert "accepted 0002-corrected" in capsys.readouterr().out
+    assert main(["library", "blind", place, "--old", str(first.folder), "--new", str(second.folder)]) == 0
+    assert "pair 0001, case phantom-000-001" in capsys.readouterr().out
+    assert main(["library", "choose", place, "--pair", "0001", "--better", "first"]) == 0
+    assert "is better" in capsys.readouterr().out
+    assert main(["library", "choose", place, "--pair", "0001", "--better", "second"]) == 2
+    assert main(["verify", place]) == 0
 
 
 def test_the_module_and_the_version_run_as_a_process():

@@ -9,14 +9,14 @@ from toy_models import relabelled_package, toy_package
 from voxmmsd.cli import main
 from voxmmsd.config import FinetuneConfig, make_config
 from voxmmsd.data.volume import Volume
-from voxmmsd.errors import ConfigError, InputError, LibraryError, RunError
+from voxmmsd.errors import Cancelled, ConfigError, InputError, LibraryError, RunError
 from voxmmsd.labels import schema_named
 from voxmmsd.library import create_library, open_library
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import open_run
+from voxmmsd.runs import Run, open_run
 from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.corrections import (
     corrected_entries,
@@ -166,6 +166,61 @@ def test_new_corrections_are_drawn_as_often_as_all_earlier_ones(straight, parent
     assert [entry.id for entry in mixed(entries, [e.id for e in entries])] == [f"c{number}" for number in range(7)]
 
 
+def test_a_run_that_paused_in_the_warm_up_or_after_it_continues_to_the_same_weights(
+    straight, parent, tmp_path, monkeypatch
+):
+    _, _, package = straight
+    library = filled(tmp_path)
+    library.add_prediction("case-003", moved(label_of(phantom(3))), SCHEMA, "toy-1")
+    library.accept("case-003", label_of(phantom(3)), SCHEMA)
+    for stop in (1, 6):
+        monkeypatch.setattr(Run, "asked", lambda self, stop=stop: "pause" if self.step == stop else None)
+        with pytest.raises(Cancelled, match="paused"):
+            retuned(library, parent, tmp_path / "run")
+    monkeypatch.undo()
+    again = load_network(retuned(library, parent, tmp_path / "run")).state_dict()
+    for name, tensor in weights(package):
+        assert torch.equal(again[name], tensor), name
+
+
+def test_cases_of_another_folder_are_learned_as_earlier_ones(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=1)
+    write_phantoms(tmp_path / "old", 2, seed=5, side=24)
+    config = options(library, parent, tmp_path / "run", folders=(str(library.folder), str(tmp_path / "old")), steps=1)
+    training = read_package(retune(config, library)).info.training
+    assert training["cases"]["train"] == ["case-000", "phantom-005-000", "phantom-005-001"]
+    assert training["library"]["new"] == ["case-000"]
+
+
+def test_a_label_that_the_old_model_learned_is_no_judge(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=1)
+    knowing = relabelled_package(parent, tmp_path / "m", training={"cases": {"train": ["case-001"]}})
+    retuned(library, knowing, tmp_path / "run", steps=1)
+    assert comparison(tmp_path / "run")["unfair"] == {"case-001": "toy-1 learned from it"}
+
+
+def test_the_command_line_learns_from_a_library_and_lists_who_used_it(parent, tmp_path, capsys):
+    library = filled(tmp_path, training=1, held=1)
+    words = [
+        "finetune",
+        library.folder,
+        "--from",
+        parent.folder,
+        "--run",
+        tmp_path / "run",
+        "--patch",
+        16,
+        "--steps",
+        1,
+    ]
+    assert main([str(word) for word in (*words, "--device", "cpu", "--threads", 1, "--workers", 1)]) == 0
+    assert main(["models", "accept", str(tmp_path / "run")]) == 0
+    assert main(["library", "list", str(library.folder)]) == 0
+    (case, held) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("case-"))
+    assert case.split()[-1].startswith("run-")
+    assert held.split()[-1] == "-"
+
+
 def test_a_schema_that_grows_is_learned_with_a_grown_head(parent, tmp_path, capsys):
     library = filled(tmp_path)
     cavity = label_of(phantom(1)).array.copy()
@@ -213,11 +268,12 @@ def test_the_circle_by_the_command_line(tmp_path, capsys):
         assert main([str(word) for word in words]) == 0, (words, capsys.readouterr().err)
 
     place, patients = tmp_path, tmp_path / "new"
-    write_phantoms(place / "old", 3, seed=0, side=48)
-    write_phantoms(patients, 4, seed=7, side=48)
-    write_phantoms(place / "judges", 3, seed=8, side=48)
-    write_phantoms(place / "unseen", 3, seed=9, side=48)
-    voxmmsd("finetune", place / "old", "--run", place / "poor", "--preset", "tiny", "--steps", 10, "--name", "poor")
+    write_phantoms(place / "old", 3, seed=0, side=32)
+    write_phantoms(patients, 4, seed=7, side=32)
+    write_phantoms(place / "judges", 3, seed=8, side=32)
+    write_phantoms(place / "unseen", 3, seed=9, side=32)
+    small = ("--preset", "tiny", "--patch", 16, "--workers", 1)
+    voxmmsd("finetune", place / "old", "--run", place / "poor", *small, "--steps", 5, "--name", "poor")
     voxmmsd("models", "accept", place / "poor")
     voxmmsd("library", "add", place / "lib", patients_without_labels(patients, place / "scans"), "--part", "training")
     voxmmsd("library", "add", place / "lib", place / "judges", "--part", "hold-out")
@@ -227,7 +283,8 @@ def test_the_circle_by_the_command_line(tmp_path, capsys):
     assert "poor" in capsys.readouterr().out
     for case in sorted(patients.glob("phantom-*")):
         voxmmsd("library", "accept", place / "lib", "--case", case.name, "--label", case / f"{case.name}-seg.nii.gz")
-    voxmmsd("finetune", place / "lib", "--from", "poor", "--run", place / "better", "--preset", "tiny", "--steps", 60)
+    given = ("--steps", 80, "--validate-every", 40, "--learning-rate", 0.01)
+    voxmmsd("finetune", place / "lib", "--from", "poor", "--run", place / "better", *small, *given)
     found = comparison(place / "better")
     assert found["outcome"] == "better"
     assert found["patients"] == 3
