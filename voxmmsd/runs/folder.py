@@ -21,7 +21,8 @@ SILENT_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled")
 INTERRUPTED = "interrupted"  # shown, never written: the process died and could not say so
 UNREADABLE = "unreadable"  # shown, never written
-_HOW_NOT_WHAT = frozenset({"run", "out", "store", "threads", "workers"})  # options that do not change what comes out
+# Options that do not change what comes out.
+_HOW_NOT_WHAT = frozenset({"run", "out", "store", "threads", "workers", "license", "sources"})
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 import voxmmsd
 from voxmmsd.config import FinetuneConfig, NetworkConfig, PretrainConfig, config_to_record
@@ -15,6 +18,7 @@ from voxmmsd.data.store import Entry
 from voxmmsd.labels import MODALITIES
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network, pack_pretrained
+from voxmmsd.networks.devices import choose_device
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import Run, now, versions
@@ -91,8 +95,9 @@ def _info(
     name = safe_id(config.name or run.folder.resolve().name)
     created = now()
     how = {
-        "options": {k: v for k, v in config_to_record(config).items() if k not in _PATHS},
-        "hardware": f"{platform.machine()}, {config.device}",
+        "options": {k: v for k, v in config_to_record(config).items() if k not in _PATHS | _TOLD},
+        "sources": config.sources or "not stated",
+        "hardware": _hardware(config.device),
         "versions": versions(),
     }
     return ModelInfo(
@@ -108,10 +113,19 @@ def _info(
         window=window,
         training={**training, **how},
         scores=scores,
-        licence="not stated: it depends on the terms of the training data",
+        licence=config.license or "not stated: it depends on the terms of the training data",
         limits=LIMITS,
         files={},
     )
 
 
+def _hardware(device: str) -> str:
+    """What it was packed on: the GPU, else the processor's kind and its cores."""
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        return f"{torch.cuda.get_device_name(chosen)} ({torch.cuda.device_count()} there)"
+    return f"{chosen.type}: {platform.machine()}, {os.cpu_count()} cores"
+
+
 _PATHS = frozenset({"folders", "run", "start", "splits", "store"})  # a package carries no paths of its maker's machine
+_TOLD = frozenset({"license", "sources"})

@@ -47,7 +47,8 @@ def filled(folder, training=2, held=2):
 def options(library, parent, run, **changes):
     given = {
         "folders": (str(library.folder),), "start": str(parent.folder), "run": str(run), "patch": 16, "steps": 10,
-        "checkpoint_every": 4, "device": "cpu", "threads": 1, "workers": 1,
+        "checkpoint_every": 4, "license": "CC0", "sources": "phantoms of our own", "device": "cpu", "threads": 1,
+        "workers": 1,
     }  # fmt: skip
     return make_config(FinetuneConfig, {**given, **changes})
 
@@ -81,7 +82,9 @@ def test_the_package_says_what_was_learned_and_how_it_compares(straight, parent)
     assert training["cases"]["train"] == ["case-000", "case-001"]
     assert training["comparison"]["text"] == comparison(run)["text"]
     assert package.info.scores["hold-out"]["cases"] == 1
-    assert "## Compared with toy-1" in (package.folder / "MODEL_CARD.md").read_text()
+    card = (package.folder / "MODEL_CARD.md").read_text()
+    for part in ("## Compared with toy-1", "sources: phantoms of our own", "## License\n\nCC0", "hardware: cpu: "):
+        assert part in card
     assert str(library.folder.parent) not in (package.folder / "model.json").read_text()
 
 
