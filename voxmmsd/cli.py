@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import os
 import sys
 import traceback
@@ -22,6 +23,7 @@ from voxmmsd.config import flag_of, make_config
 from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.files import is_disk_full
 
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 
 
@@ -54,8 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _judged(error: Exception) -> tuple[int, str]:
+    """Exit code and text: what the machine denies is the user's to mend, anything else a fault of ours."""
     if is_disk_full(error):
         return 2, f"the disk is full ({error}); free some room and call again"
+    if isinstance(error, OSError) and error.errno in _DENIED and error.filename:
+        return 2, f"{error.filename}: {error.strerror}; check its permissions, or name another place"
+    if isinstance(error, MemoryError):
+        return 2, f"memory does not suffice ({error}); give less at once, or take a machine with more"
     advice = "run again with --debug and report what it says"
     return 1, f"internal fault: {type(error).__name__}: {error} ({advice})"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from voxmmsd.errors import ConfigError
+from voxmmsd.files import parse_json
 
 ConfigT = TypeVar("ConfigT")
 
@@ -25,6 +27,7 @@ PRESETS = ("tiny", "small", "paper")
 PROTOCOLS = ("brats2023", "brats2024")
 TASKS = ("auto", "gli", "ssa", "men", "ped", "met")
 BRAIN_MASK = "image that is non-zero inside the brain, or a modality that is stripped already, or hd-bet, synthstrip"
+MOST_LEVELS = 8  # of a network
 SUBSET_SPLITS = ("validation", "test", "other")
 LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
@@ -47,6 +50,10 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.dropout):
             raise ConfigError(f"network: {len(self.channels)} channels but {len(self.dropout)} dropout values")
+        if len(self.channels) > MOST_LEVELS:
+            raise ConfigError(
+                f"network: {len(self.channels)} levels; give {MOST_LEVELS} at most: each halves the image"
+            )
 
     @property
     def divisor(self) -> int:
@@ -342,6 +349,20 @@ _PRESETS: dict[type, dict[str, dict[str, Any]]] = {
 }
 
 
+# An option's name means the same in every verb, and so do the numbers it may have.
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("steps", "patch", "block", "batch", "cell", "pairs", "candidates", "count"), (1, math.inf)),
+    **dict.fromkeys(("validate_every", "preview_every", "checkpoint_every", "keep"), (1, math.inf)),
+    **dict.fromkeys(("keep_every", "workers", "threads", "seed", "window", "margin_voxels"), (0, math.inf)),
+    **dict.fromkeys(("learning_rate", "weight_decay", "distillation_weight", "wait"), (0, math.inf)),
+    **dict.fromkeys(("warmup", "balanced", "free_statistics", "foreground", "modality_dropout"), (0, 1)),
+    **dict.fromkeys(("masked", "dropout"), (0, 1)),
+    **dict.fromkeys(("spacing", "spacing_mm"), (0.1, 20)),
+    "channels": (1, 4096),
+    "percentile": (1, 100),
+}
+
+
 def flag_of(item: dataclasses.Field) -> str:
     """The option's name without dashes: ``start`` is ``--from``, ``brain_mask`` is ``--brain-mask``."""
     return (item.metadata.get("flag") or item.name).replace("_", "-")
@@ -372,11 +393,16 @@ def read_config_file(kind: type, file: Path) -> dict[str, Any]:
     """Fields from a JSON or TOML file; keys may be written as fields or as options (``from``, ``brain-mask``)."""
     try:
         text = file.read_text(encoding="utf-8")
-        record = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read as a {file.suffix or 'JSON'} configuration: {error}") from error
+        record = tomllib.loads(text) if file.suffix == ".toml" else parse_json(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{file}: cannot be read as a {file.suffix or 'JSON'} configuration ({error}); give a JSON or TOML file of "
+            "options"
+        ) from error
     if not isinstance(record, dict):
-        raise ConfigError(f"{file}: a configuration is a table of options, this is a {type(record).__name__}")
+        raise ConfigError(
+            f"{file}: a configuration is a table of options, this is a {type(record).__name__}; give names and values"
+        )
     names = {flag_of(item): item.name for item in dataclasses.fields(kind)}
     return {names.get(key, key): value for key, value in record.items()}
 
@@ -393,7 +419,19 @@ def config_from_record(kind: type[ConfigT], record: dict[str, Any]) -> ConfigT:
         choices = fields[name].metadata.get("choices")
         if choices and value not in choices:
             raise ConfigError(f"{flag_of(fields[name])}: {value!r} is not one of {', '.join(choices)}")
+        _check_range(flag_of(fields[name]), name, value)
     return kind(**values)
+
+
+def _check_range(flag: str, name: str, value: Any) -> None:
+    """Raise ConfigError for a number, or one of several, that no verb can work with."""
+    least, most = _RANGES.get(name, (-math.inf, math.inf))
+    wanted = "a finite number" if name not in _RANGES else f"{least:g} or more" if most == math.inf else ""
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int | float) and not (math.isfinite(number) and least <= number <= most):
+            raise ConfigError(f"{flag}: {number:g} makes no sense; give {wanted or f'{least:g} to {most:g}'}")
+    if name == "channels" and not value:
+        raise ConfigError(f"{flag}: is empty; give at least one")
 
 
 def config_to_record(config: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from voxmmsd.files import parse_json
+
 KINDS = ("progress", "metric", "preview", "warning", "done", "failed")
 
 
@@ -50,7 +52,7 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8", errors="replace") as stream:
         for line in stream:
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except ValueError:
                 continue
             if isinstance(record, dict) and record.get("kind") in KINDS:

@@ -1,4 +1,4 @@
-"""Writing whole files or none: aside, synced, renamed."""
+"""Writing whole files or none: aside, synced, renamed. Reading JSON that anybody may have written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+LARGEST_JSON_BYTES = 1 << 28  # 256 MiB: beyond any record, list of cases or splits
 
 
 @contextmanager
@@ -63,6 +65,29 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 def write_json_atomic(path: Path, record: Any) -> None:
     write_text_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: no regular file, too large, no UTF-8, no JSON, or nested too deeply.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no regular file")
+    if status.st_size > LARGEST_JSON_BYTES:
+        raise ValueError(f"its {status.st_size:,} bytes are more than any such file has")
+    return parse_json(path.read_text(encoding="utf-8-sig"))
+
+
+def parse_json(text: str) -> Any:
+    """As ``json.loads``, but nesting beyond the parser's depth is a ValueError like all else that is no JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def sha256_of(path: Path) -> str:

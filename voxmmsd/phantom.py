@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from voxmmsd.data.image import MAX_VOXELS
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.files import write_json_atomic, written_aside
@@ -61,7 +62,9 @@ def make_phantom(
         ConfigError: a side of fewer than 16 voxels, or a schema without necrosis, edema and enhancing tumor.
     """
     if min(shape_zyx) < 16:
-        raise ConfigError(f"a phantom of {shape_zyx} voxels has no room for a brain: 16 along each side at least")
+        raise ConfigError(f"a phantom of {shape_zyx} voxels has no room for a brain; give 16 along each side at least")
+    if np.prod(np.array(shape_zyx, float)) > MAX_VOXELS:
+        raise ConfigError(f"a phantom of {shape_zyx} voxels is larger than any scan; give 512 along each side at most")
     labels = _tissue_values(schema_named(schema))
     grid = _grid(shape_zyx, spacing_mm_zyx, orientation, oblique_degrees)
     rng = np.random.default_rng([seed, 0xB12A1])

@@ -49,7 +49,7 @@ def prepare(config: c.PrepareConfig) -> int:
     _given(config.store, "--store DIR")
     result = prepare_folder(config)
     for case_id, reason in result.failures:
-        print(f"voxmmsd: error: case {case_id}: {reason}", file=sys.stderr)
+        print(_of_case(case_id, reason), file=sys.stderr)
     kept = len(result.entries) - result.made
     print(f"{config.store}: {len(result.entries)} cases ready ({result.made} made, {kept} kept)")
     return 2 if result.failures else 0
@@ -84,11 +84,15 @@ def check(config: c.CheckConfig) -> int:
     from voxmmsd.data.brain_mask import WORDS
     from voxmmsd.inference.segment import cases_to_segment
     from voxmmsd.labels import schema_named
+    from voxmmsd.models.package import refuse_pretrained
     from voxmmsd.models.registry import resolve_model
     from voxmmsd.preflight.check import check_case
     from voxmmsd.preflight.findings import blocking
 
-    schema = schema_named(resolve_model(config.model).info.schema) if config.model else None
+    package = resolve_model(config.model) if config.model else None
+    if package is not None:
+        refuse_pretrained(package)
+    schema = schema_named(package.info.schema) if package is not None else None
     refused = False
     for case in cases_to_segment(config):
         word = config.brain_mask if config.brain_mask in WORDS else ""
@@ -108,7 +112,7 @@ def segment(config: c.SegmentConfig) -> int:
     for file in result.written:
         print(file)
     for case_id, reason in result.failures:
-        print(f"voxmmsd: error: case {case_id}: {reason}", file=sys.stderr)
+        print(_of_case(case_id, reason), file=sys.stderr)
     return 2 if result.failures else 0
 
 
@@ -164,7 +168,7 @@ def library(config: c.LibraryConfig) -> int:
         added = add_folder(opened, _folder(config.folder), schema=config.schema, part=config.part, prefix=config.prefix)
         print("\n".join(added.lines or ["nothing new"]))
         for case_id, reason in added.failures:
-            print(f"voxmmsd: error: case {case_id}: {reason}", file=sys.stderr)
+            print(_of_case(case_id, reason), file=sys.stderr)
         return 2 if added.failures else 0
     if config.action == "list":
         print(cases_report(opened, used_in(list_models(), opened)))
@@ -318,6 +322,11 @@ def find_verb(name: str) -> Verb:
     return next(verb for verb in VERBS if verb.name == name)
 
 
+def _of_case(case_id: str, reason: str) -> str:
+    """A line that names the case once."""
+    return f"voxmmsd: error: case {case_id}: {reason.removeprefix(f'case {case_id}: ')}"
+
+
 def _given(value: str, what: str) -> Path:
     if not value:
         raise ConfigError(f"{what} must be given")
@@ -327,5 +336,5 @@ def _given(value: str, what: str) -> Path:
 def _folder(value: str) -> Path:
     path = _given(value, "FOLDER")
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(f"{path}: no such file or folder; check the path")
     return path

@@ -9,8 +9,8 @@ import pytest
 
 CORE = Path(__file__).resolve().parents[2] / "voxmmsd"
 ORDER = [
-    {"errors", "home", "__init__"},
-    {"labels", "config", "files", "events"},
+    {"errors", "home", "files", "__init__"},
+    {"labels", "config", "events"},
     {"runs"},
     {"data"},
     {"phantom", "views", "networks", "losses", "schedules"},

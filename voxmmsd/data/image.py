@@ -11,7 +11,7 @@ from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError
 
 MAX_VOXELS = 1 << 29  # a head at 0.25 mm; more is a broken header
-SPACING_RANGE_MM = (0.01, 100.0)
+SPACING_RANGE_MM = (0.01, 50.0)  # slices of the thickest survey are 10 mm apart
 GZIP_RATIO = 1032  # deflate's greatest ratio
 
 
@@ -31,7 +31,7 @@ def check_shape(shape_xyz: tuple[int, ...], path: Path) -> None:
             f"{path}: is of size {_times(shape_xyz)}, not a 3-D volume; give the whole series as one volume"
         )
     if np.prod(np.array(shape_xyz, np.float64)) > MAX_VOXELS:
-        raise InputError(f"{path}: its header claims {_times(shape_xyz)} voxels, more than any head has; it is broken")
+        raise InputError(f"{path}: its header claims {_times(shape_xyz)} voxels, more than any head has; copy it again")
 
 
 def check_claim(claimed_bytes: int, file_bytes: int, compressed: bool, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from voxmmsd.data.draft import Draft
 from voxmmsd.data.naming import patient_of, safe_id
 from voxmmsd.data.sources import Source
 from voxmmsd.errors import InputError
+from voxmmsd.files import parse_json
 from voxmmsd.labels import MODALITIES
 
 _COLUMNS = {
@@ -41,7 +41,7 @@ def listed_cases(file: Path) -> list[Draft]:
     try:
         text = file.read_text(encoding="utf-8-sig")
         rows, schema = _json_rows(text) if file.suffix.lower() == ".json" else (_csv_rows(text), None)
-    except (OSError, ValueError, csv.Error, RecursionError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"{file}: cannot be read as a list of cases ({error}); see the columns id, t1n, t1c, t2w, t2f"
         ) from error
@@ -62,7 +62,7 @@ def _csv_rows(text: str) -> list[Mapping[str, Any]]:
 
 
 def _json_rows(text: str) -> tuple[list[Mapping[str, Any]], str | None]:
-    content = json.loads(text)
+    content = parse_json(text)
     rows = content.get("cases") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("expected a list of objects, or one under the key cases")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from voxmmsd import files
 from voxmmsd.data.draft import Draft
 from voxmmsd.data.naming import read_name
 from voxmmsd.data.sources import Source, ending_of, stem_of
@@ -16,8 +16,8 @@ _TASK01 = {"1": ("edema",), "2": ("non", "enhanc"), "3": ("enhanc",)}
 def read_json(file: Path) -> Any:
     """The content of a JSON file, or None where it is missing or broken."""
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        return files.read_json(file)
+    except (OSError, ValueError):
         return None
 
 

@@ -74,7 +74,7 @@ def read_case(
     image = np.zeros((len(MODALITIES), *grid.shape_zyx), np.float32)
     for name in list(volumes):
         placed = places.moved(volumes.pop(name), name)
-        moved, note = _on_reference(placed, name, case.modalities[name].path, grid)
+        moved, note = _on_reference(placed, name, case.modalities[name].path, grid, chosen)
         image[MODALITIES.index(name)] = moved
         reader.notes += [f"{note} of {chosen}"] if note else []
     schema = schema_named(case.schema) if case.schema else None
@@ -168,14 +168,14 @@ def _modality(reader: _Reader, name: str, source: Source) -> Volume:
     return volume
 
 
-def _on_reference(volume: Volume, name: str, path: Path, grid: Grid) -> tuple[np.ndarray, str]:
+def _on_reference(volume: Volume, name: str, path: Path, grid: Grid, reference: str) -> tuple[np.ndarray, str]:
     """The voxels on ``grid``, and what was done to them in words, if anything."""
     if volume.grid.same_as(grid):
         return volume.array, ""
     moved = resample(volume, grid).array
     if not moved.any():
         raise InputError(
-            f"{path}: {name} lies elsewhere in space than the case's other images: they do not overlap; "
+            f"{path}: {name} lies elsewhere in space than {reference}: they do not overlap; "
             "register them first (--align) or leave it out"
         )
     return moved, f"{name} resampled from {_spacing(volume.grid)} to the grid"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from voxmmsd.errors import InputError
-from voxmmsd.files import write_json_atomic
+from voxmmsd.files import read_json, write_json_atomic
 
 PARTS = ("train", "validation", "test", "unlabelled")
 _SYNONYMS = {"pool": "train", "training": "train", "val": "validation"}
@@ -51,7 +50,7 @@ def read_splits(file: Path, entries: Sequence[Splittable]) -> Splits:
         InputError: the file is unreadable, or a patient or an image would be in two parts.
     """
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
         listed = {
             _SYNONYMS.get(key, key): set(map(str, value)) for key, value in record.items() if isinstance(value, list)
         }
@@ -90,7 +89,7 @@ def check_splits(splits: Splits, entries: Iterable[Splittable], where: str) -> N
     part_of = {id_: part for part in PARTS for id_ in getattr(splits, part)}
     listed = [id_ for part in PARTS for id_ in getattr(splits, part)]
     if doubled := sorted({id_ for id_ in listed if listed.count(id_) > 1}):
-        raise InputError(f"{where}: {', '.join(doubled)} stands in two parts; a case trains or validates, never both")
+        raise InputError(f"{where}: {', '.join(doubled)} stands in two parts; name each case in one")
     for what in ("patient_id", "image_hash"):
         holders = defaultdict(list)
         for entry in entries:

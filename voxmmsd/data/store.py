@@ -25,7 +25,7 @@ from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, VoxMMSDError
-from voxmmsd.files import sha256_of, write_json_atomic, written_aside
+from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
 
 FORMAT = 1
@@ -233,7 +233,7 @@ def _record(entry: Entry) -> dict[str, object]:
 def _read_entry(file: Path) -> Entry | None:
     """The entry of a record, or None where there is no whole one (missing, other format, array of another size)."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
         if record.pop("format") != FORMAT:
             return None
         for name in ("shape_czyx", "present", "notes"):

@@ -56,7 +56,7 @@ def _look_through(folder: Path, entries: list[os.DirEntry[str]], findings: Findi
     folders = []
     for entry in entries:
         path = folder / entry.name
-        if entry.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 (entry.is_dir raises for a link to itself)
             folders += _entered(path, findings.unplaced)
         else:
             _note_file(path, findings)
@@ -74,7 +74,7 @@ def _note_file(path: Path, findings: Findings) -> None:
     ending = ending_of(path.name)
     if ending in UNREAD_ENDINGS:
         findings.unplaced.append((path, f"{ending} files are not read; convert it to .nii.gz"))
-    elif ending and not path.exists():
+    elif ending and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for a link to itself)
         findings.unplaced.append((path, "is a link to a file that is not there"))
     elif ending:
         findings.images.setdefault(path.parent, []).append(path)

@@ -18,7 +18,7 @@ def evaluate_verb(config: EvaluateConfig) -> str:
         if not value:
             raise InputError(f"evaluate: {what} must be given")
         if not Path(value).exists():
-            raise InputError(f"{value}: no such file or folder")
+            raise InputError(f"{value}: no such file or folder; check the path")
     found = evaluate_folders(
         Path(config.predictions), Path(config.labels), config.schema, config.protocol, config.task, config.workers
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from voxmmsd.evaluation.lesionwise import LesionScores, score_lesions
 from voxmmsd.evaluation.protocols import rules_of
 from voxmmsd.evaluation.scores import CaseScores, score_case
 from voxmmsd.evaluation.tables import lesion_rows, score_rows, text_table
+from voxmmsd.files import read_json
 from voxmmsd.labels import LabelSchema, indices_from_values, schema_named
 
 
@@ -168,7 +168,7 @@ def _schema_of(file: Path) -> LabelSchema | None:
     """The schema named in the record beside a result of ours."""
     record = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
     try:
-        return schema_named(str(json.loads(record.read_text(encoding="utf-8"))["schema"]))
+        return schema_named(str(read_json(record)["schema"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

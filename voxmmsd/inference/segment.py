@@ -19,7 +19,7 @@ from voxmmsd.inference.memory import parse_bytes
 from voxmmsd.inference.results import finished_result, result_file
 from voxmmsd.inference.stages import Stages
 from voxmmsd.labels import MODALITIES, schema_named
-from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.package import ModelPackage, refuse_pretrained
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run, open_run, read_config, refuse_other_options
 
@@ -46,6 +46,7 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     cases = cases_to_segment(config)
     out = Path(config.out)
     package = resolve_model(config.model)
+    refuse_pretrained(package)
     record = {**config_to_record(config), "model_id": package.info.id}
     continues = _is_of_this_job(out / ".run", record)
     if not continues:
@@ -101,7 +102,7 @@ def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
         return [case_from_files(config.id or "case", **files, brain_mask=mask)]
     folder = Path(config.case)
     if not folder.exists():
-        raise InputError(f"{folder}: no such file or folder")
+        raise InputError(f"{folder}: no such file or folder; check the path")
     cases = find_cases(folder).cases
     if not cases:
         raise InputError(f"{folder}: no case found; `voxmmsd cases {folder}` says what could not be placed")

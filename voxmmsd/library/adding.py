@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
+from voxmmsd.files import read_json
 from voxmmsd.labels import indices_from_values, schema_named
 from voxmmsd.library.folder import Library
 from voxmmsd.library.records import LabelVersion, LibraryCase
@@ -77,7 +77,7 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
 
 def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
         schema, model, review = str(record["schema"]), str(record["model"]["id"]), record.get("review", [])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: is not a result's record ({error!r}); segment again") from error

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from voxmmsd.config import ANSWERS
 from voxmmsd.data.volume import Volume
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, LibraryError
-from voxmmsd.files import write_json_atomic
+from voxmmsd.files import read_json, write_json_atomic
 from voxmmsd.labels import schema_named, values_from_indices
 from voxmmsd.library.folder import Library
 from voxmmsd.library.label_files import on_grid_of_case
@@ -160,4 +159,4 @@ def _read_pair(folder: Path) -> Pair:
 
 
 def _loaded(file: Path) -> dict[str, Any]:
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+    return dict(read_json(file))

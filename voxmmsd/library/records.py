@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import LibraryError
+from voxmmsd.files import read_json
 
 FORMAT = 1
 TRAINING, HOLD_OUT = "training", "hold-out"
@@ -162,12 +162,12 @@ def read_record(file: Path, make: Callable[[dict[str, Any]], RecordT]) -> Record
         LibraryError: the file is missing, damaged, of another format, or of another kind.
     """
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
         version = record.pop("format")
         if version != FORMAT:
             raise LibraryError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
         return make(record)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LibraryError(
             f"{file}: is not a record of a training library ({error!r}); restore it from a backup, or move its case's "
             "folder out of the library"

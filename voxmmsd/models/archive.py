@@ -58,7 +58,7 @@ def _extracted(file: Path, place: Path) -> Path:
                 with archive.open(member) as source, (place / name).open("wb") as target:
                     shutil.copyfileobj(source, target)  # reads no more than the size it was checked for
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f"{file}: cannot be read as a zip of a model package ({error})") from error
+        raise ModelError(f"{file}: cannot be read as a zip of a model package ({error}); export it again") from error
     return place
 
 

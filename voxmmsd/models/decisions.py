@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from voxmmsd.errors import ModelError
+from voxmmsd.files import parse_json
 
 PROPOSED = "proposed"  # nothing was decided yet; shown, never written
 ACCEPTED, REJECTED, ROLLED_BACK, DELETED = "accepted", "rejected", "rolled back", "deleted"
@@ -55,7 +56,7 @@ def _read(file: Path) -> Iterator[Decision]:
         raise ModelError(f"{file}: cannot be read ({error}); restore it, or move it away and accept again") from error
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             continue
         try:

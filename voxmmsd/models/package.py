@@ -6,7 +6,7 @@ Reading one needs no torch; nothing in it can run code. Every file is listed wit
 from __future__ import annotations
 
 import dataclasses
-import json
+import mmap
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,13 +16,14 @@ from typing import Any
 from voxmmsd.config import NetworkConfig, PreprocessConfig, config_from_record
 from voxmmsd.data.naming import safe_id
 from voxmmsd.errors import ConfigError, ModelError
-from voxmmsd.files import sha256_of, write_json_atomic, write_text_atomic
+from voxmmsd.files import read_json, sha256_of, write_json_atomic, write_text_atomic
 from voxmmsd.labels import MODALITIES, schema_named
 
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
 LONGEST_NAME = 200
+LARGEST_WINDOW = 1024  # voxels along a side
 _WAITING_CARD = "MODEL_CARD.next.md"
 
 
@@ -96,7 +97,19 @@ def read_package(folder: Path) -> ModelPackage:
             raise ModelError(f"{file}: is missing from the model package; import it again")
         if sha256_of(file) != expected:
             raise ModelError(f"{file}: does not fit its checksum; the package was changed or damaged, import it again")
+    if package.info.segments:
+        _refuse_links_to_other_files(package.onnx)
     return package
+
+
+def _refuse_links_to_other_files(onnx: Path) -> None:
+    """An ONNX file may keep tensors in other files, anywhere; the key that names them is ``location``.
+
+    Our exports keep all in one file and have no such word; eight bytes that happen to be it are not to be expected.
+    """
+    with onnx.open("rb") as stream:
+        if onnx.stat().st_size and mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ).find(b"location") >= 0:
+            raise ModelError(f"{onnx}: refers to data outside itself; export the model with all its data in one file")
 
 
 def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Path], None]]) -> ModelPackage:
@@ -155,12 +168,12 @@ def refuse_pretrained(package: ModelPackage) -> None:
 
 def _read_info(file: Path) -> ModelInfo:
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
         version = record.pop("format")
     except FileNotFoundError:
         raise ModelError(f"{file.parent}: is no model package (it has no {RECORD})") from None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ModelError(f"{file}: is not a model's record ({error!r})") from error
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"{file}: is not a model's record ({error!r}); import or export the model again") from error
     if version != FORMAT:
         raise ModelError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
     try:
@@ -184,6 +197,10 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
             raise ConfigError(f"is called {text!r}; ids and names are of letters, digits, - and _")
     if info.segments:
         schema_named(info.schema)
+    if not 1 <= info.window <= LARGEST_WINDOW:
+        raise ConfigError(f"asks for windows of {info.window} voxels; expected 1 to {LARGEST_WINDOW}: export it again")
     if info.modalities != MODALITIES:
-        raise ConfigError(f"is for the modalities {info.modalities}, this version serves {MODALITIES}")
+        raise ConfigError(
+            f"is for the modalities {info.modalities}, this version serves {MODALITIES}; take another model"
+        )
     return info

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -54,11 +55,25 @@ def load_network(package: ModelPackage) -> SegmentationNetwork:
     refuse_pretrained(package)
     network = SegmentationNetwork(package.info.network, schema_named(package.info.schema).class_count)
     try:
-        network.load_state_dict(load_file(package.weights))
+        network.load_state_dict(load_tensors(package))
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{package.weights}: does not fit the network of model.json ({reason})") from error
+        raise ModelError(
+            f"{package.weights}: does not fit the network of model.json ({reason}); import or train the model again"
+        ) from error
     return network.eval()
+
+
+def load_tensors(package: ModelPackage) -> dict[str, Tensor]:
+    """The package's weights by name, on the CPU.
+
+    Raises:
+        ModelError: the file is no whole safetensors file.
+    """
+    try:
+        return load_file(package.weights)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{package.weights}: cannot be read ({error}); import or train the model again") from error
 
 
 def _write_text(file: Path, text: str) -> None:

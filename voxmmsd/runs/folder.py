@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.errors import RunError
-from voxmmsd.files import while_held
+from voxmmsd.files import read_json, while_held
 from voxmmsd.home import home
 
 HEARTBEAT_SECONDS = 10.0
@@ -104,6 +103,13 @@ def view_run(folder: Path) -> RunView:
     status = read_status(folder)
     if status is None:
         raise RunError(f"{folder}: holds no run (no status.json); `voxmmsd runs list` names the known ones")
+    try:
+        return _view(folder, status)
+    except (TypeError, ValueError, OverflowError, OSError) as error:  # OSError: of a time beyond the calendar
+        raise RunError(f"{folder / 'status.json'}: is not a run's record ({error}); name another run") from error
+
+
+def _view(folder: Path, status: dict[str, Any]) -> RunView:
     state = str(status.get("state", "?"))
     heartbeat = float(status.get("heartbeat") or 0)
     lost = state in ("running", "queued") and not is_alive(status)
@@ -160,7 +166,10 @@ def is_finished(folder: Path) -> bool:
 
 
 def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> None:
-    """Raise RunError where ``folder`` is something else than this verb's run with these options."""
+    """Raise RunError where ``folder`` is something else than this verb's run with these options.
+
+    A run that failed before its first step, over bad input for the most part, may be called again with others.
+    """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file, not a run folder; name another --run")
     file = folder / "config.json"
@@ -169,7 +178,7 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
             raise RunError(f"{folder}: is not empty and no run folder; name a new folder with --run")
         return
     try:
-        old = json.loads(file.read_text(encoding="utf-8"))
+        old = read_json(file)
         old_verb, options = old["verb"], dict(old["options"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: is not a run's configuration ({error!r}); name another --run") from error
@@ -180,11 +189,17 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
         for key, value in config.items()
         if key not in _HOW_NOT_WHAT and options.get(key) != value
     ]
-    if differing:
+    if differing and not _failed_before_its_first_step(folder):
         raise RunError(
             f"{folder}: was started with other options ({'; '.join(differing)}): give the same ones to continue it, "
             "or name another --run"
         )
+
+
+def _failed_before_its_first_step(folder: Path) -> bool:
+    """Nothing came of it: the call may be corrected."""
+    status = read_status(folder) or {}
+    return status.get("state") == "failed" and not status.get("step") and not (folder / "checkpoints").exists()
 
 
 LAUNCH = "VOXMMSD_LAUNCH"  # environment variable: by which a detached start knows its process
@@ -229,11 +244,14 @@ def _pid_lives(pid: int) -> bool:
 
 def _read_record(file: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(while_held(lambda: file.read_text(encoding="utf-8")))
+        record = while_held(lambda: read_json(file))
     except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        blocking = next(parent for parent in file.parents if parent.exists())
+        raise RunError(f"{blocking}: is a file, where a folder is needed; name another place") from error
     except (ValueError, OSError) as error:
-        raise RunError(f"{file}: cannot be read as JSON ({error}); is this a run folder?") from error
+        raise RunError(f"{file}: cannot be read as JSON ({error}); name a run folder") from error
     if not isinstance(record, dict):
-        raise RunError(f"{file}: is not a run's record; is this a run folder?")
+        raise RunError(f"{file}: is not a run's record; name a run folder")
     return record

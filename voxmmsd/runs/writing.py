@@ -20,7 +20,7 @@ from typing import Any
 import voxmmsd
 from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.events import EventWriter
-from voxmmsd.files import is_disk_full, write_json_atomic
+from voxmmsd.files import is_disk_full, read_json, write_json_atomic
 from voxmmsd.runs.claim import Claim, refuse_if_worked_on
 from voxmmsd.runs.folder import (
     HEARTBEAT_SECONDS,
@@ -141,7 +141,7 @@ class Run:
 
     def _read_control(self) -> str | None:
         try:
-            return json.loads((self.folder / "control.json").read_text(encoding="utf-8")).get("request")
+            return read_json(self.folder / "control.json").get("request")
         except (OSError, ValueError, AttributeError):
             return None  # none there, or just being written: the next step looks again
 

@@ -24,7 +24,10 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     """
     labelled = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
     if not labelled:
-        raise InputError(f"{', '.join(config.folders)}: no labelled case; fine-tuning learns from expert labels")
+        raise InputError(
+            f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels; add some, or "
+            "pretrain on these"
+        )
     return labelled
 
 
@@ -39,7 +42,7 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
     """
     entries = _entries(config, run, "", labelled=False)
     kept = run.folder / "splits.json"
-    if kept.is_file():
+    if _are_in_use(kept):
         splits = read_splits(kept, entries)
         named = {*splits.train, *splits.validation, *splits.test, *splits.unlabelled}
         if later := [entry.id for entry in entries if entry.id not in named]:
@@ -78,7 +81,7 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
         InputError: nothing trains or validates.
     """
     kept = run.folder / "splits.json"
-    if kept.is_file():
+    if _are_in_use(kept):
         splits = read_splits(kept, entries)
     elif config.splits:
         splits = read_splits(Path(config.splits), entries)
@@ -93,6 +96,11 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
         splits.write(kept)
     run.say("cases: " + ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS[:3]))
     return splits
+
+
+def _are_in_use(splits: Path) -> bool:
+    """Whether a network has learned by them; those of a run that came to nothing are drawn anew."""
+    return splits.is_file() and (splits.parent / "checkpoints").is_dir()
 
 
 def _entries(config: FinetuneConfig | PretrainConfig, run: Run, schema: str, labelled: bool) -> tuple[Entry, ...]:

@@ -7,7 +7,6 @@ where it stopped, within a run too, and one whose file has grown (more methods, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -19,7 +18,7 @@ from voxmmsd.config import CompareConfig, FinetuneConfig, PretrainConfig, config
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import ConfigError
-from voxmmsd.files import write_json_atomic, write_text_atomic
+from voxmmsd.files import read_json, write_json_atomic, write_text_atomic
 from voxmmsd.labels import LabelSchema
 from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run, resolve_run
@@ -145,7 +144,7 @@ class _Experiment:
         chosen = sorted(self.splits.train[i] for i in order[: arm.cases])
         parts = {"train": chosen, "validation": list(self.splits.validation), "test": list(self.splits.test)}
         file = self.folder / "draws" / f"{arm.cases}-cases-draw-{arm.draw}.json"
-        if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != parts:
+        if file.is_file() and read_json(file) != parts:
             raise ConfigError(
                 f"{file}: was drawn from other cases than {self.experiment.splits} gives now; take another --run"
             )

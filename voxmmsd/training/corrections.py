@@ -5,7 +5,6 @@ Fixed at the run's start in ``corrections.json``: labels that are accepted while
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from voxmmsd.data.store import Entry, prepare_cases
 from voxmmsd.data.volume import Volume
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, InputError, LibraryError, RunError
-from voxmmsd.files import write_json_atomic
+from voxmmsd.files import read_json, write_json_atomic
 from voxmmsd.labels import converted_indices, index_of_tissue, schema_named, values_from_indices
 from voxmmsd.library import HOLD_OUT, LabelVersion, Library, LibraryCase, is_library, open_library
 from voxmmsd.models.package import ModelPackage
@@ -185,7 +184,7 @@ def _widest_schema(names: Sequence[str], parent: ModelPackage, library: Library)
 
 def _read(file: Path, library: Library, parent: ModelPackage) -> Corrections:
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
         record |= {key: tuple(record[key]) for key in ("new", "held")}
         record["drawn_over"] = {key: tuple(value) for key, value in record["drawn_over"].items()}
         corrections = Corrections(**record)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
 from voxmmsd.models.registry import resolve_model
+from voxmmsd.models.weights import load_tensors
 from voxmmsd.runs import Run
 
 NEVER = -4.0  # logit of a class that the start does not know
@@ -38,7 +38,7 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
     The head is taken tissue by tissue, whatever their order; a tissue that the model did not know starts at "never".
     """
     package = resolve_model(model)
-    weights = load_file(package.weights)
+    weights = load_tensors(package)
     unknown: tuple[str, ...] = ()
     if package.info.segments:
         theirs = schema_named(package.info.schema)

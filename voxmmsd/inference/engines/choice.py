@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from voxmmsd.errors import ConfigError, MissingDependencyError
-from voxmmsd.files import write_json_atomic
+from voxmmsd.files import read_json, write_json_atomic
 from voxmmsd.home import home
 from voxmmsd.inference.engines.engine import Engine
 from voxmmsd.inference.engines.on_onnxruntime import OnnxEngine
@@ -154,7 +153,7 @@ def _file() -> Path:
 
 def _remembered() -> dict[str, dict]:
     try:
-        record = json.loads(_file().read_text(encoding="utf-8"))
+        record = read_json(_file())
     except (OSError, ValueError):  # none yet, or broken: it is measured again
         return {}
     return record if isinstance(record, dict) else {}

@@ -6,11 +6,38 @@ calculated with alike, so one piece of code serves both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
+from voxmmsd.errors import ModelError
 from voxmmsd.inference.memory import free_bytes
+from voxmmsd.labels import schema_named
+from voxmmsd.models.package import ModelPackage
+
+
+@contextmanager
+def loading(package: ModelPackage) -> Iterator[None]:
+    """Whatever a library finds wrong with a package's ONNX file is one ModelError."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{package.onnx}: cannot be loaded ({reason}); import or train the model again") from error
+
+
+def refuse_other_network(package: ModelPackage, inputs: Sequence[str], output_rank: int, classes: int | None) -> None:
+    """Raise ModelError for a network that does not take ``image`` and give what its schema's classes are."""
+    expected = schema_named(package.info.schema).class_count
+    if list(inputs) != ["image"] or output_rank != 5 or classes not in (None, expected):
+        raise ModelError(
+            f"{package.onnx}: takes {', '.join(inputs) or 'nothing'} and gives {classes or 'unknown'} classes along "
+            f"{output_rank} axes, where image, {expected} and 5 are expected; import or train the model again"
+        )
 
 
 class Arrays(Protocol):

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from voxmmsd.inference.engines.engine import HostEngine
+from voxmmsd.inference.engines.engine import HostEngine, loading, refuse_other_network
 from voxmmsd.models.package import ModelPackage
 
 _FEATURES_AT_PEAK = 5.25  # tensors as wide as the finest level, float32; measured on windows of 96 and 128
@@ -23,7 +23,11 @@ class OnnxEngine(HostEngine):
         options.log_severity_level = 3
         # Windows of one size reuse memory; the arena would keep the largest window's for good.
         options.enable_cpu_mem_arena = False
-        self._session = onnxruntime.InferenceSession(str(package.onnx), options, providers=["CPUExecutionProvider"])
+        with loading(package):
+            self._session = onnxruntime.InferenceSession(str(package.onnx), options, providers=["CPUExecutionProvider"])
+        output = self._session.get_outputs()[0].shape
+        classes = output[1] if len(output) > 1 and isinstance(output[1], int) else None
+        refuse_other_network(package, [item.name for item in self._session.get_inputs()], len(output), classes)
         self.name = "ONNX Runtime (CPU)"
         self.divisor = package.info.network.divisor
         self.bytes_per_voxel = 4 * _FEATURES_AT_PEAK * package.info.network.channels[0]

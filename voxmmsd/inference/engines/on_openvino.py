@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.errors import ConfigError, MissingDependencyError
-from voxmmsd.inference.engines.engine import HostEngine
+from voxmmsd.inference.engines.engine import HostEngine, loading, refuse_other_network
 from voxmmsd.models.package import ModelPackage
 
 _FEATURES_AT_PEAK, _IN_HALF = 4.75, 2.75  # tensors as wide as the finest level; measured on windows of 96 and 128
@@ -44,7 +44,12 @@ class OpenVinoEngine(HostEngine):
             )
         if half and not half_precision_there():
             raise ConfigError("--precision half: this CPU does not calculate with bfloat16; choose float32")
-        self._model = _core().read_model(str(package.onnx))
+        with loading(package):
+            self._model = _core().read_model(str(package.onnx))
+            inputs = [item.any_name for item in self._model.inputs]
+            output = self._model.outputs[0].partial_shape
+        classes = output[1].get_length() if len(output) > 1 and output[1].is_static else None
+        refuse_other_network(package, inputs, len(output), classes)
         self._options = {
             "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
             "PERFORMANCE_HINT": "LATENCY",
