@@ -189,6 +189,20 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
+class EstimateConfig:
+    task: str = option("finetune", "what is to be started", choices=("pretrain", "finetune"), positional=True)
+    options: str = option("", "JSON or TOML file of that verb's options", positional=True)
+    json: bool = option(False, "print a record instead of sentences")
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    task: str = option("finetune", "what is to be done elsewhere", choices=("pretrain", "finetune"), positional=True)
+    options: str = option("", "JSON or TOML file of that verb's options", positional=True)
+    out: str = option("", "folder of the job; new or empty")
+
+
+@dataclass(frozen=True)
 class CompareConfig:
     experiment: str = option("", "TOML file of the experiment", positional=True)
     run: str = option("", "run folder, or a name under $VOXMMSD_HOME/runs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +218,32 @@ def export(config: c.ExportConfig) -> None:
     print(hand_over(resolve_model(config.model), config.to, _given(config.out, "--out PATH")))
 
 
+def estimate(config: c.EstimateConfig) -> None:
+    import json
+
+    training = _training_of(config)
+    from voxmmsd.training.estimate import estimate as measure
+
+    found = measure(training)
+    print(json.dumps(found.record()) if config.json else found.text())
+
+
+def job(config: c.JobConfig) -> None:
+    training, out = _training_of(config), _given(config.out, "--out DIR")
+    from voxmmsd.training.job import export_job
+
+    print(export_job(training, out))
+
+
+def _training_of(config: c.EstimateConfig | c.JobConfig) -> Any:
+    """The configuration that an options file gives; its run needs no name yet."""
+    kind = c.FinetuneConfig if config.task == "finetune" else c.PretrainConfig
+    training: Any = c.make_config(kind, {}, _given(config.options, "OPTIONS.json"))
+    training = replace(training, run=training.run or config.task)
+    _check_training(training, "folder of cases")
+    return training
+
+
 def compare(config: c.CompareConfig) -> None:
     _given(config.experiment, "EXPERIMENT.toml")
     _given(config.run, "--run DIR")
@@ -308,6 +334,13 @@ VERBS = (
     Verb("check", "say what could make a case's segmentation wrong, before it is made", c.CheckConfig, check),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, lambda c: Path(c.out) / ".run"),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
+    Verb(
+        "estimate",
+        "measure how long a training would take here, and how much memory and disk",
+        c.EstimateConfig,
+        estimate,
+    ),
+    Verb("job", "pack a training as a folder for a GPU server", c.JobConfig, job),
     Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare, _run_folder),
     Verb("runs", "list, watch, pause, resume or cancel long jobs", c.RunsConfig, runs, _run_to_resume),
     Verb("models", "list, import, export, accept, reject, roll back or delete models", c.ModelsConfig, models),

@@ -598,12 +598,26 @@ class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
         area = QtWidgets.QWidget.rect(self)
         painter.fillRect(area, QtCore.Qt.GlobalColor.white)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
-        painter.drawRect(area.adjusted(30, 8, -9, -18))
-        for series in self._series():
-            points = _points(series)
-            if len(points) > 1:
-                painter.setPen(QtGui.QPen(QtGui.QColor.fromRgbF(*series.GetColor()), 1.5))
-                painter.drawPolyline(_fitted(points, area.adjusted(30, 8, -9, -18)))
+        frame = area.adjusted(34, 8, -9, -18)
+        painter.drawRect(frame)
+        drawn = [(series, points) for series in self._series() if (points := _points(series))]
+        if not drawn:
+            return
+        bars = drawn[0][0].GetPlotType() == slicer.vtkMRMLPlotSeriesNode.PlotTypeBar
+        limits = _limits([points for _, points in drawn], bars)
+        for text, y in ((f"{limits[3]:.3g}", frame.top() + 8), (f"{limits[2]:.3g}", frame.bottom())):
+            painter.drawText(0, y, text)
+        for number, (series, points) in enumerate(drawn):
+            color = QtGui.QColor.fromRgbF(*series.GetColor())
+            painter.setPen(QtGui.QPen(color, 1.5))
+            placed = _fitted(points, limits, frame)
+            if bars:
+                width = frame.width() / (len(points) + 1) / (len(drawn) + 1)
+                for point in placed:
+                    left = point.x() + (number - len(drawn) / 2) * width
+                    painter.fillRect(QtCore.QRectF(left, point.y(), width - 1, frame.bottom() - point.y()), color)
+            else:
+                painter.drawPolyline(placed)
 
     def _series(self) -> list[Any]:
         chart = self._view_node.GetPlotChartNode() if self._view_node else None
@@ -619,8 +633,18 @@ def _points(series: Any) -> list[tuple[float, float]]:
     return [(x.GetTuple1(i) if x else float(i), y.GetTuple1(i)) for i in range(y.GetNumberOfTuples())]
 
 
-def _fitted(points: list[tuple[float, float]], area: QtCore.QRect) -> QtGui.QPolygonF:
-    (left, right), (low, high) = ((min(v), max(v)) for v in zip(*points, strict=True))
+def _limits(curves: list[list[tuple[float, float]]], bars: bool) -> tuple[float, float, float, float]:
+    """Left, right, low and high of all that is drawn on one scale."""
+    xs, ys = ([point[i] for curve in curves for point in curve] for i in range(2))
+    if bars:
+        return min(xs) - 1, max(xs) + 1, 0.0, max(ys)
+    return min(xs), max(xs), min(ys), max(ys)
+
+
+def _fitted(
+    points: list[tuple[float, float]], limits: tuple[float, float, float, float], area: QtCore.QRect
+) -> QtGui.QPolygonF:
+    left, right, low, high = limits
     width, height = (right - left) or 1.0, (high - low) or 1.0
     return QtGui.QPolygonF(
         [

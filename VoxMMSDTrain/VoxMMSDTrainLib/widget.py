@@ -1,17 +1,24 @@
-"""The panel."""
+"""The panel: a tab per step of teaching a model; each tab is a section of its own."""
 
 from __future__ import annotations
 
 import slicer
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from VoxMMSDLib.reload import forget_packages
+from VoxMMSDTrainLib.library import LibrarySection
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
+from VoxMMSDTrainLib.result import ResultSection
+from VoxMMSDTrainLib.run import RunSection
+from VoxMMSDTrainLib.task import TaskSection
+
+TABS = ("Library", "Task", "Run", "Result")
 
 
 class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Shows what there is and hands every action to the logic."""
+    """Puts the tabs together and lets them know of each other's results."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -27,10 +34,60 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = VoxMMSDTrainLogic()
+        titles = dict(zip(TABS, (_("Library"), _("Task"), _("Run"), _("Result")), strict=True))
+        pages = {name: self._tab(name, title) for name, title in titles.items()}
+        self.run = RunSection(pages["Run"], self.logic, self.onRunFinished)
+        self.library = LibrarySection(pages["Library"], self.onLibraryChanged)
+        self.task = TaskSection(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
+        self.result = ResultSection(pages["Result"], self.run, self.onModelDecided)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.tabs.connect("currentChanged(int)", self.onTabChanged)
+        self.run.open()
+
+    def enter(self):
+        self.run.open()
+        self.onTabChanged(self.ui.tabs.currentIndex)
+
+    def exit(self):
+        self.run.close()
+
+    def showTab(self, name):
+        self.ui.tabs.setCurrentIndex(TABS.index(name))
+
+    def onTabChanged(self, number):
+        """Other modules and other processes may have changed what a tab shows."""
+        section = (self.library, self.task, self.run, self.result)[number]
+        if section is not self.run:
+            section.refresh()
+
+    def onRunFinished(self, folder):
+        self.result.show(folder)
+        self.library.refresh()
+
+    def onLibraryChanged(self):
+        self.task.refresh()
+
+    def onModelDecided(self):
+        self.task.refresh()
+        self.library.refresh()
+
+    def onSceneEndClose(self, caller, event):
+        self.run.redraw()
+        self.result.redraw()
+        self.library.refresh()
 
     def cleanup(self):
+        for section in (self.run, self.library, self.task, self.result):
+            section.cleanup()
+        self.logic.cleanup()
         self.removeObservers()
 
     def onReload(self):
         forget_packages()
         ScriptedLoadableModuleWidget.onReload(self)
+
+    def _tab(self, name: str, title: str):
+        """Load a tab's ``.ui`` file; its widgets by name."""
+        page = slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui"))
+        self.ui.tabs.addTab(page, title)
+        return slicer.util.childWidgetVariables(page)

@@ -129,6 +129,33 @@ def restoration_picture(
     return save_figure(figure, file)
 
 
+def validation_picture(
+    image_czyx: np.ndarray,
+    present: Sequence[bool],
+    predicted_zyx: np.ndarray,
+    reference_zyx: np.ndarray,
+    schema: LabelSchema,
+    file: Path,
+) -> Path:
+    """Write a small PNG of the axial slice with most tumor: the image, the prediction, the expert's labels.
+
+    Arrays as in ``overlay_picture``.
+    """
+    place = tumor_slices(reference_zyx, reference_zyx.shape)[0]
+    under = _slice(image_czyx[_underlay(present)], 0, place)
+    figure = Figure((6.2, 2.6), layout="constrained", facecolor=_BACKGROUND)
+    panels = figure.subplots(1, 3)
+    for panel, heading, labels in zip(
+        panels, ("image", "prediction", "expert"), (None, predicted_zyx, reference_zyx), strict=True
+    ):
+        panel.imshow(under, cmap="gray", vmin=0, vmax=255)
+        if labels is not None:
+            panel.imshow(_colored(_slice(labels, 0, place), schema))
+        panel.set_title(heading, color=_TEXT, fontsize=11)
+        panel.set_axis_off()
+    return _save(figure, file)
+
+
 def _underlay(present: Sequence[bool]) -> int:
     """The channel below the overlay: contrast-enhanced T1, else FLAIR, else the first there is."""
     order = [MODALITIES.index(name) for name in ("t1c", "t2f", "t2w", "t1n")]

@@ -16,6 +16,7 @@ from torch import nn
 from voxmmsd.config import FinetuneConfig, NetworkConfig
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
+from voxmmsd.evaluation.pictures import validation_picture
 from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.heads import SegmentationNetwork
@@ -145,7 +146,7 @@ class FineTuning(TrainingLoop):
     def _validate(self) -> None:
         self.run.progress(self.step, "validating")
         window = segment_window(self.config.patch)
-        regions = validate(self.network, self.validation, self.schema, self.device, window)
+        regions = validate(self.network, self.validation, self.schema, self.device, window, self._picture)
         dice = mean_region_dice(regions)
         for key, value in regions.items():
             self.run.metric(self.step, f"validation Dice {key}", value)
@@ -156,6 +157,14 @@ class FineTuning(TrainingLoop):
         if is_best:
             self.best = {"step": self.step, "dice": dice, "regions": regions}
             save_state(self.best_file, {"network": self.network.state_dict(), "best": self.best})
+
+    def _picture(self, entry: Entry, predicted: np.ndarray) -> None:
+        """Of the first validation case, the same at every validation."""
+        if entry is not self.validation[0]:
+            return
+        file = self.run.folder / "previews" / f"step-{self.step:08d}.png"
+        validation_picture(np.asarray(entry.image()), entry.present, predicted, entry.label(), self.schema, file)
+        self.run.events.write("preview", step=self.step, file=f"previews/{file.name}")
 
     def is_better(self, dice: float) -> bool:
         """Whether the network of this step replaces the one that was best so far."""

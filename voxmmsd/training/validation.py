@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,14 +26,24 @@ def segment_window(patch: int) -> int:
 
 
 def validate(
-    network: SegmentationNetwork, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, window: int
+    network: SegmentationNetwork,
+    entries: Sequence[Entry],
+    schema: LabelSchema,
+    device: torch.device,
+    window: int,
+    on_case: Callable[[Entry, np.ndarray], None] | None = None,
 ) -> dict[str, float]:
-    """Mean Dice per region over the cases that have it; not-a-number where none has it."""
+    """Mean Dice per region over the cases that have it; not-a-number where none has it.
+
+    ``on_case``: gets each case with its prediction, class indices ``(z, y, x)``.
+    """
     engine = TorchEngine(network, device)
     scores: dict[str, list[float]] = {region.key: [] for region in schema.regions}
     for entry in entries:
         probabilities = predict_probabilities(np.asarray(entry.image()), engine, window)
         predicted, reference = probabilities.argmax(axis=0), np.asarray(entry.label())
+        if on_case is not None:
+            on_case(entry, predicted)
         for region in schema.regions:
             classes = schema.region_indices(region)
             scores[region.key].append(dice(np.isin(reference, classes), np.isin(predicted, classes)))

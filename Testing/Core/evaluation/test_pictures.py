@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from voxmmsd.data.volume import Grid
-from voxmmsd.evaluation.pictures import curves_picture, overlay_picture, tumor_slices
+from voxmmsd.evaluation.pictures import curves_picture, overlay_picture, tumor_slices, validation_picture
 from voxmmsd.labels import schema_named
 
 SCHEMA = schema_named("brats-gli-2023")
@@ -63,3 +63,16 @@ def test_curves_take_the_last_value_of_a_step_and_pass_over_what_is_no_number(tm
         {"kind": "warning", "text": "x"},
     ]
     assert curves_picture(events, tmp_path / "c.png").stat().st_size > 5000
+
+
+def test_a_validation_picture_shows_prediction_and_expert_apart(tmp_path):
+    image = np.full((4, 12, 14, 16), 90, np.uint8)
+    expert = np.zeros((12, 14, 16), np.uint8)
+    expert[6, 4:9, 4:9] = 2
+    pictures = []
+    for name, predicted in (("nothing", 0 * expert), ("all", expert)):
+        file = validation_picture(image, (True,) * 4, predicted, expert, SCHEMA, tmp_path / f"{name}.png")
+        pictures.append(np.asarray(Image.open(file)))
+    third = pictures[0].shape[1] // 3
+    assert (pictures[0][:, 2 * third :] == pictures[1][:, 2 * third :]).all()  # the expert's labels stay
+    assert (pictures[0][:, third : 2 * third] != pictures[1][:, third : 2 * third]).any()

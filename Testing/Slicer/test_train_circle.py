@@ -1,0 +1,86 @@
+"""Once around in the training module by its buttons: a first model, corrections, a second model, decisions."""
+
+import json
+import shutil
+
+import train_case
+
+from voxmmsd.files import write_json_atomic
+from VoxMMSDLib import settings
+
+
+class TrainCircleTest(train_case.TrainTest):
+    def test_from_cases_to_an_accepted_model_and_back(self):
+        settings.write("library", str(self.folder / "library"))
+        for key in ("TrainDatafinetune", "TrainRun", "TrainRunsFolder"):
+            settings.write(key, "")
+        panel = self.open_panel("VoxMMSDTrain")
+        self.assertEqual(panel.result.ui.verdictLabel.text, "No finished run yet.")
+
+        first = self.train(panel, "first", self.phantoms(count=2), start="from scratch")
+        result = panel.result.ui
+        self.assertIn("was compared with no other model", result.verdictLabel.text)
+        result.acceptButton.click()
+        self.assertIn("is in use from now on", result.noticeLabel.text)
+        self.assertFalse(result.acceptButton.enabled)
+
+        self.library_of_new_cases()
+        second = self.train(panel, "second", self.folder / "library", start="(in use)")
+        record = json.loads((second / "comparison.json").read_text(encoding="utf-8"))
+        self.assertEqual(panel.result.comparison.folder, second)
+        self.assertIn(record["text"], result.detailLabel.text)
+        self.assertEqual(result.casesTable.rowCount, 1)
+        result.casesTable.selectRow(0)
+        result.openButton.click()
+        self.assertIn("both models", result.noticeLabel.text)
+
+        worse = self.told_to_be_worse(second)
+        panel.result.show(worse)
+        self.assertEqual(result.verdictLabel.text, "The new model is worse.")
+        self.assertFalse(result.acceptButton.enabled)
+        result.rejectButton.click()
+        self.assertIn("rejected", result.usedLabel.text)
+        self.assertIn("first", result.usedLabel.text)
+        result.forceBox.click()
+        result.acceptButton.click()
+        self.assertIn("worse", result.usedLabel.text)
+        result.rollBackButton.click()
+        self.assertIn(f"in use: <b>{first.name}", result.usedLabel.text)
+
+        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "worse-1")  # the models that learned from it
+
+    def train(self, panel, name, cases, start):
+        """Fill the tab Task, press Start and wait for the end; the run."""
+        ui = panel.task.ui
+        panel.showTab("Task")
+        ui.dataPath.currentPath = str(cases)
+        ui.presetChoice.setCurrentIndex(3)
+        titles = [ui.startChoice.itemText(number) for number in range(ui.startChoice.count)]
+        ui.startChoice.setCurrentIndex(next(number for number, title in enumerate(titles) if start in title))
+        ui.stepsBox.setValue(3)
+        ui.sizeBox.setValue(16)
+        ui.batchBox.setValue(1)
+        ui.nameEdit.text = name
+        ui.startButton.click()
+        folder = panel.run.folder / name
+        self.wait_for_state(folder, "finished")
+        self.wait_for(lambda: panel.result.comparison is not None and panel.result.comparison.folder == folder)
+        return folder
+
+    def library_of_new_cases(self):
+        """Cases that the first model did not learn from: one trains, one judges."""
+        shutil.rmtree(self.folder / "cases")
+        self.library(accepted=2, seed=8)
+
+    def told_to_be_worse(self, run):
+        """A copy of a run whose model was found worse than its parent."""
+        copy = run.with_name("worse")
+        shutil.copytree(run, copy)
+        for file in (copy / "comparison.json", copy / "model" / "model.json"):
+            record = json.loads(file.read_text(encoding="utf-8"))
+            told = record if file.name == "comparison.json" else record["training"]["comparison"]
+            told["outcome"] = "worse"
+            if "id" in record:
+                record["id"] = "worse-1"
+            write_json_atomic(file, record)
+        return copy

@@ -1,0 +1,50 @@
+"""The tab Run: real child processes, followed, paused, resumed, cancelled and found again."""
+
+import slicer
+import train_case
+
+from voxmmsd.runs import view_run
+
+
+class TrainRunTest(train_case.TrainTest):
+    def test_a_run_is_started_and_followed_to_its_end(self):
+        panel = self.open_panel("VoxMMSDTrain")
+        folder = self.start(panel)
+        self.wait_for_state(folder, "finished")
+        self.wait_for(lambda: not panel.logic.is_launching)
+        panel.run.look()
+        ui = panel.run.ui
+        ui.curveChoice.setCurrentIndex(0)
+        self.assertIn("finished", ui.stateLabel.text)
+        self.assertEqual((ui.progressBar.value, ui.progressBar.maximum), (6, 6))
+        self.assertEqual(ui.curveChoice.currentText, "Validation Dice")
+        chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+        self.assertEqual(chart.GetNumberOfPlotSeriesNodes(), 4)  # three regions and their mean
+        self.assertIn(" WT <b>", ui.legendLabel.text)
+        self.assertIn("step 6 (2 of 2)", ui.previewCaption.text)
+        ui.earlierButton.click()
+        self.assertIn("step 3 (1 of 2)", ui.previewCaption.text)
+        self.assertIn("cases:", ui.logText.plainText)
+        self.assertFalse(ui.pauseButton.enabled or ui.resumeButton.enabled or ui.cancelButton.enabled)
+
+    def test_a_run_is_paused_resumed_and_cancelled_by_its_buttons(self):
+        panel = self.open_panel("VoxMMSDTrain")
+        folder = self.start(panel, steps=5000, validate_every=5000)
+        ui = panel.run.ui
+        self.wait_for(lambda: ui.pauseButton.enabled and view_run(folder).step > 0)
+        ui.pauseButton.click()
+        self.wait_for(lambda: "paused" in ui.stateLabel.text)
+        step = view_run(folder).step
+        self.assertTrue(ui.resumeButton.enabled and not ui.pauseButton.enabled)
+        ui.resumeButton.click()
+        self.wait_for(lambda: ui.pauseButton.enabled and view_run(folder).step > step)
+        ui.cancelButton.click()
+        self.wait_for(lambda: "cancelled" in ui.stateLabel.text)
+        self.assertEqual(len(view_run(folder).starts), 2)
+
+    def test_a_start_that_fails_says_why(self):
+        panel = self.open_panel("VoxMMSDTrain")
+        folder = panel.run.folder / "trial"
+        panel.logic.start("finetune", {"folders": [str(self.folder / "nowhere")]}, folder, panel.run.started)
+        self.wait_for(lambda: not panel.logic.is_launching)
+        self.assertIn("no such file or folder", panel.run.ui.noticeLabel.text)

@@ -1,0 +1,80 @@
+"""What the tests of the training module share: tiny patients, tiny runs, and waiting while the panel lives."""
+
+import sys
+import time
+
+import slicer
+import slicer_case
+
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import view_run
+
+SIDE = 32
+TINY = {
+    "preset": "tiny",
+    "channels": [4, 8],
+    "patch": 16,
+    "batch": 1,
+    "steps": 6,
+    "validate_every": 3,
+    "checkpoint_every": 3,
+    "device": "cpu",
+    "threads": 1,
+    "workers": 1,
+}
+
+
+class TrainTest(slicer_case.ModuleTest):
+    """Base of the training module's tests; runs in Slicer and in the headless host."""
+
+    def setUp(self):
+        super().setUp()
+        self._faults = []  # of slots: Qt prints them and goes on
+        before = sys.excepthook
+        sys.excepthook = lambda kind, fault, trace: (self._faults.append(fault), before(kind, fault, trace))
+        self.addCleanup(setattr, sys, "excepthook", before)
+
+    def phantoms(self, count=2, seed=7):
+        folder = self.folder / "cases"
+        write_phantoms(folder, count, seed=seed, side=SIDE)
+        return folder
+
+    def library(self, predicted=0, accepted=0, seed=7):
+        """A library of phantoms: first those that a model ``toy-1`` predicted, then those with an expert's label."""
+        from voxmmsd.data.cases import find_cases
+        from voxmmsd.data.sources import read_volume
+        from voxmmsd.data.volume import Volume
+        from voxmmsd.labels import indices_from_values, schema_named
+        from voxmmsd.library import create_library
+
+        library = create_library(self.folder / "library", seed=0)
+        for number, case in enumerate(find_cases(self.phantoms(predicted + accepted, seed)).cases):
+            images = {name: read_volume(source) for name, source in case.modalities.items()}
+            library.add_case(case.id, images, part="hold-out" if number % 2 else "training")
+            label = read_volume(case.label)
+            indices = Volume(indices_from_values(label.array, schema_named(case.schema), case.id), label.grid)
+            if number < predicted:
+                library.add_prediction(case.id, indices, case.schema, "toy-1")
+            else:
+                library.accept(case.id, indices, case.schema, drawn_over=())
+        return library
+
+    def start(self, panel, name="trial", **options):
+        """Start a tiny fine-tuning by the panel's logic; its run folder."""
+        folder = panel.run.folder / name
+        cases = self.folder / "cases" if (self.folder / "cases").is_dir() else self.phantoms()
+        panel.logic.start("finetune", {**TINY, "folders": [str(cases)], **options}, folder, panel.run.started)
+        return folder
+
+    def wait_for(self, condition, seconds=240):
+        """Let the panel live until ``condition()``."""
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertEqual(self._faults, [])
+            self.assertLess(time.monotonic(), end, f"not reached in {seconds} s: {condition}")
+            slicer.app.processEvents()
+            time.sleep(0.05)
+
+    def wait_for_state(self, folder, *states):
+        self.wait_for(lambda: (folder / "status.json").is_file() and view_run(folder).state in (*states, "failed"))
+        self.assertIn(view_run(folder).state, states, view_run(folder).error)

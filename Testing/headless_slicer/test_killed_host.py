@@ -1,0 +1,64 @@
+"""A training lives on when Slicer is killed, and a new Slicer finds it again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from headless_slicer import host
+from voxmmsd.phantom import write_phantoms
+from voxmmsd.runs import view_run
+from voxmmsd.runs.control import stop
+
+STARTED = """
+import sys
+from pathlib import Path
+from headless_slicer import host
+slicer = host.start()
+host.load_module("VoxMMSDTrain")
+panel = slicer.util.getNewModuleWidget("VoxMMSDTrain")
+options = {"preset": "tiny", "channels": [4, 8], "patch": 16, "batch": 1, "steps": 100000, "validate_every": 100000,
+           "folders": [sys.argv[1]], "device": "cpu", "threads": 1, "workers": 1}
+panel.logic.start("finetune", options, panel.run.folder / "long", panel.run.started)
+host.wait_until(lambda: panel.run.ui.pauseButton.enabled and not panel.logic.is_launching, 240)
+print("at work", flush=True)
+host.wait_until(lambda: False, 600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+def test_a_run_outlives_a_killed_host_and_a_new_panel_finds_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXMMSD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(host.REPOSITORY), str(host.REPOSITORY / "Testing")]))
+    write_phantoms(tmp_path / "cases", 2, seed=7, side=32)
+    first = subprocess.Popen(
+        [sys.executable, "-c", STARTED, str(tmp_path / "cases")],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert first.stdout.readline().strip() == "at work"
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    run = tmp_path / "home" / "runs" / "long"
+    try:
+        step = view_run(run).step
+        slicer = host.start()
+        host.load_module("VoxMMSDTrain")
+        panel = slicer.util.getNewModuleWidget("VoxMMSDTrain")
+        try:
+            assert panel.run.follower is not None and panel.run.follower.folder == run
+            host.wait_until(lambda: view_run(run).step > step + 1, 240)
+            assert view_run(run).state == "running"
+            host.wait_until(lambda: panel.run.ui.progressBar.value > step, 60)
+            panel.run.ui.cancelButton.click()
+            host.wait_until(lambda: "cancelled" in panel.run.ui.stateLabel.text, 120)
+        finally:
+            panel.cleanup()
+    finally:
+        if not view_run(run).is_over:
+            stop(run, "cancel", 120)
+        time.sleep(0.2)

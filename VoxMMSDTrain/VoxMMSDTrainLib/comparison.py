@@ -1,0 +1,77 @@
+"""What a run says of its model: the comparison with the old one on hold-out patients, or the validation alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COMPARISON = "comparison.json"
+WORSE = "worse"
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """Mean Dice over the regions of a hold-out case by the old and the new model; ``unfair``: why it does not count."""
+
+    case_id: str
+    old: float
+    new: float
+    unfair: str
+
+    @property
+    def gain(self) -> float:
+        return self.new - self.old
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run's result as the panel shows it; without an old model ``old`` is empty and every first number None."""
+
+    folder: Path
+    model: str
+    schema: str
+    old: str
+    outcome: str
+    text: str
+    few: bool
+    regions: Mapping[str, tuple[float | None, float | None]]
+    cases: tuple[CaseScores, ...]
+
+    @property
+    def is_worse(self) -> bool:
+        return self.outcome == WORSE
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """What the run in ``folder`` left; a model that was compared with none has its validation scores instead."""
+    model = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
+    known = {"folder": folder, "model": model["id"], "schema": model["schema"]}
+    file = folder / COMPARISON
+    if not file.is_file():
+        validation: dict[str, Any] = model["scores"].get("validation", {})
+        regions = {key: (None, value) for key, value in validation.get("regions", {}).items()}
+        return Comparison(**known, old="", outcome="", text="", few=False, regions=regions, cases=())
+    record = json.loads(file.read_text(encoding="utf-8"))
+    cases = [CaseScores(c["case_id"], _mean(c["old"]), _mean(c["new"]), c.get("unfair", "")) for c in record["cases"]]
+    return Comparison(
+        **known,
+        old=record["old"],
+        outcome=record["outcome"],
+        text=record["text"],
+        few=bool(record.get("few")),
+        regions={key: tuple(pair) for key, pair in record["regions"].items()},
+        cases=tuple(sorted(cases, key=lambda case: (bool(case.unfair), _sortable(case.gain)))),
+    )
+
+
+def _mean(scores: Mapping[str, float | None]) -> float:
+    values = [value for value in scores.values() if value is not None and math.isfinite(value)]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _sortable(value: float) -> float:
+    return value if math.isfinite(value) else math.inf

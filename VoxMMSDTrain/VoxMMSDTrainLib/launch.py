@@ -1,0 +1,46 @@
+"""Starting a run that outlives Slicer: a short child starts it detached, waits for its first sign of life, and ends."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from voxmmsd.files import write_json_atomic
+from VoxMMSDLib.child import Child
+
+
+class Launch:
+    """One start; ``on_end`` of ``start`` gets the core's word of what went wrong, or nothing."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, options_file: Path | None = None) -> None:
+        self.folder = folder
+        self._options_file = options_file
+        self._on_end: Callable[[str], None] | None = None
+        self._child = Child([*arguments, "--detach"], folder, lambda _events: None, self._ended)
+
+    @classmethod
+    def of_verb(cls, verb: str, options: Mapping[str, Any], folder: Path) -> Launch:
+        """A verb with options, which go through a file: they may be longer than a command line."""
+        file = Path(slicer.app.temporaryPath) / f"voxmmsd-{uuid.uuid4().hex}.json"
+        write_json_atomic(file, dict(options))
+        return cls([verb, "--config", str(file)], folder, file)
+
+    def start(self, on_end: Callable[[str], None]) -> None:
+        self._on_end = on_end
+        self._child.start()
+
+    def forget(self) -> None:
+        """Hear no more of it; what it started goes on."""
+        self._on_end = None
+        self._child.close()
+
+    def _ended(self, code: int) -> None:
+        if self._options_file is not None:
+            self._options_file.unlink(missing_ok=True)
+        error = (self._child.error or self._child.log.strip() or f"exit code {code}") if code else ""
+        if self._on_end is not None:
+            self._on_end(error)

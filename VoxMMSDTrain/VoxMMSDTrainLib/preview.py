@@ -1,0 +1,58 @@
+"""Pictures that a run makes on its way, the newest shown; arrows go back and forth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import qt
+from slicer.i18n import tr as _
+
+from voxmmsd.runs.following import Preview
+
+WIDTH = 350
+
+
+class Previews:
+    """Follows the newest picture until the user goes back to an earlier one."""
+
+    def __init__(self, ui) -> None:
+        self._ui = ui
+        self._previews: Sequence[Preview] = ()
+        self._number = -1
+        ui.earlierButton.connect("clicked()", lambda: self._go(-1))
+        ui.laterButton.connect("clicked()", lambda: self._go(1))
+        self.clear()
+
+    def clear(self) -> None:
+        self._previews, self._number = (), -1
+        self._ui.previewBox.visible = False
+
+    def show(self, previews: Sequence[Preview]) -> None:
+        follows = self._number == len(self._previews) - 1
+        self._previews = tuple(previews)
+        if follows:
+            self._number = len(self._previews) - 1
+        self._draw()
+
+    def _go(self, steps: int) -> None:
+        self._number += steps
+        self._draw()
+
+    def _draw(self) -> None:
+        ui, count = self._ui, len(self._previews)
+        self._number = min(max(self._number, 0), count - 1)
+        ui.previewBox.visible = count > 0
+        if not count:
+            return
+        preview = self._previews[self._number]
+        picture = qt.QPixmap(str(preview.file))
+        if picture.isNull():  # not on this share yet, or removed
+            ui.previewImage.text = _("{file} cannot be read").format(file=preview.file.name)
+        else:
+            ui.previewImage.setPixmap(picture.scaledToWidth(WIDTH, qt.Qt.SmoothTransformation))
+            ui.previewImage.toolTip = str(preview.file)
+        ui.previewCaption.text = _("step {step} ({number} of {count})").format(
+            step=preview.step, number=self._number + 1, count=count
+        )
+        ui.earlierButton.enabled = self._number > 0
+        ui.laterButton.enabled = self._number < count - 1

@@ -1,0 +1,253 @@
+"""The tab Task: what is learned from which cases, how long that will take here, and the start."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.config import DEVICES, FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.errors import VoxMMSDError
+from voxmmsd.files import write_json_atomic
+from voxmmsd.runs.folder import in_words
+from VoxMMSDLib import settings
+from VoxMMSDLib.child import Child
+from VoxMMSDTrainLib import models
+from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic, free_folder
+from VoxMMSDTrainLib.options import OptionsForm
+from VoxMMSDTrainLib.run import RunSection
+from VoxMMSDTrainLib.training_packages import ensure_training
+
+DATA = "TrainData{}"  # settings; of each verb its own
+DEVICE = "TrainDevice"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A preset of the core, and the share of its steps."""
+
+    title: str
+    preset: str
+    share: float
+
+
+class TaskSection:
+    """Reads the choices, and hands them to the logic; ``on_start`` is called when a run is on its way."""
+
+    def __init__(self, ui, logic: VoxMMSDTrainLogic, run: RunSection, on_start: Callable[[], None]) -> None:
+        self.ui, self._logic, self._run, self._on_start = ui, logic, run, on_start
+        self._child: Child | None = None
+        self._verbs = [("finetune", _("Fine-tune on corrected cases")), ("pretrain", _("Pre-train without labels"))]
+        self._sizes = [
+            Size(_("Quick"), "small", 0.25),
+            Size(_("Standard"), "small", 1.0),
+            Size(_("Full: a larger network, for GPUs"), "paper", 1.0),
+            Size(_("Trial: to see that all works"), "tiny", 1.0),
+        ]
+        self._starts: list[models.Choice] = []
+        self._forms = {kind: OptionsForm(ui.moreStack, kind) for kind in (FinetuneConfig, PretrainConfig)}
+        ui.taskChoice.addItems([title for _verb, title in self._verbs])
+        ui.presetChoice.addItems([size.title for size in self._sizes])
+        ui.presetChoice.setCurrentIndex(1)
+        ui.deviceChoice.addItems([_("automatic"), *DEVICES[1:]])
+        ui.deviceChoice.setCurrentIndex(DEVICES.index(settings.read(DEVICE, "auto")))
+        ui.taskChoice.connect("currentIndexChanged(int)", self._change_task)
+        ui.presetChoice.connect("currentIndexChanged(int)", self._fill)
+        ui.deviceChoice.connect("currentIndexChanged(int)", lambda i: settings.write(DEVICE, DEVICES[i]))
+        ui.dataPath.connect("currentPathChanged(QString)", self._change_data)
+        ui.estimateButton.connect("clicked()", self._estimate)
+        ui.startButton.connect("clicked()", self._start)
+        ui.exportButton.connect("clicked()", self._export)
+        self._change_task()
+
+    def cleanup(self) -> None:
+        if self._child is not None:
+            self._child.close()
+
+    @property
+    def verb(self) -> str:
+        return self._verbs[self.ui.taskChoice.currentIndex][0]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The fields of the verb's configuration, as chosen."""
+        ui, size = self.ui, self._sizes[self.ui.presetChoice.currentIndex]
+        chosen = {
+            "folders": [ui.dataPath.currentPath],
+            "preset": size.preset,
+            "steps": ui.stepsBox.value,
+            "batch": ui.batchBox.value,
+            "device": DEVICES[ui.deviceChoice.currentIndex],
+            "name": ui.nameEdit.text.strip(),
+            **self._forms[self._kind].values(),
+        }
+        if self._kind is PretrainConfig:
+            return {**chosen, "block": ui.sizeBox.value}
+        return {**chosen, "patch": ui.sizeBox.value, "start": self._starts[ui.startChoice.currentIndex].spec}
+
+    def refresh(self) -> None:
+        """Models and cases may have come since."""
+        self._offer_starts()
+        self._look_at_data()
+
+    @property
+    def _kind(self) -> type:
+        return FinetuneConfig if self.verb == "finetune" else PretrainConfig
+
+    def _change_task(self, *_arguments) -> None:
+        ui, labelled = self.ui, self.verb == "finetune"
+        ui.moreStack.setCurrentIndex(list(self._forms).index(self._kind))
+        ui.moreBox.collapsed = True
+        ui.startLabel.visible = ui.startChoice.visible = labelled
+        ui.sizeLabel.text = _("Patch:") if labelled else _("Block:")
+        default = settings.read("library", "") if labelled else ""
+        ui.dataPath.currentPath = settings.read(DATA.format(self.verb), default)
+        ui.nameEdit.text = _("corrections") if labelled else _("scans")
+        self._offer_starts()
+        self._look_at_data()
+        self._fill()
+
+    def _change_data(self, path: str) -> None:
+        settings.write(DATA.format(self.verb), path)
+        self._look_at_data()
+        self._fill()
+
+    def _offer_starts(self) -> None:
+        choice, was = self.ui.startChoice, self.ui.startChoice.currentText
+        self._starts = models.starts(self._run.folder)
+        titles = [start.title for start in self._starts]
+        choice.clear()
+        choice.addItems(titles)
+        choice.setCurrentIndex(titles.index(was) if was in titles else 0)
+
+    def _fill(self, *_arguments) -> None:
+        """Show what the preset says."""
+        size = self._sizes[self.ui.presetChoice.currentIndex]
+        config = make_config(self._kind, {"preset": size.preset, "folders": [self.ui.dataPath.currentPath]})
+        self.ui.stepsBox.setValue(max(1, round(size.share * config.steps)))
+        self.ui.sizeBox.setValue(config.patch if self._kind is FinetuneConfig else config.block)
+        self.ui.batchBox.setValue(config.batch)
+        self._forms[self._kind].show(config)
+        self.ui.estimateLabel.text = ""
+
+    def _look_at_data(self) -> None:
+        self.ui.dataNotice.text = self._said_of_data()
+
+    def _said_of_data(self) -> str:
+        folder = Path(self.ui.dataPath.currentPath)
+        if not self.ui.dataPath.currentPath or not folder.is_dir():
+            return _("Choose the folder of the cases.")
+        if not (folder / "library.json").is_file():
+            return ""
+        cases = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("cases/*/case.json")]
+        accepted = [case for case in cases if any(folder.glob(f"cases/{case['id']}/labels/*-[ce]*.json"))]
+        held = sum(case["part"] == "hold-out" for case in accepted)
+        text = _("A training library: {train} labelled cases to learn from, {held} held out to judge by.")
+        text = text.format(train=len(accepted) - held, held=held)
+        if not held and self.verb == "finetune":
+            text += " " + _("Without one that is held out, old and new model cannot be compared.")
+        return text
+
+    def _estimate(self) -> None:
+        self._say(_("Measuring a few steps ..."))
+        self._ask_core("estimate", ["--json"], self._show_estimate)
+
+    def _show_estimate(self, said: str) -> None:
+        found = json.loads(said.splitlines()[-1])
+        self._say("")
+        self.ui.estimateLabel.text = estimate_in_words(found)
+
+    def _export(self) -> None:
+        place = self.ui.exportPath.currentPath
+        self._say(_("Preparing the cases ..."))
+        self._ask_core("job", ["--out", place], lambda _said: self._say(_exported(place)))
+
+    def _ask_core(self, verb: str, more: list[str], answer: Callable[[str], None]) -> None:
+        """Let a verb of the core look at the options; its last words go to ``answer``."""
+        options = Path(slicer.app.temporaryPath) / f"voxmmsd-{uuid.uuid4().hex}.json"
+
+        def ended(code: int) -> None:
+            child, self._child = self._child, None
+            options.unlink(missing_ok=True)
+            self._enable()
+            if code:
+                self._say(child.error or child.log)
+            else:
+                answer(child.log)
+
+        try:
+            ensure_training()
+            write_json_atomic(options, self.options)
+            self._child = Child([verb, self.verb, str(options), *more], options, lambda _events: None, ended)
+            self._child.start()
+        except VoxMMSDError as error:
+            self._child = None
+            self._say(str(error))
+        self._enable()
+
+    def _start(self) -> None:
+        try:
+            ensure_training()
+            folder = free_folder(self._run.folder, self.ui.nameEdit.text)
+            self._logic.start(self.verb, {**self.options, "name": folder.name}, folder, self._started)
+        except VoxMMSDError as error:
+            self._say(str(error))
+            return
+        self._say(_("Starting {name} ...").format(name=folder.name))
+        self._enable()
+
+    def _started(self, folder: Path, error: str) -> None:
+        self._enable()
+        self._say(error)
+        self._run.started(folder, error)
+        if not error:
+            self._on_start()
+
+    def _enable(self) -> None:
+        free = self._child is None and not self._logic.is_launching
+        for button in (self.ui.estimateButton, self.ui.startButton, self.ui.exportButton):
+            button.enabled = free
+
+    def _say(self, text: str) -> None:
+        self.ui.noticeLabel.text = text
+        self.ui.noticeLabel.visible = bool(text)
+
+
+def estimate_in_words(found: dict[str, Any]) -> str:
+    """What ``voxmmsd estimate --json`` found, and what follows from it."""
+    device = found["device"].upper()
+    lines = [
+        _("About <b>{time}</b> on this {device}: {step:.2f} s a step, {cases} cases.").format(
+            time=_long(found["seconds"]), device=device, step=found["step_seconds"], cases=found["cases"]
+        ),
+        _("Memory {memory:.1f} of {free_memory:.1f} GB, disk {disk:.1f} of {free_disk:.1f} GB.").format(
+            memory=found["memory_bytes"] / 1e9,
+            free_memory=found["free_memory_bytes"] / 1e9,
+            disk=found["disk_bytes"] / 1e9,
+            free_disk=found["free_disk_bytes"] / 1e9,
+        ),
+    ]
+    advice = {
+        "too long": _("That is not sensible on this CPU: export the job to a GPU server."),
+        "memory": _("There is not enough memory: choose smaller patches or a smaller size."),
+        "disk": _("There is not enough room on the disk: choose another folder for the runs."),
+    }
+    warnings = [f'<span style="color:#b00020">{advice[problem]}</span>' for problem in found["problems"]]
+    return "<br>".join([*lines, *warnings])
+
+
+def _long(seconds: float) -> str:
+    return _("{days:.1f} days").format(days=seconds / 86400) if seconds > 2 * 86400 else in_words(seconds)
+
+
+def _exported(place: str) -> str:
+    return _(
+        "{folder} holds the job: copy it to the server and call start.sh there (README.txt says more). To follow it on "
+        "a shared folder choose this folder under “Runs in”; or import its model when it is done."
+    ).format(folder=place)

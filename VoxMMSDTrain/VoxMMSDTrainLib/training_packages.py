@@ -1,0 +1,49 @@
+"""What training needs beyond segmenting: torch through the PyTorch extension, MONAI without touching torch."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.errors import MissingDependencyError
+from VoxMMSDLib import dependencies
+
+TORCH = ">=2.4,!=2.9.*"
+MONAI = "monai>=1.4"
+TRAINING = {**dependencies.SEGMENTING, "scipy": "scipy>=1.11", "matplotlib": "matplotlib>=3.8", "onnx": "onnx>=1.16"}
+
+
+def ensure_training() -> None:
+    """Install what is missing, after asking once.
+
+    Raises:
+        MissingDependencyError: the user said no, or the packages or the PyTorch extension are still not there.
+    """
+    needs_torch, needs_monai = find_spec("torch") is None, find_spec("monai") is None
+    wanted = [*(["torch"] if needs_torch else []), *(["MONAI"] if needs_monai else []), *dependencies.missing(TRAINING)]
+    if not wanted:
+        return
+    question = _("Training needs these packages, which will be downloaded into Slicer: {names}. Install them now?")
+    if not slicer.util.confirmYesNoDisplay(question.format(names=", ".join(wanted))):
+        raise MissingDependencyError(f"not installed: {', '.join(wanted)}; press the button again to install them")
+    if needs_torch:
+        _install_torch()
+    if needs_monai:
+        slicer.util.pip_install(f"--no-deps {MONAI}")  # of what it asks for all is there; torch stays as it is
+    if others := dependencies.missing(TRAINING):
+        slicer.util.pip_install(others)
+    if still := [name for name in ("torch", "monai", *TRAINING) if find_spec(name) is None]:
+        raise MissingDependencyError(f"could not be installed: {', '.join(still)}; the Python console has pip's words")
+
+
+def _install_torch() -> None:
+    try:
+        import PyTorchUtils
+    except ImportError as error:
+        raise MissingDependencyError(
+            "torch is installed by the extension PyTorch: install that in the Extensions Manager and restart Slicer"
+        ) from error
+    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH) is None:
+        raise MissingDependencyError("torch could not be installed; the module PyTorch Utils says why")

@@ -1,0 +1,48 @@
+"""Runs in words, for people."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+from voxmmsd.runs import RunView
+from voxmmsd.runs.folder import INTERRUPTED, in_words
+
+
+def verb(name: str) -> str:
+    words = {"pretrain": _("Pre-train"), "finetune": _("Fine-tune"), "prepare": _("Prepare"), "compare": _("Compare")}
+    return words.get(name, name)
+
+
+def state(run: RunView) -> str:
+    """In a word or two."""
+    words = {
+        "queued": _("starting"),
+        "running": _("running"),
+        "paused": _("paused"),
+        "finished": _("finished"),
+        "failed": _("failed"),
+        "cancelled": _("cancelled"),
+        INTERRUPTED: _("interrupted"),
+    }
+    return words.get(run.state, run.state)
+
+
+def progress(run: RunView) -> str:
+    """State and percent, for a table."""
+    if run.state == "running" and run.total:
+        return _("{state}, {percent} %").format(state=state(run), percent=100 * run.step // run.total)
+    return state(run)
+
+
+def sentence(run: RunView) -> str:
+    """What is going on, where, and how long it will take."""
+    text = _("{name}: {state}").format(name=run.folder.name, state=state(run))
+    if run.state in ("queued", "running"):
+        text += _(" on {host}").format(host=run.host)
+        text += f", {run.stage}" if run.stage else ""
+    if run.silent_since:
+        text += _(", no sign of life since {time:%Y-%m-%d %H:%M:%S}").format(time=run.silent_since)
+    text += _("; step {step} of {total}").format(step=run.step, total=run.total) if run.total else ""
+    if run.state == "running" and run.seconds_left is not None:
+        text += _(", {time} left").format(time=in_words(run.seconds_left))
+    return text

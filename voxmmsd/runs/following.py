@@ -1,0 +1,99 @@
+"""A run as a window follows it: each look reads what was appended since the last one, so that it may look every second."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.runs.folder import RunView, view_run
+
+LOG_TAIL_BYTES = 64 * 1024  # of a log that is long already at the first look
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture that a run made after ``step`` steps."""
+
+    step: int
+    file: Path
+
+
+@dataclass(frozen=True)
+class News:
+    """What a look brought: the run as it is now, which kinds of things are new, and new text of its log."""
+
+    run: RunView
+    has_metrics: bool
+    has_previews: bool
+    log: str
+
+
+class Follower:
+    """A run folder, local or on a share, and all that was read of it so far.
+
+    Raises:
+        RunError: there is no run (also from ``look``, when the folder goes).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        view_run(folder)
+        self.folder = folder
+        self.previews: list[Preview] = []
+        self.warnings: list[str] = []
+        self._curves: dict[str, dict[int, float]] = {}
+        self._events = _Appended(folder / "events.jsonl")
+        self._log = _Appended(folder / "log.txt", LOG_TAIL_BYTES)
+
+    @property
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """As ``read_curves``: metric name to (step, value) in order of steps."""
+        return {name: sorted(values.items()) for name, values in self._curves.items()}
+
+    def look(self) -> News:
+        """Read what is new."""
+        run = view_run(self.folder)
+        kinds = [self._take(line) for line in self._events.read().splitlines()]
+        return News(run, "metric" in kinds, "preview" in kinds, self._log.read())
+
+    def _take(self, line: str) -> str:
+        """Keep what an event says; its kind. A line that a killed writer left unfinished is passed over."""
+        try:
+            event: Any = json.loads(line)
+        except ValueError:
+            return ""
+        if not isinstance(event, dict):
+            return ""
+        kind, step = str(event.get("kind")), int(event.get("step") or 0)
+        if kind == "metric" and isinstance(event.get("value"), int | float):
+            self._curves.setdefault(str(event["name"]), {})[step] = float(event["value"])
+        elif kind == "preview":
+            self.previews.append(Preview(step, self.folder / str(event["file"])))
+        elif kind == "warning":
+            self.warnings.append(str(event.get("text", "")))
+        return kind
+
+
+class _Appended:
+    """A text file that grows: ``read`` gives the whole lines that came since the last call."""
+
+    def __init__(self, file: Path, first_bytes: int | None = None) -> None:
+        self._file, self._first_bytes = file, first_bytes
+        self._offset = 0
+
+    def read(self) -> str:
+        try:
+            size = self._file.stat().st_size
+        except FileNotFoundError:
+            return ""
+        if size < self._offset:  # begun anew
+            self._offset = 0
+        if self._offset == 0 and self._first_bytes is not None:
+            self._offset = max(0, size - self._first_bytes)
+        with self._file.open("rb") as stream:
+            stream.seek(self._offset)
+            content = stream.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return whole.decode("utf-8", errors="replace")

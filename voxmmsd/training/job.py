@@ -1,0 +1,155 @@
+"""A training as a folder that needs nothing else: prepared cases, options, the core itself and one command.
+
+It is copied to a GPU server and started there; its run is followed on a shared folder, or its model brought back.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import voxmmsd
+from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record
+from voxmmsd.errors import ConfigError
+from voxmmsd.files import write_json_atomic, write_text_atomic
+from voxmmsd.library import is_library
+from voxmmsd.models.registry import resolve_model
+from voxmmsd.runs import Run
+from voxmmsd.runs.writing import Bystander
+from voxmmsd.training.cases import labelled_entries, unlabelled_entries
+
+OPTIONS, RUN, STORE, LIBRARY, START, SPLITS = "job.json", "run", "store", "library", "start", "splits.json"
+_HERE = frozenset({"run", "store", "threads", "workers", "device"})  # options of this machine: the server has its own
+_CORE = Path(voxmmsd.__file__).parent
+
+
+def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run | None = None) -> Path:
+    """Write the job of ``config`` into ``folder``; the folder.
+
+    A training library goes along as it is, since old and new model are compared on its held-out cases; other cases are
+    prepared. ``run``: hears of the progress.
+
+    Raises:
+        ConfigError: the folder is not empty.
+        InputError: cases cannot be used as they are.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: is not empty; name a new folder for the job")
+    folder.mkdir(parents=True, exist_ok=True)
+    verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
+    options = {key: value for key, value in config_to_record(config).items() if key not in _HERE}
+    options |= {"folders": _cases(config, folder, run or Bystander(folder, 0)), "run": RUN}
+    options |= _start_and_splits(config, folder)
+    write_json_atomic(folder / OPTIONS, options)
+    shutil.copytree(_CORE, folder / _CORE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    several = options["folders"] != [LIBRARY]
+    for name, text in _texts(verb, several).items():
+        write_text_atomic(folder / name, text)
+        if name.endswith(".sh"):
+            (folder / name).chmod(0o755)
+    return folder
+
+
+def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> list[str]:
+    libraries = [Path(name) for name in config.folders if is_library(Path(name))]
+    if libraries and isinstance(config, FinetuneConfig):
+        if len(config.folders) > 1:
+            raise ConfigError("a job on a training library takes no other folders beside it")
+        shutil.copytree(libraries[0], folder / LIBRARY, ignore=shutil.ignore_patterns(".*"))
+        return [LIBRARY]
+    here = replace(config, store=str(folder / STORE))
+    if isinstance(here, FinetuneConfig):
+        entries = labelled_entries(here, run)
+    else:
+        entries = sum(unlabelled_entries(here, run), ())
+    for entry in entries:  # of folders that were prepared already
+        for file in entry.array_file.parent.glob(f"{entry.array_file.stem}.*"):
+            if file.parent != folder / STORE:
+                (folder / STORE).mkdir(exist_ok=True)
+                shutil.copy2(file, folder / STORE)
+    return [STORE]
+
+
+def _start_and_splits(config: FinetuneConfig | PretrainConfig, folder: Path) -> dict[str, str]:
+    options = {}
+    if isinstance(config, FinetuneConfig) and config.start:
+        shutil.copytree(resolve_model(config.start).folder, folder / START)
+        options["start"] = START
+    if config.splits:
+        shutil.copy2(config.splits, folder / SPLITS)
+        options["splits"] = SPLITS
+    return options
+
+
+@dataclass(frozen=True)
+class _Script:
+    """A shell script that works in the job's folder."""
+
+    body: str
+    head: str = ""
+
+    def text(self) -> str:
+        place = 'cd "${SLURM_SUBMIT_DIR:-$(dirname "$0")}"' if self.head else 'cd "$(dirname "$0")"'
+        return f"#!/bin/bash\n{self.head}set -e\n{place}\nmkdir -p {RUN}\n{self.body}"
+
+
+def _texts(verb: str, several: bool) -> Mapping[str, str]:
+    command = f"-m voxmmsd {verb} --config {OPTIONS}"
+    torchrun = f'torchrun --nproc-per-node="${{GPUS:-$(nvidia-smi --list-gpus | wc -l)}}" --max-restarts=3 {command}'
+    slurm_command = f"srun {torchrun}" if several else f"srun python {command}"
+    found: dict[str, Any] = {
+        "README.txt": _README.format(verb=verb, several=_SEVERAL if several else "", run=RUN),
+        "requirements.txt": _requirements(),
+        "start.sh": _Script(f"exec python {command}\n").text(),
+        "slurm.sh": _Script(_SLURM.format(command=slurm_command, run=RUN), _SLURM_HEAD).text(),
+    }
+    if several:
+        found["start-torchrun.sh"] = _Script(f"exec {torchrun}\n").text()
+    return found
+
+
+def _requirements() -> str:
+    return "\n".join(
+        ["numpy>=1.26", "scipy>=1.11", "nibabel>=5.2", "onnxruntime>=1.17", "safetensors>=0.4.3", "tqdm>=4.66",
+         "psutil>=5.9", "matplotlib>=3.8", "torch>=2.4,!=2.9.*", "monai>=1.4", "onnx>=1.16", ""]
+    )  # fmt: skip
+
+
+_README = """A training job ({verb}), packed by Vox-MMSD. The folder holds all that it needs: copy it to the server.
+
+    python3 -m venv env && . env/bin/activate && pip install -r requirements.txt
+    ./start.sh                  one GPU, or the CPU
+{several}    sbatch slurm.sh             a Slurm cluster: saves before its time is over, and goes back into the queue
+
+Called again it continues. python -m voxmmsd runs watch {run} shows how far it is; on a shared folder the panel of
+3D Slicer does: choose this folder under "Runs in". The result is {run}/model: import it there, or by
+voxmmsd models import.
+"""
+_SEVERAL = "    ./start-torchrun.sh         several GPUs of one machine (GPUS=4 names how many)\n"
+_SLURM_HEAD = """#SBATCH --job-name=voxmmsd
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --gres=gpu:1
+#SBATCH --cpus-per-task=8
+#SBATCH --time=04:00:00
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=voxmmsd-%j.log
+#SBATCH --signal=B:USR1@180
+"""
+_SLURM = """export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # srun does not take it over by itself
+{command} &
+job=$!
+
+# Three minutes before the end: ask through the folder and queue again; the newest checkpoint counts.
+requeue() {{
+    timeout 150 python -m voxmmsd runs pause {run} --wait 140 || true
+    scontrol requeue "$SLURM_JOB_ID"
+    exit 0
+}}
+trap requeue USR1
+wait "$job"
+"""
