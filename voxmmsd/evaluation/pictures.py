@@ -153,7 +153,7 @@ def validation_picture(
             panel.imshow(_colored(_slice(labels, 0, place), schema))
         panel.set_title(heading, color=_TEXT, fontsize=11)
         panel.set_axis_off()
-    return _save(figure, file)
+    return save_figure(figure, file)
 
 
 def _underlay(present: Sequence[bool]) -> int:
