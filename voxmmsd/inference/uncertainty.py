@@ -62,7 +62,7 @@ def review_list(
     wrong by min(p, 1 - p) of the voxel.
     """
     uncertainty = entropy(probabilities_czyx)
-    thick = ndimage.binary_opening(uncertainty > doubtful, np.ones((2, 2, 2)))
+    thick = _opened(uncertainty > doubtful)
     places, count = ndimage.label(thick, np.ones((3, 3, 3)))
     found = []
     for number, box in enumerate(ndimage.find_objects(places, count), start=1):
@@ -73,6 +73,14 @@ def review_list(
         here = probabilities_czyx[(slice(None), *box)][:, inside]
         found.append(_place(here, uncertainty[box] * inside, [s.start for s in box], size_ml, schema, grid))
     return tuple(sorted(found, key=lambda place: place.largest_effect_ml, reverse=True)[:most])
+
+
+def _opened(doubtful_zyx: np.ndarray) -> np.ndarray:
+    """Without what is thinner than two voxels; only the box around what there is is looked at, which is much faster."""
+    for box in ndimage.find_objects(doubtful_zyx.astype(np.uint8)):
+        grown = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in box)
+        doubtful_zyx[grown] = ndimage.binary_opening(doubtful_zyx[grown], np.ones((2, 2, 2)))
+    return doubtful_zyx
 
 
 def _place(
