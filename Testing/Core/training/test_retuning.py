@@ -271,12 +271,12 @@ def test_the_circle_by_the_command_line(tmp_path, capsys):
         assert main([str(word) for word in words]) == 0, (words, capsys.readouterr().err)
 
     place, patients = tmp_path, tmp_path / "new"
-    write_phantoms(place / "old", 3, seed=0, side=32)
-    write_phantoms(patients, 4, seed=7, side=32)
-    write_phantoms(place / "judges", 3, seed=8, side=32)
-    write_phantoms(place / "unseen", 3, seed=9, side=32)
-    small = ("--preset", "tiny", "--patch", 16, "--workers", 1)
-    voxmmsd("finetune", place / "old", "--run", place / "poor", *small, "--steps", 5, "--name", "poor")
+    write_phantoms(place / "old", 3, seed=0, side=48)
+    write_phantoms(patients, 4, seed=7, side=48)
+    write_phantoms(place / "judges", 3, seed=9, side=48)
+    write_phantoms(place / "unseen", 3, seed=10, side=48)
+    small = ("--preset", "tiny", "--workers", 1)
+    voxmmsd("finetune", place / "old", "--run", place / "poor", *small, "--steps", 12, "--name", "poor")
     voxmmsd("models", "accept", place / "poor")
     voxmmsd("library", "add", place / "lib", patients_without_labels(patients, place / "scans"), "--part", "training")
     voxmmsd("library", "add", place / "lib", place / "judges", "--part", "hold-out")
@@ -286,7 +286,7 @@ def test_the_circle_by_the_command_line(tmp_path, capsys):
     assert "poor" in capsys.readouterr().out
     for case in sorted(patients.glob("phantom-*")):
         voxmmsd("library", "accept", place / "lib", "--case", case.name, "--label", case / f"{case.name}-seg.nii.gz")
-    given = ("--steps", 80, "--validate-every", 40, "--learning-rate", 0.01)
+    given = ("--steps", 120, "--validate-every", 120)
     voxmmsd("finetune", place / "lib", "--from", "poor", "--run", place / "better", *small, *given)
     found = comparison(place / "better")
     assert found["outcome"] == "better"
