@@ -17,13 +17,14 @@ SCHEMA, MODEL = "VoxMMSD.Schema", "VoxMMSD.Model"  # attributes of a result
 VALUE = "VoxMMSD.LabelValue"  # tag of a segment: the value of its label in files
 _CATEGORY = "SCT^49755003^Morphologically Altered Structure"
 _REGION = "SCT^12738006^Brain"
-_LISTS = ("Vox-MMSD brain tumor", "Anatomic codes - DICOM master list")
+TERMS = "Vox-MMSD brain tumor"  # the list of terms that VoxMMSDSegment ships
+_REGIONS = "Anatomic codes - DICOM master list"
 
 
 def terminology_entry(term: Terminology) -> str:
     """As Slicer keeps it in a segment's tag: list, category, type, modifier, region's list, region, modifier."""
     kind = f"{term.scheme}^{term.code}^{term.meaning}"
-    return "~".join((_LISTS[0], _CATEGORY, kind, "^^", _LISTS[1], _REGION, "^^"))
+    return "~".join((TERMS, _CATEGORY, kind, "^^", _REGIONS, _REGION, "^^"))
 
 
 def add_segment(segmentation, key: str, name: str, color: Iterable[int], term: Terminology) -> None:

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
@@ -13,6 +14,7 @@ _ROOT = next(place for place in (_HERE, _HERE.parent) if (place / "voxmmsd" / "_
 if str(_ROOT) not in sys.path[:1]:
     sys.path.insert(0, str(_ROOT))
 
+from VoxMMSDSegmentLib import sample  # noqa: E402
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic  # noqa: E402
 from VoxMMSDSegmentLib.widget import VoxMMSDSegmentWidget  # noqa: E402
 
@@ -32,6 +34,12 @@ class VoxMMSDSegment(ScriptedLoadableModule):
             "Segments brain tumors on T1, contrast-enhanced T1, T2 and FLAIR images, whichever of them there are; the "
             "result is reviewed, corrected and taught back to the model. Not a medical device; research use only."
         )
+        slicer.app.connect("startupCompleted()", self._when_slicer_has_started)
         self.parent.acknowledgementText = _(
             "Method: Zhou et al., Vox-MMSD, IEEE JBHI 2025, doi 10.1109/JBHI.2025.3592116."
         )
+
+    def _when_slicer_has_started(self):
+        sample.register(_HERE / "Resources" / "Icons" / "VoxMMSDSegment.png")
+        terms = _HERE / "Resources" / "Terminology" / "VoxMMSD.term.json"
+        slicer.modules.terminologies.logic().LoadTerminologyFromFile(str(terms))

@@ -13,3 +13,26 @@ class ModulesTest(slicer_case.ModuleTest):
         for name in ("VoxMMSDSegment", "VoxMMSDTrain"):
             panel = self.open_panel(name)
             self.assertIsNotNone(panel.ui)
+
+    def test_the_sample_patient_is_made_on_the_spot_and_found_at_once(self):
+        from VoxMMSDSegmentLib import sample
+        from VoxMMSDSegmentLib.case import find_volumes
+
+        sources = slicer.modules.sampleDataSources[sample.CATEGORY]
+        source = next(source for source in sources if source.sampleName == sample.NAME)
+        nodes = source.customDownloader(source)
+        self.assertEqual(list(find_volumes(nodes[0]).volumes.values()), nodes)
+
+    def test_the_codes_of_the_tissues_are_in_a_list_of_terms(self):
+        from voxmmsd.labels import SCHEMAS
+        from VoxMMSDLib.segments import TERMS
+
+        logic = slicer.modules.terminologies.logic()
+        category = slicer.vtkSlicerTerminologyCategory()
+        self.assertTrue(logic.GetNthCategoryInTerminology(TERMS, 0, category))
+        count = logic.GetNumberOfTypesInTerminologyCategory(TERMS, category)
+        kind, codes = slicer.vtkSlicerTerminologyType(), set()
+        for index in range(count):
+            logic.GetNthTypeInTerminologyCategory(TERMS, category, index, kind)
+            codes.add(kind.GetCodeValue())
+        self.assertLessEqual({label.terminology.code for s in SCHEMAS.values() for label in s.labels}, codes)

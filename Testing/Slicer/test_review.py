@@ -10,7 +10,7 @@ from voxmmsd.labels import SCHEMAS
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
-from VoxMMSDSegmentLib.result import reference_of
+from VoxMMSDSegmentLib.result import last_result_of, reference_of, replace_result
 
 
 class ResultTest(slicer_case.ModuleTest):
@@ -125,6 +125,20 @@ class ResultTest(slicer_case.ModuleTest):
         slicer.mrmlScene.RemoveNode(self.reference)
         with self.assertRaisesRegex(Exception, "no longer in the scene"):
             VoxMMSDSegmentLogic().save_result(self.result, self.folder / "labels.nrrd")
+
+    def test_replacing_changes_the_last_result_of_the_same_images_and_keeps_what_the_user_added(self):
+        paint(self.result, "ET", self.ball(), self.reference)
+        self.segmentation.AddEmptySegment("mine", "Mine")
+        again = add_result(self.made, self.volumes, self.folder)
+        self.assertIs(last_result_of(self.volumes, but=again), self.result)
+        self.assertIsNone(last_result_of({"t1c": self.reference}))
+        nodes = len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+        replace_result(self.result, again)
+        self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
+        self.assertIsNotNone(self.segmentation.GetSegment("mine"))
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), nodes - 2)
+        whole = mask_of(regions_node(self.result), ["WT"], self.reference)
+        self.assertTrue(np.array_equal(whole, self.made.label_zyx > 0))
 
     def test_nothing_of_files_or_folders_is_left_in_the_nodes(self):
         names = (MODEL, "VoxMMSD.Schema", "VoxMMSD.Review")

@@ -31,7 +31,6 @@ class Application:
     temporaryPath = str(HOME / "temporary")
     slicerHome = str(HOME)
     extensionsInstallPath = str(HOME / "extensions")
-    startupCompleted_ = True
 
     def __init__(self) -> None:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -40,6 +39,7 @@ class Application:
         QSettings._file = str(HOME / "Slicer.ini")
         self._logic = _application_logic()
         self._layout_manager: Any = None
+        self._waiting: list[Any] = []  # for the end of the start
         self._io = IOManager()
         self._modules = ModuleManager()
         self.mrmlScene = self._logic.GetMRMLScene()
@@ -54,13 +54,20 @@ class Application:
         raise NotImplementedError(f"slicer.app.{name}: the host has none yet; real Slicer does")
 
     def connect(self, signature: str, slot: Any) -> bool:
-        """Signals of QApplication only."""
+        """Signals of QApplication, and the one by which modules wait for Slicer's start."""
+        if signature == "startupCompleted()":
+            self._waiting.append(slot)
+            return True
         getattr(self._qt, signature.partition("(")[0]).connect(slot)
         return True
 
     def disconnect(self, signature: str, slot: Any) -> bool:
         getattr(self._qt, signature.partition("(")[0]).disconnect(slot)
         return True
+
+    def _complete_startup(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)()
 
     def applicationLogic(self) -> Any:
         return self._logic

@@ -93,6 +93,7 @@ def load_module(name: str) -> Any:
     parent = ScriptedModule(name, folder / f"{name}.py")
     getattr(namespace, name)(parent)
     setattr(slicer.modules, name.lower(), parent)
+    slicer.app._complete_startup()
     return namespace
 
 

@@ -215,7 +215,7 @@ class _SegmentList(QtWidgets.QTableWidget):
             segment = segmentation.GetSegment(segment_id)
             display = node.GetDisplayNode()
             shown = display is None or display.GetSegmentVisibility(segment_id)
-            items = [QtWidgets.QTableWidgetItem(text) for text in ("👁" if shown else "", "", segment.GetName())]
+            items = [QtWidgets.QTableWidgetItem(text) for text in ("●" if shown else "○", "", segment.GetName())]
             items[1].setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
             for column, item in enumerate(items):
                 self.setItem(row, column, item)

@@ -15,7 +15,7 @@ from typing import Any
 
 from headless_slicer import host
 
-SIDE = 420  # pixels of one view
+SIDE = 545  # pixels of one view: two are as high as the panel
 
 
 def main() -> None:
@@ -39,7 +39,8 @@ def main() -> None:
     host.picture(panel.parent, out / "review.png")
     _compose(out / "review.png", _views(slicer, panel, volumes), out / "slicer.png")
     panel.ui.overlayCheck.click()
-    _compose(None, _views(slicer, panel, volumes)[:3], out / "uncertainty.png")
+    slices = _views(slicer, panel, volumes)
+    _compose(None, [slices[0], *slices[2:]], out / "uncertainty.png")
     panel.cleanup()
     _train_panel(out)
     print(*sorted(str(file) for file in out.glob("*.png")), sep="\n")

@@ -26,7 +26,7 @@ def draw_slice(name: str, ras: tuple[float, float, float], size: tuple[int, int]
     logic.SetSliceCompositeNode(slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode"))
     logic.FitSliceToBackground(*size)
     node.SetFieldOfView(*(value / zoom for value in node.GetFieldOfView()[:2]), node.GetFieldOfView()[2])
-    node.JumpSliceByCentering(*ras)
+    node.JumpSliceByOffsetting(*ras)
     logic.UpdatePipeline()
     image = vtk.vtkImageMapper()
     image.SetColorWindow(255)

@@ -7,8 +7,9 @@ import json
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.labels import LabelSchema, schema_named
-from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, add_segment, set_mask
+from voxmmsd.errors import InputError
+from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, add_segment, mask_of, set_mask
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.job import ResultFiles
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
@@ -30,6 +31,40 @@ def make_result(case: SlicerCase, files: ResultFiles):
     rebuild(node, reference)
     _place_beside(reference, [node, *_belonging(node)])
     return node
+
+
+def last_result_of(volumes: dict, but=None):
+    """The newest result, other than ``but``, that was made of exactly these images; None where there is none."""
+    inputs = {key: node.GetID() for key, node in volumes.items()}
+    for node in reversed(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")):
+        own = {key: found.GetID() for key in MODALITIES if (found := input_of(node, key)) is not None}
+        if node is not but and node.GetAttribute(SCHEMA) and own == inputs:
+            return node
+    return None
+
+
+def replace_result(old, new) -> None:
+    """Make ``old`` what ``new`` is and take ``new`` away; segments that the user added to ``old`` stay.
+
+    Raises:
+        InputError: they follow different label schemas.
+    """
+    if old.GetAttribute(SCHEMA) != new.GetAttribute(SCHEMA):
+        raise InputError(_("{name} has other tissues than this model: keep both").format(name=old.GetName()))
+    reference = reference_of(new)
+    for label in schema_named(new.GetAttribute(SCHEMA)).labels:
+        if old.GetSegmentation().GetSegment(label.key) is not None:
+            set_mask(old, label.key, mask_of(new, [label.key], reference), reference)
+    for name in (MODEL, REVIEW):
+        old.SetAttribute(name, new.GetAttribute(name))
+    for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS):
+        before, after = old.GetNodeReference(role), new.GetNodeReference(role)
+        old.SetNodeReferenceID(role, after.GetID() if after is not None else None)
+        if before is not None:
+            slicer.mrmlScene.RemoveNode(before)
+    slicer.mrmlScene.RemoveNode(new.GetNodeReference(REGIONS_ROLE))
+    slicer.mrmlScene.RemoveNode(new)
+    rebuild(old, reference)
 
 
 def reference_of(result):

@@ -20,6 +20,7 @@ from VoxMMSDSegmentLib.case import find_volumes
 from VoxMMSDSegmentLib.findings import FindingsList, WayOut, look
 from VoxMMSDSegmentLib.job import Options, Progress, SegmentJob
 from VoxMMSDSegmentLib.models_box import ModelsBox
+from VoxMMSDSegmentLib.result import last_result_of, replace_result
 
 LOOK_AFTER_MS = 500
 AUTOMATIC = ""
@@ -30,6 +31,7 @@ class SegmentTab:
 
     def __init__(self, ui, logic, on_result: Callable[[Any], None]) -> None:
         self._ui, self._logic, self._on_result = ui, logic, on_result
+        self._volumes_at_start: dict[str, Any] = {}
         self._parameters: Any = None
         self.job: SegmentJob | None = None
         self.findings = FindingsList(ui.findingsFrame)
@@ -176,8 +178,9 @@ class SegmentTab:
 
     def _start(self) -> SegmentJob:
         parameters = self._parameters
+        self._volumes_at_start = self.volumes()
         return self._logic.segment(
-            self.volumes(),
+            self._volumes_at_start,
             self.models.chosen_id,
             brain_mask=parameters.brainMask,
             reference=parameters.reference if parameters.reference in self.volumes() else AUTOMATIC,
@@ -199,6 +202,11 @@ class SegmentTab:
             uncertainty=ui.uncertaintyCheck.checked,
         )
 
+    def _save_state(self, result) -> None:
+        """For Undo: the editor keeps the states of the segmentation that it shows."""
+        self._ui.segmentEditor.setSegmentationNode(result)
+        self._ui.segmentEditor.saveStateForUndo()
+
     def _show_progress(self, progress: Progress) -> None:
         bar = self._ui.progressBar
         bar.setVisible(True)
@@ -209,8 +217,20 @@ class SegmentTab:
             self._ui.logText.setPlainText(self.job.log)
 
     def _done(self, node) -> None:
+        if self._ui.replaceCheck.checked:
+            node = self._replaced(node)
         self._end(_("Done: {name}").format(name=node.GetName()))
         self._on_result(node)
+
+    def _replaced(self, node) -> Any:
+        """The last result of the same images, made what ``node`` is, where the user agrees; else ``node``."""
+        last = last_result_of(self._volumes_at_start, but=node)
+        question = _("Replace {name}? Undo in the segment editor brings its segments back.")
+        if last is None or not slicer.util.confirmYesNoDisplay(question.format(name=last.GetName())):
+            return node
+        self._save_state(last)
+        replace_result(last, node)
+        return last
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, Cancelled):

@@ -1,0 +1,51 @@
+"""A synthetic patient for the Sample Data module: made on the spot, no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from VoxMMSDLib import dependencies
+
+CATEGORY = "VoxMMSD"
+NAME = "VoxMMSDPhantom"
+SIDE, SEED = 96, 7
+
+
+def register(icon: Path) -> None:
+    """Offer the phantom in the Sample Data module."""
+    import SampleData
+
+    logic = SampleData.SampleDataLogic
+    if hasattr(logic, "registerCustomSampleDataCategory"):  # Slicer 5.12
+        logic.registerCustomSampleDataCategory(CATEGORY, _("Vox-MMSD brain tumor"))
+    logic.registerCustomSampleDataSource(
+        category=CATEGORY, sampleName=NAME, customDownloader=make, thumbnailFileName=str(icon)
+    )
+
+
+def make(_source=None) -> list:
+    """Four volumes of a synthetic patient, in a study of their own.
+
+    Raises:
+        MissingDependencyError: packages are missing, and installing them was declined.
+    """
+    dependencies.ensure()
+    from voxmmsd.labels import MODALITIES
+    from voxmmsd.phantom import make_phantom
+
+    made = make_phantom(SEED, (SIDE, SIDE, SIDE))
+    matrix = slicer.util.vtkMatrixFromArray(made.grid.affine_xyz)
+    nodes = [
+        slicer.util.addVolumeFromArray(image, matrix, f"Phantom {key}")
+        for key, image in zip(MODALITIES, made.image_czyx, strict=True)
+    ]
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    study = tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), _("Synthetic patient")), _("Phantom"))
+    for node in nodes:
+        if item := tree.GetItemByDataNode(node):
+            tree.SetItemParent(item, study)
+    slicer.util.setSliceViewerLayers(background=nodes[1])
+    return nodes
