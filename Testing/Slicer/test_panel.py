@@ -154,12 +154,30 @@ class PanelTest(slicer_case.ModuleTest):
         with self.assertRaisesRegex(Exception, "not chosen"):
             SlicerCase(add_volumes(self.made, ("t1c",)), reference="t2f")
 
+    def options(self):
+        return Options(tta=True, model="m", precision="half", smallest=("ET=0.05", "ED=0.5"))
+
+    def test_choices_come_back_with_a_saved_scene(self):
+        volumes = add_volumes(self.made)
+        self.choose(t1c=volumes["t1c"], operated=True, model="toy-model-1")
+        for node in volumes.values():
+            slicer.util.exportNode(node, str(self.folder / f"{node.GetName()}.nrrd"))
+        slicer.mrmlScene.SetURL(str(self.folder / "scene.mrml"))
+        slicer.mrmlScene.Commit(str(self.folder / "scene.mrml"))
+        slicer.mrmlScene.Clear()
+        self.assertFalse(self.panel.parameters.operated)
+        slicer.util.loadScene(str(self.folder / "scene.mrml"))
+        self.assertTrue(self.panel.parameters.operated)
+        self.assertEqual(self.panel.parameters.model, "toy-model-1")
+        self.assertEqual(self.panel.parameters.t1c.GetName(), "visit1 t1c")
+
     def test_options_are_the_cores(self):
         from voxmmsd.cli import _parser
 
         case = SlicerCase(add_volumes(self.made), reference="t2f", operated=True)
-        arguments = ["segment", "--out", "x", *case.export(self.folder), *Options(tta=True, model="m").arguments()]
+        arguments = ["segment", "--out", "x", *case.export(self.folder), *self.options().arguments()]
         given = vars(_parser().parse_args(arguments))
+        self.assertEqual((given["smallest"], given["precision"]), (["ET=0.05", "ED=0.5"], "half"))
         self.assertEqual(
             (given["reference"], given["operated"], given["tta"], given["model"]), ("t2f", True, True, "m")
         )

@@ -35,6 +35,7 @@ def main() -> None:
     host.wait_until(lambda: panel.segment_tab.job is None, 3000)
     if panel.parameters.result is None:
         raise SystemExit(f"{panel.ui.errorLabel.text}\n{panel.ui.logText.plainText}")
+    panel.ui.libraryPath.currentPath = "/data/training-library"
     panel.ui.nextPlaceButton.click()
     host.picture(panel.parent, out / "review.png")
     _compose(out / "review.png", _views(slicer, panel, volumes), out / "slicer.png")

@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from VoxMMSDLib.dependencies import missing
-from VoxMMSDLib.volumes import ijk_to_world
+from VoxMMSDLib.volumes import core_volume, ijk_to_world
 
 if TYPE_CHECKING:
     from voxmmsd.preflight.findings import Finding
@@ -30,15 +30,24 @@ class WayOut:
     act: Callable[[], None]
 
 
-def look(volumes: Mapping[str, Any], has_mask: bool) -> tuple[Finding, ...]:
-    """What the core finds in the volumes as they are; empty where the packages it needs are not installed yet."""
+def look(volumes: Mapping[str, Any], mask: Any = None, to_strip: bool = False) -> tuple[Finding, ...]:
+    """What the core finds in the volumes as they are; empty where the packages it needs are not installed yet.
+
+    ``mask``: the node of the brain mask; ``to_strip``: the skull is going to be stripped.
+    """
+    volumes = {key: node for key, node in volumes.items() if node.GetImageData() is not None}
     if missing(_NEEDED) or not volumes:
         return ()
     from voxmmsd.preflight.check import check_volumes
 
-    looked_at = {key: _subsample(node) for key, node in volumes.items() if node.GetImageData() is not None}
-    # The voxels of a subsample are thicker than those of the image: what it says of slices means nothing.
-    return tuple(f for f in check_volumes(looked_at, has_mask) if f.kind != "thick-slices") + _doubtful_nodes(volumes)
+    is_volume = mask is not None and mask.IsA("vtkMRMLScalarVolumeNode") and mask.GetImageData() is not None
+    found = check_volumes(
+        {key: _subsample(node) for key, node in volumes.items()},
+        grids={key: core_volume(node).grid for key, node in volumes.items()},
+        mask=_subsample(mask) if is_volume else None,
+        to_strip=to_strip or (mask is not None and not is_volume),
+    )
+    return (*found, *_bent(volumes))
 
 
 def _subsample(node):
@@ -50,16 +59,11 @@ def _subsample(node):
     return Volume(array, Grid(array.shape, ijk_to_world(node) @ np.diag([STEP, STEP, STEP, 1.0])))
 
 
-def _doubtful_nodes(volumes: Mapping[str, Any]) -> tuple[Finding, ...]:
-    from voxmmsd.preflight.check import THICK_MM
-    from voxmmsd.preflight.findings import NOTE, WARNING, Finding
+def _bent(volumes: Mapping[str, Any]) -> tuple[Finding, ...]:
+    from voxmmsd.preflight.findings import WARNING, Finding
 
     found = []
     for key, node in volumes.items():
-        thickest = max(node.GetSpacing())
-        if thickest > THICK_MM:
-            text = f"{key}: voxels of {thickest:.3g} mm along one axis; small lesions may be missed"
-            found.append(Finding(NOTE, "thick-slices", text, "prefer a 3-D acquisition if there is one", key))
         transform = node.GetParentTransformNode()
         if transform is not None and not transform.IsTransformToWorldLinear():
             text = f"{key}: lies under a non-linear transform and will be resampled"

@@ -24,16 +24,24 @@ class Options:
 
     model: str = ""
     device: str = "auto"
+    precision: str = "auto"
     memory: str = ""
+    smallest: tuple[str, ...] = ()
     brain_mask: str = ""
     tta: bool = False
     uncertainty: bool = True
     force: bool = False
 
     def arguments(self) -> list[str]:
-        values = [("--model", self.model), ("--device", self.device), ("--memory", self.memory),
-                  ("--brain-mask", self.brain_mask)]  # fmt: skip
-        given = [text for flag, value in values if value for text in (flag, value)]
+        values = {
+            "--model": self.model,
+            "--device": self.device,
+            "--precision": self.precision,
+            "--memory": self.memory,
+            "--brain-mask": self.brain_mask,
+        }
+        given = [text for flag, value in values.items() if value for text in (flag, value)]
+        given += ["--smallest", *self.smallest] * bool(self.smallest)
         switches = [("--tta", self.tta), ("--uncertainty", self.uncertainty), ("--force", self.force)]
         return given + [flag for flag, on in switches if on]
 

@@ -16,6 +16,7 @@ from voxmmsd.errors import Cancelled
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib import settings
 from VoxMMSDLib.child import sentence_and_way_out
+from VoxMMSDLib.dependencies import missing
 from VoxMMSDSegmentLib.case import find_volumes
 from VoxMMSDSegmentLib.findings import FindingsList, WayOut, look
 from VoxMMSDSegmentLib.job import Options, Progress, SegmentJob
@@ -51,7 +52,14 @@ class SegmentTab:
         ui.referenceCombo.connect("activated(int)", self._reference_chosen)
         for device in DEVICES:
             ui.deviceCombo.addItem(_DEVICE_NAMES.get(device, device), device)
-        ui.deviceCombo.connect("activated(int)", self._keep_settings)
+        for precision in PRECISIONS:
+            ui.precisionCombo.addItem(precision, precision)
+        ui.stripCombo.addItem(_("as it is"), "")
+        for word in installed_strippers():
+            ui.stripCombo.addItem(_("strip by {name}").format(name=word), word)
+        for combo in (ui.deviceCombo, ui.precisionCombo):
+            combo.connect("activated(int)", self._keep_settings)
+        ui.smallestEdit.connect("editingFinished()", self._keep_settings)
         ui.memoryEdit.connect("editingFinished()", self._keep_settings)
         for check in (ui.uncertaintyCheck, ui.ttaCheck):
             check.connect("toggled(bool)", self._keep_settings)
@@ -120,7 +128,7 @@ class SegmentTab:
         if self._parameters is None:
             return
         volumes = self.volumes()
-        found = look(volumes, self._parameters.brainMask is not None)
+        found = look(volumes, self._parameters.brainMask, bool(self._ui.stripCombo.currentData))
         self.findings.show(found, {n: way for n, finding in enumerate(found) if (way := self._way_out(finding, found))})
 
     def _way_out(self, finding, found) -> WayOut | None:
@@ -133,6 +141,8 @@ class SegmentTab:
                 f for f in found if f.kind == "wrong-slot" and {f.modality, f.text.rpartition(" ")[2]} == {slot, seems}
             )
             return WayOut(_("Swap"), lambda: self._swap(slot, seems)) if first is finding else None
+        if finding.kind == "skull" and self._ui.stripCombo.count > 1:
+            return WayOut(_("Strip"), lambda: self._ui.stripCombo.setCurrentIndex(1))
         if finding.kind == "not-aligned" and self._ui.alignCheck.isVisibleTo(self._ui.segmentTab):
             return WayOut(_("Align"), lambda: setattr(self._parameters, "align", True))
         return None
@@ -198,6 +208,9 @@ class SegmentTab:
         return Options(
             device=ui.deviceCombo.currentData or DEVICES[0],
             memory=ui.memoryEdit.text.strip() if ui.memoryEdit.enabled else "",
+            precision=ui.precisionCombo.currentData or PRECISIONS[0],
+            brain_mask="" if self._parameters.brainMask is not None else ui.stripCombo.currentData or "",
+            smallest=tuple(ui.smallestEdit.text.split()),
             tta=ui.ttaCheck.checked,
             uncertainty=ui.uncertaintyCheck.checked,
         )
@@ -273,16 +286,30 @@ class SegmentTab:
     def _read_settings(self) -> None:
         ui = self._ui
         ui.deviceCombo.setCurrentIndex(max(0, ui.deviceCombo.findData(settings.read("device", DEVICES[0]))))
+        ui.precisionCombo.setCurrentIndex(max(0, ui.precisionCombo.findData(settings.read("precision", PRECISIONS[0]))))
         ui.memoryEdit.setText(settings.read("memory", ""))
+        ui.smallestEdit.setText(settings.read("smallest", ""))
         ui.uncertaintyCheck.setChecked(settings.read_bool("uncertainty", True))
         ui.ttaCheck.setChecked(settings.read_bool("tta", False))
 
     def _keep_settings(self, *_: Any) -> None:
         ui = self._ui
         settings.write("device", ui.deviceCombo.currentData or DEVICES[0])
+        settings.write("precision", ui.precisionCombo.currentData or PRECISIONS[0])
         settings.write("memory", ui.memoryEdit.text.strip())
+        settings.write("smallest", ui.smallestEdit.text.strip())
         settings.write("uncertainty", ui.uncertaintyCheck.checked)
         settings.write("tta", ui.ttaCheck.checked)
 
 
+def installed_strippers() -> tuple[str, ...]:
+    """Programs on this computer that strip a skull; none while the core's own packages are missing."""
+    if missing():
+        return ()
+    from voxmmsd.data.brain_mask import installed
+
+    return installed()
+
+
+PRECISIONS = ("auto", "float32", "half")
 _DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mps": "MPS (Apple)"}
