@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from voxmmsd.data.case import Case
 from voxmmsd.data.store import source_sha256
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError
-from voxmmsd.files import sha256_of, write_json_atomic
+from voxmmsd.files import read_json, sha256_of, write_json_atomic
 from voxmmsd.inference.predict import Prediction
 from voxmmsd.labels import values_from_indices
 from voxmmsd.models.package import WEIGHTS
@@ -37,7 +37,7 @@ def finished_result(folder: Path, case: Case) -> Path | None:
     file = result_file(folder, case.id)
     record = file.with_name(f"{case.id}-voxmmsd.json")
     if record.is_file() and file.exists():
-        seen = json.loads(record.read_text(encoding="utf-8")).get("inputs")
+        seen = _inputs_in(record)
         if seen != {name: source_sha256(source) for name, source in case.modalities.items()}:
             raise InputError(
                 f"{file}: is of other images than the case has now; nothing is overwritten, name another --out"
@@ -46,6 +46,16 @@ def finished_result(folder: Path, case: Case) -> Path | None:
     if file.exists():
         file.replace(file.with_name(f"{case.id}-voxmmsd.nii.gz.broken-off"))
     return None
+
+
+def _inputs_in(record: Path) -> Any:
+    """What a result was made of, by its record."""
+    try:
+        return read_json(record).get("inputs")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{record}: is not a result's record ({error}); move it away, or name another --out"
+        ) from error
 
 
 def write_prediction(prediction: Prediction, folder: Path, seconds: float, findings: Sequence[str] = ()) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def load_state(file: Path) -> dict[str, Any]:
     """Read what ``save_state`` wrote, onto the CPU.
 
     Raises:
-        RunError: the file is missing or does not fit its checksum.
+        RunError: the file is missing, does not fit its checksum, or holds what could run code.
     """
     try:
         content = file.read_bytes()
@@ -71,7 +72,12 @@ def load_state(file: Path) -> dict[str, Any]:
     payload = memoryview(content)[: max(0, end)]
     if content[max(0, end) :] != _MARK + hashlib.sha256(payload).hexdigest().encode():
         raise RunError(f"{file}: checkpoint is damaged (its checksum does not fit)")
-    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise RunError(
+            f"{file}: holds more than tensors and plain values and was not read, since it could run code; remove it"
+        ) from error
 
 
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
