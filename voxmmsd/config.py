@@ -327,6 +327,21 @@ class RunsConfig:
 
 
 @dataclass(frozen=True)
+class BundleConfig:
+    out: str = option("", "zip to write")
+    models: tuple[str, ...] = option((), "models to take along (default: the one in use, if any)")
+    platform: str = option("", "such as linux-x86_64, windows-x86_64, macos-arm64 (default: this machine's)")
+    python: str = option("", "version of Python there, such as 3.12 (default: this one's)")
+    extras: tuple[str, ...] = option((), "also what is needed for: train, openvino, formats")
+    package: str = option("", "wheel or source folder of voxmmsd (default: the source that runs)")
+
+
+@dataclass(frozen=True)
+class InstallBundleConfig:
+    bundle: str = option("", "the zip", positional=True)
+
+
+@dataclass(frozen=True)
 class DoctorConfig:
     device: str = option("auto", "device to check", choices=DEVICES)
 

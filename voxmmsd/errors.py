@@ -33,5 +33,9 @@ class MemoryBudgetError(VoxMMSDError):
     """Memory does not suffice, or not within the budget that was given."""
 
 
+class BundleError(VoxMMSDError):
+    """A bundle for a machine without network that cannot be made or installed."""
+
+
 class Cancelled(Exception):
     """The user asked to stop (exit code 130); not an error."""

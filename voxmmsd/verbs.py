@@ -300,6 +300,28 @@ def _resume(folder: Path) -> int:
     return verb.run(c.make_config(verb.config, {}, Path(options))) or 0
 
 
+def bundle(config: c.BundleConfig) -> None:
+    from voxmmsd.models.registry import model_in_use, resolve_model
+    from voxmmsd.offline.bundle import make_bundle
+
+    used = model_in_use()
+    models = [resolve_model(name) for name in config.models] or ([used] if used else [])
+    package = Path(config.package) if config.package else None
+    out = _given(config.out, "--out FILE.zip")
+    made = make_bundle(out, models, target=config.platform, python=config.python, extras=config.extras, package=package)
+    size = f"{len(made.files)} files, {out.stat().st_size / 2**20:.0f} MiB, models: {', '.join(made.models) or 'none'}"
+    print(f"{out}: {size}; there, with Python {made.python} on {made.platform}: python {out.name}")
+
+
+def install_bundle(config: c.InstallBundleConfig) -> None:
+    from voxmmsd.offline.install import install_bundle as install
+
+    made = install(_given(config.bundle, "BUNDLE.zip"))
+    print(f"voxmmsd {made.version} is installed; models: {', '.join(made.models) or 'none'}")
+    if made.models:
+        print(f"put one in use: voxmmsd models accept {made.models[0]}")
+
+
 def doctor(config: c.DoctorConfig) -> int:
     from voxmmsd.doctor import examine
 
@@ -347,6 +369,8 @@ VERBS = (
     Verb("library", "cases and their corrected labels, to teach a model with", c.LibraryConfig, library),
     Verb("verify", "check that a run, a model or a training library is whole", c.VerifyConfig, verify),
     Verb("export", "hand a model over as ONNX, TorchScript or a MONAI bundle", c.ExportConfig, export),
+    Verb("bundle", "one zip of all that a machine without network needs", c.BundleConfig, bundle),
+    Verb("install-bundle", "install such a zip, with no index reachable", c.InstallBundleConfig, install_bundle),
     Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
 )
 

@@ -19,7 +19,7 @@ ORDER = [
     {"inference"},
     {"library"},
     {"training"},
-    {"doctor", "verify"},
+    {"doctor", "verify", "offline"},
     {"verbs"},
     {"cli"},
     {"__main__"},

@@ -66,4 +66,4 @@ def test_the_table_of_verbs_is_the_list_of_verbs():
     from voxmmsd.verbs import VERBS
 
     table = README[README.index("| verb |") : README.index("Every option is also")]
-    assert set(re.findall(r"^\| `([a-z]+)", table, re.MULTILINE)) == {verb.name for verb in VERBS}
+    assert set(re.findall(r"^\| `([a-z-]+)", table, re.MULTILINE)) == {verb.name for verb in VERBS}

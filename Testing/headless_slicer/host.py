@@ -83,10 +83,13 @@ class ScriptedModule:
         return ScriptedModuleWidget(open_widget(self.name))
 
 
-def load_module(name: str) -> Any:
-    """Load ``NAME/NAME.py`` as Slicer does: its folder on ``sys.path``, its class constructed; the namespace."""
+def load_module(name: str, folder: Path | None = None) -> Any:
+    """Load ``NAME.py`` as Slicer does: its folder on ``sys.path``, its class constructed; the namespace.
+
+    ``folder`` is where it was installed; without one it is loaded from the source.
+    """
     slicer = start()
-    folder = REPOSITORY / name
+    folder = folder or REPOSITORY / name
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     namespace = _executed(name, folder / f"{name}.py")

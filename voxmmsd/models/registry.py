@@ -81,7 +81,7 @@ def rollback() -> tuple[ModelPackage, ModelPackage | None]:
     if not accepted:
         raise ModelError("nothing to roll back: no accepted model is in use; see `voxmmsd models list`")
     _decide(accepted[-1].info.id, decisions.ROLLED_BACK)
-    return accepted[-1], _in_use()
+    return accepted[-1], model_in_use()
 
 
 def delete(model_id: str) -> int:
@@ -93,7 +93,7 @@ def delete(model_id: str) -> int:
     folder = registry_folder() / model_id
     if safe_id(model_id) != model_id or not folder.is_dir():
         raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}; see `voxmmsd models list`")
-    used = _in_use()
+    used = model_in_use()
     if used is not None and used.folder == folder:
         raise ModelError(f"{model_id}: is in use; accept another model or roll back first")
     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -138,7 +138,7 @@ def resolve_model(spec: str = "") -> ModelPackage:
         ModelError: there is none, with the way to one.
     """
     if not spec:
-        return _model_in_use()
+        return _model_in_use_or_refused()
     path = Path(spec).expanduser()
     for folder in (path, path / "model", home() / "runs" / spec / "model"):
         if (folder / RECORD).is_file():
@@ -159,7 +159,7 @@ def report() -> str:
         return (
             f"no model in {registry_folder()}: `voxmmsd finetune` makes one, `voxmmsd models accept RUN` puts it in use"
         )
-    used, states = _in_use(), model_states()
+    used, states = model_in_use(), model_states()
     rows = [("", "id", "made", "state", "size", "parent", "Dice")]
     for package in packages:
         info = package.info
@@ -182,8 +182,8 @@ def _scores(info: ModelInfo) -> str:
     return f"{split}: " + ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
 
 
-def _model_in_use() -> ModelPackage:
-    used = _in_use()
+def _model_in_use_or_refused() -> ModelPackage:
+    used = model_in_use()
     if used is None:
         raise ModelError(
             "no model is in use: train one with `voxmmsd finetune` and accept it with `voxmmsd models accept RUN`, or "
@@ -192,7 +192,8 @@ def _model_in_use() -> ModelPackage:
     return used
 
 
-def _in_use() -> ModelPackage | None:
+def model_in_use() -> ModelPackage | None:
+    """The model that was accepted last, else the bundled one, else none."""
     return next(iter([*_accepted()[::-1], *list(_packages_in(BUNDLED))[::-1]]), None)
 
 

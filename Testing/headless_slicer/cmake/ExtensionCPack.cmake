@@ -1,0 +1,1 @@
+# Stands in for Slicer's packaging of an extension, which packs what `install` puts into place.
