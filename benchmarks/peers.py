@@ -102,7 +102,8 @@ def report(network: SegResNet, entries: list[Entry], patch: int, device: torch.d
         scores = score_case(entry.id, np.asarray(entry.label()), labels, schema, entry.grid)
         for region in schema.regions:
             dice.setdefault(region.key, []).append(counted_dice(scores, region.key))
-    means = {key: float(np.nanmean(values)) for key, values in dice.items()}
+    counted = {key: [value for value in values if np.isfinite(value)] for key, values in dice.items()}
+    means = {key: float(np.mean(values)) for key, values in counted.items() if values}
     listed = ", ".join(f"{key} {value:.3f}" for key, value in means.items())
     print(
         f"mean Dice of the regions on {len(entries)} validation cases: {np.mean(list(means.values())):.3f} ({listed})"
