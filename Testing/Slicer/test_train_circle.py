@@ -17,7 +17,7 @@ class TrainCircleTest(train_case.TrainTest):
         panel = self.open_panel("VoxMMSDTrain")
         self.assertEqual(panel.result.ui.verdictLabel.text, "No finished run yet.")
 
-        first = self.train(panel, "first", self.phantoms(count=2), start="from scratch")
+        first = self.train(panel, "first", self.phantoms(count=2), steps=3)
         result = panel.result.ui
         self.assertIn("was compared with no other model", result.verdictLabel.text)
         result.acceptButton.click()
@@ -25,7 +25,7 @@ class TrainCircleTest(train_case.TrainTest):
         self.assertFalse(result.acceptButton.enabled)
 
         self.library_of_new_cases()
-        second = self.train(panel, "second", self.folder / "library", start="(in use)")
+        second = self.train(panel, "second", self.folder / "library", steps=3)
         record = json.loads((second / "comparison.json").read_text(encoding="utf-8"))
         self.assertEqual(panel.result.comparison.folder, second)
         self.assertIn(record["text"], result.detailLabel.text)
@@ -48,24 +48,6 @@ class TrainCircleTest(train_case.TrainTest):
         self.assertIn(f"in use: <b>{first.name}", result.usedLabel.text)
 
         self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "worse-1")  # the models that learned from it
-
-    def train(self, panel, name, cases, start):
-        """Fill the tab Task, press Start and wait for the end; the run."""
-        ui = panel.task.ui
-        panel.showTab("Task")
-        ui.dataPath.currentPath = str(cases)
-        ui.presetChoice.setCurrentIndex(3)
-        titles = [ui.startChoice.itemText(number) for number in range(ui.startChoice.count)]
-        ui.startChoice.setCurrentIndex(next(number for number, title in enumerate(titles) if start in title))
-        ui.stepsBox.setValue(3)
-        ui.sizeBox.setValue(16)
-        ui.batchBox.setValue(1)
-        ui.nameEdit.text = name
-        ui.startButton.click()
-        folder = panel.run.folder / name
-        self.wait_for_state(folder, "finished")
-        self.wait_for(lambda: panel.result.comparison is not None and panel.result.comparison.folder == folder)
-        return folder
 
     def library_of_new_cases(self):
         """Cases that the first model did not learn from: one trains, one judges."""

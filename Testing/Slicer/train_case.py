@@ -66,6 +66,26 @@ class TrainTest(slicer_case.ModuleTest):
         panel.logic.start("finetune", {**TINY, "folders": [str(cases)], **options}, folder, panel.run.started)
         return folder
 
+    def train(self, panel, name, cases, steps, learning_rate=None):
+        """Fill the tab Task with a trial on the model in use, if any; press Start and wait for the end; the run."""
+        ui = panel.task.ui
+        panel.showTab("Task")
+        ui.dataPath.currentPath = str(cases)
+        ui.presetChoice.setCurrentIndex(3)
+        ui.startChoice.setCurrentIndex(0)
+        ui.stepsBox.setValue(steps)
+        ui.sizeBox.setValue(16)
+        ui.batchBox.setValue(2)
+        ui.nameEdit.text = name
+        if learning_rate is not None:
+            panel.task.more_options.widgets["learning_rate"].setValue(learning_rate)
+        ui.startButton.click()
+        self.assertIn("Starting", ui.noticeLabel.text)
+        folder = panel.run.folder / name
+        self.wait_for_state(folder, "finished")
+        self.wait_for(lambda: panel.result.comparison is not None and panel.result.comparison.folder == folder)
+        return folder
+
     def wait_for(self, condition, seconds=240):
         """Let the panel live until ``condition()``."""
         end = time.monotonic() + seconds

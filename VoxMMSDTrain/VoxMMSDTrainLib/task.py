@@ -75,6 +75,11 @@ class TaskSection:
         return self._verbs[self.ui.taskChoice.currentIndex][0]
 
     @property
+    def more_options(self) -> OptionsForm:
+        """The less important ones, of the chosen task."""
+        return self._forms[self._kind]
+
+    @property
     def options(self) -> dict[str, Any]:
         """The fields of the verb's configuration, as chosen."""
         ui, size = self.ui, self._sizes[self.ui.presetChoice.currentIndex]
@@ -85,7 +90,7 @@ class TaskSection:
             "batch": ui.batchBox.value,
             "device": DEVICES[ui.deviceChoice.currentIndex],
             "name": ui.nameEdit.text.strip(),
-            **self._forms[self._kind].values(),
+            **self.more_options.values(),
         }
         if self._kind is PretrainConfig:
             return {**chosen, "block": ui.sizeBox.value}
@@ -133,7 +138,7 @@ class TaskSection:
         self.ui.stepsBox.setValue(max(1, round(size.share * config.steps)))
         self.ui.sizeBox.setValue(config.patch if self._kind is FinetuneConfig else config.block)
         self.ui.batchBox.setValue(config.batch)
-        self._forms[self._kind].show(config)
+        self.more_options.show(config)
         self.ui.estimateLabel.text = ""
 
     def _look_at_data(self) -> None:

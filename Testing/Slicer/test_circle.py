@@ -1,0 +1,61 @@
+"""The circle through both modules, by their buttons: a poor model segments, an expert corrects, the model learns, and
+segments a new patient better."""
+
+import numpy as np
+import train_case
+from phantom_case import add_volumes, phantom
+
+from voxmmsd.labels import MODALITIES
+from VoxMMSDLib import settings
+from VoxMMSDLib.segments import label_array, set_mask
+
+
+class CircleTest(train_case.TrainTest):
+    def test_corrections_make_the_model_segment_a_new_patient_better(self):
+        library = self.folder / "library"
+        settings.write("library", str(library))
+        settings.write("TrainDatafinetune", "")
+        teach, segment = self.open_panel("VoxMMSDTrain"), self.open_panel("VoxMMSDSegment")
+        self.taught(teach, "poor", self.phantoms(count=2), steps=1)
+
+        for seed in (31, 32, 33):
+            self.segmented(segment, seed)
+            self.correct_and_accept(segment, seed, library)
+        before = self.dice(self.segmented(segment, 34), 34)
+
+        self.taught(teach, "better", library, steps=60, learning_rate=0.03)
+        self.assertIn("Losses", [teach.run.ui.curveChoice.itemText(i) for i in range(teach.run.ui.curveChoice.count)])
+        after = self.dice(self.segmented(segment, 34), 34)
+        self.assertGreater(after, before + 0.1)
+
+    def taught(self, panel, name, cases, **options):
+        """Train from the tab Task on the model in use, if there is one, and accept the result."""
+        self.train(panel, name, cases, **options)
+        panel.result.ui.acceptButton.click()
+        self.assertIn("is in use from now on", panel.result.ui.noticeLabel.text)
+
+    def segmented(self, panel, seed):
+        """Press Apply on a phantom; the result."""
+        volumes = add_volumes(phantom(seed, 32), prefix=f"patient{seed}")
+        for key in MODALITIES:
+            setattr(panel.parameters, key, volumes[key])
+        panel.segment_tab.look_now()
+        panel.ui.applyButton.click()
+        self.wait_for(lambda: panel.segment_tab.job is None)
+        self.assertIsNotNone(panel.parameters.result, panel.ui.errorLabel.text)
+        return panel.parameters.result, volumes["t1c"]
+
+    def correct_and_accept(self, panel, seed, library):
+        """Draw the true tumor into the result, as an expert would."""
+        truth = phantom(seed, 32)
+        for label in truth.schema.labels:
+            set_mask(panel.parameters.result, label.key, truth.label_zyx == label.value, panel.parameters.t1c)
+        panel.ui.libraryPath.currentPath = str(library)
+        panel.ui.caseEdit.text = f"patient-{seed:03d}"
+        panel.ui.acceptButton.click()
+        self.assertIn("Accepted as label", panel.ui.acceptedLabel.text)
+
+    def dice(self, result, seed):
+        """Of the whole tumor."""
+        predicted, truth = label_array(*result) > 0, phantom(seed, 32).label_zyx > 0
+        return 2 * np.count_nonzero(predicted & truth) / (np.count_nonzero(predicted) + np.count_nonzero(truth))
