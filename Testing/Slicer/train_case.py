@@ -34,9 +34,9 @@ class TrainTest(slicer_case.ModuleTest):
         sys.excepthook = lambda kind, fault, trace: (self._faults.append(fault), before(kind, fault, trace))
         self.addCleanup(setattr, sys, "excepthook", before)
 
-    def phantoms(self, count=2, seed=7):
+    def phantoms(self, count=2, seed=7, side=SIDE):
         folder = self.folder / "cases"
-        write_phantoms(folder, count, seed=seed, side=SIDE)
+        write_phantoms(folder, count, seed=seed, side=side)
         return folder
 
     def library(self, predicted=0, accepted=0, seed=7):
@@ -66,7 +66,7 @@ class TrainTest(slicer_case.ModuleTest):
         panel.logic.start("finetune", {**TINY, "folders": [str(cases)], **options}, folder, panel.run.started)
         return folder
 
-    def train(self, panel, name, cases, steps, learning_rate=None):
+    def train(self, panel, name, cases, steps, size=16):
         """Fill the tab Task with a trial on the model in use, if any; press Start and wait for the end; the run."""
         ui = panel.task.ui
         panel.showTab("Task")
@@ -74,11 +74,9 @@ class TrainTest(slicer_case.ModuleTest):
         ui.presetChoice.setCurrentIndex(3)
         ui.startChoice.setCurrentIndex(0)
         ui.stepsBox.setValue(steps)
-        ui.sizeBox.setValue(16)
+        ui.sizeBox.setValue(size)
         ui.batchBox.setValue(2)
         ui.nameEdit.text = name
-        if learning_rate is not None:
-            panel.task.more_options.widgets["learning_rate"].setValue(learning_rate)
         ui.startButton.click()
         self.assertIn("Starting", ui.noticeLabel.text)
         folder = panel.run.folder / name

@@ -130,7 +130,9 @@ def _compose(panel: Path | None, views: list[Any], file: Path) -> None:
 def _train_panel(out: Path) -> None:
     host.load_module("VoxMMSDTrain")
     panel = host.open_widget("VoxMMSDTrain")
-    host.picture(panel.parent, out / "train.png")
+    for number in range(panel.ui.tabs.count):
+        panel.ui.tabs.setCurrentIndex(number)
+        host.picture(panel.parent, out / f"train-{panel.ui.tabs.tabText(number).lower()}.png")
     panel.cleanup()
 
 

@@ -68,6 +68,13 @@ def read_comparison(folder: Path) -> Comparison:
     )
 
 
+def library_of(comparison: Comparison) -> Path:
+    """The library that the run learned from."""
+    config = json.loads((comparison.folder / "config.json").read_text(encoding="utf-8"))
+    folders = [Path(config["directory"]) / folder for folder in config["options"]["folders"]]
+    return next((folder for folder in folders if (folder / "library.json").is_file()), folders[0])
+
+
 def _mean(scores: Mapping[str, float | None]) -> float:
     values = [value for value in scores.values() if value is not None and math.isfinite(value)]
     return sum(values) / len(values) if values else math.nan

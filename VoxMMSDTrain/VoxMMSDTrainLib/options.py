@@ -39,7 +39,7 @@ class OptionsForm:
     """Widgets for the fields of ``kind`` as a page of a stack; ``show`` fills them, ``values`` reads them."""
 
     def __init__(self, stack, kind: type) -> None:
-        self.widgets: dict[str, Any] = {}
+        self._widgets: dict[str, Any] = {}
         page = qt.QWidget()
         form = qt.QFormLayout(page)
         form.setContentsMargins(0, 0, 0, 0)
@@ -50,11 +50,11 @@ class OptionsForm:
             label = qt.QLabel(flag_of(fields[name]).replace("-", " ").capitalize() + ":")
             label.toolTip = widget.toolTip
             form.addRow(label, widget)
-            self.widgets[name] = widget
+            self._widgets[name] = widget
         stack.addWidget(page)
 
     def show(self, config: Any) -> None:
-        for name, widget in self.widgets.items():
+        for name, widget in self._widgets.items():
             value = getattr(config, name)
             if isinstance(value, bool):
                 widget.checked = value
@@ -64,7 +64,7 @@ class OptionsForm:
     def values(self) -> dict[str, Any]:
         return {
             name: widget.checked if isinstance(widget, qt.QCheckBox) else widget.value
-            for name, widget in self.widgets.items()
+            for name, widget in self._widgets.items()
         }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +11,11 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from VoxMMSDTrainLib import tables
-from VoxMMSDTrainLib.comparison import Comparison, read_comparison
+from VoxMMSDTrainLib.comparison import Comparison, library_of, read_comparison
 from VoxMMSDTrainLib.curves import CurvePlot, square
 from VoxMMSDTrainLib.models import finished
 from VoxMMSDTrainLib.run import RunSection
+from VoxMMSDTrainLib.unnamed import UnnamedPairs
 
 NOTHING = "–"
 
@@ -31,6 +31,7 @@ class ResultSection:
         ui.plotView.setMRMLScene(slicer.mrmlScene)
         tables.prepare(ui.regionsTable, (90, 80, 80))
         tables.prepare(ui.casesTable, (104, 50, 50, 70))
+        self.unnamed = UnnamedPairs(ui, self._say)
         ui.runChoice.connect("currentIndexChanged(int)", self._choose)
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open())
         ui.casesTable.connect("itemSelectionChanged()", self._enable)
@@ -68,6 +69,7 @@ class ResultSection:
 
     def cleanup(self) -> None:
         self._plot.remove()
+        self.unnamed.cleanup()
 
     def _choose(self, *_arguments) -> None:
         number = self.ui.runChoice.currentIndex
@@ -93,6 +95,7 @@ class ResultSection:
         tables.fill(ui.casesTable, rows, [f"{case.case_id}: {text}" for case, text in zip(cases, counts, strict=True)])
         ui.casesTable.visible = ui.openButton.visible = bool(cases)
         ui.forceBox.visible = found is not None and found.is_worse
+        self.unnamed.show(found)
         self._draw()
         self._enable()
 
@@ -161,8 +164,7 @@ class ResultSection:
     def _load(self, case_id: str) -> None:
         from VoxMMSDTrainLib.both_models import open_both
 
-        config = json.loads((self.comparison.folder / "config.json").read_text(encoding="utf-8"))
-        open_both(self.comparison, Path(config["options"]["folders"][0]), case_id)
+        open_both(self.comparison, library_of(self.comparison), case_id)
         self._say(_("{case} is in the scene with the segmentations of both models.").format(case=case_id))
 
     def _do(self, action: Callable[[], None]) -> None:
