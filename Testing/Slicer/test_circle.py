@@ -18,14 +18,14 @@ class CircleTest(train_case.TrainTest):
         settings.write("library", str(library))
         settings.write("TrainDatafinetune", "")
         teach, segment = self.open_panel("VoxMMSDTrain"), self.open_panel("VoxMMSDSegment")
-        self.taught(teach, "poor", self.phantoms(count=3, side=SIDE), steps=12, size=32)
+        self.taught(teach, "poor", self.phantoms(count=3, side=SIDE), steps=3, size=32)
 
         for seed in (31, 32, 33):
             self.segmented(segment, seed)
             self.correct_and_accept(segment, seed, library)
         before = self.dice(self.segmented(segment, 34), 34)
 
-        self.taught(teach, "better", library, steps=120, size=32)
+        self.taught(teach, "better", library, steps=150, size=32, learning_rate=0.01)
         self.assertIn("Losses", [teach.run.ui.curveChoice.itemText(i) for i in range(teach.run.ui.curveChoice.count)])
         after = self.dice(self.segmented(segment, 34), 34)
         self.assertGreater(after, before)

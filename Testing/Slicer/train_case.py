@@ -6,6 +6,7 @@ import time
 import slicer
 import slicer_case
 
+from voxmmsd.config import FinetuneConfig, make_config
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
 
@@ -66,7 +67,7 @@ class TrainTest(slicer_case.ModuleTest):
         panel.logic.start("finetune", {**TINY, "folders": [str(cases)], **options}, folder, panel.run.started)
         return folder
 
-    def train(self, panel, name, cases, steps, size=16):
+    def train(self, panel, name, cases, steps, size=16, **more):
         """Fill the tab Task with a trial on the model in use, if any; press Start and wait for the end; the run."""
         ui = panel.task.ui
         panel.showTab("Task")
@@ -77,6 +78,7 @@ class TrainTest(slicer_case.ModuleTest):
         ui.sizeBox.setValue(size)
         ui.batchBox.setValue(2)
         ui.nameEdit.text = name
+        panel.task.more_options.show(make_config(FinetuneConfig, {"preset": "tiny", **more}))
         ui.startButton.click()
         self.assertIn("Starting", ui.noticeLabel.text)
         folder = panel.run.folder / name
