@@ -1,4 +1,4 @@
-"""A run as a window follows it: each look reads what was appended since the last one, so that it may look every second."""
+"""A run as a window follows it: each look reads what was appended since the last, so that it may look every second."""
 
 from __future__ import annotations
 

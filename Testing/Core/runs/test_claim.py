@@ -30,8 +30,9 @@ def test_a_run_of_a_host_that_was_lost_a_moment_ago_is_taken_over(elsewhere):
 def test_a_run_that_another_host_is_at_work_on_is_refused(elsewhere):
     timer = threading.Timer(0.2, beat, [elsewhere])
     timer.start()
-    with pytest.raises(RunError, match="process 1 on elsewhere is working on this run"), open_run(
-        elsewhere, "finetune", {}, 9
+    with (
+        pytest.raises(RunError, match="process 1 on elsewhere is working on this run"),
+        open_run(elsewhere, "finetune", {}, 9),
     ):
         pass
     timer.join()
