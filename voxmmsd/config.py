@@ -404,8 +404,8 @@ def make_config(kind: type[ConfigT], given: dict[str, Any], file: Path | None = 
         ConfigError: an unknown field, a value of the wrong type, or a file that cannot be read.
     """
     stated = {**(read_config_file(kind, file) if file else {}), **given}
-    preset = _PRESETS.get(kind, {}).get(stated.get("preset", "small"), {})
-    folders = stated.get("folders", ()) if kind is FinetuneConfig else ()
+    preset = _PRESETS.get(kind, {}).get(_checked("preset", stated.get("preset", "small"), str), {})
+    folders = _checked("folders", stated.get("folders", ()), tuple[str, ...]) if kind is FinetuneConfig else ()
     if any((Path(folder) / LIBRARY_RECORD).is_file() for folder in folders):
         preset = {**preset, **_corrected(preset)}
     return config_from_record(kind, {**preset, **stated})
@@ -457,8 +457,8 @@ def _check_range(flag: str, name: str, value: Any) -> None:
     least, most = _RANGES.get(name, (-math.inf, math.inf))
     wanted = "a finite number" if name not in _RANGES else f"{least:g} or more" if most == math.inf else ""
     for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, int | float) and not (math.isfinite(number) and least <= number <= most):
-            raise ConfigError(f"{flag}: {number:g} makes no sense; give {wanted or f'{least:g} to {most:g}'}")
+        if isinstance(number, int | float) and not (abs(number) < math.inf and least <= number <= most):
+            raise ConfigError(f"{flag}: {number!r:.40} makes no sense; give {wanted or f'{least:g} to {most:g}'}")
     if name == "channels" and not value:
         raise ConfigError(f"{flag}: is empty; give at least one")
 
@@ -480,7 +480,12 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
     hint = typing.get_origin(hint) or hint
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(
+                f"{name}: a number of {len(str(value))} digits makes no sense; give a smaller one"
+            ) from None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")
     return value

@@ -7,6 +7,7 @@ kind of patient. Not for training a model that is to see real scans.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +82,13 @@ def make_phantom(
 
 def write_phantom(phantom: Phantom, folder: Path, case_id: str) -> Path:
     """Write ``folder/CASEID/CASEID-t1n.nii.gz`` ... ``-seg.nii.gz``; the case's folder."""
-    place = folder / case_id
+    place, aside = folder / case_id, folder / f".{case_id}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
     images = dict(zip(MODALITIES, phantom.image_czyx, strict=True))
     for name, array in images.items():
-        _write(place / f"{case_id}-{name}.nii.gz", np.rint(array).astype(np.int16), phantom.grid)
-    _write(place / f"{case_id}-seg.nii.gz", phantom.label_zyx, phantom.grid)
+        _write(aside / f"{case_id}-{name}.nii.gz", np.rint(array).astype(np.int16), phantom.grid)
+    _write(aside / f"{case_id}-seg.nii.gz", phantom.label_zyx, phantom.grid)
+    aside.rename(place)  # a patient is there whole or not at all
     return place
 
 
@@ -103,12 +106,12 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
             raise InputError(
                 f"{folder / case_id}: exists already; nothing is overwritten, name another folder or --seed"
             )
+    write_json_atomic(folder / "dataset.json", {"name": "synthetic patients", "schema": "brats-gli-2023"})
     spacing = (spacing_mm, spacing_mm, spacing_mm)
     written = []
     for number, case_id in enumerate(ids):
         phantom = make_phantom(seed * _MOST_PATIENTS + number, (side, side, side), spacing)
         written.append(write_phantom(phantom, folder, case_id))
-    write_json_atomic(folder / "dataset.json", {"name": "synthetic patients", "schema": "brats-gli-2023"})
     return written
 
 

@@ -242,6 +242,6 @@ def _read_entry(file: Path) -> Entry | None:
         record["preprocess"] = PreprocessConfig(**record["preprocess"])
         entry = Entry(folder=file.parent, **record)
         whole = entry._array().shape == entry.shape_czyx
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     return entry if whole else None

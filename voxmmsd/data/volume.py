@@ -80,7 +80,10 @@ class Grid:
 
     @classmethod
     def from_json(cls, record: dict) -> Grid:
-        return cls(tuple(record["shape_zyx"]), np.array(record["affine_xyz"]))
+        grid = cls(tuple(record["shape_zyx"]), np.array(record["affine_xyz"]))
+        if not np.isfinite(grid.affine_xyz).all() or min(grid.shape_zyx) < 1:
+            raise ValueError(f"a grid of shape {grid.shape_zyx} and with that affine cannot be")
+        return grid
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def read_record(file: Path, make: Callable[[dict[str, Any]], RecordT]) -> Record
         if version != FORMAT:
             raise LibraryError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
         return make(record)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise LibraryError(
             f"{file}: is not a record of a training library ({error!r}); restore it from a backup, or move its case's "
             "folder out of the library"

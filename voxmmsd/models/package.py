@@ -178,7 +178,7 @@ def _read_info(file: Path) -> ModelInfo:
         raise ModelError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
     try:
         return _checked(record)
-    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{file}: {error}") from error
 
 
