@@ -4,6 +4,7 @@ import random
 import sys
 
 import pytest
+
 from benchmarks.faults import attack, broken, calls, prepared
 
 
