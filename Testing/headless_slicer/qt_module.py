@@ -97,8 +97,13 @@ def _class_named(name: str) -> type:
     raise NotImplementedError(f"{name}: the host has no stand-in for it yet (or Slicer has no such widget)")
 
 
+_WITHOUT_PLUGIN = frozenset({"qMRMLPlotView"})  # Libs/MRML/Widgets/DesignerPlugins has none for it
+
+
 def _refuse_what_slicer_lacks(text: bytes) -> None:
     for element in ElementTree.fromstring(text).iter("widget"):
+        if element.attrib["class"] in _WITHOUT_PLUGIN:
+            raise AttributeError(f"{element.attrib['class']} has no Designer plugin in Slicer: make it in the code")
         kind = _class_named(element.attrib["class"])
         known = _properties(kind)
         for item in element.findall("property"):

@@ -59,8 +59,11 @@ def square(number: int) -> str:
 class CurvePlot:
     """Curves in a ``qMRMLPlotView``. Its nodes are hidden, never saved, and made anew when a scene is closed."""
 
-    def __init__(self, view, tag: str = "VoxMMSDTrain") -> None:
-        self._view, self._tag = view, tag
+    def __init__(self, place, tag: str = "VoxMMSDTrain") -> None:
+        # Made here: Slicer has no Designer plugin for it, so that a .ui file cannot name it.
+        self._view, self._tag = slicer.qMRMLPlotView(), tag
+        self._view.setMRMLScene(slicer.mrmlScene)
+        place.layout().addWidget(self._view)
         self._own: list = []
 
     def show(self, title: str, curves: Mapping[str, Curve]) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
@@ -28,7 +27,6 @@ class ResultSection:
         self.comparison: Comparison | None = None
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
-        ui.plotView.setMRMLScene(slicer.mrmlScene)
         tables.prepare(ui.regionsTable, (90, 80, 80))
         tables.prepare(ui.casesTable, (104, 50, 50, 70))
         self.unnamed = UnnamedPairs(ui, self._say)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
@@ -32,7 +31,6 @@ class RunSection:
         self._plot, self._previews = CurvePlot(ui.plotView), Previews(ui)
         self._listed: list[RunView] = []
         self._state = ""
-        ui.plotView.setMRMLScene(slicer.mrmlScene)
         ui.logBox.collapsed = True
         tables.prepare(ui.runsTable, (150, 80))
         ui.runsFolder.currentPath = settings.read(FOLDER, str(logic.default_runs_folder))
