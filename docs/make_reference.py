@@ -1,0 +1,68 @@
+"""Write docs/reference.md from the configurations: ``python docs/make_reference.py``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.config import flag_of
+from voxmmsd.labels import SCHEMAS, LabelSchema
+from voxmmsd.verbs import VERBS, Verb
+
+FILE = Path(__file__).with_name("reference.md")
+HEAD = """# Reference
+
+Written by `python docs/make_reference.py` from [`config.py`](../voxmmsd/config.py). Every option is a key of a
+configuration file, too: `--config job.toml` (TOML or JSON). An option given beats the file, the file beats the preset,
+the preset beats the default shown here. Every verb also takes `--debug`, which shows an error's traceback. Exit codes:
+0 done, 2 bad input, 1 a fault of ours, 130 cancelled.
+
+## Label schemas
+
+| schema | values in files |
+|---|---|
+{schemas}"""
+
+
+def text() -> str:
+    return "\n".join([HEAD.format(schemas="".join(map(_schema, SCHEMAS.values()))), *map(_verb, VERBS)])
+
+
+def _schema(schema: LabelSchema) -> str:
+    return (
+        f"| `{schema.name}` | {', '.join(f'{label.value} {label.key} ({label.name})' for label in schema.labels)} |\n"
+    )
+
+
+def _verb(verb: Verb) -> str:
+    fields = dataclasses.fields(verb.config)
+    named = [item.name.upper() for item in fields if item.metadata["positional"]]
+    detach = "\nMay be started with `--detach`.\n" if verb.folder else ""
+    rows = "".join(f"| {_name(item)} | {_help(item)} | {_default(item.default)} |\n" for item in fields)
+    heading = " ".join([f"## `voxmmsd {verb.name}", *named])
+    sentence = verb.help[0].upper() + verb.help[1:]
+    return f"{heading}`\n\n{sentence}.\n{detach}\n| option | what it says | default |\n|---|---|---|\n{rows}"
+
+
+def _name(item: Any) -> str:
+    return f"`{item.name.upper()}`" if item.metadata["positional"] else f"`--{flag_of(item)}`"
+
+
+def _help(item: Any) -> str:
+    choices = ", ".join(f"`{choice}`" for choice in item.metadata["choices"] if choice)
+    return (item.metadata["help"] + (f" ({choices})" if choices else "")).replace("|", "\\|")
+
+
+def _default(value: Any) -> str:
+    if value in ("", (), None):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
