@@ -6,6 +6,8 @@ import os
 import pickle
 import re
 import socket
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -222,3 +224,17 @@ def test_a_patients_name_reaches_no_output_and_nothing_connects_anywhere(place, 
     assert not re.search(
         re.escape(str(place.cases)).encode(), b"".join(c for f, c in found[:-1] if ".run" not in str(f))
     )
+
+
+def test_onnx_runtime_reports_to_nobody(place, tmp_path):
+    """Its telemetry is compiled code, which no forbidden Python socket stops; it would leave a file in the home."""
+    code = (
+        "import sys; from pathlib import Path; from voxmmsd.inference.engines import OnnxEngine; "
+        "from voxmmsd.models.package import read_package; OnnxEngine(read_package(Path(sys.argv[1])), 1)"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code, str(place.model)], env=environment, check=True, timeout=120)
+    assert not list(home.rglob("*icrosoft*"))
