@@ -79,13 +79,19 @@ def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: i
     """
     if not 0 <= hold_out_share <= 0.5:
         raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense; give 0 to 0.5, such as 0.2")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
         raise LibraryError(f"{folder}: is not empty; name a new folder for the training library")
     (folder / "cases").mkdir(parents=True, exist_ok=True)
     about = _About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
     with writing(folder):
         write_json_atomic(folder / RECORD, to_record(about))
     return Library(folder)
+
+
+def _is_left_by_a_kill(item: Path) -> bool:
+    """Of this very step: a lock, a file written aside, ``cases`` without any."""
+    aside = item.name == ".lock" or item.name.startswith(f".{Path(RECORD).stem}.")
+    return aside or (item.name == "cases" and item.is_dir() and not any(item.iterdir()))
 
 
 def open_library(folder: Path) -> Library:
