@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from voxmmsd.errors import BundleError
+from voxmmsd.files import parse_json
 
 RECORD = "bundle.json"
 WHEELS, MODELS = "wheels", "models"
@@ -60,7 +61,7 @@ def read_contents(archive: zipfile.ZipFile) -> Contents:
     """
     name = archive.filename
     try:
-        record = json.loads(archive.read(RECORD))
+        record = parse_json(archive.read(RECORD).decode())
         contents = Contents(**{**record, "models": tuple(record["models"])})
         present = {entry.filename for entry in archive.infolist() if not entry.is_dir()} - {RECORD}
     except (KeyError, TypeError, ValueError) as error:
