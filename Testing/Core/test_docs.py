@@ -50,7 +50,9 @@ def test_every_link_and_picture_of_a_page_is_there(page):
 
 def test_the_index_leads_to_every_page():
     index = (DOCS / "README.md").read_text(encoding="utf-8")
-    assert {page.name for page in PAGES} - {"README.md"} <= set(re.findall(r"\(([\w-]+\.md)\)", index))
+    assert {page.name for page in PAGES} - {"README.md"} <= set(re.findall(r"\(([\w-]+\.md)\)", index)), (
+        "add it to docs/README.md"
+    )
 
 
 def test_the_reference_is_what_the_configurations_say():
