@@ -62,10 +62,7 @@ def make_phantom(
     Raises:
         ConfigError: a side of fewer than 16 voxels, or a schema without necrosis, edema and enhancing tumor.
     """
-    if min(shape_zyx) < 16:
-        raise ConfigError(f"a phantom of {shape_zyx} voxels has no room for a brain; give 16 along each side at least")
-    if np.prod(np.array(shape_zyx, float)) > MAX_VOXELS:
-        raise ConfigError(f"a phantom of {shape_zyx} voxels is larger than any scan; give 512 along each side at most")
+    _check_size(shape_zyx)
     labels = _tissue_values(schema_named(schema))
     grid = _grid(shape_zyx, spacing_mm_zyx, orientation, oblique_degrees)
     rng = np.random.default_rng([seed, 0xB12A1])
@@ -100,6 +97,7 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
     """
     if not 1 <= count <= _MOST_PATIENTS:
         raise ConfigError(f"--count {count}: from 1 to {_MOST_PATIENTS} patients can be written")
+    _check_size((side, side, side))
     ids = [f"phantom-{seed:03d}-{number:03d}" for number in range(count)]
     for case_id in ids:
         if (folder / case_id).exists():
@@ -113,6 +111,13 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
         phantom = make_phantom(seed * _MOST_PATIENTS + number, (side, side, side), spacing)
         written.append(write_phantom(phantom, folder, case_id))
     return written
+
+
+def _check_size(shape_zyx: tuple[int, int, int]) -> None:
+    if min(shape_zyx) < 16:
+        raise ConfigError(f"a phantom of {shape_zyx} voxels has no room for a brain; give 16 along each side at least")
+    if np.prod(np.array(shape_zyx, float)) > MAX_VOXELS:
+        raise ConfigError(f"a phantom of {shape_zyx} voxels is larger than any scan; give 512 along each side at most")
 
 
 def _tissue_values(schema: LabelSchema) -> dict[str, int]:

@@ -50,7 +50,7 @@ def test_a_grid_of_endless_numbers_that_fuzzing_found(tmp_path):
 
     library_of(tmp_path / "library", count=1)
     (file,) = (tmp_path / "library" / "cases").glob("*/case.json")
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     start = text.index('"affine_xyz"')
     at = next(i for i in range(start, len(text)) if text[i].isdigit())
     file.write_text(text[:at] + "1" * 400 + text[at:])

@@ -146,7 +146,9 @@ def test_markup_in_a_name_stays_text(tmp_path):
     label = np.zeros((4, 4, 4), np.uint8)
     evil = '<script>alert(1)</script><img src=x onerror="x">'
     rows = score_rows([score_case(evil, label, label, schema, read_grid())])
-    text = write_report(tmp_path / "r.html", evil, [Section(evil, paragraphs=[evil], table=rows)]).read_text()
+    text = write_report(tmp_path / "r.html", evil, [Section(evil, paragraphs=[evil], table=rows)]).read_text(
+        encoding="utf-8"
+    )
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;" in text

@@ -196,7 +196,7 @@ def changed_model(place, name, content):
     """A package with another file, whose checksum fits: made by somebody who knows how."""
     folder = place.model_copy()
     (folder / name).write_bytes(content)
-    record = json.loads((folder / "model.json").read_text())
+    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     record["files"][name] = sha256(content).hexdigest()
     (folder / "model.json").write_text(json.dumps(record))
     return folder
@@ -204,7 +204,7 @@ def changed_model(place, name, content):
 
 def recorded(place, **changes):
     folder = place.model_copy()
-    record = json.loads((folder / "model.json").read_text())
+    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     (folder / "model.json").write_text(json.dumps({**record, **changes}))
     return folder
 

@@ -7,7 +7,7 @@ from voxmmsd.schedules import cosine, teacher_temperature, warmed_cosine
 
 
 def test_schedules_equal_the_authors(golden):
-    stored = json.loads((golden / "schedules.json").read_text())
+    stored = json.loads((golden / "schedules.json").read_text(encoding="utf-8"))
     for index, step in enumerate(stored["iterations"]):
         assert warmed_cosine(step, 60_000, 2000, 1e-3, 1e-4) == pytest.approx(stored["learning_rate"][index], abs=1e-12)
         assert cosine(step, 60_000, 1e-5, 1e-4) == pytest.approx(stored["weight_decay"][index], abs=1e-12)

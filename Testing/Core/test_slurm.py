@@ -62,7 +62,7 @@ def test_a_job_at_the_end_of_its_time_saves_and_goes_back_into_the_queue_and_its
     text = TEMPLATE.read_text(encoding="utf-8")
     script = tmp_path / "slurm.sh"
     script.write_text(text.replace("RUN=/SHARED/runs/glioma", f"RUN={tmp_path / 'run'}"))
-    assert script.read_text() != text
+    assert script.read_text(encoding="utf-8") != text
     with subprocess.Popen(["bash", str(script)], env=cluster, stderr=subprocess.DEVNULL, start_new_session=True) as job:
         try:
             end = time.monotonic() + 120
@@ -77,10 +77,12 @@ def test_a_job_at_the_end_of_its_time_saves_and_goes_back_into_the_queue_and_its
                 os.killpg(job.pid, signal.SIGKILL)
     paused = view_run(tmp_path / "run")
     assert paused.state == "paused"
-    assert (tmp_path / "queue").read_text() == "requeue 4711\n"
+    assert (tmp_path / "queue").read_text(encoding="utf-8") == "requeue 4711\n"
 
     subprocess.run(["bash", str(script)], env=cluster, check=True, timeout=200, stderr=subprocess.DEVNULL)
     finished = view_run(tmp_path / "run")
     assert (finished.state, finished.step, len(finished.starts)) == ("finished", 12, 2)
-    assert f"continuing at step {paused.step} of 12" in (tmp_path / "run" / "log.txt").read_text()
-    assert (tmp_path / "queue").read_text() == "requeue 4711\n", "a job that ends by itself is not queued again"
+    assert f"continuing at step {paused.step} of 12" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    assert (tmp_path / "queue").read_text(encoding="utf-8") == "requeue 4711\n", (
+        "a job that ends by itself is not queued again"
+    )

@@ -15,7 +15,7 @@ def voxmmsd(*words):
 
 
 def mean_dice(folder, key):
-    return json.loads((folder / "scores.json").read_text())["means"][key]["dice"]["value"]
+    return json.loads((folder / "scores.json").read_text(encoding="utf-8"))["means"][key]["dice"]["value"]
 
 
 @pytest.mark.long

@@ -37,7 +37,7 @@ class TrainTaskTest(train_case.TrainTest):
         folder = panel.run.folder / "trial"
         self.wait_for_state(folder, "finished")
         self.wait_for(lambda: panel.ui.tabs.currentIndex == 2)
-        self.assertEqual(json.loads((folder / "config.json").read_text())["options"]["steps"], 3)
+        self.assertEqual(json.loads((folder / "config.json").read_text(encoding="utf-8"))["options"]["steps"], 3)
 
     def test_a_job_is_packed_for_another_machine(self):
         panel = self.open_panel("VoxMMSDTrain")

@@ -629,7 +629,7 @@ def test_the_real_cases_are_found(shared_data):
     assert len(found.cases) == 26 and found.unplaced == ()
     assert all(not case.missing and not case.notes for case in found.cases)
     assert {case.schema for case in found.cases if case.label} == {"brats-2021"}
-    splits = json.loads((shared_data / "splits.json").read_text())
+    splits = json.loads((shared_data / "splits.json").read_text(encoding="utf-8"))
     assert {id_ for ids in splits.values() if isinstance(ids, list) for id_ in ids} <= {case.id for case in found.cases}
 
 

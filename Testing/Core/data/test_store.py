@@ -47,7 +47,7 @@ def test_a_broken_entry_is_remade(tmp_path, harm):
     elif harm == "flip":
         array.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     elif harm == "record":
-        record.write_text(record.read_text()[:50])
+        record.write_text(record.read_text(encoding="utf-8")[:50])
     else:
         array.unlink()
     second = prepare_cases(cases, tmp_path / "store", workers=1)

@@ -36,7 +36,7 @@ def folders(tmp_path_factory):
 def report(folders):
     arguments = [str(folders / "predictions"), str(folders / "cases"), "--out", str(folders / "out"), "--workers", "1"]
     assert main(["evaluate", *arguments, "--protocol", "brats2023"]) == 0
-    return (folders / "out" / "report.html").read_text()
+    return (folders / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_report_has_every_part_and_its_pictures(report):
@@ -82,4 +82,4 @@ def test_where_images_cannot_be_read_the_report_says_so(folders, tmp_path):
         "1",
     ]
     assert main(["evaluate", *arguments]) == 0
-    assert "no picture" in (tmp_path / "out" / "report.html").read_text()
+    assert "no picture" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

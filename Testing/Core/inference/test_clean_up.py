@@ -64,7 +64,8 @@ def test_segment_cleans_up_when_asked_and_its_record_says_so(tmp_path):
     assert main([*options, str(tmp_path / "plain")]) == 0
     assert main([*options, str(tmp_path / "clean"), "--smallest", "NCR=100", "ED=100", "ET=100"]) == 0
     plain, clean = (
-        json.loads(next((tmp_path / name).glob("*-voxmmsd.json")).read_text()) for name in ("plain", "clean")
+        json.loads(next((tmp_path / name).glob("*-voxmmsd.json")).read_text(encoding="utf-8"))
+        for name in ("plain", "clean")
     )
     assert plain["volumes_ml"]["WT"] > 0
     assert clean["volumes_ml"]["WT"] == 0

@@ -89,7 +89,7 @@ def test_auto_measures_once_per_model_and_takes_the_fastest(package, tmp_path, m
     speed["ONNX Runtime (CPU)"] = 0.5
     assert choose_way(toy_package(tmp_path / "other", seed=1), device="cpu") == Way("onnx")
     assert choose_way(package, device="cpu") == Way("openvino")
-    assert len(json.loads((home() / "engines.json").read_text())) == 2
+    assert len(json.loads((home() / "engines.json").read_text(encoding="utf-8"))) == 2
     (home() / "engines.json").write_text("broken")
     assert choose_way(package, device="cpu") == Way("onnx")
 

@@ -49,7 +49,7 @@ def test_four_raw_files_and_a_mask_become_a_segmentation_in_one_command(shared_d
     np.testing.assert_allclose(written.affine, nib.load(place / "T1_post.nii.gz").affine, atol=1e-4)
     label = np.asarray(written.dataobj)
     assert label.shape == mask.shape
-    record = json.loads((tmp_path / "out" / "native-voxmmsd.json").read_text())
+    record = json.loads((tmp_path / "out" / "native-voxmmsd.json").read_text(encoding="utf-8"))
     accepted = {one["modality"]: one["accepted"] for one in record["alignment"]}
     assert accepted["t2w"]
     assert accepted["t2f"]

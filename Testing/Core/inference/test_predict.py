@@ -140,7 +140,7 @@ def test_the_record_says_which_model_saw_which_images(package, tmp_path):
     write_patient(tmp_path / "in")
     prediction = predict(volumes_of(tmp_path / "in"), package, OnnxEngine(package))
     file = write_prediction(prediction, tmp_path / "out", seconds=2.0)
-    record = json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text())
+    record = json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
     assert record["model"]["weights_sha256"] == package.info.files["weights.safetensors"]
     assert set(record["inputs"]) == {"t1n", "t1c", "t2w", "t2f"}
     assert record["volumes_ml"]["WT"] == pytest.approx(prediction.volumes_ml["WT"], abs=1e-3)
@@ -197,7 +197,7 @@ def test_one_bad_case_of_many_is_named_and_the_others_are_segmented(package, tmp
     ((case_id, reason),) = result.failures
     assert case_id == "BraTS-GLI-00001-000"
     assert "t2w" in reason
-    events = (tmp_path / "out" / ".run" / "events.jsonl").read_text()
+    events = (tmp_path / "out" / ".run" / "events.jsonl").read_text(encoding="utf-8")
     assert "BraTS-GLI-00001-000" in events
 
 
@@ -316,7 +316,7 @@ def test_doubt_is_mapped_and_listed_in_the_inputs_world(package, tmp_path):
     index = np.linalg.inv(affine) @ [*doubtful.position_ras_mm, 1]
     assert even[tuple(np.rint(index[:3]).astype(int))] == 1200
     written = write_prediction(prediction, tmp_path / "out", 1.0)
-    record = json.loads(written.with_name(written.name.replace(".nii.gz", ".json")).read_text())
+    record = json.loads(written.with_name(written.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
     assert record["review"] == [json.loads(json.dumps(doubtful.record()))]
     mapped = nib.load(written.with_name(written.name.replace("-voxmmsd", "-voxmmsd-uncertainty")))
     np.testing.assert_allclose(mapped.get_fdata(), expected.T, atol=0.01)

@@ -86,7 +86,7 @@ def test_the_verb_writes_the_card_and_segment_then_says_what_to_expect(folder, p
     (folder / IDS[2] / f"{IDS[2]}-t2w.nii.gz").unlink()
     options = ["--out", str(tmp_path / "out"), "--model", str(package.folder), "--engine", "onnx"]
     assert main(["segment", str(folder / IDS[2]), *options]) == 0
-    result = next((tmp_path / "out").glob("*-voxmmsd.json")).read_text()
+    result = next((tmp_path / "out").glob("*-voxmmsd.json")).read_text(encoding="utf-8")
     assert "without t2w: the model's card expects a Dice of WT" in result
     again = evaluate_subsets(EvaluateConfig(str(package.folder), str(folder), subsets=True))
     assert f"it takes the place of the table of {record['created']} over 1 cases" in again

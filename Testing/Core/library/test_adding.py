@@ -78,7 +78,7 @@ def test_names_are_replaced_by_codes_on_demand(library, tmp_path):
         write_patient(tmp_path / "in", name, seed=number, shape_xyz=(24, 24, 24), label=False)
     assert add_folder(library, tmp_path / "in", prefix="site1").failures == []
     assert [(case.id, case.patient) for case in library.cases()] == [(f"site1-{n:03d}",) * 2 for n in (1, 2)]
-    assert "Doe" not in "".join(file.read_text() for file in library.folder.rglob("*.json"))
+    assert "Doe" not in "".join(file.read_text(encoding="utf-8") for file in library.folder.rglob("*.json"))
 
 
 def test_a_broken_result_or_one_of_an_unknown_case_is_reported(library, cases, tmp_path):

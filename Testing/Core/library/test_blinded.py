@@ -19,7 +19,7 @@ def test_which_model_is_first_is_decided_by_chance_and_told_after_the_choice(fil
         monkeypatch.setattr(blinded.secrets, "randbelow", lambda _, coin=coin: coin)
         pair = offer_pair(library, case_id, said[case_id], SCHEMA)
         assert (pair.choice, pair.chosen) == ("", "")
-        assert "old" not in (pair.folder / "pair.json").read_text()
+        assert "old" not in (pair.folder / "pair.json").read_text(encoding="utf-8")
         assert choose(library, pair.number, "first").chosen == ("new", "old")[coin]
 
 
@@ -52,7 +52,7 @@ def test_the_tally_counts_choices_of_the_two_models_alone(filled):
 def chosen_first(pair):
     import json
 
-    return json.loads((pair.folder / "sealed.json").read_text())["first"]
+    return json.loads((pair.folder / "sealed.json").read_text(encoding="utf-8"))["first"]
 
 
 def test_many_choices_one_way_are_sure(filled):

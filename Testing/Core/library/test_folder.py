@@ -146,7 +146,7 @@ def test_a_moved_library_is_the_same_library(filled, tmp_path):
     again = open_library(tmp_path / "elsewhere")
     assert again.id == library.id
     assert [(case.entry, case.labels) for case in again.cases()] == [(case.entry, case.labels) for case in cases]
-    assert str(tmp_path) not in "".join(file.read_text() for file in again.folder.rglob("*.json"))
+    assert str(tmp_path) not in "".join(file.read_text(encoding="utf-8") for file in again.folder.rglob("*.json"))
 
 
 def test_a_label_that_was_changed_afterwards_is_noticed(filled):
@@ -167,7 +167,7 @@ def test_a_folder_that_is_no_library_or_a_damaged_one_says_so(filled, tmp_path):
     with pytest.raises(LibraryError, match=r"has no case 'x' \(known: case-000"):
         library.case("x")
     file = library.folder / "cases" / "case-001" / "case.json"
-    record = json.loads(file.read_text())
+    record = json.loads(file.read_text(encoding="utf-8"))
     for text in ("{", json.dumps({**record, "format": 99}), json.dumps({**record, "more": 1})):
         file.write_text(text)
         with pytest.raises(LibraryError, match=r"case\.json: is"):

@@ -33,7 +33,7 @@ def test_a_damaged_record_is_named_and_the_other_cases_are_still_looked_at(fille
 def test_a_patient_in_both_parts_is_named(filled):
     for number, part in enumerate(("training", "hold-out")):
         file = filled.folder / "cases" / f"case-00{number}" / "case.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "patient": "p1", "part": part}))
+        file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), "patient": "p1", "part": part}))
     assert verify_library(filled) == ["patient p1 both trains and is held out"]
 
 

@@ -66,7 +66,7 @@ def test_a_file_gives_the_labels_of_segment_on_the_box_of_the_tissue(world, form
         logits = torch.jit.load(out)(torch.from_numpy(window)).detach().numpy()
     labels = box.put_back(logits[0].argmax(axis=0), np.zeros(box.image_zyx, int))
     assert (labels == prediction.prepared_label_zyx).mean() > 0.999
-    record = json.loads((place / f"model.{form}.json").read_text())
+    record = json.loads((place / f"model.{form}.json").read_text(encoding="utf-8"))
     assert record["label_values"] == [0, 1, 2, 4]
     assert record["input"]["sides_are_multiples_of"] == 4
 

@@ -27,7 +27,7 @@ def copy(package, tmp_path):
 
 def change_record(folder, **changes):
     file = folder / "model.json"
-    record = {**json.loads(file.read_text()), **changes}
+    record = {**json.loads(file.read_text(encoding="utf-8")), **changes}
     file.write_text(json.dumps({key: value for key, value in record.items() if value != "gone"}))
 
 
@@ -65,7 +65,7 @@ def test_reading_a_package_needs_no_torch(package):
 
 
 def test_the_card_says_what_happened_and_what_it_is_not(package):
-    text = (package.folder / "MODEL_CARD.md").read_text()
+    text = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     for part in ("Not a medical device", "trained from scratch", "| WT | 0.800 |", "| TC | - |", "train 2 (a, b)"):
         assert part in text
 

@@ -61,7 +61,7 @@ def test_a_rewritten_record_leaves_a_whole_package_of_the_same_network(package):
     assert again.info.scores["subsets"]["dice"]["t1n"] == {"WT": 0.6, "ET": None}
     assert again.info.id == package.info.id
     assert again.info.files.keys() == package.info.files.keys()
-    assert "Mean Dice with each subset" in (package.folder / CARD).read_text()
+    assert "Mean Dice with each subset" in (package.folder / CARD).read_text(encoding="utf-8")
     assert {f.name for f in package.folder.iterdir()} == {*package.info.files, "model.json"}
 
 
@@ -81,7 +81,7 @@ def test_a_rewrite_that_is_cut_short_leaves_the_package_whole(package, monkeypat
             rewrite_record(package, info, card(info))
     again = read_package(package.folder)
     assert ("subsets" in again.info.scores) == (step == "card")
-    assert ("Mean Dice with each subset" in (package.folder / CARD).read_text()) == (step == "card")
+    assert ("Mean Dice with each subset" in (package.folder / CARD).read_text(encoding="utf-8")) == (step == "card")
 
 
 def test_a_model_that_got_scores_is_still_the_same_model_to_the_registry(package):

@@ -106,7 +106,8 @@ def test_segment_tells_the_spacing_that_an_image_had_before_it_was_resampled(pat
     assert main(["segment", str(patient["t2f"].parent), *options]) == 0
     (record,) = (tmp_path / "out").glob("*-voxmmsd.json")
     assert any(
-        "t2f: voxels of 8 mm along one axis" in finding for finding in json.loads(record.read_text())["findings"]
+        "t2f: voxels of 8 mm along one axis" in finding
+        for finding in json.loads(record.read_text(encoding="utf-8"))["findings"]
     )
 
 
@@ -206,4 +207,4 @@ def test_segment_refuses_what_blocks_unless_told_to_and_keeps_what_it_found(pati
     assert not list((tmp_path / "out").glob("*.nii.gz"))
     assert main(["segment", case, "--out", str(tmp_path / "forced"), "--force", *options]) == 0
     (record,) = (tmp_path / "forced").glob("*-voxmmsd.json")
-    assert any("label map" in finding for finding in json.loads(record.read_text())["findings"])
+    assert any("label map" in finding for finding in json.loads(record.read_text(encoding="utf-8"))["findings"])

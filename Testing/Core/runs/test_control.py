@@ -65,7 +65,7 @@ def test_a_run_that_does_not_answer_keeps_the_request(job):
     folder = job("deaf")
     with pytest.raises(RunError, match="has not answered in 0 s"):
         stop(folder, "pause", wait_seconds=0.3)
-    assert json.loads((folder / "control.json").read_text()) == {"request": "pause"}
+    assert json.loads((folder / "control.json").read_text(encoding="utf-8")) == {"request": "pause"}
 
 
 def test_nothing_is_asked_of_a_run_that_is_over(job):

@@ -45,13 +45,13 @@ def test_a_killed_run_is_not_running_though_its_status_says_so(tmp_path):
     assert view_run(tmp_path / "r").state == "running"
     process.kill()
     process.wait()
-    assert json.loads((tmp_path / "r" / "status.json").read_text())["state"] == "running"
+    assert json.loads((tmp_path / "r" / "status.json").read_text(encoding="utf-8"))["state"] == "running"
     assert view_run(tmp_path / "r").state == "interrupted"
 
 
 def test_a_pid_that_another_process_has_now_is_not_the_run(tmp_path):
     with open_run(tmp_path / "r", "finetune", {}, 1):
-        status = json.loads((tmp_path / "r" / "status.json").read_text())
+        status = json.loads((tmp_path / "r" / "status.json").read_text(encoding="utf-8"))
     status["state"] = "running"
     assert is_alive(status)
     assert process_start(os.getpid()) == status["pid_started"]

@@ -62,7 +62,7 @@ def test_a_detached_run_outlives_its_parent_answers_and_is_resumed_where_it_was(
     paused = view_run(run)
     assert paused.state == "paused"
     assert 3 < paused.step < STEPS
-    log = (run / "log.txt").read_text()
+    log = (run / "log.txt").read_text(encoding="utf-8")
     assert log.count("pause at step") == 1
     assert "%|" not in log, "progress bars are for terminals"
 
@@ -71,7 +71,7 @@ def test_a_detached_run_outlives_its_parent_answers_and_is_resumed_where_it_was(
     assert main(["runs", "resume", str(run), "--detach"]) == 0
     wait_for(lambda: view_run(run).is_over)
     assert view_run(run).state == "finished"
-    assert f"continuing at step {paused.step} of {STEPS}" in (run / "log.txt").read_text()
+    assert f"continuing at step {paused.step} of {STEPS}" in (run / "log.txt").read_text(encoding="utf-8")
     assert len(view_run(run).starts) == 2
     assert main(["runs", "resume", str(run)]) == 2
     assert main(["runs", "resume", str(run), "--detach"]) == 2

@@ -24,7 +24,7 @@ def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):
     status = read_status(tmp_path / "r")
     assert (status["state"], status["step"], status["total"]) == ("finished", 3, 3)
     assert is_finished(tmp_path / "r")
-    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    config = json.loads((tmp_path / "r" / "config.json").read_text(encoding="utf-8"))
     assert config["options"] == {"steps": 3}
     assert "python" in config["versions"]
     assert [event["kind"] for event in read_events(tmp_path / "r" / "events.jsonl")] == ["metric", "done"]
@@ -34,7 +34,7 @@ def test_a_failed_run_keeps_the_reason(tmp_path):
     with pytest.raises(ZeroDivisionError), open_run(tmp_path / "r", "finetune", {}, 1):
         1 / 0  # noqa: B018
     assert read_status(tmp_path / "r")["state"] == "failed"
-    assert "division by zero" in (tmp_path / "r" / "log.txt").read_text()
+    assert "division by zero" in (tmp_path / "r" / "log.txt").read_text(encoding="utf-8")
 
 
 def test_each_start_is_remembered(tmp_path):
@@ -167,7 +167,7 @@ def test_what_is_said_stands_in_the_log_once_also_when_stderr_is_the_log(tmp_pat
     (tmp_path / "r").mkdir()
     with (tmp_path / "r" / "log.txt").open("ab") as log:
         subprocess.run([sys.executable, "-c", code], stderr=log, check=True)
-    assert (tmp_path / "r" / "log.txt").read_text().count("hello") == 1
+    assert (tmp_path / "r" / "log.txt").read_text(encoding="utf-8").count("hello") == 1
 
 
 def test_a_full_disk_is_called_by_its_name_wherever_it_is_met(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def newest(folder):
 
 
 def main():
-    config = config_from_record(PretrainConfig, json.loads(Path(sys.argv[1]).read_text()))
+    config = config_from_record(PretrainConfig, json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     checkpoints = Path(config.run) / "checkpoints"
     rng, kills, in_writing = random.Random(0), 0, 0
     while True:

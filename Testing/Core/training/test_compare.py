@@ -98,7 +98,7 @@ def test_the_scores_of_all_arms_are_written(done):
     assert {row["method"] for row in rows if row["cases"] == "2"} == {"scratch", "vox-mmsd"}
     assert text == (run / "results-validation.txt").read_text(encoding="utf-8").rstrip()
     assert "on 1 validation cases" in text
-    page = (run / "report-validation.html").read_text()
+    page = (run / "report-validation.html").read_text(encoding="utf-8")
     for heading in ("Results", "Calibration, 2 labelled cases", "Volumes, 1 labelled cases", "Patients"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count("data:image/png") == 2 + 2 + 2
@@ -116,7 +116,9 @@ def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp
     assert not (run / "results-validation.csv").exists()
     monkeypatch.chdir(tmp_path)
     assert main(["runs", "resume", str(run)]) == 0
-    assert (run / "results-validation.csv").read_text() == (done[0] / "results-validation.csv").read_text()
+    assert (run / "results-validation.csv").read_text(encoding="utf-8") == (
+        done[0] / "results-validation.csv"
+    ).read_text(encoding="utf-8")
 
 
 def test_an_ablation_is_pre_trained_by_its_own_options_once_and_a_probe_takes_the_first_start(done):
@@ -135,7 +137,7 @@ def test_an_experiment_grows_and_opens_the_test_cases_without_training_again(don
     weights = run / "finetune" / "scratch-1-cases-draw-0" / "model" / "weights.safetensors"
     before = weights.stat().st_mtime_ns
     grown = tmp_path / "grown.toml"
-    text = experiment.read_text().replace('"probe"]', '"probe", "distillation-only", "vox-again"]')
+    text = experiment.read_text(encoding="utf-8").replace('"probe"]', '"probe", "distillation-only", "vox-again"]')
     text += f'[variants.distillation-only]\ncases = [1]\n[variants.vox-again]\nstart = "{run}/pretrain/vox-mmsd"\n'
     grown.write_text(text)
     table = compare(CompareConfig(str(grown), str(run), test=True))
@@ -151,7 +153,7 @@ def test_an_experiment_grows_and_opens_the_test_cases_without_training_again(don
 
 def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
     file = tmp_path / "experiment.toml"
-    file.write_text("every_label = true\n" + experiment.read_text())
+    file.write_text("every_label = true\n" + experiment.read_text(encoding="utf-8"))
     real, poor = Entry.label, []
 
     def label(entry):  # all but one case have lost their enhancing tumor
@@ -163,7 +165,9 @@ def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "asked", lambda self: "cancel")
     with pytest.raises(Cancelled):
         compare(CompareConfig(str(file), str(tmp_path / "run")))
-    draws = [json.loads(f.read_text())["train"] for f in (tmp_path / "run" / "draws").glob("1-cases*.json")]
+    draws = [
+        json.loads(f.read_text(encoding="utf-8"))["train"] for f in (tmp_path / "run" / "draws").glob("1-cases*.json")
+    ]
     assert draws == [[poor[0]]] * 2
 
 
@@ -177,7 +181,7 @@ def test_every_ablation_has_a_name_and_differs_from_the_method():
 
 def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "asked", lambda self: "cancel")
-    text = experiment.read_text()
+    text = experiment.read_text(encoding="utf-8")
     for old, new, message in (
         ("cases = [1, 2]", "cases = [1, 9]", "9 labelled cases asked for"),
         ('"vox-mmsd",', '"magic",', "unknown method magic"),

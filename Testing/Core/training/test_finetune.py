@@ -71,7 +71,8 @@ def test_a_run_leaves_a_model_a_history_and_its_splits(straight):
     status = read_status(straight)
     assert (status["state"], status["step"]) == ("finished", 8)
     assert (
-        json.loads((straight / "splits.json").read_text())["validation"] == package.info.training["cases"]["validation"]
+        json.loads((straight / "splits.json").read_text(encoding="utf-8"))["validation"]
+        == package.info.training["cases"]["validation"]
     )
     assert {name for _, name in metrics(straight)} == {
         "loss", "learning_rate", "validation Dice", "validation Dice WT", "validation Dice TC", "validation Dice ET",
@@ -87,7 +88,9 @@ def test_the_model_is_the_best_of_the_validations(straight):
 
 
 def test_the_package_carries_no_path_of_its_makers_machine(straight, store):
-    text = (straight / "model" / "model.json").read_text() + (straight / "model" / "MODEL_CARD.md").read_text()
+    text = (straight / "model" / "model.json").read_text(encoding="utf-8") + (
+        straight / "model" / "MODEL_CARD.md"
+    ).read_text(encoding="utf-8")
     assert str(store.parent) not in text
 
 

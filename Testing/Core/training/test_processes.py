@@ -153,7 +153,7 @@ def test_two_processes_write_one_run_and_one_model(straight):
     run = view_run(straight)
     assert (run.state, run.step, len(run.starts)) == ("finished", 12, 1)
     assert (straight / "model" / "model.json").is_file()
-    assert (straight / "log.txt").read_text().count("to pre-train on") == 1
+    assert (straight / "log.txt").read_text(encoding="utf-8").count("to pre-train on") == 1
     assert [step for step, _ in read_curves(straight)["loss"]] == [10, 12]
 
 

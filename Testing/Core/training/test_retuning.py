@@ -68,7 +68,7 @@ def straight(parent, tmp_path_factory):
 
 
 def comparison(run):
-    return json.loads((run / "comparison.json").read_text())
+    return json.loads((run / "comparison.json").read_text(encoding="utf-8"))
 
 
 def test_the_package_says_what_was_learned_and_how_it_compares(straight, parent):
@@ -82,10 +82,10 @@ def test_the_package_says_what_was_learned_and_how_it_compares(straight, parent)
     assert training["cases"]["train"] == ["case-000", "case-001"]
     assert training["comparison"]["text"] == comparison(run)["text"]
     assert package.info.scores["hold-out"]["cases"] == 1
-    card = (package.folder / "MODEL_CARD.md").read_text()
+    card = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     for part in ("## Compared with toy-1", "sources: phantoms of our own", "## License\n\nCC0", "hardware: cpu: "):
         assert part in card
-    assert str(library.folder.parent) not in (package.folder / "model.json").read_text()
+    assert str(library.folder.parent) not in (package.folder / "model.json").read_text(encoding="utf-8")
 
 
 def test_a_case_whose_label_was_drawn_over_the_old_models_output_does_not_count(straight):
@@ -103,8 +103,8 @@ def test_the_new_model_is_only_proposed(straight):
     _, run, package = straight
     assert registry.list_models() == []
     assert registry.state_of(package.info.id) == "proposed"
-    assert "only proposed" in (run / "log.txt").read_text()
-    assert "library blind" in (run / "log.txt").read_text()
+    assert "only proposed" in (run / "log.txt").read_text(encoding="utf-8")
+    assert "library blind" in (run / "log.txt").read_text(encoding="utf-8")
 
 
 def test_the_last_network_counts_not_the_best_on_those_who_judge(straight):
@@ -310,5 +310,5 @@ def patients_without_labels(patients, scans):
 def scored(voxmmsd, place, name):
     voxmmsd("segment", place / "unseen", "--out", place / f"{name}-results")
     voxmmsd("evaluate", place / f"{name}-results", place / "unseen", "--out", place / f"{name}-scores")
-    means = json.loads((place / f"{name}-scores" / "scores.json").read_text())["means"]
+    means = json.loads((place / f"{name}-scores" / "scores.json").read_text(encoding="utf-8"))["means"]
     return float(np.mean([means[key]["dice"]["value"] or 0.0 for key in ("WT", "TC", "ET")]))

@@ -56,7 +56,7 @@ def fresh(config, entries, us, mode):
 
 
 def main():
-    config = config_from_record(PretrainConfig, json.loads(Path(sys.argv[1]).read_text()))
+    config = config_from_record(PretrainConfig, json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     us, mode = by_torchrun(), sys.argv[3]
     with joined(us, torch.device("cpu")):
         entries, _ = unlabelled_entries(config, Bystander(Path(config.run), config.steps))
