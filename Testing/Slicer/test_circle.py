@@ -25,7 +25,7 @@ class CircleTest(train_case.TrainTest):
             self.correct_and_accept(segment, seed, library)
         before = self.dice(self.segmented(segment, 34), 34)
 
-        self.taught(teach, "better", library, steps=150, size=32, learning_rate=0.01)
+        self.taught(teach, "better", library, steps=150, size=32)
         self.assertIn("Losses", [teach.run.ui.curveChoice.itemText(i) for i in range(teach.run.ui.curveChoice.count)])
         after = self.dice(self.segmented(segment, 34), 34)
         self.assertGreater(after, before)
