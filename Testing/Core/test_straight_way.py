@@ -24,13 +24,13 @@ def test_a_trained_network_segments_new_patients_far_better_than_an_untrained_on
     write_phantoms(tmp_path / "new", 2, seed=1, side=48)
     voxmmsd("prepare", tmp_path / "patients", "--store", tmp_path / "store")
     found = {}
-    for name, *rest in (("trained", "--steps", 100), ("untrained", "--steps", 1, "--learning-rate", 0)):
+    for name, *rest in (("trained", "--steps", 150), ("untrained", "--steps", 1, "--learning-rate", 0)):
         run, results = tmp_path / name, tmp_path / f"{name}-results"
-        voxmmsd("finetune", tmp_path / "store", "--run", run, "--preset", "tiny", "--validate-every", 100, *rest)
+        voxmmsd("finetune", tmp_path / "store", "--run", run, "--preset", "tiny", "--validate-every", 150, *rest)
         voxmmsd("segment", tmp_path / "new", "--out", results, "--model", run)
         voxmmsd("evaluate", results, tmp_path / "new", "--out", tmp_path / f"{name}-scores")
-        found[name] = mean_dice(tmp_path / f"{name}-scores", "WT")
-    assert found["trained"] > 0.6
+        found[name] = sum(mean_dice(tmp_path / f"{name}-scores", key) for key in ("WT", "TC", "ET")) / 3
+    assert found["trained"] > 0.5
     assert found["trained"] > found["untrained"] + 0.3
 
 
@@ -45,7 +45,7 @@ def test_a_real_case_goes_in_and_a_scored_segmentation_on_its_grid_comes_out(sha
     (tmp_path / "splits.json").write_text(json.dumps(splits))
     run, new, results = tmp_path / "run", tmp_path / "cases" / "BraTS2021_00003", tmp_path / "results"
     voxmmsd("finetune", tmp_path / "cases", "--run", run, "--preset", "tiny", "--splits", tmp_path / "splits.json",
-            "--patch", 64, "--steps", 60)  # fmt: skip
+            "--patch", 64, "--steps", 100, "--balanced", 0.5, "--validate-every", 100)  # fmt: skip
     voxmmsd("segment", new, "--out", results, "--model", run, "--picture")
     voxmmsd("evaluate", results, new, "--out", tmp_path / "scores")
     reference = nib.load(next(new.glob("*_t1ce.nii.gz")))
