@@ -12,7 +12,7 @@ from voxmmsd.data.store import Entry
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.evaluation.verdict import HoldOutCase
-from voxmmsd.inference.engines import TorchEngine
+from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named, values_from_indices
 from voxmmsd.models.package import ModelPackage

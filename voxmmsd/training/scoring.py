@@ -16,7 +16,7 @@ from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.calibration import Calibration, calibrate
 from voxmmsd.evaluation.scores import CaseScores, Scores, counted_dice, score_case
 from voxmmsd.files import write_json_atomic
-from voxmmsd.inference.engines import TorchEngine
+from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema
 from voxmmsd.models.package import read_package

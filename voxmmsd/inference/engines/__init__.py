@@ -4,8 +4,6 @@ Reading order: ``engine`` (the interface), ``on_onnxruntime``, ``on_openvino``, 
 torch), ``choice`` (which one, and which next where memory does not suffice).
 """
 
-from typing import Any
-
 from voxmmsd.inference.engines.choice import Way, choose_way, open_engine, open_way, ways_down
 from voxmmsd.inference.engines.engine import HOST, Arrays, Engine, HostEngine
 from voxmmsd.inference.engines.on_onnxruntime import OnnxEngine
@@ -24,12 +22,3 @@ __all__ = [
     "open_way",
     "ways_down",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """``TorchEngine``, which loads torch when it is asked for."""
-    if name == "TorchEngine":
-        from voxmmsd.inference.engines.on_torch import TorchEngine
-
-        return TorchEngine
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
