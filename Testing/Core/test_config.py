@@ -5,6 +5,7 @@ import pytest
 from voxmmsd.config import (
     FinetuneConfig,
     NetworkConfig,
+    PretrainConfig,
     SegmentConfig,
     config_from_record,
     config_to_record,
@@ -64,3 +65,8 @@ def test_dropout_is_that_of_the_paper():
     assert NetworkConfig.of((32, 64, 128, 256, 512)).divisor == 16
     with pytest.raises(ConfigError):
         NetworkConfig((8, 16), (0.0,))
+
+
+def test_cells_must_fill_a_block():
+    with pytest.raises(ConfigError, match="--block 40 is no multiple of --cell 16"):
+        make_config(PretrainConfig, {"block": 40})

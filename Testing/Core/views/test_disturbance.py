@@ -65,7 +65,7 @@ def test_gamma_of_negative_values_stays_a_number():
 
 def test_cells_of_a_channel_share_its_mean_and_range_and_hidden_ones_do_not_count():
     """As one channel or as its two halves, the same comes out; a hidden piece changes nothing for the others."""
-    ranges = replace(DisturbanceRanges(), noise_std=0.0, blur_p=0.0)
+    ranges = replace(DisturbanceRanges(), noise_std=0.0, blur_p=0.0, contrast_p=1.0, gamma_p=1.0)
     whole = image(rows=1)
     draw = draw_disturbance(1, 4, ranges, torch.Generator().manual_seed(1))
     channels, true = torch.arange(4), torch.ones(4, dtype=torch.bool)

@@ -102,6 +102,17 @@ def test_what_is_hidden_or_missing_is_exactly_0_after_all_disturbances():
     assert (views.image[0][seen[0]] != found.image[0][seen[0]]).float().mean() > 0.99
 
 
+def test_computing_all_cells_as_a_gpu_does_gives_what_computing_the_seen_ones_gives(monkeypatch):
+    """But for the noise, of which another amount is drawn."""
+    quiet = DisturbanceRanges(noise_std=0.0)
+    few = make_views(blocks(), MaskRecipe(cell=4), quiet, generator())
+    monkeypatch.setattr("voxmmsd.views.siamese._cells_to_compute", lambda shown: torch.unravel_index(
+        torch.arange(shown.numel()), shown.shape))  # fmt: skip
+    every = make_views(blocks(), MaskRecipe(cell=4), quiet, generator())
+    torch.testing.assert_close(every.image, few.image)
+    assert (hide(every.image, ~every.visible, 4) == 0).all()
+
+
 def test_as_the_authors_do_noise_remains_where_nothing_is_seen():
     views = make_views(blocks(), MaskRecipe(cell=4, hide_last=False), DisturbanceRanges(), generator())
     assert (hide(views.image, ~views.visible, 4) != 0).float().mean() > 0.5
