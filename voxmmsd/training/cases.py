@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig
+from voxmmsd.config import FinetuneConfig, PreprocessConfig, PretrainConfig
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
 from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema
+from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
 
 
 def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     """All prepared, labelled cases of the folders asked for; folders of images are prepared into the store first.
 
+    They are prepared as the model that the training starts from saw its own, if there is one.
+
     Raises:
-        InputError: no labelled case, a case that cannot be read, one id twice.
+        InputError: no labelled case, a case that cannot be read, one id twice, stores of several voxel sizes.
     """
     labelled = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
     if not labelled:
@@ -28,6 +32,9 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
             f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels; add some, or "
             "pretrain on these"
         )
+    seen, known = labelled[0].preprocess.spacing_mm, _preprocess_of(config).spacing_mm
+    if config.start and seen != known:
+        run.warn(f"the cases are prepared at {seen:g} mm, {config.start} learned at {known:g} mm")
     return labelled
 
 
@@ -108,7 +115,29 @@ def _entries(config: FinetuneConfig | PretrainConfig, run: Run, schema: str, lab
     ids = [entry.id for entry in entries]
     if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         raise InputError(f"case {', '.join(doubled)} comes from two folders; give each case once")
+    check_preprocess(entries)
     return entries
+
+
+def check_preprocess(entries: Sequence[Entry]) -> None:
+    """All entries were prepared alike: a network learns one voxel size.
+
+    Raises:
+        InputError: they were not.
+    """
+    first = next(iter(entries), None)
+    if other := next((entry for entry in entries if first and entry.preprocess != first.preprocess), None):
+        assert first is not None
+        raise InputError(
+            f"{other.array_file}: was prepared at {other.preprocess.spacing_mm:g} mm, {first.array_file} at "
+            f"{first.preprocess.spacing_mm:g} mm; prepare all cases alike (`voxmmsd prepare --spacing`)"
+        )
+
+
+def _preprocess_of(config: FinetuneConfig | PretrainConfig) -> PreprocessConfig:
+    """How images are prepared for a training: as for the model it starts from, if any."""
+    start = config.start if isinstance(config, FinetuneConfig) else ""
+    return resolve_model(start).info.preprocess if start else PreprocessConfig()
 
 
 def _entries_of(
@@ -129,7 +158,7 @@ def _entries_of(
 
         run.stage(f"preparing {len(cases)} cases")
 
-        result = prepare_cases(cases, store, workers=config.workers, on_case=on_case)
+        result = prepare_cases(cases, store, _preprocess_of(config), workers=config.workers, on_case=on_case)
     if result.failures:
         raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
     return result.entries

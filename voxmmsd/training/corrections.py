@@ -24,7 +24,7 @@ from voxmmsd.library import HOLD_OUT, LabelVersion, Library, LibraryCase, is_lib
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
-from voxmmsd.training.cases import labelled_entries
+from voxmmsd.training.cases import check_preprocess, labelled_entries
 
 RECORD = "corrections.json"
 
@@ -109,8 +109,12 @@ def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent
     return corrections
 
 
-def corrected_entries(config: FinetuneConfig, run: Run, library: Library, corrections: Corrections) -> list[Entry]:
+def corrected_entries(
+    config: FinetuneConfig, run: Run, library: Library, corrections: Corrections, parent: ModelPackage
+) -> list[Entry]:
     """Prepared cases of the library with the fixed labels, then those of the other folders asked for.
+
+    All are prepared as ``parent`` saw its own, so that voxels keep the size that it knows.
 
     Raises:
         LibraryError: a label is missing or was changed.
@@ -125,12 +129,15 @@ def corrected_entries(config: FinetuneConfig, run: Run, library: Library, correc
             raise LibraryError(f"{case.folder}: label {number} is gone; restore it, or start a new run")
         cases.append(_labelled(library, case, label, corrections.schema, store))
     run.say(f"corrections: {len(corrections.new)} new, {len(cases)} labels in all, schema {corrections.schema}")
-    result = prepare_cases(cases, store, workers=config.workers, on_case=lambda _: run.stop_if_asked())
+    preprocess = parent.info.preprocess
+    result = prepare_cases(cases, store, preprocess, workers=config.workers, on_case=lambda _: run.stop_if_asked())
     if result.failures:
         raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
     others = tuple(folder for folder in config.folders if Path(folder).resolve() != library.folder.resolve())
     more = labelled_entries(replace(config, folders=others), run) if others else ()
-    return [*result.entries, *more]
+    entries = [*result.entries, *more]
+    check_preprocess(entries)
+    return entries
 
 
 def corrected_splits(run: Run, library: Library, corrections: Corrections, entries: Sequence[Entry]) -> Splits:

@@ -55,7 +55,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
         if processes.are_several:
             raise ConfigError("fine-tuning on a training library is a small job of one process; leave out torchrun")
         corrections = fixed_corrections(config, run, library, parent)
-        entries = corrected_entries(config, run, library, corrections)
+        entries = corrected_entries(config, run, library, corrections, parent)
         splits = corrected_splits(run, library, corrections, entries)
         return ReTuning(config, run, entries, splits, corrections, parent)
 

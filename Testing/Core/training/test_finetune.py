@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from toy_models import relabelled_package
 
-from voxmmsd.config import FinetuneConfig, config_to_record, make_config
+from voxmmsd.config import FinetuneConfig, PreprocessConfig, config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Cancelled, InputError, RunError
@@ -199,6 +200,12 @@ def test_starting_from_a_model_takes_its_weights_and_says_which(straight, store,
         if "running" not in name and "batches" not in name:
             torch.testing.assert_close(again[name], tensor)
     assert read_package(run / "model").info.parent == read_package(straight / "model").info.id
+
+
+def test_cases_of_another_voxel_size_than_the_starts_are_said(straight, store, tmp_path, capsys):
+    start = relabelled_package(read_package(straight / "model"), tmp_path / "m", preprocess=PreprocessConfig(2.0))
+    finetune(options(store, tmp_path / "run", start=str(start.folder), steps=1))
+    assert "the cases are prepared at 1 mm" in capsys.readouterr().err
 
 
 def test_tensors_that_do_not_fit_start_anew_and_are_named(straight, store, tmp_path, capsys):

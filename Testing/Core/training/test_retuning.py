@@ -7,7 +7,9 @@ from corrected_cases import SCHEMA, images_of, label_of, moved, phantom
 from toy_models import relabelled_package, toy_package
 
 from voxmmsd.cli import main
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import FinetuneConfig, PreprocessConfig, make_config
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import Cancelled, ConfigError, InputError, LibraryError, RunError
 from voxmmsd.labels import schema_named
@@ -193,6 +195,26 @@ def test_cases_of_another_folder_are_learned_as_earlier_ones(parent, tmp_path):
     training = read_package(retune(config, library)).info.training
     assert training["cases"]["train"] == ["case-000", "phantom-005-000", "phantom-005-001"]
     assert training["library"]["new"] == ["case-000"]
+
+
+def test_corrections_are_prepared_at_the_voxel_size_that_the_model_knows(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=0)
+    write_phantoms(tmp_path / "old", 1, seed=5, side=24)
+    coarse = relabelled_package(parent, tmp_path / "coarse", preprocess=PreprocessConfig(spacing_mm=1.5))
+    given = {"folders": (str(library.folder), str(tmp_path / "old")), "steps": 1}
+    package = retuned(library, coarse, tmp_path / "run", **given)
+    assert package.info.preprocess == coarse.info.preprocess
+    prepared = open_store(tmp_path / "run" / "store")
+    assert {entry.id: entry.preprocess.spacing_mm for entry in prepared} == {"case-000": 1.5, "phantom-005-000": 1.5}
+
+
+def test_a_store_of_another_voxel_size_than_the_corrections_is_refused(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=0)
+    write_phantoms(tmp_path / "old", 1, seed=5, side=24)
+    prepare_cases(find_cases(tmp_path / "old").cases, tmp_path / "store", PreprocessConfig(spacing_mm=2.0))
+    config = options(library, parent, tmp_path / "run", folders=(str(library.folder), str(tmp_path / "store")))
+    with pytest.raises(InputError, match=r"prepared at 2 mm, .* at 1 mm; prepare all cases alike"):
+        retune(config, library)
 
 
 def test_a_label_that_the_old_model_learned_is_no_judge(parent, tmp_path):
