@@ -20,8 +20,9 @@ test: $(READY) $(HOST) lint
 	$(PYTEST) Testing/Core -m "not long"
 	$(PYTEST) $(MODULE_TESTS) -m "not long"
 
-test-long: $(READY)
+test-long: $(READY) $(HOST)
 	$(PYTEST) Testing/Core -m long
+	$(PYTEST) $(MODULE_TESTS) -m long
 
 # Pictures of the panels and of Slicer's views: make screenshots CASE=folder MODEL=run (default: a phantom, a toy model).
 screenshots: $(READY) $(HOST)

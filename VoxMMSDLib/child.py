@@ -1,4 +1,4 @@
-"""The core at work in a process of its own: started, followed through its run folder, asked to stop, ended with Slicer.
+"""The core at work in a process of its own: started, followed through its run folder, ended at a wish or with Slicer.
 
 The same for every version of Slicer. ``PythonSlicer`` is a launcher that starts the real interpreter, so stopping means
 stopping the whole group of processes.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import qt
@@ -21,11 +21,9 @@ import slicer
 
 from voxmmsd.errors import MissingDependencyError
 from voxmmsd.events import read_events
-from voxmmsd.files import write_json_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_MS = 150
-KILL_AFTER_MS = 15_000
 LINES_KEPT = 2000
 
 
@@ -57,7 +55,10 @@ def child_environment() -> dict[str, str]:
 
 
 class Child:
-    """One verb of the core. ``on_tick(events)`` gets the run folder's new events, ``on_end(code)`` the exit code."""
+    """One verb of the core. ``on_tick(events)`` gets the run folder's new events, ``on_end(code)`` the exit code.
+
+    ``environment``: what it has besides ``child_environment()``.
+    """
 
     def __init__(
         self,
@@ -65,7 +66,9 @@ class Child:
         run_folder: Path,
         on_tick: Callable[[list[dict]], None],
         on_end: Callable[[int], None],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._environment = dict(environment or {})
         self.run_folder = run_folder
         self.is_cancelled = False
         self._arguments, self._on_tick, self._on_end = list(arguments), on_tick, on_end
@@ -75,10 +78,6 @@ class Child:
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._look)
-        self._killer = qt.QTimer()
-        self._killer.setSingleShot(True)
-        self._killer.setInterval(KILL_AFTER_MS)
-        self._killer.connect("timeout()", self.kill)
 
     @property
     def log(self) -> str:
@@ -99,7 +98,7 @@ class Child:
         command = [python_slicer(), "-m", "voxmmsd", *self._arguments]
         self._process = subprocess.Popen(
             command,
-            env=child_environment(),
+            env={**child_environment(), **self._environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -112,14 +111,9 @@ class Child:
         self._timer.start()
 
     def cancel(self) -> None:
-        """Ask it to stop at its next step; after a while it is stopped all the same."""
-        if self._process is None:
-            return
-        self.is_cancelled = True
-        if self.run_folder.is_dir():
-            write_json_atomic(self.run_folder / "control.json", {"request": "cancel"})
-            self._killer.start()
-        else:  # it has not come to its first line
+        """End it now; ``on_end`` is called, and finds it ``is_cancelled``."""
+        if self._process is not None:
+            self.is_cancelled = True
             self.kill()
 
     def kill(self) -> None:
@@ -149,7 +143,6 @@ class Child:
 
     def _stop_looking(self) -> None:
         self._timer.stop()
-        self._killer.stop()
         if self._process is not None:
             slicer.app.disconnect("aboutToQuit()", self.kill)
             self._process = None

@@ -1,7 +1,15 @@
 """Outside Slicer the modules' tests run in the headless host; inside Slicer this file is not read."""
 
+import pytest
+
 from headless_slicer import host
 
 host.start()
 for name in host.MODULES:
     host.load_module(name)
+
+
+def pytest_itemcollected(item):
+    """The tests know nothing of pytest, which Slicer lacks."""
+    if getattr(item.function, "is_long", False):
+        item.add_marker(pytest.mark.long)

@@ -27,6 +27,12 @@ class ModuleTest(ScriptedLoadableModuleTest):
         return panel
 
 
+def long(test):
+    """Marks a test method that takes long: ``make test-long`` runs it, and so does Slicer."""
+    test.is_long = True
+    return test
+
+
 def wait_until(condition, seconds=120):
     """Let Slicer's event loop run until ``condition()``; raises TimeoutError after ``seconds``."""
     import time

@@ -1,12 +1,15 @@
 """The whole way with the real child process: from the Apply button to a segmentation that is the command line's own."""
 
 import subprocess
+import sys
 import tempfile
+import unittest
 from pathlib import Path
 
 import numpy as np
 import slicer
 import slicer_case
+import stripping
 from phantom_case import TOY_MODEL, moved, phantom
 from slicer_case import wait_until
 
@@ -69,21 +72,52 @@ class RunTest(slicer_case.ModuleTest):
         self.assertIsNot(panel.parameters.result, first)
         self.assertIsNotNone(slicer.mrmlScene.GetNodeByID(first.GetID()))
 
-    def test_cancelling_leaves_no_trace_at_whatever_stage(self):
+    def cancelled_at(self, panel, stage):
+        """Press the button when the panel names the stage, and check that nothing is left."""
+        nodes, tab, jobs = slicer.mrmlScene.GetNumberOfNodes(), panel.segment_tab, []
+        say = tab._say
+
+        def say_and_press(text):
+            say(text)
+            if stage in text and not jobs and tab.job is not None:
+                jobs.append(tab.job)
+                panel.ui.applyButton.click()
+
+        tab._say = say_and_press
+        self.addCleanup(vars(tab).pop, "_say", None)
+        panel.ui.applyButton.click()
+        say_and_press(panel.ui.stageLabel.text)
+        wait_until(lambda: tab.job is None)
+        self.assertTrue(jobs, f"{stage} was not seen; {panel.ui.errorLabel.text}")
+        folder = jobs[0]._folder
+        self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Cancelled.", "Apply"))
+        self.assertFalse(folder.exists())
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+        self.assertEqual(self.left_behind(), [])
+
+    def ready_panel(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
         panel.ui.findButton.click()
-        nodes = slicer.mrmlScene.GetNumberOfNodes()
-        for reached in (lambda job: True, lambda job: (job.child.run_folder / "events.jsonl").is_file()):
-            panel.ui.applyButton.click()
-            job = panel.segment_tab.job
-            wait_until(lambda reached=reached, job=job: reached(job))
-            panel.ui.applyButton.click()
-            wait_until(lambda: panel.segment_tab.job is None)
-            self.assertEqual(panel.ui.stageLabel.text, "Cancelled.")
-            self.assertEqual(panel.ui.applyButton.text, "Apply")
-            self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
-            self.assertEqual(self.left_behind(), [])
+        return panel
+
+    def test_cancelling_at_the_start_leaves_no_trace(self):
+        self.cancelled_at(self.ready_panel(), "Starting")
+
+    @unittest.skipIf(sys.platform == "win32", "the stripper's stand-in is a shell script")
+    def test_cancelling_while_a_program_strips_the_skull_ends_that_too(self):
+        self.addCleanup(stripping.stand_in())
+        panel = self.ready_panel()
+        panel.ui.stripCombo.setCurrentIndex(1)
+        self.cancelled_at(panel, "Looking for the brain")
+
+    @slicer_case.long
+    def test_cancelling_leaves_no_trace_at_whatever_stage(self):
+        panel = self.ready_panel()
+        panel.parameters.align = True
+        for stage in ("Reading", "Aligning", "Segmenting", "Writing"):
+            with self.subTest(stage):
+                self.cancelled_at(panel, stage)
 
     def test_a_result_of_moved_images_lies_where_they_are_seen(self):
         for node in self.volumes.values():

@@ -40,6 +40,7 @@ class Application:
         self._logic = _application_logic()
         self._layout_manager: Any = None
         self._waiting: list[Any] = []  # for the end of the start
+        self._connected: list[tuple[str, Any]] = []
         self._io = IOManager()
         self._modules = ModuleManager()
         self.mrmlScene = self._logic.GetMRMLScene()
@@ -59,9 +60,13 @@ class Application:
             self._waiting.append(slot)
             return True
         getattr(self._qt, signature.partition("(")[0]).connect(slot)
+        self._connected.append((signature, slot))
         return True
 
     def disconnect(self, signature: str, slot: Any) -> bool:
+        if (signature, slot) not in self._connected:
+            return False
+        self._connected.remove((signature, slot))
         getattr(self._qt, signature.partition("(")[0]).disconnect(slot)
         return True
 

@@ -27,6 +27,7 @@ CLASSES = (
     "qMRMLWidget",
     "qSlicerWidget",
     "qSlicerAbstractModuleWidget",
+    "qSlicerScriptedLoadableModuleWidget",
     "qMRMLNodeComboBox",
     "qMRMLCheckableNodeComboBox",
     "qMRMLSegmentEditorWidget",

@@ -32,7 +32,7 @@ def start() -> Any:
     for name in mrml_widgets.OFFERED:
         setattr(slicer, name, getattr(mrml_widgets, name))
     slicer.qSlicerScriptedLoadableModule = ScriptedModule
-    slicer.qSlicerScriptedLoadableModuleWidget = ScriptedModuleWidget
+    slicer.qSlicerScriptedLoadableModuleWidget = mrml_widgets.qSlicerScriptedLoadableModuleWidget
     _install("slicer.ScriptedLoadableModule", scripted)
     _install("slicer.parameterNodeWrapper", parameter_nodes)
     for module in (small_modules.i18n(), small_modules.Packaging(), small_modules.sample_data()):
@@ -52,16 +52,6 @@ def _install(name: str, source: types.ModuleType) -> None:
     setattr(slicer, name.rpartition(".")[2], module)
 
 
-class ScriptedModuleWidget:
-    """Base/QTGUI/qSlicerScriptedLoadableModuleWidget.h."""
-
-    def __init__(self, widget: Any) -> None:
-        self._widget = widget
-
-    def self(self) -> Any:
-        return self._widget
-
-
 class ScriptedModule:
     """Base/QTGUI/qSlicerScriptedLoadableModule.h: what ``parent`` is to a module's class."""
 
@@ -79,8 +69,8 @@ class ScriptedModule:
             self._widget = self.createNewWidgetRepresentation()
         return self._widget
 
-    def createNewWidgetRepresentation(self) -> ScriptedModuleWidget:
-        return ScriptedModuleWidget(open_widget(self.name))
+    def createNewWidgetRepresentation(self) -> Any:
+        return open_widget(self.name).parent
 
 
 def load_module(name: str, folder: Path | None = None) -> Any:
@@ -111,16 +101,13 @@ def _executed(name: str, path: Path) -> Any:
 def open_widget(name: str) -> Any:
     """The module's panel, set up; ``cleanup()`` is the caller's to call."""
     slicer = start()
-    namespace = sys.modules.get(name) or load_module(name)
-    import qt
-
-    parent = slicer.qMRMLWidget()
-    parent.setLayout(qt.QVBoxLayout())
+    if name not in sys.modules:
+        load_module(name)
+    parent = slicer.qSlicerScriptedLoadableModuleWidget()
     parent.setMRMLScene(slicer.mrmlScene)
-    widget = getattr(namespace, f"{name}Widget")(parent)
-    widget.setup()
-    setattr(slicer.modules, f"{name}Widget", widget)
-    return widget
+    parent._source = name
+    parent.reload()
+    return parent.self()
 
 
 def picture(widget: Any, path: Path, width: int = 400, height: int | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import slicer
@@ -467,6 +468,35 @@ class qSlicerWidget(_WithScene, declared("qSlicerWidget", Q.QWidget)):
     _stands_for = "qSlicerWidget"
 
 
+class qSlicerScriptedLoadableModuleWidget(declared("qSlicerScriptedLoadableModuleWidget", qSlicerWidget)):
+    """Base/QTGUI/qSlicerScriptedLoadableModuleWidget.h: the panel's frame, ``parent`` to the Python widget."""
+
+    _stands_for = "qSlicerScriptedLoadableModuleWidget"
+    _source = ""  # name of the module
+    _widget: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        QtWidgets.QVBoxLayout(self)
+
+    def self(self) -> Any:
+        return self._widget
+
+    def reload(self) -> None:
+        """As Slicer's: a new widget of the class as it is now, set up; ``enter`` is not called."""
+        self._widget = getattr(sys.modules[self._source], f"{self._source}Widget")(self)
+        self._widget.setup()
+        setattr(slicer.modules, f"{self._source}Widget", self._widget)
+
+    def enter(self) -> None:
+        self.__dict__.setdefault("_kept", {})["isEntered"] = True
+        self._widget.enter()
+
+    def exit(self) -> None:
+        self.__dict__.setdefault("_kept", {})["isEntered"] = False
+        self._widget.exit()
+
+
 class qSlicerSimpleMarkupsWidget(
     declared(
         "qSlicerSimpleMarkupsWidget",
@@ -663,6 +693,7 @@ OFFERED = (
     "qMRMLSegmentationShow3DButton",
     "qMRMLSegmentEditorWidget",
     "qSlicerWidget",
+    "qSlicerScriptedLoadableModuleWidget",
     "qSlicerSimpleMarkupsWidget",
     "qMRMLTableView",
     "qMRMLPlotView",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -82,7 +83,9 @@ class SegmentJob:
     ) -> None:
         self.case, self.options = case, options
         self._on_progress, self._on_done, self._on_failed = on_progress, on_done, on_failed
-        self._folder = Path(tempfile.mkdtemp(prefix="voxmmsd-", dir=slicer.app.temporaryPath))
+        clear_what_was_left()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=slicer.app.temporaryPath))
+        slicer.app.connect("aboutToQuit()", self.close)
         self._out = self._folder / "out"
         self._windows_since: float | None = None
         self.child: Child | None = None
@@ -100,14 +103,21 @@ class SegmentJob:
         try:
             images = self.case.export(self._folder)
             arguments = ["segment", "--out", str(self._out), *images, *self.options.arguments()]
-            self.child = Child(arguments, self._out / ".run", self._on_events, self._on_end)
+            self.child = Child(arguments, self._out / ".run", self._on_events, self._on_end, self._scratch())
             self.child.start()
         except Exception:
             self._clear()
             raise
         self._on_progress(Progress(_("Starting")))
 
+    def _scratch(self) -> dict[str, str]:
+        """What the core and the programs it calls write aside goes with the job's folder, however they end."""
+        place = self._folder / "scratch"
+        place.mkdir()
+        return dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(place))
+
     def cancel(self) -> None:
+        """Stop at once: nothing of an unfinished segmentation is of use."""
         if self.child is not None and self.child.is_running:
             self._on_progress(Progress(_("Cancelling")))
             self.child.cancel()
@@ -169,9 +179,21 @@ class SegmentJob:
         )
 
     def _clear(self) -> None:
+        slicer.app.disconnect("aboutToQuit()", self.close)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def clear_what_was_left() -> None:
+    """Remove the folders of jobs whose Slicer was killed: they hold a patient's images."""
+    import psutil
+
+    for folder in Path(slicer.app.temporaryPath).glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+_PREFIX = "voxmmsd-"
 _STAGES = {
     "reading": _("Reading the images"),
     "aligning": _("Aligning the images"),

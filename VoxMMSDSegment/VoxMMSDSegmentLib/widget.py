@@ -7,7 +7,7 @@ import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from VoxMMSDLib.reload import forget_packages
+from VoxMMSDLib.reload import renew_packages
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.review_tab import ReviewTab
 from VoxMMSDSegmentLib.segment_tab import SegmentTab
@@ -40,6 +40,8 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
         self._follow(self.logic.getParameterNode())
+        if getattr(self.parent, "isEntered", False):  # after a reload, Slicer does not enter again
+            self.enter()
 
     def enter(self):
         if self.parameters is None:
@@ -56,7 +58,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def onReload(self):
-        forget_packages()
+        renew_packages(self.moduleName)
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller, event):

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from VoxMMSDLib.reload import forget_packages
+from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibrarySection
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
 from VoxMMSDTrainLib.result import ResultSection
@@ -83,7 +83,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def onReload(self):
-        forget_packages()
+        renew_packages(self.moduleName)
         ScriptedLoadableModuleWidget.onReload(self)
 
     def _tab(self, name: str, title: str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def read_case(
     aligned: bool = False,
     brain_mask: str = "",
     picture: Path | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> CaseVolumes:
     """All images of a case on one modality's grid: ``reference``, else t1c, else the finest.
 
@@ -55,6 +56,7 @@ def read_case(
     ``aligned``: each modality is first registered to the reference, and moved where that helps; a label or mask goes
     with the modality whose grid it has, with the reference before the others. ``picture``: where a checkerboard of
     that is drawn. ``brain_mask``: a modality that is stripped, or a stripper's name, instead of the case's mask.
+    ``on_stage`` is told ``stripping`` and ``aligning``, which take long, before they begin.
 
     Raises:
         InputError: no modality, an absent reference, an image that cannot be read, is all 0 or lies elsewhere, a label
@@ -68,7 +70,11 @@ def read_case(
     chosen = reference or ("t1c" if "t1c" in volumes else min(volumes, key=lambda n: volumes[n].grid.voxel_volume_ml))
     grids = {name: volume.grid for name, volume in volumes.items()}
     grid = grids[chosen]
+    if brain_mask in STRIPPERS:
+        on_stage("stripping")
     stripped = strip(volumes[chosen], brain_mask) if brain_mask in STRIPPERS else None
+    if aligned:
+        on_stage("aligning")
     places = _Places(grids, chosen, _alignments(volumes, chosen, picture, case.id) if aligned else {})
     reader.notes += [one.text() for one in places.alignments.values()]
     image = np.zeros((len(MODALITIES), *grid.shape_zyx), np.float32)

@@ -55,6 +55,7 @@ class Stages:
     def read(self, case: Case) -> ReadCase:
         started = time.monotonic()
         config = self.config
+        self._begin("reading", case.id)
         volumes = read_case(
             case,
             config.reference or None,
@@ -62,6 +63,7 @@ class Stages:
             aligned=config.align,
             brain_mask=config.brain_mask if config.brain_mask in WORDS else "",
             picture=self.out / f"{case.id}-voxmmsd-alignment.png" if config.align else None,
+            on_stage=lambda stage: self._begin(stage, case.id),
         )
         findings = look_first(volumes, self.package, config)
         return ReadCase(volumes, findings, time.monotonic() - started)
@@ -88,11 +90,16 @@ class Stages:
         return ComputedCase(prediction, given.findings, given.seconds + time.monotonic() - started)
 
     def write(self, computed: ComputedCase) -> Path:
+        self.run.events.write("progress", case=computed.prediction.case_id, stage="writing")
         findings = [finding.line() for finding in computed.findings]
         file = write_prediction(computed.prediction, self.out, computed.seconds, findings)
         if self.config.picture:
             _draw(computed.prediction, self.out)
         return file
+
+    def _begin(self, stage: str, case_id: str) -> None:
+        self.run.stop_if_asked()
+        self.run.events.write("progress", case=case_id, stage=stage)
 
 
 def look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
