@@ -3,7 +3,8 @@
 A model is trained on a few cases; it segments others that it has not seen, whose expert labels stand for corrections.
 From that same model each number of corrections is learned anew, with the first cases mixed in.
 
-    python benchmarks/corrections.py DATA OUT [--base 4 --corrections 1 3 5 --steps 400 --more-steps 100 --preset small]
+    python benchmarks/corrections.py DATA OUT [--base 4 --corrections 1 3 5 --steps 400 --more-steps 100 --preset small
+                                               --channels 8 16 32 64 128 --patch 48 --spacing 2 --threads 1]
 
 ``DATA`` holds cases and a ``splits.json`` (``pool``, ``validation``). An interrupted call continues.
 """
@@ -15,9 +16,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import FinetuneConfig, PreprocessConfig, make_config
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.sources import read_volume
+from voxmmsd.data.store import prepare_cases
 from voxmmsd.data.volume import Volume
 from voxmmsd.files import write_json_atomic
 from voxmmsd.inference.engines import open_engine
@@ -37,10 +39,10 @@ def main() -> None:
     base, chooser, rest = pool[: options.base], pool[-1], pool[options.base : -1]
     if max(options.corrections) > len(rest):
         raise SystemExit(f"only {len(rest)} cases are left to correct")
-    earlier = _linked([cases[case_id] for case_id in (*base, chooser)], options.out / "earlier")
+    earlier = _prepared(options, [cases[case_id] for case_id in (*base, chooser)], "earlier")
     first = _trained(options, earlier, base, chooser)
     library = _library(options.out / "library", [cases[case_id] for case_id in judges])
-    learned = _linked([cases[case_id] for case_id in base], options.out / "learned")
+    learned = _prepared(options, [cases[case_id] for case_id in base], "learned")
     for count in sorted(options.corrections):
         for case_id in rest[:count]:
             _correct(library, cases[case_id], first)
@@ -59,24 +61,29 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=400, help="of the first model")
     parser.add_argument("--more-steps", type=int, default=100, help="on the corrections")
     parser.add_argument("--preset", default="small")
+    parser.add_argument("--channels", type=int, nargs="+", help="default: the preset's")
+    parser.add_argument("--patch", type=int, help="default: the preset's")
+    parser.add_argument("--spacing", type=float, default=1.0, help="voxel size in mm that the models see")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args()
 
 
 def _given(options: argparse.Namespace, run: Path, steps: int) -> dict:
-    return {
+    given = {
         "run": str(run), "preset": options.preset, "steps": steps, "validate_every": steps, "device": options.device,
-        "store": str(options.out / "store"),
+        "store": str(options.out / "store"), "threads": options.threads, "workers": 1,
     }  # fmt: skip
+    chosen = {"channels": options.channels, "patch": options.patch}
+    return given | {name: value for name, value in chosen.items() if value is not None}
 
 
-def _linked(cases: Sequence[Case], folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for case in cases:
-        place = next(iter(case.modalities.values())).path.parent
-        if not (folder / case.id).exists():
-            (folder / case.id).symlink_to(place.resolve())
-    return folder
+def _prepared(options: argparse.Namespace, cases: Sequence[Case], name: str) -> Path:
+    """A store of its own for cases that go together."""
+    result = prepare_cases(cases, options.out / name, PreprocessConfig(spacing_mm=options.spacing), workers=1)
+    if result.failures:
+        raise SystemExit(str(result.failures))
+    return options.out / name
 
 
 def _trained(options: argparse.Namespace, folder: Path, base: Sequence[str], chooser: str) -> ModelPackage:
