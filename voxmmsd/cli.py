@@ -25,6 +25,7 @@ from voxmmsd.files import is_disk_full
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
+_TO_TRAIN = ("torch", "monai", "onnx")
 
 
 def entry_point() -> None:
@@ -61,6 +62,8 @@ def _judged(error: Exception) -> tuple[int, str]:
         return 2, f"the disk is full ({error}); free some room and call again"
     if isinstance(error, OSError) and error.errno in _DENIED and error.filename:
         return 2, f"{error.filename}: {error.strerror}; check its permissions, or name another place"
+    if isinstance(error, ModuleNotFoundError) and error.name in _TO_TRAIN:
+        return 2, f"{error.name} is not installed, and this verb needs it: pip install 'voxmmsd[train]'"
     if isinstance(error, MemoryError):
         return 2, f"memory does not suffice ({error}); give less at once, or take a machine with more"
     advice = "run again with --debug and report what it says"

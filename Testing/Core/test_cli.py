@@ -92,6 +92,17 @@ def test_a_fault_of_ours_is_told_apart_and_shown_with_debug(monkeypatch, capsys)
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_where_torch_is_missing_training_says_how_to_get_it(tmp_path):
+    (tmp_path / "cases").mkdir()
+    code = "import sys; sys.modules['torch'] = None; from voxmmsd.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["finetune", str(tmp_path / "cases"), "--run", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "voxmmsd: error: torch is not installed, and this verb needs it: pip install 'voxmmsd[train]'"
+    )
+
+
 def test_options_come_from_a_file_and_the_command_line_wins(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("finetune", "x", verbs.c.FinetuneConfig, seen.append),))
