@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import slicer
@@ -36,17 +40,43 @@ def ensure(needed: dict[str, str] = SEGMENTING) -> None:
     question = _("These packages are needed and will be downloaded into Slicer: {names}. Install them now?")
     if not slicer.util.confirmYesNoDisplay(question.format(names=", ".join(wanted))):
         raise MissingDependencyError(f"not installed: {', '.join(wanted)}; press the button again to install them")
-    _install(wanted)
+    install(wanted)
     if still := missing(needed):
         raise MissingDependencyError(
             f"could not be installed: {', '.join(still)}; see the Python console for pip's words"
         )
 
 
-def _install(wanted: list[str]) -> None:
+def install(wanted: Sequence[str]) -> None:
+    """Install without another question, by what the running Slicer offers.
+
+    Raises:
+        MissingDependencyError: pip could not.
+    """
+    with pip_explained(wanted):
+        try:
+            from slicer.packaging import pip_ensure
+        except ImportError:  # before Slicer 5.12
+            slicer.util.pip_install(list(wanted))
+            return
+        from packaging.requirements import Requirement  # the first versions of pip_ensure understand nothing else
+
+        requirements = [Requirement(one) for one in wanted]
+        pip_ensure(requirements, prompt_install=False, requester="Vox-MMSD", skip_in_testing=False)
+
+
+@contextmanager
+def pip_explained(wanted: Sequence[str]) -> Iterator[None]:
+    """What pip installed within is found at once; where it failed, the error says the way out.
+
+    Raises:
+        MissingDependencyError: pip failed.
+    """
     try:
-        from slicer.packaging import pip_ensure
-    except ImportError:  # before Slicer 5.12
-        slicer.util.pip_install(wanted)
-        return
-    pip_ensure(wanted, prompt_install=False, requester="Vox-MMSD", skip_in_testing=False)
+        yield
+    except subprocess.CalledProcessError as error:
+        raise MissingDependencyError(
+            f"could not be installed: {', '.join(wanted)}; the Python console has pip's words. Without network take a "
+            "bundle: `voxmmsd bundle`"
+        ) from error
+    importlib.invalidate_caches()

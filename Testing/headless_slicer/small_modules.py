@@ -24,19 +24,20 @@ def _plain(text: str) -> str:
 
 
 class Packaging(types.ModuleType):
-    """Nothing is installed from a test: what is missing raises, what is asked for is remembered in ``asked``."""
+    """Base/Python/slicer/packaging.py: nothing is installed from a test, what is missing raises.
+
+    Strict as the first versions were, which take no text for a requirement.
+    """
 
     def __init__(self) -> None:
         super().__init__("slicer.packaging")
-        self.asked: list[Any] = []
 
     def pip_check(self, req: Any, _seen: Any = None) -> bool:
         from packaging.requirements import Requirement
 
-        requirements = (
-            [req] if isinstance(req, str) else [str(one) for one in (req if isinstance(req, list) else [req])]
-        )
-        for requirement in map(Requirement, requirements):
+        for requirement in req if isinstance(req, list) else [req]:
+            if not isinstance(requirement, Requirement):
+                raise AttributeError(f"{type(requirement).__name__!r} object has no attribute 'marker'")
             try:
                 installed = metadata.version(requirement.name)
             except metadata.PackageNotFoundError:
@@ -56,9 +57,12 @@ class Packaging(types.ModuleType):
         skip_in_testing: bool = True,
         show_progress: bool = True,
     ) -> None:
-        self.asked.append(requirements)
-        if not self.pip_check(requirements):
-            raise RuntimeError(f"the host installs nothing: {requirements}")
+        missing = [str(one) for one in requirements if not self.pip_check(one)]
+        if not missing or skip_in_testing:
+            return
+        if prompt_install and not slicer.util.confirmOkCancelDisplay(f"{len(missing)} packages need to be installed."):
+            raise RuntimeError("User declined package installation")
+        self.pip_install(missing, constraints=constraints, skip_packages=skip_packages, requester=requester)
 
     def pip_install(
         self,
@@ -72,6 +76,8 @@ class Packaging(types.ModuleType):
         logCallback: Any = None,
         completedCallback: Any = None,
     ) -> None:
+        if type(requirements) not in (str, list):
+            raise ValueError("pip_install requirement input must be string or list")
         raise RuntimeError(f"the host installs nothing: {requirements}")
 
 

@@ -31,9 +31,10 @@ def ensure_training() -> None:
     if needs_torch:
         _install_torch()
     if needs_monai:
-        slicer.util.pip_install(f"--no-deps {MONAI}")  # of what it asks for all is there; torch stays as it is
+        with dependencies.pip_explained([MONAI]):
+            slicer.util.pip_install(f"--no-deps {MONAI}")  # of what it asks for all is there; torch stays as it is
     if others := dependencies.missing(TRAINING):
-        slicer.util.pip_install(others)
+        dependencies.install(others)
     if still := [name for name in ("torch", "monai", *TRAINING) if find_spec(name) is None]:
         raise MissingDependencyError(f"could not be installed: {', '.join(still)}; the Python console has pip's words")
 
