@@ -94,7 +94,7 @@ class LabelSchema:
         return tuple(self.values.index(value) + 1 for value in region.values)
 
 
-# Okabe-Ito colors: told apart by the color-blind, and on gray images.
+# Told apart by everybody, also in protanopia, deuteranopia and tritanopia: Testing/Core/test_labels.py measures it.
 _EDEMA = Terminology("SCT", "79654002", "Edema")
 _NECROSIS = Terminology("SCT", "6574001", "Necrosis")
 _ENHANCING = Terminology("NCIt", "C113842", "Enhancing Lesion")
@@ -102,7 +102,10 @@ _NON_ENHANCING = Terminology("NCIt", "C81175", "Non-Enhancing Lesion")
 _CAVITY = Terminology("99VOXMMSD", "RC", "Resection Cavity")
 _CYST = Terminology("99VOXMMSD", "CC", "Cystic Component")
 
-_YELLOW, _BLUE, _ORANGE, _GREEN, _PURPLE = (240, 228, 66), (0, 114, 178), (230, 97, 0), (0, 158, 115), (204, 121, 167)
+_YELLOW, _BLUE, _ORANGE, _GREEN, _PINK = (240, 228, 66), (30, 90, 200), (230, 97, 0), (0, 180, 130), (225, 160, 215)
+
+LINE_COLORS = (_BLUE, _ORANGE, _GREEN, _PINK, (0, 0, 80), (120, 80, 80), (40, 0, 0))
+"""sRGB colors of a chart's lines and dots in their order, on a light ground; told apart by everybody, too."""
 
 
 def _edema(value: int) -> Label:
@@ -141,7 +144,7 @@ SCHEMAS: dict[str, LabelSchema] = {
                 Label(1, "NETC", "Non-enhancing tumor core", _BLUE, _NON_ENHANCING),
                 Label(2, "SNFH", "Surrounding non-enhancing FLAIR hyperintensity", _GREEN, _EDEMA),
                 _enhancing(3),
-                Label(4, "RC", "Resection cavity", _PURPLE, _CAVITY),
+                Label(4, "RC", "Resection cavity", _PINK, _CAVITY),
             ),
             (*_regions((1, 2, 3), (1, 3), 3), Region("RC", "Resection cavity", (4,))),
         ),

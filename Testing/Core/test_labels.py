@@ -1,8 +1,14 @@
+import json
+from itertools import combinations
+
 import numpy as np
 import pytest
+from color_vision import VISIONS, difference, lab
+from conftest import REPOSITORY
 
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import (
+    LINE_COLORS,
     SCHEMAS,
     converted_indices,
     index_of_tissue,
@@ -90,3 +96,33 @@ def test_where_masks_overlap_the_inner_tissue_has_the_voxel_in_every_schema():
         assert not indices_from_masks(everywhere, schema).any()
     with pytest.raises(ConfigError, match="has no label XX"):
         indices_from_masks({"XX": np.ones((1, 1, 1))}, schema_named("brats-2021"))
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+@pytest.mark.parametrize("colors", [*({lb.key: lb.color for lb in s.labels} for s in SCHEMAS.values()), LINE_COLORS])
+def test_colors_that_meet_are_told_apart_also_by_the_color_blind(colors, vision):
+    shown = [lab(color, vision) for color in (colors.values() if isinstance(colors, dict) else colors)]
+    assert min(difference(*pair) for pair in combinations(shown, 2)) > 20
+
+
+def test_the_difference_of_colors_is_ciede2000s():
+    """Pairs 1, 9, 17 and 34 of Sharma, Wu & Dalal 2005, table 1."""
+    for first, second, expected in (
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 0, 0), (50, -1, 2), 2.3669),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ):
+        assert difference(first, second) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_tissue_has_one_color_in_all_schemas_and_in_slicers_terminology():
+    file = REPOSITORY / "VoxMMSDSegment" / "Resources" / "Terminology" / "VoxMMSD.term.json"
+    (category,) = json.loads(file.read_text(encoding="utf-8"))["SegmentationCodes"]["Category"]
+    listed = {
+        (one["CodingSchemeDesignator"], one["CodeValue"]): tuple(one["recommendedDisplayRGBValue"])
+        for one in category["Type"]
+    }
+    for schema in SCHEMAS.values():
+        for label in schema.labels:
+            assert listed[label.terminology.scheme, label.terminology.code] == label.color, label.name

@@ -8,9 +8,10 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from voxmmsd.labels import LINE_COLORS
+
 Curve = Sequence[tuple[int, float]]
 MOST_POINTS = 400  # of a curve: more than pixels are of no use
-_COLORS = ((0.12, 0.47, 0.71), (0.89, 0.47, 0.20), (0.20, 0.60, 0.30), (0.75, 0.22, 0.22), (0.50, 0.36, 0.70))
 _LABELS = "labels"
 
 
@@ -47,7 +48,8 @@ def thinned(curve: Curve, most: int = MOST_POINTS) -> list[tuple[int, float]]:
 
 def color_of(number: int) -> tuple[float, float, float]:
     """Of the curve of that number in its chart, each part 0 to 1."""
-    return _COLORS[number % len(_COLORS)]
+    red, green, blue = LINE_COLORS[number % len(LINE_COLORS)]
+    return red / 255, green / 255, blue / 255
 
 
 def square(number: int) -> str:

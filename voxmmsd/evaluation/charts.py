@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from voxmmsd.evaluation.calibration import COVERAGES, Calibration
 from voxmmsd.evaluation.pictures import save_figure
 from voxmmsd.evaluation.volumes import limits_of_agreement
+from voxmmsd.labels import LINE_COLORS
 
-_COLORS = ("#0072b2", "#e66100", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a8a00")  # told apart by the color-blind
+_COLORS = tuple(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in LINE_COLORS)
 
 
 def agreement_chart(volumes: Mapping[str, np.ndarray], file: Path) -> Path:
