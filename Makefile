@@ -9,10 +9,11 @@ MODULE_TESTS := Testing/Slicer Testing/headless_slicer
 PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile
 
 HOST := $(VENV)/.slicer-host
+DOCS := $(VENV)/.docs
 # What Qt and VTK want of Debian to run without a screen.
 DEBIAN := libegl1 libgl1 libgl1-mesa-dri libxkbcommon0 libglib2.0-0 libfontconfig1 libdbus-1-3 libgssapi-krb5-2
 
-.PHONY: demo test test-long screenshots lint clean
+.PHONY: demo test test-long test-312 docs screenshots lint clean
 demo: $(READY)
 	$(RUN)/python demo/run.py demo-output
 
@@ -20,9 +21,17 @@ test: $(READY) $(HOST) lint
 	$(PYTEST) Testing/Core -m "not long"
 	$(PYTEST) $(MODULE_TESTS) -m "not long"
 
-test-long: $(READY) $(HOST)
+test-long: $(READY) $(HOST) $(DOCS)
 	$(PYTEST) Testing/Core -m long
 	$(PYTEST) $(MODULE_TESTS) -m long
+
+# The same as `make test`, by Python 3.12 in an environment of its own.
+test-312:
+	$(MAKE) test PYTHON=python3.12 VENV=.venv-312
+
+# The pages of docs/ as a site in site/, warnings as errors; to read them: python -m http.server --directory site.
+docs: $(READY) $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build
 
 # Pictures of the panels and of Slicer's views: make screenshots CASE=folder MODEL=run (default: a phantom, a toy model).
 screenshots: $(READY) $(HOST)
@@ -48,5 +57,9 @@ $(HOST): $(READY)
 	  echo "The tests of the Slicer modules need: apt-get install $(DEBIAN)"; exit 1; }
 	@touch $@
 
+$(DOCS): $(READY)
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo-output build dist *.egg-info
+	rm -rf $(VENV) .venv-312 site demo-output build dist *.egg-info

@@ -1,6 +1,8 @@
-"""The pages of docs/: every command of theirs is one that the command line takes, and those of the lessons are run."""
+"""The pages of docs/: they tell one story that is run, their links resolve, they become a site without a warning."""
 
+import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,24 +16,67 @@ from voxmmsd.cli import _parser, main
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-# In this order they tell one story, in one folder; offline.md needs a package index: see test_package.py.
-LESSONS = (
+# Run in this order, in one folder.
+STORY = (
     "tutorial-researcher",
     "tutorial-clinician",
     "tutorial-engineer",
     "own-labels",
     "missing-modalities",
     "clinical-scans",
+    "segmenting",
+    "corrections",
     "gpu-server",
+    "slurm",
+    "long-runs",
 )
+# What the story leaves out, pages and single lines, and why.
+ELSEWHERE = {
+    "evidence": "it takes the real cases and hours",
+    "offline": "it takes a package index: test_package.py makes a bundle and installs it",
+    "torchrun --nproc-per-node=4 -m voxmmsd pretrain scans --run glioma --preset paper": (
+        "it takes four GPUs: training/test_processes.py trains with several processes"
+    ),
+}
+
+
+def blocks(page: Path):
+    """(language, content, paragraph before it) of each fenced block."""
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        yield found[1], found[2], text[: found.start()].rstrip().rpartition("\n\n")[2]
+
+
+def lines(content: str):
+    for line in content.splitlines():
+        if words := shlex.split(line, comments=True):
+            yield words
 
 
 def commands(page: Path):
-    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if "voxmmsd" in words:
-                yield words[words.index("voxmmsd") + 1 :]
+    for language, content, _ in blocks(page):
+        if language == "sh":
+            for words in lines(content):
+                if "voxmmsd" in words:
+                    yield words[words.index("voxmmsd") + 1 :]
+
+
+def has_commands(page: Path):
+    return any(language == "sh" for language, *_ in blocks(page))
+
+
+def test_every_page_with_commands_is_part_of_the_story_or_says_why_not():
+    assert {page.stem for page in PAGES if has_commands(page)} == {
+        *STORY,
+        *(name for name in ELSEWHERE if "-" not in name),
+    }
+
+
+def test_every_command_of_the_story_is_run_or_says_why_not():
+    told = [
+        line for name in STORY for kind, text, _ in blocks(DOCS / f"{name}.md") if kind == "sh" for line in lines(text)
+    ]
+    assert {shlex.join(words) for words in told if words[0] != "voxmmsd"} == {name for name in ELSEWHERE if " " in name}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -67,23 +112,54 @@ def test_the_reference_is_what_the_configurations_say():
 
 def test_the_configurations_in_json_that_a_page_shows_are_json():
     for page in PAGES:
-        for block in re.findall(r"^```json\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
-            assert json.loads(block)
+        for language, content, _ in blocks(page):
+            assert language != "json" or json.loads(content)
 
 
 @pytest.mark.long
-def test_the_lessons_work_as_written_one_after_the_other(tmp_path, monkeypatch, capsys):
+def test_the_story_works_as_written_page_after_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    page = (DOCS / "gpu-server.md").read_text(encoding="utf-8")
-    options = re.search(r"^```json\n(.*?)^```", page, re.DOTALL | re.MULTILINE).group(1)
-    Path("training.json").write_text(options, encoding="utf-8")
-    for name in LESSONS:
-        for words in commands(DOCS / f"{name}.md"):
-            assert main(words) == 0, (name, words, capsys.readouterr())
+    for name in STORY:
+        for language, content, before in blocks(DOCS / f"{name}.md"):
+            if language == "json":
+                Path(re.findall(r"`([\w-]+\.json)`", before)[-1]).write_text(content, encoding="utf-8")
+            if language != "sh":
+                continue
+            for words in lines(content):
+                if words[0] == "voxmmsd":
+                    assert main(words[1:]) == 0, (name, words, capsys.readouterr())
     assert list(Path("scores").glob("*.html"))
     assert list(Path("patient").glob("*.png"))
     assert Path("model.onnx").is_file() and Path("model.zip").is_file()
     assert list(Path("two").glob("P001-voxmmsd.nii.gz"))
+    assert list(Path("careful").glob("*-uncertainty.nii.gz"))
+    assert Path("glioma-job/start.sh").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_benchmark_that_a_page_names_has_the_options_it_is_called_with(page):
+    for script, options in re.findall(r"python (benchmarks/\w+\.py)([^`\n]*)", page.read_text(encoding="utf-8")):
+        code = (REPOSITORY / script).read_text(encoding="utf-8")
+        assert [option for option in re.findall(r"--[\w-]+", options) if f'"{option}"' not in code] == [], script
+
+
+@pytest.mark.long
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="`make docs` installs what builds the site")
+def test_the_site_is_built_without_a_warning_and_asks_the_network_for_nothing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", tmp_path / "site"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {file.stem: file.read_text(encoding="utf-8") for file in (tmp_path / "site").glob("*.html")}
+    assert {page.stem for page in PAGES} - {"README"} <= set(pages)
+    assert "voxmmsd.inference.predict.predict" in pages["api"]
+    for name, text in pages.items():
+        fetched = re.findall(r'(?:<script|<img|<iframe)[^>]* src="(https?:[^"]+)|<link[^>]* href="(https?:[^"]+)', text)
+        assert fetched == [], name
 
 
 @pytest.mark.long

@@ -51,6 +51,25 @@ def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_pa
     assert "(48, 48, 48)" in done.stdout
 
 
+# What no test here runs, and why.
+ELSEWHERE = {
+    "make demo": "it makes an environment: whoever tries the README on an empty machine runs it",
+    "make test": "it is what runs here",
+    "pip install .": "test_package.py does, in an environment of its own",
+    "pip install .[train]": "the Makefile installs that",
+}
+
+
+def test_every_command_is_run_or_says_why_not():
+    told = [
+        shlex.join(words).replace("'", "")
+        for text in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+        for words in (shlex.split(line, comments=True) for line in text.splitlines())
+        if words[0] != "voxmmsd"
+    ]
+    assert set(told) == set(ELSEWHERE)
+
+
 def test_every_link_leads_to_a_file():
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r"`(CHANGELOG\.md|CONTRIBUTING\.md)`", README)
     assert len(links) > 8
