@@ -56,6 +56,7 @@ class FineTuning(TrainingLoop):
     """The state of one fine-tuning, and what it does at each step."""
 
     verb = "finetune"
+    head_pace = 10.0  # of the body's learning rate: the head is fresh
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class FineTuning(TrainingLoop):
         # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
         self.network.unet.requires_grad_(not config.frozen)
         self.loss = SegmentationLoss()
-        self.optimizer = adamw(self.network, config.weight_decay)
+        self.optimizer = adamw(self.network, config.weight_decay, self.head_pace)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
         training = self.drawn_from([by_id[id_] for id_ in splits.train])
         self.sampler = PatchSampler(training, recipe, config.seed, self.processes)

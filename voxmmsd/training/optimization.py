@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from voxmmsd.networks.devices import Precision
+from voxmmsd.networks.heads import SegmentationNetwork
 
 LARGEST_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it
 
@@ -25,17 +26,23 @@ def sgd(network: nn.Module, weight_decay: float) -> SGD:
     return optimizer
 
 
-def adamw(network: nn.Module, weight_decay: float) -> AdamW:
-    """AdamW over what takes gradients: on real cases it finds the rare labels in a third of SGD's steps. Fused."""
-    return AdamW(_groups(network, weight_decay), lr=0.0, fused=True)
+def adamw(network: SegmentationNetwork, weight_decay: float, head_pace: float) -> AdamW:
+    """AdamW over what takes gradients: on real cases it finds the rare labels in a third of SGD's steps. Fused.
+
+    ``head_pace``: the head's learning rate in units of the body's. BatchNorm holds a fresh head's input at unit scale,
+    so the logits of a few channels grow only with the head's weights, and AdamW moves each by about the learning rate a
+    step: at one pace for all, the softmax stays undecided for hundreds of steps, whatever the features say.
+    """
+    body, head = _groups(network.unet, weight_decay), _groups(network.head, weight_decay, head_pace)
+    return AdamW([*body, *head], lr=0.0, fused=True)
 
 
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on kernels only, not on biases and norms."""
+def _groups(network: nn.Module, weight_decay: float, pace: float = 1.0) -> list[dict[str, Any]]:
+    """Weight decay on kernels only, not on biases and norms. ``pace``: factor of the learning rate."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "pace": pace},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "pace": pace},
     ]
 
 
@@ -53,7 +60,7 @@ def optimize(
     changes with the step.
     """
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = group["pace"] * learning_rate
     if weight_decay is not None:
         optimizer.param_groups[0]["weight_decay"] = weight_decay
     precision.scaler.unscale_(optimizer)

@@ -70,6 +70,8 @@ class ReTuning(FineTuning):
     patients: they judge old against new, and who chooses by them may not be judged by them.
     """
 
+    head_pace = 1.0  # the head has learned already
+
     def __init__(
         self,
         config: FinetuneConfig,
