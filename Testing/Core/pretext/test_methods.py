@@ -7,6 +7,8 @@ from voxmmsd.config import METHODS, PretrainConfig, make_config
 from voxmmsd.errors import ConfigError
 from voxmmsd.pretext.method import open_method
 from voxmmsd.pretext.teacher import Teacher
+from voxmmsd.pretext.vox_mmsd import first_momentum
+from voxmmsd.schedules import cosine
 from voxmmsd.training.optimization import sgd
 from voxmmsd.views.siamese import clean_blocks
 
@@ -80,6 +82,13 @@ def test_the_teacher_is_the_moving_average_of_its_student_and_has_a_projector_of
     for ours, expected in zip(teacher.parameters(), by_hand, strict=True):
         torch.testing.assert_close(ours.data, expected)
     assert teacher.networks[1].weight.data_ptr() != head.weight.data_ptr()
+
+
+@pytest.mark.parametrize("steps", [100, 600, 60_000])
+def test_a_teacher_has_forgotten_its_random_start_when_a_run_ends_however_short(steps):
+    kept = math.prod(cosine(step, steps, first_momentum(steps), 1.0) for step in range(steps))
+    assert kept < 0.01
+    assert first_momentum(steps) <= first_momentum(60_000) == 0.996
 
 
 def test_the_center_moves_with_every_step_and_is_kept_in_the_state():
