@@ -160,12 +160,17 @@ def test_the_site_is_built_without_a_warning_and_asks_the_network_for_nothing(tm
     for name, text in pages.items():
         fetched = re.findall(r'(?:<script|<img|<iframe)[^>]* src="(https?:[^"]+)|<link[^>]* href="(https?:[^"]+)', text)
         assert fetched == [], name
+        assert not re.search(r"\n(\d+\.|-|\|) ", re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)), (
+            f"{name}: no list, no table"
+        )
 
 
 @pytest.mark.long
-def test_the_figure_of_the_method_is_drawn_by_the_code(tmp_path):
+def test_the_figures_of_the_method_are_drawn_by_the_code(tmp_path):
     done = subprocess.run(
-        [sys.executable, DOCS / "draw_method.py", tmp_path / "method.png"], capture_output=True, encoding="utf-8"
+        [sys.executable, DOCS / "draw_method.py", "--out", tmp_path], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "method.png").stat().st_size > 20_000
+    for name in ("method.png", "method-pairs.png"):
+        assert (tmp_path / name).stat().st_size > 20_000
+        assert name in (DOCS / "method.md").read_text(encoding="utf-8")
