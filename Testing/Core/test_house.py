@@ -1,13 +1,15 @@
 """The house stands as DESIGN draws it: imports go one way, and looking at it loads nothing heavy."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
-CORE = Path(__file__).resolve().parents[2] / "voxmmsd"
+CORE = REPOSITORY / "voxmmsd"
 ORDER = [
     {"errors", "home", "files", "__init__"},
     {"labels", "config", "events"},
@@ -113,3 +115,25 @@ def test_text_is_in_us_spelling():
     for file in modules():
         text = file.read_text(encoding="utf-8").lower()
         assert not [word for word in british if word in text], file
+
+
+def python_312():
+    """A Python 3.12 of this machine, or None."""
+    for found in (shutil.which("python3.12"), *Path.home().glob(".pyenv/versions/3.12*/bin/python")):
+        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
+            return found
+    return None
+
+
+@pytest.mark.skipif(python_312() is None, reason="no Python 3.12 here; `make test-312` runs everything with one")
+def test_all_sources_are_read_without_a_warning_by_python_3_12():
+    rooms = ("voxmmsd", "VoxMMSDLib", "VoxMMSDSegment", "VoxMMSDTrain", "Testing", "benchmarks", "demo", "docs")
+    files = [str(file) for room in rooms for file in sorted((REPOSITORY / room).rglob("*.py"))]
+    code = (
+        "import sys\n"
+        "for name in sys.stdin.read().split('\\n'): compile(open(name, encoding='utf-8').read(), name, 'exec')"
+    )
+    done = subprocess.run(
+        [python_312(), "-W", "error", "-c", code], input="\n".join(files), capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
