@@ -55,6 +55,34 @@ def core_volume(node) -> Volume:
     return Volume(array, Grid(array.shape, ijk_to_world(node)))
 
 
+def is_bent(node) -> bool:
+    """Whether it lies under a transform that is not linear: its voxels lie on no straight grid of the world."""
+    transform = node.GetParentTransformNode()
+    return transform is not None and not transform.IsTransformToWorldLinear()
+
+
+def hardened_copy(node):
+    """A volume beside ``node`` in the data tree, in the place and shape in which that is seen, under no transform."""
+    name = _("{name} hardened").format(name=node.GetName())
+    copy = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, node, name)
+    copy.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+    slicer.vtkSlicerTransformLogic().hardenTransform(copy)
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    tree.SetItemParent(tree.GetItemByDataNode(copy), tree.GetItemParent(tree.GetItemByDataNode(node)))
+    return copy
+
+
+def refuse_bent(node) -> None:
+    """Raises InputError: the volume whose grid the result is to have lies under a transform that is not linear."""
+    if is_bent(node):
+        raise InputError(
+            _(
+                "{name}: lies under a transform that is not linear, so no result can have its voxels; "
+                "harden the transform of a copy, or take another image for the result"
+            ).format(name=node.GetName())
+        )
+
+
 def ijk_to_world(node):
     """4x4, voxel index (x, y, z) to RAS millimeters in the world."""
     matrix = vtk.vtkMatrix4x4()

@@ -235,6 +235,9 @@ class SegmentConfig:
     uncertainty: bool = option(False, "also write a map of where the model is unsure")
     tta: bool = option(False, "mean over the eight mirror images: eight times slower, a little better")
     picture: bool = option(False, "also write an overlay picture")
+    intermediates: bool = option(
+        False, "also write aligned or resampled images and the brain mask, where these were made"
+    )
 
 
 @dataclass(frozen=True)
@@ -289,8 +292,14 @@ class LibraryConfig:
     part: str = option("", "add: part of new patients (default: drawn)", choices=("training", "hold-out"))
     hold_out: float = option(0.2, "add, of a new library: share of the patients that are held out")
     prefix: str = option("", "add: name the cases PREFIX-001 and on, where their own names are no codes")
-    case: str = option("", "accept, blind: the case's id")
-    label: str = option("", "accept: file of the corrected label (default: the prediction as it is)")
+    case: str = option("", "accept, blind: the case's id; add: of a case that is given image by image")
+    t1n: str = option("", "add: T1 image, instead of a folder")
+    t1c: str = option("", "add: contrast-enhanced T1 image")
+    t2w: str = option("", "add: T2 image")
+    t2f: str = option("", "add: FLAIR image")
+    brain_mask: str = option("", "add: mask of the brain, for images with a skull")
+    result: str = option("", "add: record of what segment said of these images (ID-voxmmsd.json)")
+    label: str = option("", "accept, add: file of the corrected label (accept's default: the prediction as it is)")
     from_scratch: bool = option(False, "accept: the label was drawn over no model's output")
     count: int = option(3, "next: how many cases to name")
     old: str = option("", "blind: one model")

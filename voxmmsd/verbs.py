@@ -154,23 +154,28 @@ def models(config: c.ModelsConfig) -> None:
 
 
 def library(config: c.LibraryConfig) -> int:
+    from voxmmsd.labels import MODALITIES
     from voxmmsd.library import create_library, is_library, next_to_label, open_library
-    from voxmmsd.library.adding import accept_prediction, add_folder
+    from voxmmsd.library.adding import accept_prediction, add_folder, add_one
     from voxmmsd.library.report import cases_report, suggestions_report, used_in
     from voxmmsd.models.registry import list_models
 
     place = _given(config.library, "LIBRARY")
+    images = {name: Path(file) for name in MODALITIES if (file := getattr(config, name))}
     if config.action == "add" and not is_library(place):
-        _folder(config.folder)
+        if not images:
+            _folder(config.folder)
         create_library(place, config.hold_out)
     opened = open_library(place)
-    if config.action == "add":
+    if config.action == "add" and images:
+        print("\n".join(add_one(opened, images, config)))
+    elif config.action == "add":
         added = add_folder(opened, _folder(config.folder), schema=config.schema, part=config.part, prefix=config.prefix)
         print("\n".join(added.lines or ["nothing new"]))
         for case_id, reason in added.failures:
             print(_of_case(case_id, reason), file=sys.stderr)
         return 2 if added.failures else 0
-    if config.action == "list":
+    elif config.action == "list":
         print(cases_report(opened, used_in(list_models(), opened)))
     elif config.action == "next":
         print(suggestions_report(next_to_label(opened.cases()), config.count))

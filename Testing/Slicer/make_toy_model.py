@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from scipy import ndimage
@@ -23,7 +22,7 @@ from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.labels import MODALITIES
 from voxmmsd.models.archive import export_model
 from voxmmsd.models.card import card
-from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelInfo, write_package
+from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelInfo, ModelPackage, write_package
 from voxmmsd.phantom import make_phantom, write_phantom
 
 SCHEMA, HIDDEN = "brats-gli-2023", 12
@@ -32,23 +31,42 @@ TARGET = Path(__file__).parent / "toy-model.zip"
 
 def main() -> None:
     with TemporaryDirectory() as place:
-        tensors = fitted(*voxels(Path(place)))
-        info = ModelInfo(
-            id="toy-model-1", name="toy-model", version="0.1.0", parent=None,
-            created="2026-01-02T03:04:05+00:00", network=NetworkConfig.of((4, 6, 8)), schema=SCHEMA,
-            modalities=MODALITIES, preprocess=PreprocessConfig(), window=32,
-            training={"cases": {"train": ["phantoms"]}}, scores={}, licence="Apache-2.0",
-            limits="For tests on phantoms; knows nothing of real scans.", files={},
-        )  # fmt: skip
-        package = write_package(Path(place) / info.id, info, {
-            WEIGHTS: lambda file: save_file(tensors, file),
-            ONNX: lambda file: onnx.save(graph(tensors), file),
-            CARD: lambda file: file.write_text(card(info), encoding="utf-8"),
-        })  # fmt: skip
+        package = packed(fitted(*voxels(Path(place))), Path(place), "toy-model-1")
         TARGET.unlink(missing_ok=True)
         export_model(package, TARGET)
     with zipfile.ZipFile(TARGET) as archive:
         print(TARGET, archive.namelist())
+
+
+def packed(tensors: dict[str, np.ndarray], place: Path, model_id: str) -> ModelPackage:
+    """A model package in a folder of ``place``."""
+    info = ModelInfo(
+        id=model_id, name=model_id.rpartition("-")[0], version="0.1.0", parent=None,
+        created="2026-01-02T03:04:05+00:00", network=NetworkConfig.of((4, 6, 8)), schema=SCHEMA,
+        modalities=MODALITIES, preprocess=PreprocessConfig(), window=32,
+        training={"cases": {"train": ["phantoms"]}}, scores={}, licence="Apache-2.0",
+        limits="For tests on phantoms; knows nothing of real scans.", files={},
+    )  # fmt: skip
+    return write_package(place / info.id, info, {
+        WEIGHTS: lambda file: save_file(tensors, file),
+        ONNX: lambda file: onnx.save(graph(tensors), file),
+        CARD: lambda file: file.write_text(card(info), encoding="utf-8"),
+    })  # fmt: skip
+
+
+def ruled() -> dict[str, np.ndarray]:
+    """Made without training: bright FLAIR is edema, bright contrast T1 enhancing tumor, bright T2 alone necrosis."""
+    mean = np.zeros((4, 4, 3, 3, 3), np.float32)
+    for modality in range(4):
+        mean[modality, modality] = 1 / 27
+    # Of t1n, t1c, t2w, t2f in [0, 1]; classes: background, necrosis, edema, enhancing tumor.
+    rules = np.array([[0, 0, 0, 0], [0, -25, 25, 0], [0, 0, 0, 25], [0, 30, 0, 0]], np.float32)
+    return {
+        "w1": mean,
+        "b1": np.zeros(4, np.float32),
+        "w2": rules[:, :, None, None, None],
+        "b2": np.array([0, -10, -14, -19], np.float32),
+    }
 
 
 def voxels(place: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +86,8 @@ def voxels(place: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    import torch
+
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(4, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 4))
     optimizer = torch.optim.Adam(net.parameters(), 0.02)

@@ -55,6 +55,7 @@ class CircleTest(train_case.TrainTest):
         panel.ui.libraryPath.currentPath = str(library)
         panel.ui.caseEdit.text = f"patient-{seed:03d}"
         panel.ui.acceptButton.click()
+        self.wait_for(lambda: panel.review_tab.accepting is None)
         self.assertIn("Accepted as label", panel.ui.acceptedLabel.text)
 
     def dice(self, result, seed):

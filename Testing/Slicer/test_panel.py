@@ -1,13 +1,27 @@
 """The first tab: images found, findings told with a way out, choices kept, the scene's comings and goings."""
 
+from types import SimpleNamespace
+from unittest import mock
+
 import slicer
 import slicer_case
+import vtk
 from phantom_case import TOY_MODEL, add_volumes, moved, phantom
 
+from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
-from VoxMMSDSegmentLib.case import SlicerCase, find_volumes
+from VoxMMSDSegmentLib.case import SlicerCase, find_volumes, told
 from VoxMMSDSegmentLib.job import Options
+
+
+def center_of(array, affine):
+    """Center of mass in the world, in mm."""
+    import numpy as np
+
+    index = [np.average(np.arange(n), weights=array.sum(axis=tuple(b for b in range(3) if b != a)))
+             for a, n in enumerate(array.shape)]  # fmt: skip
+    return (affine @ [*index[::-1], 1])[:3]
 
 
 class PanelTest(slicer_case.ModuleTest):
@@ -64,12 +78,120 @@ class PanelTest(slicer_case.ModuleTest):
         self.tab.look_now()
         self.assertFalse([f for f in self.tab.findings.findings if f.severity == "blocking"])
 
-    def test_swapping_exchanges_two_slots(self):
+    def by_kind(self):
+        """Number of the first finding of each kind, as looked at now."""
+        self.tab.look_now()
+        kinds = [finding.kind for finding in self.tab.findings.findings]
+        return {kind: kinds.index(kind) for kind in kinds}
+
+    def found(self, kind):
+        number = self.by_kind()[kind]
+        return self.tab.findings.findings[number]
+
+    def press(self, kind, text):
+        self.tab.findings.button(self.by_kind()[kind], text).click()
+
+    def test_images_whose_names_tell_another_slot_are_swapped_by_one_click(self):
         volumes = add_volumes(self.made)
-        self.choose(t1n=volumes["t2f"], t2f=volumes["t1n"])
-        self.tab._swap("t1n", "t2f")
-        self.assertIs(self.panel.parameters.t1n, volumes["t1n"])
+        self.choose(t1n=volumes["t2f"], t1c=volumes["t1c"], t2w=volumes["t2w"], t2f=volumes["t1n"])
+        self.assertIn("named as", self.found("wrong-slot").text)
+        self.press("wrong-slot", "Swap")
+        self.assertEqual(self.tab.volumes(), volumes)
+        self.assertNotIn("wrong-slot", self.by_kind())
+
+    def test_an_image_that_lies_elsewhere_is_aligned_by_one_click_and_the_finding_says_so(self):
+        volumes = add_volumes(self.made)
+        moved(volumes["t2f"], 9.0, 0.0, 0.0)
+        self.choose(**volumes)
+        self.press("not-aligned", "Align")
+        self.assertTrue(self.ui.alignCheck.checked)
+        self.assertIsNone(self.tab.findings.button(self.by_kind()["not-aligned"]))
+        self.assertTrue(self.tab.options().intermediates)
+
+    def test_images_on_other_grids_are_kept_as_resampled_by_one_click(self):
+        volumes = add_volumes(self.made)
+        coarse = self.made.image_czyx[3][::2, ::2, ::2]
+        slicer.util.updateVolumeFromArray(volumes["t2f"], coarse)
+        volumes["t2f"].SetSpacing(*(2 * size for size in volumes["t2f"].GetSpacing()))
+        self.choose(**volumes)
+        self.assertFalse(self.tab.options().intermediates)
+        self.press("different-grids", "Resample")
+        self.assertTrue(self.ui.intermediatesCheck.checked)
+        self.assertTrue(self.tab.options().intermediates)
+        self.assertIsNone(self.tab.findings.button(self.by_kind()["different-grids"]))
+
+    def bend(self, node):
+        """Put it under a transform that is not linear: a shift by 6 mm, given as a grid of displacements."""
+        import numpy as np
+        from vtk.util.numpy_support import numpy_to_vtk
+
+        grid = vtk.vtkImageData()
+        grid.SetDimensions(3, 3, 3)
+        grid.SetSpacing(200, 200, 200)
+        grid.SetOrigin(-200, -200, -200)
+        shifts = np.tile((6.0, 0.0, 0.0), (27, 1))
+        grid.GetPointData().SetScalars(numpy_to_vtk(shifts, deep=True))
+        displacement = slicer.vtkOrientedGridTransform()
+        displacement.SetDisplacementGridData(grid)
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "bent")
+        transform.SetAndObserveTransformToParent(displacement)
+        node.SetAndObserveTransformNodeID(transform.GetID())
+
+    def test_a_bent_image_cannot_give_the_result_its_voxels_and_a_hardened_copy_can(self):
+        volumes = add_volumes(self.made)
+        self.bend(volumes["t1c"])
+        self.choose(**volumes)
+        self.assertEqual(self.found("bent").severity, "blocking")
+        with self.assertRaisesRegex(InputError, "not linear.*harden"):
+            SlicerCase(self.tab.volumes()).export(self.folder)
+        self.press("bent", "Harden a copy")
+        copy = self.panel.parameters.t1c
+        self.assertIsNot(copy, volumes["t1c"])
+        self.assertIsNone(copy.GetParentTransformNode())
+        self.assertIsNotNone(volumes["t1c"].GetParentTransformNode())
+        self.assertNotIn("bent", self.by_kind())
+
+    def test_a_bent_image_beside_the_reference_is_written_as_it_is_seen(self):
+        import nibabel
+        import numpy as np
+
+        volumes = add_volumes(self.made, ("t1c", "t2f"))
+        self.bend(volumes["t2f"])
+        self.choose(**volumes)
+        self.assertEqual(self.found("bent").severity, "warning")
+        before = center_of(slicer.util.arrayFromVolume(volumes["t2f"]), self.made.grid.affine_xyz)
+        SlicerCase(volumes).export(self.folder)
+        written = nibabel.load(self.folder / "t2f.nii")
+        shift = center_of(np.asarray(written.dataobj).T, written.affine) - before
+        self.assertLess(abs(np.abs(shift) - (6, 0, 0)).max(), 1.0)
+
+    def test_nameless_brains_are_told_by_their_content(self):
+        volumes = add_volumes(self.made)
+        volumes["t2f"].SetName("series 7")
+        with mock.patch("voxmmsd.preflight.modality.dealt", lambda arrays, free: ["t2f"] if free == ["t2f"] else [""]):
+            self.ui.findButton.click()
         self.assertIs(self.panel.parameters.t2f, volumes["t2f"])
+        self.assertIn("FLAIR", self.ui.stageLabel.text)
+        self.assertIn("content", self.ui.stageLabel.text)
+
+    def test_dicom_tags_tell_a_volume_whose_name_does_not(self):
+        node = add_volumes(self.made, ("t1c",))["t1c"]
+        node.SetName("7: unnamed")
+        node.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+        tags = {"0008,0060": "MR", "0008,103e": "t1_mprage_sag", "0018,0010": "Gadovist"}
+        database = SimpleNamespace(
+            isOpen=True, fileForInstance=lambda uid: "x.dcm", instanceValue=lambda uid, tag: tags.get(tag, "")
+        )
+        with mock.patch.object(slicer, "dicomDatabase", database, create=True):
+            self.assertEqual(told(node), ("modality", "t1c"))
+        self.assertEqual(told(node), ("unknown", ""))
+
+    def test_find_them_takes_a_brain_mask_by_its_name(self):
+        volumes = add_volumes(self.made)
+        labels = slicer.modules.volumes.logic().CreateAndAddLabelVolume(volumes["t1c"], "visit1 brain_mask")
+        self.ui.findButton.click()
+        self.assertEqual(self.tab.volumes(), volumes)
+        self.assertIs(self.panel.parameters.brainMask, labels)
 
     def test_the_card_warns_where_an_image_is_missing_and_knows_no_scores(self):
         self.tab.models.import_file(TOY_MODEL)

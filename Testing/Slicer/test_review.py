@@ -1,10 +1,13 @@
 """A result is what the core said, its regions and volumes follow every edit, and what is kept is what was drawn."""
 
+from pathlib import Path
+
 import numpy as np
 import slicer
 import slicer_case
 import vtk
 from phantom_case import PLACES, add_result, add_volumes, paint, phantom, table_rows, true_ml
+from slicer_case import wait_until
 
 from voxmmsd.labels import SCHEMAS
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
@@ -163,8 +166,6 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
     def test_an_edit_moves_the_volumes_after_a_moment(self):
-        from slicer_case import wait_until
-
         before = table_rows(table_node(self.result))
         empty = np.zeros(self.made.label_zyx.shape, bool)
         set_mask(self.result, "ED", empty, self.volumes["t1c"])
@@ -228,7 +229,27 @@ class ReviewPanelTest(slicer_case.ModuleTest):
             self.tab.accept()
         self.ui.caseEdit.setText("site1-008")
         self.ui.acceptButton.click()
-        self.assertIn("Accepted", self.ui.acceptedLabel.text)
+        self.assertFalse(self.ui.acceptButton.enabled)
+        self.assertIn("being written", self.ui.acceptedLabel.text)
+        wait_until(lambda: self.tab.accepting is None)
+        self.assertIn("Accepted as label 2", self.ui.acceptedLabel.text)
+        self.assertTrue(self.ui.acceptButton.enabled)
+        self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
+
+    def test_a_refused_case_is_told_with_the_way_out_and_a_left_scene_stops_it(self):
+        self.ui.libraryPath.currentPath = str(self.folder / "library")
+        (self.folder / "library").mkdir()
+        (self.folder / "library" / "mine.txt").write_text("not a library", encoding="utf-8")
+        self.ui.caseEdit.setText("site1-008")
+        self.ui.acceptButton.click()
+        wait_until(lambda: self.tab.accepting is None)
+        self.assertIn("not empty", self.ui.acceptedLabel.text)
+        self.assertIn("name a new folder", self.ui.acceptedLabel.text)
+        self.ui.acceptButton.click()
+        process = self.tab.accepting._child._process
+        slicer.mrmlScene.Clear()
+        self.assertIsNone(self.tab.accepting)
+        self.assertIsNotNone(process.poll())
 
     def test_the_regions_are_shown_when_asked(self):
         display = regions_node(self.result).GetDisplayNode()

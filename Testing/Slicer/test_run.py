@@ -20,7 +20,7 @@ from VoxMMSDLib.child import child_environment, python_slicer
 from VoxMMSDLib.segments import label_array
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
-from VoxMMSDSegmentLib.result import reference_of
+from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of
 
 
 class RunTest(slicer_case.ModuleTest):
@@ -129,6 +129,38 @@ class RunTest(slicer_case.ModuleTest):
         straight = np.zeros(6)
         self.volumes["t1c"].GetRASBounds(straight)
         self.assertTrue((bounds[::2] >= straight[::2] - 1).all() and (bounds[1::2] <= straight[1::2] + 1).all())
+
+    @unittest.skipIf(sys.platform == "win32", "the stripper's stand-in is a shell script")
+    def test_what_is_aligned_and_stripped_is_added_as_volumes_and_taught(self):
+        from voxmmsd.library import open_library
+
+        self.addCleanup(stripping.stand_in(stripping.AT_ONCE))
+        moved(self.volumes["t2f"], 8.0, 0.0, 0.0)
+        panel = self.ready_panel()
+        panel.ui.stripCombo.setCurrentIndex(1)
+        panel.parameters.align = True
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        result = panel.parameters.result
+        self.assertIsNotNone(result, panel.ui.errorLabel.text)
+        aligned, t1c = step_of(result, "t2f"), self.volumes["t1c"]
+        off = np.abs(slicer.util.arrayFromVolume(aligned) - slicer.util.arrayFromVolume(self.volumes["t2f"])).mean()
+        self.assertLess(off, 0.1 * slicer.util.arrayFromVolume(aligned).mean())
+        self.assertEqual(slicer.util.arrayFromVolume(aligned).shape, slicer.util.arrayFromVolume(t1c).shape)
+        tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+        for node in (aligned, result.GetNodeReference(BRAIN_MASK)):
+            places = [tree.GetItemParent(tree.GetItemByDataNode(one)) for one in (node, t1c)]
+            self.assertEqual(*places)
+        panel.ui.findButton.click()
+        self.assertEqual(panel.segment_tab.volumes(), self.volumes)
+        VoxMMSDSegmentLogic().accept(result, self.folder / "library", "site1-007")
+        library = open_library(self.folder / "library")
+        case = library.case("site1-007")
+        import nibabel
+
+        kept = np.asarray(nibabel.load(case.image_file("t2f")).dataobj).T
+        inside = slicer.util.arrayFromVolume(result.GetNodeReference(BRAIN_MASK)) > 0
+        self.assertTrue(np.allclose(kept, np.where(inside, slicer.util.arrayFromVolume(aligned), 0), atol=1e-3))
 
     def test_an_error_is_one_sentence_with_a_way_out_and_the_panel_works_on(self):
         panel = self.open_panel("VoxMMSDSegment")

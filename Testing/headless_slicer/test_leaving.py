@@ -77,7 +77,7 @@ def test_leaving_slicer_ends_the_run_with_all_it_started_and_removes_its_files(a
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
 def test_what_a_killed_slicer_left_is_removed_at_the_next_run(at_work, monkeypatch):
-    from VoxMMSDSegmentLib.job import clear_what_was_left
+    from VoxMMSDLib.workplace import new_workplace, remove
 
     slicer, processes, folder = at_work("be killed")
     os.kill(slicer.pid, signal.SIGKILL)
@@ -86,5 +86,5 @@ def test_what_a_killed_slicer_left_is_removed_at_the_next_run(at_work, monkeypat
         process.kill()
     assert folder.is_dir()
     monkeypatch.setattr(host.start().app, "temporaryPath", str(folder.parent))
-    clear_what_was_left()
+    remove(new_workplace())
     assert not folder.exists()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.dependencies import missing
-from VoxMMSDLib.volumes import core_volume, ijk_to_world
+from VoxMMSDLib.volumes import core_volume, ijk_to_world, is_bent
+from VoxMMSDSegmentLib.case import told
 
 if TYPE_CHECKING:
     from voxmmsd.preflight.findings import Finding
 
 STEP = 4  # of the subsample: every 4th voxel along each axis
-_COLORS = {"blocking": "#c0392b", "warning": "#b9770e", "note": "#5d6d7e"}
 _SIGNS = {"blocking": "⛔", "warning": "⚠", "note": "ℹ"}
 _NEEDED = {"nibabel": "nibabel>=5.2"}
 
@@ -27,27 +29,36 @@ class WayOut:
     """A button beside a finding."""
 
     text: str
+    hint: str
     act: Callable[[], None]
 
 
-def look(volumes: Mapping[str, Any], mask: Any = None, to_strip: bool = False) -> tuple[Finding, ...]:
+def look(
+    volumes: Mapping[str, Any], mask: Any = None, to_strip: bool = False, reference: str = ""
+) -> tuple[Finding, ...]:
     """What the core finds in the volumes as they are; empty where the packages it needs are not installed yet.
 
-    ``mask``: the node of the brain mask; ``to_strip``: the skull is going to be stripped.
+    ``mask``: the node of the brain mask; ``to_strip``: the skull is going to be stripped; ``reference``: the modality
+    whose grid the result will have.
     """
     volumes = {key: node for key, node in volumes.items() if node.GetImageData() is not None}
     if missing(_NEEDED) or not volumes:
         return ()
-    from voxmmsd.preflight.check import check_volumes
+    from voxmmsd.preflight.check import brains_of, check_slots, check_volumes, with_skull
+    from voxmmsd.preflight.findings import in_order
 
     is_volume = mask is not None and mask.IsA("vtkMRMLScalarVolumeNode") and mask.GetImageData() is not None
-    found = check_volumes(
-        {key: _subsample(node) for key, node in volumes.items()},
-        grids={key: core_volume(node).grid for key, node in volumes.items()},
-        mask=_subsample(mask) if is_volume else None,
-        to_strip=to_strip or (mask is not None and not is_volume),
-    )
-    return (*found, *_bent(volumes))
+    coarse, coarse_mask = {key: _subsample(node) for key, node in volumes.items()}, None
+    if is_volume:
+        coarse_mask = _subsample(mask)
+    to_strip = to_strip or (mask is not None and not is_volume)
+    grids = {key: core_volume(node).grid for key, node in volumes.items()}
+    found = check_volumes(coarse, grids=grids, mask=coarse_mask, to_strip=to_strip)
+    blocked = {finding.modality for finding in found if finding.severity == "blocking"}
+    brains = brains_of({key: volume for key, volume in coarse.items() if key not in blocked}, coarse_mask)
+    named = {key: told(node)[1] for key, node in volumes.items()}
+    slots = check_slots(named, {} if with_skull(brains) else brains)
+    return in_order((*found, *slots, *_bent(volumes, reference)))
 
 
 def _subsample(node):
@@ -59,51 +70,64 @@ def _subsample(node):
     return Volume(array, Grid(array.shape, ijk_to_world(node) @ np.diag([STEP, STEP, STEP, 1.0])))
 
 
-def _bent(volumes: Mapping[str, Any]) -> tuple[Finding, ...]:
-    from voxmmsd.preflight.findings import WARNING, Finding
+def _bent(volumes: Mapping[str, Any], reference: str) -> tuple[Finding, ...]:
+    from voxmmsd.preflight.findings import BLOCKING, WARNING, Finding
 
     found = []
     for key, node in volumes.items():
-        transform = node.GetParentTransformNode()
-        if transform is not None and not transform.IsTransformToWorldLinear():
-            text = f"{key}: lies under a non-linear transform and will be resampled"
-            found.append(Finding(WARNING, "bent", text, "harden the transform to see what is segmented", key))
+        if not is_bent(node):
+            continue
+        if key == reference:
+            text = _("{name}: lies under a transform that is not linear: no result can have its voxels")
+            way_out = _("harden a copy, or choose another image for the result")
+            found.append(Finding(BLOCKING, "bent", text.format(name=key), way_out, key))
+        else:
+            text = _("{name}: lies under a transform that is not linear and will be resampled")
+            found.append(Finding(WARNING, "bent", text.format(name=key), _("harden a copy to see how"), key))
     return tuple(found)
 
 
 class FindingsList:
-    """Short rows in a frame: a sign, the text, and a button where one click helps."""
+    """Short rows in a frame: a sign, the text, and a button for each thing that one click mends."""
 
     def __init__(self, frame) -> None:
         self._frame = frame
         self._rows: list[Any] = []
         self.findings: tuple[Finding, ...] = ()
 
-    def show(self, findings: tuple[Finding, ...], ways_out: Mapping[int, WayOut]) -> None:
-        """``ways_out``: by number of the finding."""
+    def show(
+        self, findings: tuple[Finding, ...], ways_out: Mapping[int, Sequence[WayOut]], mended: frozenset[int]
+    ) -> None:
+        """``ways_out``: by number of the finding; ``mended``: numbers of those that what is chosen takes care of."""
         self.findings = findings
         for row in self._rows:
             row.setParent(None)
             row.deleteLater()
-        self._rows = [self._row(finding, ways_out.get(number)) for number, finding in enumerate(findings)]
+        self._rows = [
+            self._row(finding, ways_out.get(number, ()), number in mended) for number, finding in enumerate(findings)
+        ]
         self._frame.setVisible(bool(findings))
 
-    def button(self, number: int):
-        """The button of a finding; None where there is none."""
-        return next((child for child in self._rows[number].children() if child.className() == "QPushButton"), None)
+    def button(self, number: int, text: str = ""):
+        """A button of a finding, by its text or the first; None where there is none."""
+        buttons = [child for child in self._rows[number].children() if child.className() == "QPushButton"]
+        return next((button for button in buttons if not text or button.text.replace("&", "") == text), None)
 
-    def _row(self, finding: Finding, way_out: WayOut | None):
+    def _row(self, finding: Finding, ways_out: Sequence[WayOut], is_mended: bool):
         row = qt.QWidget()
         layout = qt.QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
-        text = f'<span style="color:{_COLORS[finding.severity]}">{_SIGNS[finding.severity]}</span> {finding.text}'
-        label = qt.QLabel(text)
+        color = signal_color("mended" if is_mended else finding.severity, self._frame.palette)
+        sign = "✓" if is_mended else _SIGNS[finding.severity]
+        label = qt.QLabel(f'<span style="color:{color}">{sign}</span> {escape(finding.text)}')
         label.setWordWrap(True)
-        label.setToolTip(_("Way out: {text}").format(text=finding.way_out))
+        way_out = _("will be seen to when it is segmented") if is_mended else finding.way_out
+        label.setToolTip(_("Way out: {text}").format(text=way_out))
         layout.addWidget(label, 1)
-        if way_out is not None:
-            button = qt.QPushButton(way_out.text)
-            button.connect("clicked()", way_out.act)
+        for way in ways_out:
+            button = qt.QPushButton(way.text)
+            button.setToolTip(way.hint)
+            button.connect("clicked()", way.act)
             layout.addWidget(button)
         self._frame.layout().addWidget(row)
         return row

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +11,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.labels import MODALITIES
 from voxmmsd.runs.folder import in_words
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
 from VoxMMSDSegmentLib.case import CASE_ID, SlicerCase
 
 
@@ -31,6 +30,7 @@ class Options:
     brain_mask: str = ""
     tta: bool = False
     uncertainty: bool = True
+    intermediates: bool = False
     force: bool = False
 
     def arguments(self) -> list[str]:
@@ -43,18 +43,22 @@ class Options:
         }
         given = [text for flag, value in values.items() if value for text in (flag, value)]
         given += ["--smallest", *self.smallest] * bool(self.smallest)
-        switches = [("--tta", self.tta), ("--uncertainty", self.uncertainty), ("--force", self.force)]
-        return given + [flag for flag, on in switches if on]
+        switches = ("tta", "uncertainty", "intermediates", "force")
+        return given + [f"--{name}" for name in switches if getattr(self, name)]
 
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """What the core has written: ``record`` is the result's JSON."""
+    """What the core has written: ``record`` is the result's JSON.
+
+    ``images``: modality -> as it was segmented, where it was aligned or resampled; ``brain_mask``: where it was made.
+    """
 
     record: dict
     labels: Path
     uncertainty: Path | None
     images: dict[str, Path]
+    brain_mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,7 @@ class SegmentJob:
     ) -> None:
         self.case, self.options = case, options
         self._on_progress, self._on_done, self._on_failed = on_progress, on_done, on_failed
-        clear_what_was_left()
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=slicer.app.temporaryPath))
+        self._folder = new_workplace()
         slicer.app.connect("aboutToQuit()", self.close)
         self._out = self._folder / "out"
         self._windows_since: float | None = None
@@ -103,18 +106,12 @@ class SegmentJob:
         try:
             images = self.case.export(self._folder)
             arguments = ["segment", "--out", str(self._out), *images, *self.options.arguments()]
-            self.child = Child(arguments, self._out / ".run", self._on_events, self._on_end, self._scratch())
+            self.child = Child(arguments, self._out / ".run", self._on_events, self._on_end, scratch_in(self._folder))
             self.child.start()
         except Exception:
             self._clear()
             raise
         self._on_progress(Progress(_("Starting")))
-
-    def _scratch(self) -> dict[str, str]:
-        """What the core and the programs it calls write aside goes with the job's folder, however they end."""
-        place = self._folder / "scratch"
-        place.mkdir()
-        return dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(place))
 
     def cancel(self) -> None:
         """Stop at once: nothing of an unfinished segmentation is of use."""
@@ -163,12 +160,14 @@ class SegmentJob:
         record_file = self._out / f"{stem}.json"
         if not record_file.is_file():
             raise VoxMMSDError(self.child.error or self._last_words(0))
-        uncertainty = self._out / f"{stem}-uncertainty.nii.gz"
+        beside = {name: self._out / f"{stem}-{name}.nii.gz" for name in ("uncertainty", "brain-mask", *MODALITIES)}
+        there = {name: file for name, file in beside.items() if file.is_file()}
         return ResultFiles(
             record=json.loads(record_file.read_text(encoding="utf-8")),
             labels=self._out / f"{stem}.nii.gz",
-            uncertainty=uncertainty if uncertainty.is_file() else None,
-            images={key: self._folder / f"{key}.nii" for key in self.case.volumes},
+            uncertainty=there.get("uncertainty"),
+            images={key: file for key, file in there.items() if key in MODALITIES},
+            brain_mask=there.get("brain-mask"),
         )
 
     def _last_words(self, code: int) -> str:
@@ -180,20 +179,9 @@ class SegmentJob:
 
     def _clear(self) -> None:
         slicer.app.disconnect("aboutToQuit()", self.close)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove(self._folder)
 
 
-def clear_what_was_left() -> None:
-    """Remove the folders of jobs whose Slicer was killed: they hold a patient's images."""
-    import psutil
-
-    for folder in Path(slicer.app.temporaryPath).glob(f"{_PREFIX}*"):
-        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-_PREFIX = "voxmmsd-"
 _STAGES = {
     "reading": _("Reading the images"),
     "aligning": _("Aligning the images"),

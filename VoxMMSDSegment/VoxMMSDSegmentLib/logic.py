@@ -92,15 +92,40 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
 
         save_labels(result, Path(file))
 
-    def accept(self, result: Any, library: Path, case_id: str, patient: str = "") -> Any:
-        """Put a corrected result and its images into a training library; the label's version there.
+    def accept(
+        self,
+        result: Any,
+        library: Path,
+        case_id: str,
+        *,
+        wait: bool = True,
+        on_done: Callable[[Any], None] = lambda version: None,
+        on_failed: Callable[[Exception], None] = lambda error: None,
+    ) -> Any:
+        """Put a corrected result and its images into a training library, which is made where there is none.
+
+        The label's version there, or the ``AcceptJob`` at work where ``wait`` is False. ``case_id``: a code, no name.
 
         Raises:
-            LibraryError: an id that is no code, a head without brain mask, or a library that cannot be written.
+            InputError: the result's images are gone.
+            LibraryError: an id that is no code.
+            VoxMMSDError: a head without brain mask, or what else the library refuses (only with ``wait``).
         """
-        from VoxMMSDSegmentLib.saving import accept_into_library
+        from VoxMMSDSegmentLib.accepting import AcceptJob
 
-        return accept_into_library(result, Path(library), case_id, patient)
+        outcome: list[Any] = []
+
+        def done(version: Any) -> None:
+            outcome.append(version)
+            on_done(version)
+
+        def failed(error: Exception) -> None:
+            outcome.append(error)
+            on_failed(error)
+
+        job = AcceptJob(result, Path(library), case_id, on_done=done, on_failed=failed)
+        job.start()
+        return _awaited(outcome) if wait else job
 
 
 def _awaited(outcome: list[Any]) -> Any:

@@ -11,8 +11,9 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 @parameterNodeWrapper
 class Parameters:
-    """``reference``: modality whose grid the result has, empty for the core's choice. ``model``: id, empty for the
-    newest accepted one. ``result``: of the last run, or the one chosen for review."""
+    """``reference``: modality whose grid the result has, empty for the core's choice. ``intermediates``: resampled
+    images are wanted as volumes. ``model``: id, empty for the newest accepted one. ``result``: of the last run, or the
+    one chosen for review."""
 
     t1n: vtkMRMLScalarVolumeNode
     t1c: vtkMRMLScalarVolumeNode
@@ -22,5 +23,6 @@ class Parameters:
     reference: str = ""
     operated: bool = False
     align: bool = False
+    intermediates: bool = False
     model: str = ""
     result: vtkMRMLSegmentationNode

@@ -16,7 +16,9 @@ from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncerta
 from VoxMMSDSegmentLib.regions import REGIONS_ROLE, TABLE_ROLE, make_regions_node, make_table_node, rebuild
 
 REVIEW = "VoxMMSD.Review"  # attribute
-PREDICTED_LABELS, BRAIN_MASK, _INPUT = "VoxMMSD.Predicted", "VoxMMSD.BrainMask", "VoxMMSD.Input.{}"  # node references
+# Node references. A step is an image as it was segmented, where it was aligned or resampled.
+PREDICTED_LABELS, BRAIN_MASK = "VoxMMSD.Predicted", "VoxMMSD.BrainMask"
+_INPUT, _STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
 
 
 def make_result(case: SlicerCase, files: ResultFiles):
@@ -28,6 +30,7 @@ def make_result(case: SlicerCase, files: ResultFiles):
     make_places_node(node, files.record["review"], schema)
     if files.uncertainty is not None:
         load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))
+    _load_steps(node, case, files)
     rebuild(node, reference)
     _place_beside(reference, [node, *_belonging(node)])
     return node
@@ -77,6 +80,25 @@ def input_of(result, modality: str):
     return result.GetNodeReference(_INPUT.format(modality))
 
 
+def step_of(result, modality: str):
+    """The image of a modality as it was segmented, where that is not the input itself; None else."""
+    return result.GetNodeReference(_STEP.format(modality))
+
+
+def _load_steps(node, case: SlicerCase, files: ResultFiles) -> None:
+    """What the core made on the way, as volumes that are not shown: to look at, and for the training library."""
+    for key, file in files.images.items():
+        name = _("{name} as segmented").format(name=case.volumes[key].GetName())
+        image = slicer.util.loadVolume(str(file), {"name": name, "show": False})
+        image.SetAttribute(OURS, "step")
+        node.SetNodeReferenceID(_STEP.format(key), image.GetID())
+    if files.brain_mask is not None:
+        name = _("{name} brain mask").format(name=node.GetName())
+        mask = slicer.util.loadLabelVolume(str(files.brain_mask), {"name": name, "show": False})
+        mask.SetAttribute(OURS, "brain mask")
+        node.SetNodeReferenceID(BRAIN_MASK, mask.GetID())
+
+
 def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     reference = case.reference_node
     name = slicer.mrmlScene.GenerateUniqueName(_("{name} tumor").format(name=reference.GetName()))
@@ -118,8 +140,10 @@ def _predicted_labels(node, file):
 
 
 def _belonging(node) -> list:
-    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE)
-    return [found for role in roles if (found := node.GetNodeReference(role)) is not None]
+    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, *map(_STEP.format, MODALITIES))
+    mask = node.GetNodeReference(BRAIN_MASK)
+    own = [mask] if mask is not None and mask.GetAttribute(OURS) else []
+    return own + [found for role in roles if (found := node.GetNodeReference(role)) is not None]
 
 
 def _place_beside(reference, nodes: list) -> None:

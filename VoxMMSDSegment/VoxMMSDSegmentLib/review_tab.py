@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ctk
 import qt
@@ -12,10 +13,14 @@ from slicer.i18n import tr as _
 
 from voxmmsd.home import home
 from VoxMMSDLib import settings
+from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import reference_of
+
+if TYPE_CHECKING:
+    from VoxMMSDSegmentLib.accepting import AcceptJob
 
 REBUILD_AFTER_MS = 400
 EDITOR_TAG = "VoxMMSDSegmentEditor"
@@ -30,6 +35,7 @@ class ReviewTab:
         self._result: Any = None
         self._segmentation: Any = None
         self.overlay = Overlay()
+        self.accepting: AcceptJob | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(REBUILD_AFTER_MS)
@@ -155,11 +161,13 @@ class ReviewTab:
         self._ui.overlayCheck.setChecked(False)
 
     def close(self) -> None:
+        self._stop_accepting()
         self.exit()
         self.show(None)
 
     def forget_scene(self) -> None:
         """The scene closes: its nodes, the editor's among them, are gone."""
+        self._stop_accepting()
         self.show(None)
         self._ui.segmentEditor.setMRMLSegmentEditorNode(None)
 
@@ -168,7 +176,7 @@ class ReviewTab:
     def _update_buttons(self, *_: Any) -> None:
         ui, there = self._ui, self._result is not None
         places, uncertainty = self._places(), self._uncertainty()
-        ui.acceptButton.setEnabled(there and bool(ui.caseEdit.text.strip()))
+        ui.acceptButton.setEnabled(there and bool(ui.caseEdit.text.strip()) and self.accepting is None)
         for widget in (ui.saveButton, ui.regionsCheck, ui.show3DButton):
             widget.setEnabled(there)
         ui.overlayCheck.setEnabled(uncertainty is not None)
@@ -180,23 +188,37 @@ class ReviewTab:
             self.accept()
 
     def accept(self) -> None:
-        """Put the result into the library that is chosen, under the code that is written.
+        """Put the result into the library that is chosen, under the code that is written; Slicer stays usable.
 
         Raises:
-            LibraryError: the code is a name, or the library refuses the case.
+            LibraryError: the code is a name.
+            InputError: the result's images are gone.
         """
+        folder, result = Path(self._ui.libraryPath.currentPath), self._result
         self._ui.acceptedLabel.setText("")
-        folder = Path(self._ui.libraryPath.currentPath)
-        version = self._logic.accept(self._result, folder, self._ui.caseEdit.text.strip())
         settings.write("library", str(folder))
-        said = _("Accepted as label {number}; {changed} voxels differ from the prediction.").format(
-            number=version.number, changed=version.changed_voxel_count
+        self.accepting = self._logic.accept(
+            result,
+            folder,
+            self._ui.caseEdit.text.strip(),
+            wait=False,
+            on_done=lambda version: self._accepted(_accepted_in_words(version, without_value(result))),
+            on_failed=lambda error: self._accepted(_not_accepted_in_words(error)),
         )
-        if left_out := without_value(self._result):
-            said += " " + _("Left out, since the model knows no such tissue: {names}.").format(
-                names=", ".join(left_out)
-            )
+        self._ui.acceptedLabel.setText(_("The case is being written into the library ..."))
+        self._ui.acceptBar.setVisible(True)
+        self._update_buttons()
+
+    def _accepted(self, said: str) -> None:
+        self.accepting = None
+        self._ui.acceptBar.setVisible(False)
         self._ui.acceptedLabel.setText(said)
+        self._update_buttons()
+
+    def _stop_accepting(self) -> None:
+        if self.accepting is not None:
+            self.accepting.close()
+            self._accepted("")
 
     def _save(self) -> None:
         kinds = _("NIfTI (*.nii.gz);;NRRD (*.nrrd)")
@@ -204,6 +226,21 @@ class ReviewTab:
         if file:
             with slicer.util.tryWithErrorDisplay(_("The labels could not be saved."), waitCursor=True):
                 self._logic.save_result(self._result, Path(file))
+
+
+def _accepted_in_words(version, left_out: list[str]) -> str:
+    said = _("Accepted as label {number}; {changed} voxels differ from the prediction.").format(
+        number=version.number, changed=version.changed_voxel_count
+    )
+    if not left_out:
+        return said
+    more = _("Left out, since the model knows no such tissue: {names}.").format(names=escape(", ".join(left_out)))
+    return f"{said} {more}"
+
+
+def _not_accepted_in_words(error: Exception) -> str:
+    what, way_out = sentence_and_way_out(str(error))
+    return f"<b>{escape(what)}</b>" + (f"<br>{escape(way_out)}" if way_out else "")
 
 
 _EDITS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
-from VoxMMSDLib.segments import MODEL, label_array, mask_of, schema_of
-from VoxMMSDLib.volumes import core_volume
-from VoxMMSDSegmentLib.result import BRAIN_MASK, PREDICTED_LABELS, REVIEW, input_of, reference_of
+from VoxMMSDLib.segments import MODEL, SCHEMA, label_array
+from VoxMMSDLib.volumes import export_mask, export_volume, refuse_bent
+from VoxMMSDSegmentLib.case import CASE_ID
+from VoxMMSDSegmentLib.result import BRAIN_MASK, PREDICTED_LABELS, REVIEW, input_of, reference_of, step_of
 
 
 def save_labels(result: Any, file: Path) -> None:
@@ -34,43 +36,35 @@ def _reference(result: Any) -> Any:
         raise InputError(
             _("{name}: the image it was made on is no longer in the scene; load it again").format(name=result.GetName())
         )
+    refuse_bent(reference)
     return reference
 
 
-def _images(result: Any) -> tuple[dict[str, Any], Any]:
-    """The images that a result was made of, by modality, and the brain mask or None."""
-    from voxmmsd.data.volume import Volume
+def write_for_library(result: Any, folder: Path) -> list[str]:
+    """Write a result for the core's ``library add``; its options.
 
-    nodes = {key: node for key in MODALITIES if (node := input_of(result, key)) is not None}
-    if not nodes:
+    The case goes as it was segmented: aligned where that was done, with the brain mask that was made. Nothing of names,
+    tags or paths goes along.
+
+    Raises:
+        InputError: images are gone, or cannot be written.
+    """
+    schema, reference = result.GetAttribute(SCHEMA), _reference(result)
+    options = []
+    for key in MODALITIES:
+        node = step_of(result, key) or input_of(result, key)
+        if node is not None:
+            options += [f"--{key}", str(export_volume(node, folder / f"{key}.nii"))]
+    if not options:
         raise InputError(_("{name}: its images are no longer in the scene; load them").format(name=result.GetName()))
-    mask = result.GetNodeReference(BRAIN_MASK)
-    if mask is None:
-        return {key: core_volume(node) for key, node in nodes.items()}, None
-    if mask.IsA("vtkMRMLSegmentationNode"):
-        reference = _reference(result)
-        inside = mask_of(mask, mask.GetSegmentation().GetSegmentIDs(), reference)
-        return {key: core_volume(node) for key, node in nodes.items()}, Volume(inside, core_volume(reference).grid)
-    return {key: core_volume(node) for key, node in nodes.items()}, core_volume(mask)
-
-
-def accept_into_library(result: Any, folder: Path, case_id: str, patient: str) -> Any:
-    """Images, the model's prediction and the corrected labels; nothing of names, tags or paths goes along."""
-    import json
-
-    from voxmmsd.data.volume import Volume
-    from voxmmsd.labels import indices_from_values
-    from voxmmsd.library import create_library, is_library, open_library
-
-    reference, schema, model = _reference(result), schema_of(result), result.GetAttribute(MODEL)
-    images, mask = _images(result)
-    library = open_library(folder) if is_library(folder) else create_library(folder)
-    case = library.add_case(case_id, images, patient=patient, brain_mask=mask)
-    grid = core_volume(reference).grid
+    if (mask := result.GetNodeReference(BRAIN_MASK)) is not None:
+        options += ["--brain-mask", str(export_mask(mask, reference, folder / "brain-mask.nii"))]
     predicted = result.GetNodeReference(PREDICTED_LABELS)
-    if predicted is not None and (case.prediction is None or case.prediction.model != model):
-        before = indices_from_values(slicer.util.arrayFromVolume(predicted), schema, "prediction")
+    if predicted is not None:
+        export_volume(predicted, folder / f"{CASE_ID}-voxmmsd.nii.gz")
         review = json.loads(result.GetAttribute(REVIEW) or "[]")
-        library.add_prediction(case_id, Volume(before, grid), schema.name, model, review)
-    label = indices_from_values(label_array(result, reference), schema, result.GetName())
-    return library.accept(case_id, Volume(label, grid), schema.name, drawn_over=[model])
+        record = {"schema": schema, "model": {"id": result.GetAttribute(MODEL)}, "review": review}
+        (folder / f"{CASE_ID}-voxmmsd.json").write_text(json.dumps(record), encoding="utf-8")
+        options += ["--result", str(folder / f"{CASE_ID}-voxmmsd.json")]
+    save_labels(result, folder / "label.nii")
+    return [*options, "--label", str(folder / "label.nii"), "--schema", schema]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -11,15 +10,16 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES, SegmentConfig
+from voxmmsd.config import DEVICES
 from voxmmsd.errors import Cancelled
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib import settings
 from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.dependencies import missing
-from VoxMMSDSegmentLib.case import find_volumes
-from VoxMMSDSegmentLib.findings import FindingsList, WayOut, look
+from VoxMMSDSegmentLib.case import Found, SlicerCase, find_volumes
+from VoxMMSDSegmentLib.findings import FindingsList, look
 from VoxMMSDSegmentLib.job import Options, Progress, SegmentJob
+from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
 from VoxMMSDSegmentLib.result import last_result_of, replace_result
 
@@ -63,9 +63,7 @@ class SegmentTab:
         ui.memoryEdit.connect("editingFinished()", self._keep_settings)
         for check in (ui.uncertaintyCheck, ui.ttaCheck):
             check.connect("toggled(bool)", self._keep_settings)
-        known = {item.name for item in dataclasses.fields(SegmentConfig)}
-        ui.alignCheck.setVisible("align" in known)
-        ui.memoryEdit.setEnabled("memory" in known)
+        ui.stripCombo.connect("currentIndexChanged(int)", self.on_parameters_modified)
 
     # What is chosen
 
@@ -76,7 +74,7 @@ class SegmentTab:
             self.models.refresh(parameters.model)
         self.on_parameters_modified()
 
-    def on_parameters_modified(self) -> None:
+    def on_parameters_modified(self, *_: Any) -> None:
         """Something was chosen: bring the rest in line, and look at the images in a moment."""
         if self._parameters is None:
             self._ui.applyButton.setEnabled(False)
@@ -113,13 +111,9 @@ class SegmentTab:
             found = find_volumes(next(iter(self.volumes().values()), None))
             for key in MODALITIES:
                 setattr(self._parameters, key, found.volumes.get(key))
-        doubtful = ", ".join(MODALITY_NAMES[key] for key in found.doubtful)
-        if doubtful:
-            self._say(_("There are several volumes for {names}: check the choice.").format(names=doubtful))
-        elif not found.volumes:
-            self._say(_("No volume of this study is told to be T1, T1 contrast, T2 or FLAIR: choose them by hand."))
-        else:
-            self._say("")
+            if found.brain_mask is not None and self._parameters.brainMask is None:
+                self._parameters.brainMask = found.brain_mask
+            self._say(_found_in_words(found))
 
     # Findings
 
@@ -128,29 +122,19 @@ class SegmentTab:
         if self._parameters is None:
             return
         volumes = self.volumes()
-        found = look(volumes, self._parameters.brainMask, bool(self._ui.stripCombo.currentData))
-        self.findings.show(found, {n: way for n, finding in enumerate(found) if (way := self._way_out(finding, found))})
+        reference = SlicerCase(volumes, reference=self._reference()).reference_key if volumes else ""
+        found = look(volumes, self._parameters.brainMask, bool(self._ui.stripCombo.currentData), reference)
+        mending = Mending(self._parameters, self._ui.stripCombo)
+        mended = frozenset(n for n, finding in enumerate(found) if mending.is_chosen(finding))
+        ways = {n: mending.ways_out(finding, found[:n]) for n, finding in enumerate(found) if n not in mended}
+        self.findings.show(found, ways, mended)
 
-    def _way_out(self, finding, found) -> WayOut | None:
-        slot = finding.modality
-        if finding.kind in ("same-volume", "constant", "label-map") and slot:
-            return WayOut(_("Leave out"), lambda: setattr(self._parameters, slot, None))
-        if finding.kind == "wrong-slot":
-            seems = finding.text.rpartition(" ")[2]
-            first = next(
-                f for f in found if f.kind == "wrong-slot" and {f.modality, f.text.rpartition(" ")[2]} == {slot, seems}
-            )
-            return WayOut(_("Swap"), lambda: self._swap(slot, seems)) if first is finding else None
-        if finding.kind == "skull" and self._ui.stripCombo.count > 1:
-            return WayOut(_("Strip"), lambda: self._ui.stripCombo.setCurrentIndex(1))
-        if finding.kind == "not-aligned" and self._ui.alignCheck.isVisibleTo(self._ui.segmentTab):
-            return WayOut(_("Align"), lambda: setattr(self._parameters, "align", True))
-        return None
+    def _align(self) -> bool:
+        return self._parameters.align and len(self.volumes()) > 1
 
-    def _swap(self, one: str, other: str) -> None:
-        first, second = getattr(self._parameters, one), getattr(self._parameters, other)
-        setattr(self._parameters, one, second)
-        setattr(self._parameters, other, first)
+    def _reference(self) -> str:
+        """The modality whose grid the result is to have, where it is among those chosen."""
+        return self._parameters.reference if self._parameters.reference in self.volumes() else AUTOMATIC
 
     # Running
 
@@ -193,9 +177,9 @@ class SegmentTab:
             self._volumes_at_start,
             self.models.chosen_id,
             brain_mask=parameters.brainMask,
-            reference=parameters.reference if parameters.reference in self.volumes() else AUTOMATIC,
+            reference=self._reference(),
             operated=parameters.operated,
-            align=parameters.align and self._ui.alignCheck.isVisibleTo(self._ui.segmentTab),
+            align=self._align(),
             options=self.options(),
             wait=False,
             on_progress=self._show_progress,
@@ -205,14 +189,17 @@ class SegmentTab:
 
     def options(self) -> Options:
         ui = self._ui
+        strip = "" if self._parameters.brainMask is not None else ui.stripCombo.currentData or ""
         return Options(
             device=ui.deviceCombo.currentData or DEVICES[0],
-            memory=ui.memoryEdit.text.strip() if ui.memoryEdit.enabled else "",
+            memory=ui.memoryEdit.text.strip(),
             precision=ui.precisionCombo.currentData or PRECISIONS[0],
-            brain_mask="" if self._parameters.brainMask is not None else ui.stripCombo.currentData or "",
+            brain_mask=strip,
             smallest=tuple(ui.smallestEdit.text.split()),
             tta=ui.ttaCheck.checked,
             uncertainty=ui.uncertaintyCheck.checked,
+            # The training library is given the case as it was segmented.
+            intermediates=bool(strip) or self._align() or self._parameters.intermediates,
         )
 
     def _save_state(self, result) -> None:
@@ -300,6 +287,20 @@ class SegmentTab:
         settings.write("smallest", ui.smallestEdit.text.strip())
         settings.write("uncertainty", ui.uncertaintyCheck.checked)
         settings.write("tta", ui.ttaCheck.checked)
+
+
+def _found_in_words(found: Found) -> str:
+    """What the user is to check after a search; empty where all was told by names."""
+    if not found.volumes:
+        return _("No volume of this study is told to be T1, T1 contrast, T2 or FLAIR: choose them by hand.")
+    said = []
+    if found.doubtful:
+        names = ", ".join(MODALITY_NAMES[key] for key in dict.fromkeys(found.doubtful))
+        said.append(_("There are several volumes for {names}: check the choice.").format(names=names))
+    if found.by_content:
+        names = ", ".join(MODALITY_NAMES[key] for key in found.by_content)
+        said.append(_("Told by their content, not by a name: {names}. Check them.").format(names=names))
+    return " ".join(said)
 
 
 def installed_strippers() -> tuple[str, ...]:

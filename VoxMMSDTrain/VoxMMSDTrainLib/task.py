@@ -243,7 +243,7 @@ def estimate_in_words(found: dict[str, Any]) -> str:
         "memory": _("There is not enough memory: choose smaller patches or a smaller size."),
         "disk": _("There is not enough room on the disk: choose another folder for the runs."),
     }
-    warnings = [f'<span style="color:#b00020">{advice[problem]}</span>' for problem in found["problems"]]
+    warnings = [f"<b>⚠ {advice[problem]}</b>" for problem in found["problems"]]
     return "<br>".join([*lines, *warnings])
 
 

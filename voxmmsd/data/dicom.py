@@ -15,7 +15,7 @@ from voxmmsd.data.image import Image
 from voxmmsd.data.itk import read_slices, reason_of, simpleitk
 from voxmmsd.errors import InputError
 
-_TAGS = {
+TAGS = {
     "modality": "0008|0060",
     "series_uid": "0020|000e",
     "study_uid": "0020|000d",
@@ -48,7 +48,12 @@ class Series:
 
     @property
     def has_contrast(self) -> bool:
-        return self.tags["contrast"].upper() not in ("", "NO", "NONE", "N", "NO CONTRAST")
+        return has_contrast(self.tags)
+
+
+def has_contrast(tags: Mapping[str, str]) -> bool:
+    """Whether a contrast agent is told."""
+    return tags["contrast"].upper() not in ("", "NO", "NONE", "N", "NO CONTRAST")
 
 
 def may_be_dicom(path: Path) -> bool:
@@ -137,7 +142,7 @@ def _read_slice(file: Path) -> _Slice:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(f"{file}: is no DICOM image ({reason_of(error)})") from error
-    tags = {name: _tag(reader, key) for name, key in _TAGS.items()}
+    tags = {name: _tag(reader, key) for name, key in TAGS.items()}
     return _Slice(file, tags, _height(tags), int(np.prod(reader.GetSize()[2:])))
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from voxmmsd.data.dicom import Series, series_in
+from voxmmsd.data.dicom import Series, has_contrast, series_in
 from voxmmsd.data.draft import Draft
 from voxmmsd.data.naming import natural_key, patient_of, read_name
 from voxmmsd.data.sources import Source
@@ -46,8 +46,13 @@ def modality_of(series: Series) -> tuple[str | None, str]:
         return None, f"is {series.tags['modality']}, not MR"
     if series.slice_count < 2:
         return None, "is a single slice, not a volume"
-    plain_t1 = "t1c" if series.has_contrast else "t1n"
-    for text in (series.tags["description"], series.tags["protocol"], series.folder.name):
+    return modality_of_tags(series.tags, series.folder.name)
+
+
+def modality_of_tags(tags: Mapping[str, str], *names: str) -> tuple[str | None, str]:
+    """As ``modality_of``, from the tags of ``data.dicom.TAGS`` and other names that the images go by."""
+    plain_t1 = "t1c" if has_contrast(tags) else "t1n"
+    for text in (tags["description"], tags["protocol"], *names):
         reading = read_name(text)
         if reading.kind == "modality":
             plain = reading.modality == "t1n" and not any(
@@ -56,7 +61,7 @@ def modality_of(series: Series) -> tuple[str | None, str]:
             return (plain_t1 if plain else reading.modality), ""
         if "not used here" in reading.why:
             break
-    weighting = _weighting(series.tags)
+    weighting = _weighting(tags)
     if weighting is None:
         return None, "its description tells no sequence that is used (T1, T1 contrast, T2, FLAIR)"
     return (plain_t1 if weighting == "T1" else weighting), ""

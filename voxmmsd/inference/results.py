@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.case import Case
+from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.store import source_sha256
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic
 from voxmmsd.inference.predict import Prediction
-from voxmmsd.labels import values_from_indices
+from voxmmsd.labels import MODALITIES, values_from_indices
 from voxmmsd.models.package import WEIGHTS
 
 FORMAT = 1
@@ -82,6 +83,22 @@ def write_prediction(prediction: Prediction, folder: Path, seconds: float, findi
         file.with_name(f"{prediction.case_id}-voxmmsd.json"), _record(prediction, file, seconds, findings)
     )
     return file
+
+
+def write_intermediates(volumes: CaseVolumes, folder: Path, *, made_mask: bool) -> None:
+    """Write what was made of a case's images before the network saw them, on the result's grid.
+
+    ``CASEID-voxmmsd-MODALITY.nii.gz``: images that were aligned or resampled; ``CASEID-voxmmsd-brain-mask.nii.gz``: the
+    brain mask, where it was made and not given.
+    """
+    grid, case_id = volumes.image.grid, volumes.case.id
+    moved = {alignment.modality for alignment in volumes.alignments if alignment.accepted}
+    for name, array in zip(MODALITIES, volumes.image.array, strict=True):
+        if name in volumes.grids and (name in moved or not volumes.grids[name].same_as(grid)):
+            write_nifti(folder / f"{case_id}-voxmmsd-{name}.nii.gz", array, grid)
+    if made_mask and volumes.brain_mask_zyx is not None:
+        mask = volumes.brain_mask_zyx.astype(np.uint8)
+        write_nifti(folder / f"{case_id}-voxmmsd-brain-mask.nii.gz", mask, grid)
 
 
 def _record(prediction: Prediction, file: Path, seconds: float, findings: Sequence[str]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from voxmmsd.data.volume import Volume
 from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.ladder import Ladder
 from voxmmsd.inference.predict import Prediction
-from voxmmsd.inference.results import write_prediction
+from voxmmsd.inference.results import write_intermediates, write_prediction
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.preflight.check import check_identity, check_images, check_operation, refuse
@@ -92,6 +92,8 @@ class Stages:
     def write(self, computed: ComputedCase) -> Path:
         self.run.events.write("progress", case=computed.prediction.case_id, stage="writing")
         findings = [finding.line() for finding in computed.findings]
+        if self.config.intermediates:
+            write_intermediates(computed.prediction.volumes, self.out, made_mask=self.config.brain_mask in WORDS)
         file = write_prediction(computed.prediction, self.out, computed.seconds, findings)
         if self.config.picture:
             _draw(computed.prediction, self.out)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from voxmmsd.config import LibraryConfig
 from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
 from voxmmsd.files import read_json
 from voxmmsd.labels import indices_from_values, schema_named
-from voxmmsd.library.folder import Library
+from voxmmsd.library.folder import Library, check_code
 from voxmmsd.library.records import LabelVersion, LibraryCase
 
 _RESULT = "-voxmmsd.json"
@@ -58,6 +59,29 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
     return added
 
 
+def add_one(library: Library, images: Mapping[str, Path], config: LibraryConfig) -> list[str]:
+    """Add a case image by image, what a model said of it, and its corrected label, each where it is given; lines.
+
+    Raises:
+        LibraryError: an id that is no code, or what ``Library`` refuses.
+        InputError: a file that cannot be read.
+    """
+    case_id = config.case
+    check_code(case_id, "case id (--case)")
+    known = {entry.id for entry in library.cases()}
+    volumes = {name: read_volume(Source(file)) for name, file in images.items()}
+    mask = read_volume(Source(Path(config.brain_mask))) if config.brain_mask else None
+    entry = library.add_case(case_id, volumes, brain_mask=mask, part=config.part)
+    lines = [] if case_id in known else [f"{case_id}: added ({entry.part}; {', '.join(entry.modalities)})"]
+    if config.result:
+        lines += _add_result(library, case_id, Path(config.result))
+    if config.label:
+        over = () if config.from_scratch else None
+        version = library.accept_file(case_id, Path(config.label), config.schema, drawn_over=over)
+        lines.append(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
+    return lines
+
+
 def _add_case(library: Library, case: Case, case_id: str, patient: str, part: str) -> Iterator[str]:
     known = {entry.id for entry in library.cases()}
     images = {name: read_volume(source) for name, source in case.modalities.items()}
@@ -81,7 +105,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
         schema, model, review = str(record["schema"]), str(record["model"]["id"]), record.get("review", [])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: is not a result's record ({error!r}); segment again") from error
-    label = _read_label(file.with_name(f"{case_id}-voxmmsd.nii.gz"), schema)
+    label = _read_label(file.with_name(f"{file.name.removesuffix('.json')}.nii.gz"), schema)
     case = library.case(case_id)
     if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
         return

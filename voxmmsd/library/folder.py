@@ -153,9 +153,9 @@ class Library:
             LibraryError: an id that is no code or has other images, images that are there under another id, a head
                 without brain mask, a part that contradicts the patient's, or a folder that cannot be written.
         """
-        _check_code(case_id, "case id")
+        check_code(case_id, "case id")
         patient = patient or patient_of(case_id)
-        _check_code(patient, "patient")
+        check_code(patient, "patient")
         if part and part not in PARTS:
             raise ConfigError(f"case {case_id}: no part {part!r}; choose one of {', '.join(PARTS)}")
         kept = brain_only(case_id, images, brain_mask)
@@ -314,7 +314,7 @@ def _read_case(folder: Path) -> LibraryCase:
     return LibraryCase(folder, entry, tuple(sorted(labels, key=lambda label: label.number)))
 
 
-def _check_code(code: str, what: str) -> None:
+def check_code(code: str, what: str) -> None:
     """A name has no digit; what has one, is short and is a file's name may well be a code."""
     if safe_id(code) != code or len(code) > _LONGEST_ID or not re.search(r"\d", code) or not code.isascii():
         raise LibraryError(

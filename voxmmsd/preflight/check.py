@@ -20,7 +20,7 @@ from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
 from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, in_order
 from voxmmsd.preflight.misalignment import GAIN, shift_gain
-from voxmmsd.preflight.modality import recognize_source, swapped_slots, told_by_name
+from voxmmsd.preflight.modality import recognize_told, swapped_slots, told_by_name
 
 FEW_VALUES = 12  # a label map has no more
 THICK_MM, TOO_THICK_MM = 3.0, 7.0
@@ -64,7 +64,8 @@ def check_images(
     """As ``check_volumes``, and whether each image is in its slot."""
     findings = check_volumes(volumes, grids=grids, mask=mask, to_strip=to_strip)
     usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
-    return in_order([*findings, *check_slots(case, _brains(usable, mask))])
+    told = {name: told_by_name(source) for name, source in case.modalities.items()}
+    return in_order([*findings, *check_slots(told, brains_of(usable, mask))])
 
 
 def check_volumes(
@@ -85,7 +86,7 @@ def check_volumes(
     usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
     findings += _check_same(usable)
     findings += _check_grids({name: grid for name, grid in grids.items() if name in usable})
-    brains = _brains(usable, mask)
+    brains = brains_of(usable, mask)
     skulls = with_skull(brains)
     if skulls and not to_strip:
         findings.append(_skull_finding(skulls))
@@ -93,19 +94,21 @@ def check_volumes(
     return in_order(findings)
 
 
-def check_slots(case: Case, volumes: Mapping[str, Volume]) -> Iterator[Finding]:
-    """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only."""
-    told = {name: told_by_name(source) for name, source in case.modalities.items()}
+def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Iterator[Finding]:
+    """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only.
+
+    ``told``: slot -> the modality that a name or tags tell, empty where they tell none.
+    """
     named = {slot: name for slot, name in told.items() if name not in ("", slot)}
     brains = {name: volume.array for name, volume in volumes.items() if volume.array.any()}
     seen = {} if with_skull(volumes) else swapped_slots(brains)
     for slot in sorted({*named, *seen}, key=MODALITIES.index):
         signs = [f"is named as {named[slot]}"] if slot in named else []
         if slot in seen:
-            sure = recognize_source(case.modalities[slot], brains[slot]).probability[seen[slot]]
+            sure = recognize_told(told.get(slot, ""), brains[slot]).probability[seen[slot]]
             signs.append(f"looks like {seen[slot]} (confidence {100 * sure:.0f} %)")
         text = f"what is given as {slot} {' and '.join(signs)}"
-        yield Finding(WARNING, "wrong-slot", text, "check which image is which", slot)
+        yield Finding(WARNING, "wrong-slot", text, "check which image is which", slot, seen.get(slot) or named[slot])
 
 
 def _unusable(error: VoxMMSDError, name: str) -> Finding:
@@ -129,7 +132,7 @@ def _mask(case: Case, volumes: Mapping[str, Volume], word: str) -> Volume | None
     return Volume(volume.array > 0, volume.grid)
 
 
-def _brains(volumes: Mapping[str, Volume], mask: Volume | None) -> dict[str, Volume]:
+def brains_of(volumes: Mapping[str, Volume], mask: Volume | None) -> dict[str, Volume]:
     """The volumes, 0 outside the mask where there is one."""
     if mask is None:
         return dict(volumes)

@@ -11,13 +11,17 @@ SEVERITIES = (BLOCKING, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class Finding:
-    """``kind`` is a name for programs (``same-volume``), ``modality`` the slot concerned or empty for the case."""
+    """``kind`` is a name for programs (``same-volume``), ``modality`` the slot concerned or empty for the case.
+
+    ``seems``: of a wrong slot, the modality that its image seems to be.
+    """
 
     severity: str
     kind: str
     text: str
     way_out: str
     modality: str = ""
+    seems: str = ""
 
     def line(self) -> str:
         return f"{self.severity}: {self.text}; {self.way_out}"

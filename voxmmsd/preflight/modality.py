@@ -12,7 +12,7 @@ modalities are there, 435 of 450 and 3 in 250. On the 9 cases that the model of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -67,9 +67,9 @@ def told_by_name(source: Source) -> str:
     return read_name(stem_of(source.path.name)).modality or ""
 
 
-def recognize_source(source: Source, array_zyx: np.ndarray) -> Recognized:
-    """As ``recognize``, the name or the DICOM tags weighed in: they are right NAME_ODDS to one."""
-    told, seen = told_by_name(source), recognize(array_zyx).probability
+def recognize_told(told: str, array_zyx: np.ndarray) -> Recognized:
+    """As ``recognize``, what a name or DICOM tags tell weighed in: they are right NAME_ODDS to one. Empty: nothing."""
+    seen = recognize(array_zyx).probability
     weighed = {name: value * (NAME_ODDS if name == told else 1.0) for name, value in seen.items()}
     total = sum(weighed.values())
     return Recognized({name: value / total for name, value in weighed.items()})
@@ -96,6 +96,27 @@ def swapped_slots(volumes: Mapping[str, np.ndarray]) -> dict[str, str]:
     if gain(best) < 0:
         return {}
     return {slot: MODALITIES[best[row]] for row, slot in enumerate(slots) if MODALITIES[best[row]] != slot}
+
+
+def dealt(arrays_zyx: Sequence[np.ndarray], free: Sequence[str]) -> list[str]:
+    """The modality of each brain-only volume, all different and of ``free``; empty where that is not sure.
+
+    Together they are told more surely than alone: the best way to deal them out must be SURE better, in log-odds, than
+    the best of those that give a volume another modality. More volumes than free modalities are not dealt.
+    """
+    if not arrays_zyx or len(arrays_zyx) > len(free):
+        return [""] * len(arrays_zyx)
+    logs = [recognize(array).probability for array in arrays_zyx]
+    scored = {
+        choice: sum(float(np.log(max(seen[name], 1e-12))) for seen, name in zip(logs, choice, strict=True))
+        for choice in permutations(free, len(arrays_zyx))
+    }
+    best = max(scored, key=lambda choice: scored[choice])
+    rivals = [[score for choice, score in scored.items() if choice[i] != name] for i, name in enumerate(best)]
+    return [
+        name if scored[best] - max(others, default=-np.inf) >= SURE else ""
+        for name, others in zip(best, rivals, strict=True)
+    ]
 
 
 def modality_features(array_zyx: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume, canonical
 from voxmmsd.errors import Cancelled, ConfigError, InputError
+from voxmmsd.events import read_events
 from voxmmsd.inference.engines import HostEngine, OnnxEngine, OpenVinoEngine, open_engine
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.predict import predict
@@ -218,6 +219,32 @@ def test_a_case_may_be_given_image_by_image_with_a_mask_and_another_reference(pa
     assert (tmp_path / "out" / "mine-voxmmsd.png").stat().st_size > 10_000
 
 
+def test_stages_are_told_and_what_was_made_of_the_images_is_written_when_asked_for(package, tmp_path):
+    place = write_patient(tmp_path / "in")
+    files = {key: next(place.glob(f"*-{key}.nii.gz")) for key in ("t1c", "t2f")}
+    finer = nib.load(files["t2f"])
+    nib.save(nib.Nifti1Image(np.asarray(finer.dataobj)[1:], finer.affine @ _shifted_by_a_voxel()), files["t2f"])
+    options = SegmentConfig(
+        out=str(tmp_path / "out"), model=str(package.folder), brain_mask="t1c", align=True, intermediates=True, id="a",
+        **{key: str(file) for key, file in files.items()},
+    )  # fmt: skip
+    (file,) = segment_cases(options).written
+    assert {one.name for one in file.parent.glob("a-voxmmsd-*.nii.gz")} == {
+        "a-voxmmsd-t2f.nii.gz",
+        "a-voxmmsd-brain-mask.nii.gz",
+    }
+    made = nib.load(tmp_path / "out" / "a-voxmmsd-t2f.nii.gz")
+    assert made.shape == nib.load(file).shape and np.allclose(made.affine, nib.load(file).affine)
+    stages = [event["stage"] for event in read_events(tmp_path / "out" / ".run" / "events.jsonl") if "stage" in event]
+    assert list(dict.fromkeys(stages)) == ["reading", "aligning", "segmenting", "writing"]
+
+
+def _shifted_by_a_voxel():
+    shift = np.eye(4)
+    shift[0, 3] = 1
+    return shift
+
+
 def test_a_case_is_given_one_way_or_the_other(package):
     with pytest.raises(ConfigError, match="either a case's folder or its images"):
         segment_cases(SegmentConfig(out="x"))
@@ -281,7 +308,7 @@ def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result
 def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch):
     write_patient(tmp_path / "in", "BraTS-GLI-00000-000", seed=0)
     options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
-    answers = iter([None, "pause", "pause"])
+    answers = iter([None, None, "pause", "pause"])  # reading, beginning, the first window
     monkeypatch.setattr(Run, "asked", lambda self: next(answers))
     with pytest.raises(Cancelled, match="paused"):
         segment_cases(options)

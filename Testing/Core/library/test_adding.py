@@ -5,10 +5,11 @@ import pytest
 from corrected_cases import label_of, moved, phantom
 from patients import write_patient
 
+from voxmmsd.cli import main
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError, LibraryError
 from voxmmsd.labels import values_from_indices
-from voxmmsd.library import create_library
+from voxmmsd.library import create_library, open_library
 from voxmmsd.library.adding import accept_prediction, add_folder
 from voxmmsd.phantom import write_phantoms
 
@@ -40,6 +41,24 @@ def test_a_folder_of_labelled_cases_becomes_a_library_of_experts_labels(library,
         assert (case.id, case.accepted.kind) == (f"phantom-000-{number:03d}", "expert")
         truth = label_of(phantom(number))
         np.testing.assert_array_equal(library.read_label(case, case.accepted).array, truth.array)
+
+
+def test_a_case_is_added_image_by_image_with_what_was_said_of_it_and_its_correction(tmp_path, capsys):
+    truth = label_of(phantom(0))
+    place = write_phantoms(tmp_path / "cases", 1, seed=0, side=24)[0]
+    write_result(tmp_path, "case", moved(truth))
+    write_nifti(tmp_path / "label.nii", values_from_indices(truth.array, phantom(0).schema), truth.grid)
+    images = [text for name in ("t1c", "t2f") for text in (f"--{name}", str(next(place.glob(f"*-{name}.nii.gz"))))]
+    more = ["--result", str(tmp_path / "case-voxmmsd.json"), "--label", str(tmp_path / "label.nii")]
+    place = str(tmp_path / "lib")
+    assert main(["library", "add", place, "--case", "site1-007", *images, *more]) == 0
+    case = open_library(tmp_path / "lib").case("site1-007")
+    assert (case.modalities, case.prediction.model) == (("t1c", "t2f"), "m-1")
+    assert (case.accepted.kind, case.accepted.drawn_over) == ("corrected", ("m-1",))
+    assert main(["library", "add", place, "--case", "site1-007", *images, *more[:2]]) == 0
+    assert len(open_library(tmp_path / "lib").case("site1-007").labels) == 2
+    assert main(["library", "add", place, "--case", "Miller", *images]) == 2
+    assert "must be a code" in capsys.readouterr().err
 
 
 def test_a_folder_added_again_brings_only_what_is_new(library, cases):

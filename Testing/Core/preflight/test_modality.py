@@ -6,7 +6,7 @@ import pytest
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.labels import MODALITIES
-from voxmmsd.preflight.modality import modality_features, recognize, recognize_source, swapped_slots, told_by_name
+from voxmmsd.preflight.modality import dealt, modality_features, recognize, recognize_told, swapped_slots, told_by_name
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +44,29 @@ def test_axes_and_scale_do_not_matter(real):
     assert sum(first.probability.values()) == pytest.approx(1)
 
 
+@pytest.mark.real
+def test_nameless_volumes_of_a_case_are_dealt_out_together(real):
+    for case in real:
+        for given in (MODALITIES, ("t2f", "t1c"), ("t2w",)):
+            told = dealt([case[name] for name in given], MODALITIES)
+            assert all(seems in ("", name) for name, seems in zip(given, told, strict=True))
+    assert dealt([real[0][name] for name in reversed(MODALITIES)], MODALITIES) == list(reversed(MODALITIES))
+
+
+def test_more_volumes_than_places_are_not_dealt_out():
+    assert dealt([np.ones((8, 8, 8))] * 2, ("t1c",)) == ["", ""]
+    assert dealt([], MODALITIES) == []
+
+
 def test_the_name_of_a_file_weighs_in(tmp_path):
     rng = np.random.default_rng(0)
     volume = rng.uniform(1, 100, (16, 16, 16)).astype(np.float32)
     seen = recognize(volume)
-    told = {name: recognize_source(Source(tmp_path / f"p_{name}.nii.gz"), volume) for name in MODALITIES}
+    told = {name: recognize_told(name, volume) for name in MODALITIES}
     for name, both in told.items():
         assert both.probability[name] >= seen.probability[name]
         assert sum(both.probability.values()) == pytest.approx(1)
-    assert recognize_source(Source(tmp_path / "scan.nii.gz"), volume).probability == pytest.approx(seen.probability)
+    assert recognize_told("", volume).probability == pytest.approx(seen.probability)
 
 
 def test_what_a_name_tells_is_read_as_the_finder_of_cases_reads_it(tmp_path):

@@ -1,0 +1,78 @@
+"""What one click does about a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from VoxMMSDLib.volumes import hardened_copy
+from VoxMMSDSegmentLib.findings import WayOut
+
+if TYPE_CHECKING:
+    from voxmmsd.preflight.findings import Finding
+
+
+class Mending:
+    """Buttons for findings; each changes what is chosen in ``parameters`` or in the combo of strippers."""
+
+    def __init__(self, parameters, strip_combo) -> None:
+        self._parameters, self._strip_combo = parameters, strip_combo
+
+    def is_chosen(self, finding: Finding) -> bool:
+        """Whether what is chosen takes care of it already."""
+        align, resample = self._parameters.align, self._parameters.intermediates
+        return {"not-aligned": align, "different-grids": align or resample}.get(finding.kind, False)
+
+    def ways_out(self, finding: Finding, before: Sequence[Finding]) -> list[WayOut]:
+        """``before``: the findings above it, which may offer the same already."""
+        make = {
+            "same-volume": self._leave_out,
+            "constant": self._leave_out,
+            "label-map": self._leave_out,
+            "wrong-slot": self._swap,
+            "skull": self._strip,
+            "not-aligned": self._align,
+            "different-grids": self._align_or_resample,
+            "bent": self._harden,
+        }.get(finding.kind)
+        pair = {finding.modality, finding.seems}
+        is_offered = bool(finding.seems) and any({one.modality, one.seems} == pair for one in before)
+        return make(finding) if make and not is_offered else []
+
+    def _choose(self, **values: Any) -> None:
+        for slot, value in values.items():
+            setattr(self._parameters, slot, value)
+
+    def _leave_out(self, finding: Finding) -> list[WayOut]:
+        slot = finding.modality
+        return [WayOut(_("Leave out"), _("Leave this image out."), lambda: self._choose(**{slot: None}))]
+
+    def _swap(self, finding: Finding) -> list[WayOut]:
+        one, other = finding.modality, finding.seems
+        first, second = getattr(self._parameters, one), getattr(self._parameters, other)
+        hint = _("Exchange the images of {one} and {other}.").format(one=one, other=other)
+        return [WayOut(_("Swap"), hint, lambda: self._choose(**{one: second, other: first}))]
+
+    def _strip(self, _finding: Finding) -> list[WayOut]:
+        if self._strip_combo.count < 2:  # no program is installed
+            return []
+        hint = _("Strip the skull first, with the program that is installed.")
+        return [WayOut(_("Strip"), hint, lambda: self._strip_combo.setCurrentIndex(1))]
+
+    def _align(self, _finding: Finding) -> list[WayOut]:
+        return [WayOut(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]
+
+    def _align_or_resample(self, finding: Finding) -> list[WayOut]:
+        hint = _("They lie right: only resample them, and add them as they were segmented.")
+        return [*self._align(finding), WayOut(_("Resample"), hint, lambda: self._choose(intermediates=True))]
+
+    def _harden(self, finding: Finding) -> list[WayOut]:
+        def act() -> None:
+            with slicer.util.tryWithErrorDisplay(_("The image could not be hardened."), waitCursor=True):
+                self._choose(**{finding.modality: hardened_copy(getattr(self._parameters, finding.modality))})
+
+        hint = _("Take a copy with the transform applied; your image stays as it is.")
+        return [WayOut(_("Harden a copy"), hint, act)]
