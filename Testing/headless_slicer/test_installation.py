@@ -17,19 +17,28 @@ PLACE = "lib/Slicer-5.12/qt-scripted-modules"
 ANY_PROGRAM = sys.executable
 NO_COMPILER = [f"-DCMAKE_{one}_COMPILER{value}" for one in ("C", "CXX") for value in (f"={ANY_PROGRAM}", "_FORCED=ON")]
 
-# Schemas/slicer-extension-catalog-entry-schema-v1.0.2.json of Slicer: key -> type, of an entry that has no other keys.
+# Keys of an entry and what they may be, after Schemas/slicer-extension-catalog-entry-schema-v1.0.2.json of Slicer and
+# scripts/check_description_files.py of the Extensions Index (category, address, license).
+STRINGS = ("$schema", "category", "scm_url", "scm_revision", "scm_type", "dicom_support_rule", "build_subdirectory")
 ENTRY = {
-    "$schema": str,
-    "category": str,
-    "scm_url": str,
-    "scm_revision": str,
-    "scm_type": str,
-    "build_dependencies": list,
-    "dicom_support_rule": str,
-    "build_subdirectory": str,
-    "enabled": bool,
-    "tier": int,
+    **{key: lambda value: isinstance(value, str) for key in STRINGS},
+    "$schema": lambda value: str(value).endswith("/slicer-extension-catalog-entry-schema-v1.0.2.json#"),
+    "category": lambda value: (
+        value in ("Segmentation", "Neuroimaging", "Active Learning")
+    ),  # of those that the index has
+    "scm_url": lambda value: re.fullmatch(r"(https|git)://[^/]+/([^/]+/)*[^/]*slicer[^/]*", str(value), re.IGNORECASE),
+    "scm_type": lambda value: value in ("git", "local"),
+    "build_dependencies": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "enabled": lambda value: isinstance(value, bool),
+    "tier": lambda value: type(value) is int and 1 <= value <= 5,
 }
+REQUIRED = ("$schema", "category", "scm_url")
+
+
+def faults(entry):
+    """Keys of an entry of the Extensions Index that are missing, unknown or not what they may be."""
+    wrong = [key for key, value in entry.items() if key not in ENTRY or not ENTRY[key](value)]
+    return [*(key for key in REQUIRED if key not in entry), *wrong]
 
 
 # An editable install of voxmmsd finds, also for a package that lies elsewhere, each file that is missing there.
@@ -111,19 +120,43 @@ def test_every_module_of_the_core_can_be_imported_where_it_was_installed(install
     assert done.returncode == 0, done.stderr
 
 
+def our_entry():
+    return json.loads((REPOSITORY / "VoxMMSD.json").read_text(encoding="utf-8"))
+
+
 def test_the_entry_of_the_extensions_index_keeps_its_schema_and_rules():
-    entry = json.loads((REPOSITORY / "VoxMMSD.json").read_text(encoding="utf-8"))
-    assert {"$schema", "category", "scm_url"} <= set(entry) <= set(ENTRY)
-    assert [key for key, value in entry.items() if not isinstance(value, ENTRY[key])] == []
-    assert entry["$schema"].endswith("/slicer-extension-catalog-entry-schema-v1.0.2.json#")
-    assert entry["scm_type"] in ("git", "local") and 1 <= entry["tier"] <= 5
-    # scripts/check_description_files.py of the index: a known category, "slicer" in the repository's name.
-    assert entry["category"] == "Segmentation"
-    assert re.fullmatch(r"https://[^/]+/[^/]+/Slicer\w+\.git", entry["scm_url"])
+    entry = our_entry()
+    assert faults(entry) == []
     text = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
-    assert re.search(r"^project\((\w+)\)", text, re.MULTILINE).group(1) == "VoxMMSD"
+    # The index reads CMakeLists by these expressions.
+    assert re.findall(r"project\s*\(\s*([^\s\)\n\r]+)", text, re.IGNORECASE)[0] == "VoxMMSD"
+    for name in ("ICONURL", "SCREENSHOTURLS"):
+        (urls,) = re.findall(rf'set\s*\(EXTENSION_{name}\s*"([^"]+)"\)', text)
+        assert all(url.startswith("https://") for url in urls.split())
     assert entry["build_dependencies"] == re.search(r'EXTENSION_DEPENDS "([^"]+)"', text).group(1).split()
     assert (REPOSITORY / "LICENSE").is_file()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tier", 0),
+        ("tier", "1"),
+        ("scm_type", "svn"),
+        ("scm_url", "https://github.com/someone/VoxMMSD.git"),
+        ("scm_url", "git@github.com:someone/SlicerVoxMMSD.git"),
+        ("category", "Brains"),
+        ("build_dependencies", "PyTorch"),
+        ("homepage", "https://example.org"),
+        ("$schema", "https://example.org/schema.json"),
+    ],
+)
+def test_an_entry_that_the_index_would_send_back_is_found(key, value):
+    assert faults({**our_entry(), key: value}) == [key]
+
+
+def test_an_entry_without_what_is_required_is_found():
+    assert faults({}) == list(REQUIRED)
 
 
 def test_the_icon_and_the_screenshots_that_the_index_shows_are_in_the_repository():
