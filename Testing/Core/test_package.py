@@ -1,6 +1,8 @@
 """What is handed out: wheel, sdist and bundle, installed where nothing else is and no index can be reached."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -9,7 +11,10 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from packaging.metadata import Metadata
 
+from voxmmsd.models.package import read_package
+from voxmmsd.models.registry import BUNDLED
 from voxmmsd.offline.bundle import make_bundle
 from voxmmsd.offline.contents import this_python
 
@@ -34,6 +39,12 @@ def run(*words, folder=None, **environment):
     return done.stdout
 
 
+def new_environment(folder):
+    """The Python of an environment that holds nothing."""
+    run(sys.executable, "-m", "venv", folder)
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory):
     """(Python, its home) of a new environment that a bundle was installed into, without network."""
@@ -41,8 +52,7 @@ def hospital(tmp_path_factory):
     environment = {**NO_INDEX, "VOXMMSD_HOME": str(place / "home")}
     made = ["bundle", "--out", place / "hospital.zip", "--models", MODEL]
     run(sys.executable, "-m", "voxmmsd", *made, VOXMMSD_HOME=str(place / "maker"))
-    run(sys.executable, "-m", "venv", place / "venv")
-    python = place / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python = new_environment(place / "venv")
     said = run(python, place / "hospital.zip", folder=place, **environment)
     assert "voxmmsd models accept toy" in said
     return python, environment
@@ -65,6 +75,36 @@ def test_segmenting_needed_no_torch(hospital, tmp_path):
     assert Path(place).is_relative_to(Path(python).parents[1])
 
 
+@pytest.fixture
+def source(tmp_path):
+    """The files of the repository as they are now, and a starter model: the bundled one, else a toy in its place."""
+    listed = run("git", "-C", REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    for name in filter(None, listed):
+        if (REPOSITORY / name).is_file():
+            (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, tmp_path / "source" / name)
+    bundled = tmp_path / "source" / BUNDLED.relative_to(REPOSITORY)
+    if not list(bundled.glob("*/model.json")):
+        with zipfile.ZipFile(MODEL) as archive:
+            archive.extractall(bundled)
+    return tmp_path / "source"
+
+
+def test_pip_install_dot_gives_the_command_which_segments_by_the_starter_model_without_torch(source, tmp_path):
+    python = new_environment(tmp_path / "venv")
+    environment = {"PYTHONPATH": "", "PIP_CONSTRAINT": str(REPOSITORY / "constraints.txt")}
+    environment["VOXMMSD_HOME"] = str(tmp_path / "home")
+    run(python, "-m", "pip", "install", "--quiet", ".", folder=source, **environment)
+    command = python.with_name("voxmmsd.exe" if sys.platform == "win32" else "voxmmsd")
+    run(command, "phantom", "new", "--count", 1, "--shape", 32, folder=tmp_path, **environment)
+    run(command, "segment", "new", "--out", "results", "--force", folder=tmp_path, **environment)
+    (record,) = (tmp_path / "results").glob("*-voxmmsd.json")
+    starters = {read_package(file.parent).info.id for file in source.glob("voxmmsd/models/bundled/*/model.json")}
+    assert json.loads(record.read_text(encoding="utf-8"))["model"]["id"] in starters
+    installed = run(python, "-m", "pip", "list", folder=tmp_path, **environment)
+    assert "voxmmsd" in installed and not {"torch", "monai"} & set(installed.split())
+
+
 def test_wheel_and_sdist_hold_every_file_of_the_core_and_the_wheel_no_other(tmp_path):
     (tmp_path / "shelf").mkdir()
     build = "import sys; from setuptools import build_meta as b; b.build_sdist(sys.argv[1])"
@@ -76,11 +116,22 @@ def test_wheel_and_sdist_hold_every_file_of_the_core_and_the_wheel_no_other(tmp_
     sdist = next((tmp_path / "shelf").glob("*.tar.gz"))
     with tarfile.open(sdist) as archive:
         assert wanted <= {name.partition("/")[2] for name in archive.getnames()}
+        (about,) = (name for name in archive.getnames() if name.count("/") == 1 and name.endswith("/PKG-INFO"))
+        assert_is_accepted_by_an_index(archive.extractfile(about).read())
     run(
         sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path / "shelf", sdist
     )
     with zipfile.ZipFile(next((tmp_path / "shelf").glob("*.whl"))) as archive:
         assert {name for name in archive.namelist() if ".dist-info/" not in name} == wanted
+        (about,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        assert_is_accepted_by_an_index(archive.read(about))
+
+
+def assert_is_accepted_by_an_index(about):
+    """What `twine check` and the index look at."""
+    found = Metadata.from_email(about, validate=True)
+    assert found.name == "voxmmsd" and found.license_expression == "Apache-2.0"
+    assert found.description_content_type == "text/markdown" and "# SlicerVoxMMSD" in found.description
 
 
 def test_a_wheel_is_built_of_the_source_that_runs(tmp_path, monkeypatch):
