@@ -27,7 +27,8 @@ from voxmmsd.inference.predict import predict
 from voxmmsd.library import HOLD_OUT, TRAINING, Library, create_library, is_library, open_library
 from voxmmsd.models.package import ModelPackage, read_package
 from voxmmsd.training.finetune import finetune
-from voxmmsd.training.retuning import COMPARISON, retune
+from voxmmsd.training.judged import COMPARISON
+from voxmmsd.training.retuning import retune
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from voxmmsd.errors import ConfigError
 from voxmmsd.files import parse_json
+from voxmmsd.home import home
 
 ConfigT = TypeVar("ConfigT")
 
@@ -30,6 +31,7 @@ BRAIN_MASK = "image that is non-zero inside the brain, or a modality that is str
 MOST_LEVELS = 8  # of a network
 SUBSET_SPLITS = ("validation", "test", "other")
 LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
+MODEL_RECORD = "model.json"  # a folder that holds it is a model package
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
@@ -415,7 +417,8 @@ def make_config(kind: type[ConfigT], given: dict[str, Any], file: Path | None = 
     stated = {**(read_config_file(kind, file) if file else {}), **given}
     preset = _PRESETS.get(kind, {}).get(_checked("preset", stated.get("preset", "small"), str), {})
     folders = _checked("folders", stated.get("folders", ()), tuple[str, ...]) if kind is FinetuneConfig else ()
-    if any((Path(folder) / LIBRARY_RECORD).is_file() for folder in folders):
+    in_library = any((Path(folder) / LIBRARY_RECORD).is_file() for folder in folders)
+    if in_library and _segments_already(_checked("start", stated.get("start", ""), str)):
         preset = {**preset, **_corrected(preset)}
     return config_from_record(kind, {**preset, **stated})
 
@@ -425,6 +428,17 @@ def _corrected(preset: dict[str, Any]) -> dict[str, Any]:
     steps = preset.get("steps", FinetuneConfig.steps) // 10
     every = preset.get("validate_every", FinetuneConfig.validate_every) // 5
     return {"steps": max(10, steps), "validate_every": max(10, every)}
+
+
+def _segments_already(start: str) -> bool:
+    """Whether the training starts from a model, and not from scratch or from a pre-trained network, whose record names
+    no schema. A name that only the registry knows is taken for a model."""
+    for folder in (Path(start), Path(start) / "model", home() / "runs" / start / "model") if start else ():
+        try:
+            return bool(parse_json((folder / MODEL_RECORD).read_text(encoding="utf-8")).get("schema"))
+        except (OSError, ValueError, AttributeError):
+            continue
+    return bool(start)
 
 
 def read_config_file(kind: type, file: Path) -> dict[str, Any]:

@@ -157,8 +157,10 @@ def library(config: c.LibraryConfig) -> int:
     from voxmmsd.labels import MODALITIES
     from voxmmsd.library import create_library, is_library, next_to_label, open_library
     from voxmmsd.library.adding import accept_prediction, add_folder, add_one
-    from voxmmsd.library.report import cases_report, suggestions_report, used_in
+    from voxmmsd.library.report import cases_report, suggestions_report
     from voxmmsd.models.registry import list_models
+    from voxmmsd.runs import list_runs
+    from voxmmsd.training.learned import learned_in
 
     place = _given(config.library, "LIBRARY")
     images = {name: Path(file) for name in MODALITIES if (file := getattr(config, name))}
@@ -176,7 +178,8 @@ def library(config: c.LibraryConfig) -> int:
             print(_of_case(case_id, reason), file=sys.stderr)
         return 2 if added.failures else 0
     elif config.action == "list":
-        print(cases_report(opened, used_in(list_models(), opened)))
+        runs = [run.folder for run in list_runs()]
+        print(cases_report(opened, learned_in(opened, list_models(), runs)))
     elif config.action == "next":
         print(suggestions_report(next_to_label(opened.cases()), config.count))
     elif config.action == "accept":

@@ -11,6 +11,7 @@ class TrainLibraryTest(train_case.TrainTest):
     def setUp(self):
         super().setUp()
         settings.write("library", str(self.folder / "library"))
+        settings.write("TrainDatafinetune", "")
 
     def test_cases_come_in_by_the_add_button_and_are_filtered(self):
         panel = self.open_panel("VoxMMSDTrain")
@@ -21,6 +22,7 @@ class TrainLibraryTest(train_case.TrainTest):
         self.wait_for(lambda: ui.casesTable.rowCount == 3)
         self.assertIn("3 with an accepted label", ui.summaryLabel.text)
         self.assertTrue(ui.nextBox.isHidden())
+        self.assertEqual(panel.task.ui.dataPath.currentPath, ui.libraryPath.currentPath)  # there is something to learn
         ui.stateFilter.setCurrentIndex(1)
         self.assertEqual(ui.casesTable.rowCount, 0)
         ui.stateFilter.setCurrentIndex(0)

@@ -25,6 +25,32 @@ class TrainTaskTest(train_case.TrainTest):
         self.assertEqual(ui.stepsBox.value, 2500)
         self.assertTrue(ui.startChoice.isHidden())
 
+    def test_a_library_and_no_model_yet_teach_a_first_one_from_scratch(self):
+        self.library(accepted=3)
+        settings.write("library", str(self.folder / "library"))
+        panel = self.open_panel("VoxMMSDTrain")
+        ui = panel.task.ui
+        self.assertEqual(ui.dataPath.currentPath, str(self.folder / "library"))
+        self.assertEqual(ui.startChoice.currentText, "from scratch")
+        self.assertEqual(ui.stepsBox.value, 4000)  # nothing has learned yet: no tenth of the steps
+        self.assertIn("teach a first model", ui.dataNotice.text)
+        first = self.train(panel, "first", self.folder / "library", steps=3)
+        result = panel.result.ui
+        self.assertIn("was compared with no other model", result.verdictLabel.text)
+        self.assertIn("1 hold-out cases", result.detailLabel.text)
+        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "run first")
+        result.acceptButton.click()
+        panel.showTab("Task")
+        self.assertIn(
+            f"{self.id_of(first)} (in use)", [ui.startChoice.itemText(i) for i in range(ui.startChoice.count)]
+        )
+        ui.startChoice.setCurrentIndex(0)
+        ui.presetChoice.setCurrentIndex(1)
+        self.assertEqual(ui.stepsBox.value, 400)
+
+    def id_of(self, run):
+        return json.loads((run / "model" / "model.json").read_text(encoding="utf-8"))["id"]
+
     def test_a_trial_is_estimated_started_and_shown_in_the_tab_run(self):
         panel = self.open_panel("VoxMMSDTrain")
         self.choose_trial(panel)

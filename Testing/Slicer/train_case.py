@@ -9,6 +9,7 @@ import slicer_case
 from voxmmsd.config import FinetuneConfig, make_config
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
+from voxmmsd.runs.control import stop
 
 SIDE = 32
 TINY = {
@@ -60,12 +61,52 @@ class TrainTest(slicer_case.ModuleTest):
                 library.accept(case.id, indices, case.schema, drawn_over=())
         return library
 
+    def model_in_use(self):
+        """A network of random weights, accepted; its id."""
+        import torch
+
+        from voxmmsd.config import NetworkConfig, PreprocessConfig
+        from voxmmsd.labels import MODALITIES, schema_named
+        from voxmmsd.models.package import ModelInfo
+        from voxmmsd.models.registry import accept
+        from voxmmsd.models.weights import pack_network
+        from voxmmsd.networks.heads import SegmentationNetwork
+
+        torch.manual_seed(0)
+        schema, network = schema_named("brats-gli-2023"), NetworkConfig.of((4, 8))
+        info = ModelInfo(
+            id="random-1",
+            name="random",
+            version="0",
+            parent=None,
+            created="2026-01-02T03:04:05+00:00",
+            network=network,
+            schema=schema.name,
+            modalities=MODALITIES,
+            preprocess=PreprocessConfig(),
+            window=32,
+            training={},
+            scores={},
+            licence="not stated",
+            limits="For tests.",
+            files={},
+        )
+        return accept(
+            pack_network(self.folder / "random", SegmentationNetwork(network, schema.class_count), info)
+        ).info.id
+
     def start(self, panel, name="trial", **options):
         """Start a tiny fine-tuning by the panel's logic; its run folder."""
         folder = panel.run.folder / name
         cases = self.folder / "cases" if (self.folder / "cases").is_dir() else self.phantoms()
+        self.addCleanup(self.end, folder)
         panel.logic.start("finetune", {**TINY, "folders": [str(cases)], **options}, folder, panel.run.started)
         return folder
+
+    def end(self, folder):
+        """No process of a test that failed may live on."""
+        if (folder / "status.json").is_file() and not view_run(folder).is_over:
+            stop(folder, "cancel", 60)
 
     def train(self, panel, name, cases, steps, size=16, **more):
         """Fill the tab Task with a trial on the model in use, if any; press Start and wait for the end; the run."""
@@ -82,6 +123,7 @@ class TrainTest(slicer_case.ModuleTest):
         ui.startButton.click()
         self.assertIn("Starting", ui.noticeLabel.text)
         folder = panel.run.folder / name
+        self.addCleanup(self.end, folder)
         self.wait_for_state(folder, "finished")
         self.wait_for(lambda: panel.result.comparison is not None and panel.result.comparison.folder == folder)
         return folder

@@ -29,7 +29,8 @@ class CaseScores:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run's result as the panel shows it; without an old model ``old`` is empty and every first number None."""
+    """A run's result as the panel shows it; without an old model ``old`` is empty and every first number None, and
+    ``text`` says on which cases the new one was scored."""
 
     folder: Path
     model: str
@@ -47,14 +48,16 @@ class Comparison:
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """What the run in ``folder`` left; a model that was compared with none has its validation scores instead."""
+    """What the run in ``folder`` left; a model that was compared with none has its own scores instead."""
     model = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
     known = {"folder": folder, "model": model["id"], "schema": model["schema"]}
     file = folder / COMPARISON
     if not file.is_file():
-        validation: dict[str, Any] = model["scores"].get("validation", {})
-        regions = {key: (None, value) for key, value in validation.get("regions", {}).items()}
-        return Comparison(**known, old="", outcome="", text="", few=False, regions=regions, cases=())
+        part = next((name for name in ("hold-out", "validation") if name in model["scores"]), "")
+        scores: dict[str, Any] = model["scores"].get(part, {})
+        regions = {key: (None, value) for key, value in scores.get("regions", {}).items()}
+        text = f"{scores.get('cases', '?')} {part}" if part else ""
+        return Comparison(**known, old="", outcome="", text=text, few=False, regions=regions, cases=())
     record = json.loads(file.read_text(encoding="utf-8"))
     cases = [CaseScores(c["case_id"], _mean(c["old"]), _mean(c["new"]), c.get("unfair", "")) for c in record["cases"]]
     return Comparison(
@@ -69,9 +72,10 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def library_of(comparison: Comparison) -> Path:
-    """The library that the run learned from."""
+    """The library that the run learned from; of a job that came back from a server, the copy beside the run."""
     config = json.loads((comparison.folder / "config.json").read_text(encoding="utf-8"))
-    folders = [Path(config["directory"]) / folder for folder in config["options"]["folders"]]
+    places = (Path(config["directory"]), comparison.folder.parent)
+    folders = [place / folder for place in places for folder in config["options"]["folders"]]
     return next((folder for folder in folders if (folder / "library.json").is_file()), folders[0])
 
 

@@ -10,9 +10,11 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.home import home
+from voxmmsd.runs import list_runs
 from VoxMMSDLib import dependencies, settings
 from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import tables
+from VoxMMSDTrainLib.run import RunSection
 
 if TYPE_CHECKING:
     from voxmmsd.library import Library, LibraryCase
@@ -24,8 +26,8 @@ ALL = ""
 class LibrarySection:
     """``on_changed`` hears when cases or labels came in."""
 
-    def __init__(self, ui, on_changed: Callable[[], None] = lambda: None) -> None:
-        self.ui, self._on_changed = ui, on_changed
+    def __init__(self, ui, run: RunSection, on_changed: Callable[[], None] = lambda: None) -> None:
+        self.ui, self._run, self._on_changed = ui, run, on_changed
         self.shown: list[LibraryCase] = []
         self._adding: Child | None = None
         tables.prepare(ui.casesTable, (92, 68, 66, 58, 100))
@@ -75,11 +77,12 @@ class LibrarySection:
         self._cases, self._used, self._next = (), {}, None
         if from_library is not None:
             from voxmmsd.library import next_to_label
-            from voxmmsd.library.report import used_in
             from voxmmsd.models.registry import list_models
+            from voxmmsd.training.learned import learned_in
 
             self._cases = from_library.cases()
-            self._used = used_in(list_models(), from_library)
+            runs = [run.folder for run in list_runs(self._run.folder)]
+            self._used = learned_in(from_library, list_models(), runs)
             self._next = next(iter(next_to_label(self._cases)), None)
         self._show()
 

@@ -195,7 +195,9 @@ def _details(found: Comparison | None) -> str:
     if found is None or not found.schema:
         return ""
     if not found.old:
-        return _("Dice on its own validation cases:")
+        if not found.text:
+            return _("No labelled case was held out: nothing is known of how good it is.")
+        return _("Dice on {cases} cases, which it did not learn from:").format(cases=found.text)
     lines = [_("{new} against {old}: {text}.").format(new=found.model, old=found.old, text=found.text)]
     if found.few:
         lines.append(_("Few patients count: look at the cases yourself before you decide."))

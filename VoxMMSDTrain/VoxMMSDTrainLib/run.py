@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,9 @@ class RunSection:
     def _notice(self, run: RunView) -> str:
         if run.error:
             return run.error
+        if run.state == INTERRUPTED and run.host != socket.gethostname():
+            text = _("Look at {host} first: if the run is gone there, Resume continues it here, on this computer.")
+            return text.format(host=run.host)
         if run.state == INTERRUPTED:
             return _("Its process is gone. Resume continues from the newest checkpoint.")
         if self.follower.warnings:

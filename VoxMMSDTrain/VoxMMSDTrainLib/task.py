@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES, FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.config import DEVICES, LIBRARY_RECORD, FinetuneConfig, PretrainConfig, make_config
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.files import write_json_atomic
 from voxmmsd.runs.folder import in_words
@@ -59,6 +59,7 @@ class TaskSection:
         ui.deviceChoice.setCurrentIndex(DEVICES.index(settings.read(DEVICE, "auto")))
         ui.taskChoice.connect("currentIndexChanged(int)", self._change_task)
         ui.presetChoice.connect("currentIndexChanged(int)", self._fill)
+        ui.startChoice.connect("currentIndexChanged(int)", self._change_start)
         ui.deviceChoice.connect("currentIndexChanged(int)", lambda i: settings.write(DEVICE, DEVICES[i]))
         ui.dataPath.connect("currentPathChanged(QString)", self._change_data)
         ui.estimateButton.connect("clicked()", self._estimate)
@@ -94,12 +95,23 @@ class TaskSection:
         }
         if self._kind is PretrainConfig:
             return {**chosen, "block": ui.sizeBox.value}
-        return {**chosen, "patch": ui.sizeBox.value, "start": self._starts[ui.startChoice.currentIndex].spec}
+        return {**chosen, "patch": ui.sizeBox.value, "start": self.start}
+
+    @property
+    def start(self) -> str:
+        """The model that a fine-tuning starts from; empty: from scratch."""
+        return self._starts[max(0, self.ui.startChoice.currentIndex)].spec
 
     def refresh(self) -> None:
         """Models and cases may have come since."""
         self._offer_starts()
         self._look_at_data()
+
+    def learn_from(self, library: Path) -> None:
+        """Take the library that has just been chosen or filled, unless the user named another folder of cases."""
+        here = self.ui.dataPath.currentPath
+        if self.verb == "finetune" and (not here or _is_library(Path(here))) and _is_library(library):
+            self.ui.dataPath.currentPath = str(library)
 
     @property
     def _kind(self) -> type:
@@ -111,10 +123,10 @@ class TaskSection:
         ui.moreBox.collapsed = True
         ui.startLabel.visible = ui.startChoice.visible = labelled
         ui.sizeLabel.text = _("Patch:") if labelled else _("Block:")
-        default = settings.read("library", "") if labelled else ""
-        ui.dataPath.currentPath = settings.read(DATA.format(self.verb), default)
-        ui.nameEdit.text = _("corrections") if labelled else _("scans")
         self._offer_starts()
+        default = settings.read("library", "") if labelled else ""
+        ui.dataPath.currentPath = settings.read(DATA.format(self.verb), "") or default
+        ui.nameEdit.text = _("corrections") if labelled else _("scans")
         self._look_at_data()
         self._fill()
 
@@ -123,18 +135,27 @@ class TaskSection:
         self._look_at_data()
         self._fill()
 
+    def _change_start(self, *_arguments) -> None:
+        self._look_at_data()
+        self._fill()
+
     def _offer_starts(self) -> None:
         choice, was = self.ui.startChoice, self.ui.startChoice.currentText
+        was_blocked = choice.blockSignals(True)
         self._starts = models.starts(self._run.folder)
         titles = [start.title for start in self._starts]
         choice.clear()
         choice.addItems(titles)
         choice.setCurrentIndex(titles.index(was) if was in titles else 0)
+        choice.blockSignals(was_blocked)
 
     def _fill(self, *_arguments) -> None:
         """Show what the preset says."""
         size = self._sizes[self.ui.presetChoice.currentIndex]
-        config = make_config(self._kind, {"preset": size.preset, "folders": [self.ui.dataPath.currentPath]})
+        given: dict[str, Any] = {"preset": size.preset, "folders": [self.ui.dataPath.currentPath]}
+        if self._kind is FinetuneConfig:
+            given["start"] = self.start  # what has learned already takes fewer steps
+        config = make_config(self._kind, given)
         self.ui.stepsBox.setValue(max(1, round(size.share * config.steps)))
         self.ui.sizeBox.setValue(config.patch if self._kind is FinetuneConfig else config.block)
         self.ui.batchBox.setValue(config.batch)
@@ -148,15 +169,17 @@ class TaskSection:
         folder = Path(self.ui.dataPath.currentPath)
         if not self.ui.dataPath.currentPath or not folder.is_dir():
             return _("Choose the folder of the cases.")
-        if not (folder / "library.json").is_file():
+        if not _is_library(folder):
             return ""
         cases = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("cases/*/case.json")]
         accepted = [case for case in cases if any(folder.glob(f"cases/{case['id']}/labels/*-[ce]*.json"))]
         held = sum(case["part"] == "hold-out" for case in accepted)
         text = _("A training library: {train} labelled cases to learn from, {held} held out to judge by.")
         text = text.format(train=len(accepted) - held, held=held)
-        if not held and self.verb == "finetune":
-            text += " " + _("Without one that is held out, old and new model cannot be compared.")
+        if self.verb == "finetune" and not self.start:
+            text += " " + _("From scratch they teach a first model, compared with the one in use, if there is one.")
+        if self.verb == "finetune" and not held:
+            text += " " + _("Without one that is held out, nobody can tell how good a model is.")
         return text
 
     def _estimate(self) -> None:
@@ -222,6 +245,10 @@ class TaskSection:
     def _say(self, text: str) -> None:
         self.ui.noticeLabel.text = text
         self.ui.noticeLabel.visible = bool(text)
+
+
+def _is_library(folder: Path) -> bool:
+    return (folder / LIBRARY_RECORD).is_file()
 
 
 def estimate_in_words(found: dict[str, Any]) -> str:

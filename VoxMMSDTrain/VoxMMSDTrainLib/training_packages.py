@@ -46,5 +46,10 @@ def _install_torch() -> None:
         raise MissingDependencyError(
             "torch is installed by the extension PyTorch: install that in the Extensions Manager and restart Slicer"
         ) from error
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH) is None:
+    logic = PyTorchUtils.PyTorchUtilsLogic()
+    try:
+        torch = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
+    except Exception as error:  # its own kinds, pip's and the network's
+        raise MissingDependencyError(f"torch could not be installed ({error}); PyTorch Utils says more") from error
+    if torch is None:
         raise MissingDependencyError("torch could not be installed; the module PyTorch Utils says why")

@@ -37,7 +37,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         titles = dict(zip(TABS, (_("Library"), _("Task"), _("Run"), _("Result")), strict=True))
         pages = {name: self._tab(name, title) for name, title in titles.items()}
         self.run = RunSection(pages["Run"], self.logic, self.onRunFinished)
-        self.library = LibrarySection(pages["Library"], self.onLibraryChanged)
+        self.library = LibrarySection(pages["Library"], self.run, self.onLibraryChanged)
         self.task = TaskSection(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
         self.result = ResultSection(pages["Result"], self.run, self.onModelDecided)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -65,6 +65,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.library.refresh()
 
     def onLibraryChanged(self):
+        self.task.learn_from(self.library.folder)
         self.task.refresh()
 
     def onModelDecided(self):

@@ -56,9 +56,10 @@ def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
     refuse_pretrained(package)
     verdict = package.info.training.get("comparison", {})
     if verdict.get("outcome") == "worse" and not force:
+        old = verdict.get("old", package.info.parent)
         raise ModelError(
-            f"{package.info.id}: is worse than {package.info.parent} ({verdict.get('text', '')}); reject it, or "
-            "accept it in spite of that with --force"
+            f"{package.info.id}: is worse than {old} ({verdict.get('text', '')}); reject it, or accept it in spite of "
+            "that with --force"
         )
     package = import_model(package.folder)
     _decide(package.info.id, decisions.ACCEPTED)

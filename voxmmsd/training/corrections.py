@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.config import FinetuneConfig
+from voxmmsd.config import FinetuneConfig, PreprocessConfig
 from voxmmsd.data.case import Case
 from voxmmsd.data.sources import Source
 from voxmmsd.data.splits import Splits, check_splits
@@ -31,9 +31,9 @@ RECORD = "corrections.json"
 
 @dataclass(frozen=True)
 class Corrections:
-    """``labels``: case id -> number of the label that is learned from or judged by. ``new``: training cases whose label
-    ``parent`` did not learn. ``drawn_over``: case id -> models whose output lies under its label. ``held``:
-    held-out cases with a label."""
+    """``labels``: case id -> number of the label that is learned from or judged by. ``parent``: the model that is
+    corrected; empty: there is none. ``new``: training cases whose label it did not learn. ``drawn_over``: case id ->
+    models whose output lies under its label. ``held``: held-out cases with a label."""
 
     library: str
     parent: str
@@ -54,29 +54,29 @@ def library_of(config: FinetuneConfig) -> Library | None:
     """The training library among the folders, if there is one.
 
     Raises:
-        ConfigError: there are two, or no model to start from.
+        ConfigError: there are two.
     """
     folders = [Path(folder) for folder in config.folders if is_library(Path(folder))]
     if not folders:
         return None
     if len(folders) > 1:
         raise ConfigError(f"fine-tuning learns from one training library, {', '.join(map(str, folders))} are several")
-    if not config.start:
-        raise ConfigError(f"{folders[0]}: corrections improve a model; name it with --from MODEL")
     return open_library(folders[0])
 
 
-def start_of(config: FinetuneConfig) -> ModelPackage:
-    """The model that is corrected.
+def start_of(config: FinetuneConfig) -> ModelPackage | None:
+    """The model that is corrected, or the pre-trained network that a first one starts from; None: from scratch.
 
     Raises:
         ModelError: there is no such model.
     """
-    return resolve_model(config.start)
+    return resolve_model(config.start) if config.start else None
 
 
-def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent: ModelPackage) -> Corrections:
+def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent: ModelPackage | None) -> Corrections:
     """What the run fixed when it was started, else the newest accepted label of each case, now fixed.
+
+    ``parent``: the model that is corrected; None where the library teaches a first one.
 
     Raises:
         InputError: no training case has an accepted label, or no schema covers all labels.
@@ -93,11 +93,11 @@ def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent
             f"{library.folder}` says which) and accept it"
         )
     labels = {case_id: label for case_id, (_, label) in accepted.items() if label is not None}
-    learned = parent.info.training.get("library", {})
+    learned = parent.info.training.get("library", {}) if parent else {}
     known = learned.get("labels", {}) if learned.get("id") == library.id else {}
     corrections = Corrections(
         library=library.id,
-        parent=parent.info.id,
+        parent=_id_of(parent),
         schema=config.schema or _widest_schema([label.schema for label in labels.values()], parent, library),
         labels={case_id: label.number for case_id, label in labels.items()},
         new=tuple(case_id for case_id in training if known.get(case_id) != labels[case_id].number),
@@ -110,11 +110,11 @@ def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent
 
 
 def corrected_entries(
-    config: FinetuneConfig, run: Run, library: Library, corrections: Corrections, parent: ModelPackage
+    config: FinetuneConfig, run: Run, library: Library, corrections: Corrections, start: ModelPackage | None
 ) -> list[Entry]:
     """Prepared cases of the library with the fixed labels, then those of the other folders asked for.
 
-    All are prepared as ``parent`` saw its own, so that voxels keep the size that it knows.
+    All are prepared as ``start`` saw its own, if there is one, so that voxels keep the size that it knows.
 
     Raises:
         LibraryError: a label is missing or was changed.
@@ -129,7 +129,7 @@ def corrected_entries(
             raise LibraryError(f"{case.folder}: label {number} is gone; restore it, or start a new run")
         cases.append(_labelled(library, case, label, corrections.schema, store))
     run.say(f"corrections: {len(corrections.new)} new, {len(cases)} labels in all, schema {corrections.schema}")
-    preprocess = parent.info.preprocess
+    preprocess = start.info.preprocess if start else PreprocessConfig()
     result = prepare_cases(cases, store, preprocess, workers=config.workers, on_case=lambda _: run.stop_if_asked())
     if result.failures:
         raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
@@ -175,7 +175,11 @@ def _labelled(library: Library, case: LibraryCase, label: LabelVersion, schema: 
     return replace(plain, label=Source(file), schema=schema)
 
 
-def _widest_schema(names: Sequence[str], parent: ModelPackage, library: Library) -> str:
+def _id_of(parent: ModelPackage | None) -> str:
+    return parent.info.id if parent else ""
+
+
+def _widest_schema(names: Sequence[str], parent: ModelPackage | None, library: Library) -> str:
     """The schema among ``names`` that knows the tissues of all; the parent's, if it is one of these."""
     used = [schema_named(name) for name in dict.fromkeys(names)]
     wide = [one.name for one in used
@@ -186,10 +190,10 @@ def _widest_schema(names: Sequence[str], parent: ModelPackage, library: Library)
             f"{library.folder}: its labels follow the schemas {listed}, none of which knows the tissues of all; name "
             "one that does with --schema"
         )
-    return parent.info.schema if parent.info.schema in wide else wide[0]
+    return parent.info.schema if parent and parent.info.schema in wide else wide[0]
 
 
-def _read(file: Path, library: Library, parent: ModelPackage) -> Corrections:
+def _read(file: Path, library: Library, parent: ModelPackage | None) -> Corrections:
     try:
         record = read_json(file)
         record |= {key: tuple(record[key]) for key in ("new", "held")}
@@ -197,6 +201,6 @@ def _read(file: Path, library: Library, parent: ModelPackage) -> Corrections:
         corrections = Corrections(**record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: cannot be read ({error!r}); start a new run") from error
-    if (corrections.library, corrections.parent) != (library.id, parent.info.id):
+    if (corrections.library, corrections.parent) != (library.id, _id_of(parent)):
         raise RunError(f"{file}: the run was started on another library or from another model; start a new run")
     return corrections

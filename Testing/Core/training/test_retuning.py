@@ -7,11 +7,11 @@ from corrected_cases import SCHEMA, images_of, label_of, moved, phantom
 from toy_models import relabelled_package, toy_package
 
 from voxmmsd.cli import main
-from voxmmsd.config import FinetuneConfig, PreprocessConfig, make_config
+from voxmmsd.config import FinetuneConfig, PreprocessConfig, PretrainConfig, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.data.volume import Volume
-from voxmmsd.errors import Cancelled, ConfigError, InputError, LibraryError, RunError
+from voxmmsd.errors import Cancelled, ConfigError, InputError, LibraryError, ModelError, RunError
 from voxmmsd.labels import schema_named
 from voxmmsd.library import create_library, open_library
 from voxmmsd.models import registry
@@ -27,6 +27,7 @@ from voxmmsd.training.corrections import (
     library_of,
     mixed,
 )
+from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training.retuning import ReTuning, retune
 
 
@@ -260,8 +261,8 @@ def test_a_schema_that_grows_is_learned_with_a_grown_head(parent, tmp_path, caps
 
 def test_what_cannot_be_learned_from_is_refused_with_the_way_out(parent, tmp_path):
     library = create_library(tmp_path / "library", seed=0)
-    with pytest.raises(ConfigError, match="--from MODEL"):
-        library_of(options(library, parent, "r", start=""))
+    with pytest.raises(ConfigError, match="one training library"):
+        library_of(options(library, parent, "r", folders=(str(library.folder), str(library.folder))))
     library.add_case("case-000", images_of(phantom(0)), part="training")
     with pytest.raises(InputError, match="no training case has an accepted label"):
         retune(options(library, parent, tmp_path / "run"), library)
@@ -280,9 +281,64 @@ def test_without_hold_out_labels_it_learns_and_says_that_nothing_can_be_said(par
 
 def test_a_library_takes_a_tenth_of_the_presets_steps_unless_they_are_stated(parent, tmp_path):
     library = create_library(tmp_path / "library")
-    given = {"folders": (str(library.folder),)}
+    given = {"folders": (str(library.folder),), "start": str(parent.folder)}
     assert make_config(FinetuneConfig, given).steps == 400
     assert make_config(FinetuneConfig, {**given, "steps": 7}).steps == 7
+    assert make_config(FinetuneConfig, {**given, "start": "of-the-registry"}).steps == 400
+
+
+def test_a_first_model_takes_all_of_the_presets_steps(pretrained, tmp_path):
+    library = create_library(tmp_path / "library")
+    for start in ("", str(pretrained), str(pretrained / "model")):
+        assert make_config(FinetuneConfig, {"folders": (str(library.folder),), "start": start}).steps == 4000
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """The run of a pre-trained network of the channels (4, 6, 8)."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    write_phantoms(folder / "scans", 1, seed=3, side=24)
+    given = {
+        "folders": (str(folder / "scans"),), "run": str(folder / "run"), "channels": (4, 6, 8), "block": 16, "cell": 4,
+        "steps": 1, "batch": 1, "pairs": 16, "candidates": 4096, "device": "cpu", "threads": 1, "workers": 1,
+    }  # fmt: skip
+    pretrain(make_config(PretrainConfig, given))
+    return folder / "run"
+
+
+FIRST = {"channels": (4, 6, 8), "steps": 4, "validate_every": 2}
+
+
+def test_a_library_teaches_a_first_model_from_scratch_that_held_out_patients_score(parent, tmp_path):
+    library, run = filled(tmp_path), tmp_path / "run"
+    package = retuned(library, parent, run, start="", **FIRST)
+    info = package.info
+    assert (info.parent, info.training["start"]) == (None, "from scratch")
+    assert info.training["library"]["new"] == ["case-000", "case-001"]
+    assert (info.scores["hold-out"]["cases"], set(info.scores["hold-out"]["regions"])) == (2, {"WT", "TC", "ET"})
+    assert "comparison" not in info.training
+    assert "only proposed" in (run / "log.txt").read_text(encoding="utf-8")
+    last = load_state(sorted((run / "checkpoints").glob("step-*.pt"))[-1])["network"]
+    assert all(torch.equal(tensor, last[name]) for name, tensor in weights(package))
+
+
+def test_a_first_model_is_compared_with_the_one_in_use(parent, tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXMMSD_HOME", str(tmp_path / "home"))
+    registry.accept(parent)
+    package = retuned(filled(tmp_path), parent, tmp_path / "run", start="", **FIRST)
+    assert package.info.training["comparison"]["old"] == "toy-1"
+    assert comparison(tmp_path / "run")["patients"] == 2
+    told = {"comparison": {**package.info.training["comparison"], "outcome": "worse"}}
+    worse = relabelled_package(package, tmp_path / "worse", training=told)
+    with pytest.raises(ModelError, match="is worse than toy-1"):
+        registry.accept(worse)
+
+
+def test_a_library_teaches_a_pretrained_network(parent, pretrained, tmp_path):
+    package = retuned(filled(tmp_path), parent, tmp_path / "run", start=str(pretrained), steps=4)
+    assert package.info.network.channels == (4, 6, 8)
+    assert package.info.training["start"].startswith("took ") and "fresh: head.weight" in package.info.training["start"]
+    assert "hold-out" in package.info.scores
 
 
 @pytest.mark.long
