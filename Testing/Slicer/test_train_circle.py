@@ -47,7 +47,7 @@ class TrainCircleTest(train_case.TrainTest):
         result.rollBackButton.click()
         self.assertIn(f"in use: <b>{first.name}", result.usedLabel.text)
 
-        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "worse-1")  # the models that learned from it
+        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "worse-1, run second")  # what learned from it
 
     def library_of_new_cases(self):
         """Cases that the first model did not learn from: one trains, one judges."""
