@@ -6,10 +6,13 @@ import train_case
 from phantom_case import add_volumes, phantom
 
 from voxmmsd.labels import MODALITIES
+from voxmmsd.library import create_library
+from voxmmsd.phantom import write_phantoms
 from VoxMMSDLib import settings
 from VoxMMSDLib.segments import label_array, set_mask
 
 SIDE = 48
+HOLDS_OUT_THE_FIRST = 11  # a seed of drawing parts
 
 
 class CircleTest(train_case.TrainTest):
@@ -18,7 +21,8 @@ class CircleTest(train_case.TrainTest):
         settings.write("library", str(library))
         settings.write("TrainDatafinetune", "")
         teach, segment = self.open_panel("VoxMMSDTrain"), self.open_panel("VoxMMSDSegment")
-        self.taught(teach, "poor", self.phantoms(count=3, side=SIDE), steps=3, size=32)
+        poor = self.taught(teach, "poor", self.phantoms(count=3, side=SIDE), steps=3, size=32)
+        self.judge(teach, library)
 
         for seed in (31, 32, 33):
             self.segmented(segment, seed)
@@ -26,15 +30,31 @@ class CircleTest(train_case.TrainTest):
         before = self.dice(self.segmented(segment, 34), 34)
 
         self.taught(teach, "better", library, steps=150, size=32)
-        self.assertIn("Losses", [teach.run.ui.curveChoice.itemText(i) for i in range(teach.run.ui.curveChoice.count)])
+        curves = [teach.run.ui.curveChoice.itemText(i) for i in range(teach.run.ui.curveChoice.count)]
+        self.assertEqual(curves[:2], ["Validation Dice", "Losses"])
+        compared = teach.result.comparison
+        self.assertEqual((compared.old, [case.unfair for case in compared.cases]), (poor, [""]))
+        self.assertGreater(compared.regions["WT"][1], compared.regions["WT"][0])
+        self.assertIn(compared.text, teach.result.ui.detailLabel.text)
         after = self.dice(self.segmented(segment, 34), 34)
         self.assertGreater(after, before)
 
     def taught(self, panel, name, cases, **options):
-        """Train from the tab Task on the model in use, if there is one, and accept the result."""
+        """Train from the tab Task on the model in use, if there is one, and accept the result; its id."""
         self.train(panel, name, cases, **options)
         panel.result.ui.acceptButton.click()
         self.assertIn("is in use from now on", panel.result.ui.noticeLabel.text)
+        return panel.result.comparison.model
+
+    def judge(self, panel, library):
+        """A held-out patient with an expert's label enters the library by the button Add."""
+        create_library(library, seed=HOLDS_OUT_THE_FIRST)
+        write_phantoms(self.folder / "judge", 1, seed=41, side=SIDE)
+        ui = panel.library.ui
+        ui.addPath.currentPath = str(self.folder / "judge")
+        ui.addButton.click()
+        self.wait_for(lambda: ui.casesTable.rowCount == 1)
+        self.assertEqual(ui.casesTable.item(0, 3).text(), "hold-out")
 
     def segmented(self, panel, seed):
         """Press Apply on a phantom; the result."""

@@ -146,7 +146,7 @@ def straight_training(parent, folder):
     config = options(library, parent, folder / "run", channels=parent.info.network.channels, steps=20)
     with open_run(folder / "run", "finetune", {}, 20) as run:
         corrections = fixed_corrections(config, run, library, parent)
-        entries = corrected_entries(config, run, library, corrections)
+        entries = corrected_entries(config, run, library, corrections, parent)
         splits = corrected_splits(run, library, corrections, entries)
         return ReTuning(config, run, entries, splits, corrections, parent)
 
