@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.home import home
+from voxmmsd.labels import MODALITIES
 from voxmmsd.runs import list_runs
 from VoxMMSDLib import dependencies, settings
 from VoxMMSDLib.child import Child
@@ -30,7 +31,7 @@ class LibrarySection:
         self.ui, self._run, self._on_changed = ui, run, on_changed
         self.shown: list[LibraryCase] = []
         self._adding: Child | None = None
-        tables.prepare(ui.casesTable, (92, 68, 66, 58, 100))
+        tables.prepare(ui.casesTable, (122, 66, 62, 60, 60))
         ui.libraryPath.currentPath = settings.read(SETTING, str(home() / "library"))
         for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabelled", "predicted", "accepted"))):
             ui.stateFilter.addItem(text, value)
@@ -104,9 +105,10 @@ class LibrarySection:
     def _row(self, case: LibraryCase) -> list[str]:
         newest = case.newest
         label = newest.kind if newest else "–"
-        changed = f"{newest.changed_voxel_count}" if newest and newest.changed_voxels is not None else "–"
+        changed = f"{newest.changed_voxel_count:,}" if newest and newest.changed_voxels is not None else "–"
         used = ", ".join(self._used.get(case.id, ())) or "–"
-        return [case.id, label, changed, case.part, ", ".join(case.modalities), used]
+        images = _("all four") if len(case.modalities) == len(MODALITIES) else ", ".join(case.modalities)
+        return [case.id, label, changed, case.part, images, used]
 
     def _text(self, case: LibraryCase) -> str:
         versions = ", ".join(f"{label.stem} {label.model}".strip() for label in case.labels) or _("no label")
@@ -155,9 +157,9 @@ class LibrarySection:
         from VoxMMSDTrainLib.library_case import open_case
 
         library = self.library()
-        node = open_case(library, library.case(case_id))
+        open_case(library, library.case(case_id))
         self.choose(case_id)
-        self._say(_("{name} is in the scene: correct it, then accept the correction.").format(name=node.GetName()))
+        self._say(_("{case} is in the scene: correct its labels, then press Accept correction.").format(case=case_id))
 
     def choose(self, case_id: str) -> None:
         """Select a case in the table, where it is shown."""

@@ -258,11 +258,11 @@ def estimate_in_words(found: dict[str, Any]) -> str:
         _("About <b>{time}</b> on this {device}: {step:.2f} s a step, {cases} cases.").format(
             time=_long(found["seconds"]), device=device, step=found["step_seconds"], cases=found["cases"]
         ),
-        _("Memory {memory:.1f} of {free_memory:.1f} GB, disk {disk:.1f} of {free_disk:.1f} GB.").format(
-            memory=found["memory_bytes"] / 1e9,
-            free_memory=found["free_memory_bytes"] / 1e9,
-            disk=found["disk_bytes"] / 1e9,
-            free_disk=found["free_disk_bytes"] / 1e9,
+        _("Memory {memory} of {free_memory} free, disk {disk} of {free_disk} free.").format(
+            memory=_size(found["memory_bytes"]),
+            free_memory=_size(found["free_memory_bytes"]),
+            disk=_size(found["disk_bytes"]),
+            free_disk=_size(found["free_disk_bytes"]),
         ),
     ]
     advice = {
@@ -276,6 +276,10 @@ def estimate_in_words(found: dict[str, Any]) -> str:
 
 def _long(seconds: float) -> str:
     return _("{days:.1f} days").format(days=seconds / 86400) if seconds > 2 * 86400 else in_words(seconds)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
 
 
 def _exported(place: str) -> str:
