@@ -34,8 +34,7 @@ def picture_tabs(out: Path, home: Path) -> None:
     host.load_module("VoxMMSDTrain")
     _show_settings(home)
     panel = host.open_widget("VoxMMSDTrain")
-    is_new = not (home / "library").is_dir()
-    if is_new:
+    if not (home / "library").is_dir():
         _teach_a_first_model(panel, home)
         _fill_library(home)
     panel.showTab("Library")
@@ -49,7 +48,7 @@ def picture_tabs(out: Path, home: Path) -> None:
     panel.task.ui.estimateButton.click()
     host.wait_until(lambda: panel.task.ui.startButton.enabled, SECONDS)
     _both(panel, out, "train-task")
-    if is_new:
+    if not (home / "runs" / "corrections").is_dir():
         _start(panel, home / "runs" / "corrections")
         host.wait_until(lambda: panel.run.ui.progressBar.value > 25 and panel.run.ui.curveChoice.count, SECONDS)
         _both(panel, out, "train-running")
@@ -136,7 +135,7 @@ def _choose(panel: Any, task: int, cases: Path, name: str, steps: int) -> None:
 
 def _start(panel: Any, run: Path) -> None:
     panel.task.ui.startButton.click()
-    host.wait_until(lambda: panel.run.follower is not None and panel.run.follower.folder == run, SECONDS)
+    host.wait_until(lambda: panel.run.follower is not None and panel.run.follower.folder == run, 600)
 
 
 def _finish(panel: Any, run: Path) -> None:

@@ -174,7 +174,7 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
         raise RunError(f"{folder}: is a file, not a run folder; name another --run")
     file = folder / "config.json"
     if not file.is_file():
-        if folder.is_dir() and any(item.name not in LEFT_BY_LAUNCH for item in folder.iterdir()):
+        if folder.is_dir() and not all(_is_left_by_launch(item.name) for item in folder.iterdir()):
             raise RunError(f"{folder}: is not empty and no run folder; name a new folder with --run")
         return
     try:
@@ -206,6 +206,11 @@ LAUNCH = "VOXMMSD_LAUNCH"  # environment variable: by which a detached start kno
 LEFT_BY_LAUNCH = frozenset(
     {"log.txt", "status.json", "control.json", ".lock"}
 )  # of a run that never came to its first line
+
+
+def _is_left_by_launch(name: str) -> bool:
+    """Or just being written by it: it says every few seconds that a process is on its way."""
+    return name in LEFT_BY_LAUNCH or (name.startswith(".status.") and ".tmp" in name)
 
 
 def process_start(pid: int) -> str | None:

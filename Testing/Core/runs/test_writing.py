@@ -12,7 +12,16 @@ from voxmmsd.cli import main
 from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.events import EventWriter, read_events
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import is_alive, is_finished, open_run, read_status, resolve_run, view_run, writing
+from voxmmsd.runs import (
+    is_alive,
+    is_finished,
+    open_run,
+    read_status,
+    refuse_other_options,
+    resolve_run,
+    view_run,
+    writing,
+)
 
 
 def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):
@@ -74,6 +83,15 @@ def test_a_folder_of_something_else_is_not_taken_for_a_run(tmp_path):
         pass
     with pytest.raises(RunError, match="is a file"), open_run(tmp_path / "holiday.jpg", "finetune", {}, 1):
         pass
+
+
+def test_what_a_detached_start_is_just_writing_makes_no_other_folder_of_it(tmp_path):
+    (tmp_path / "log.txt").write_text("")
+    (tmp_path / ".status.4711.tmp.json").write_text("{")  # as files.written_aside calls it
+    refuse_other_options(tmp_path, "finetune", {})
+    (tmp_path / ".notes.4711.tmp.json").write_text("{")
+    with pytest.raises(RunError, match="not empty"):
+        refuse_other_options(tmp_path, "finetune", {})
 
 
 def test_a_second_process_on_a_living_run_is_refused(tmp_path):
