@@ -6,16 +6,20 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from voxmmsd.errors import VoxMMSDError
+
 Result = TypeVar("Result")
 LARGEST_JSON_BYTES = 1 << 28  # 256 MiB: beyond any record, list of cases or splits
+_NO_ROOM = 1 << 20  # bytes that are left on a disk that is full
 
 
 @contextmanager
@@ -24,17 +28,68 @@ def written_aside(path: Path) -> Iterator[Path]:
 
     The ending is kept because libraries choose a file's format by it. On any failure the temporary file is removed
     and ``path`` stays as it was.
+
+    Raises:
+        OSError: what the system denied; ENOSPC on a full disk, whatever a library makes of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ending = "".join(path.suffixes[-2:])
     aside = path.with_name(f".{path.name.removesuffix(ending)[:200]}.{os.getpid()}.tmp{ending}")
     try:
-        yield aside
-        with aside.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        while_held(lambda: aside.replace(path))
+        with _full_disk_told(path):
+            yield aside
+            with aside.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            while_held(lambda: aside.replace(path))
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(PermissionError):  # lost meanwhile: the error under way says so, the hidden file is never read
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_aside(folder: Path, mark: str = "") -> Iterator[Path]:
+    """As ``written_aside``, for a folder that is not there yet, or empty: gives a new one beside it.
+
+    ``mark``: tells writers apart where several may be at it at once; without one a killed writer's remains are cleared.
+
+    Raises:
+        OSError: as ``written_aside``; EEXIST or ENOTEMPTY where another process was first.
+    """
+    aside = folder.with_name(f".{folder.name}{mark}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        with _full_disk_told(folder):
+            yield aside
+            if folder.is_dir():
+                folder.rmdir()
+            aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder but for hidden and compiled files; the first fault ends it, as the OSError that it is."""
+    target.mkdir()
+    for item in sorted(source.iterdir()):
+        if item.name.startswith(".") or item.name == "__pycache__":
+            continue
+        if item.is_dir():
+            copy_folder(item, target / item.name)
+        else:
+            shutil.copyfile(item, target / item.name)
+
+
+@contextmanager
+def _full_disk_told(path: Path) -> Iterator[None]:
+    """Libraries that write in C or Rust say of a full disk that fewer bytes were written, or that a stream failed."""
+    try:
+        yield
+    except Exception as error:
+        says_why = isinstance(error, VoxMMSDError) or getattr(error, "errno", None) is not None
+        if says_why or shutil.disk_usage(path.parent).free > _NO_ROOM:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def while_held(action: Callable[[], Result], seconds: float = 2.0) -> Result:

@@ -7,7 +7,6 @@ kind of patient. Not for training a model that is to see real scans.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from voxmmsd.data.image import MAX_VOXELS
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.files import write_json_atomic, written_aside
+from voxmmsd.files import folder_written_aside, write_json_atomic, written_aside
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
 
 # Mean signal of each tissue in t1n, t1c, t2w, t2f; 1 is white matter on T1. The relations are those of textbooks.
@@ -79,14 +78,12 @@ def make_phantom(
 
 def write_phantom(phantom: Phantom, folder: Path, case_id: str) -> Path:
     """Write ``folder/CASEID/CASEID-t1n.nii.gz`` ... ``-seg.nii.gz``; the case's folder."""
-    place, aside = folder / case_id, folder / f".{case_id}.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
     images = dict(zip(MODALITIES, phantom.image_czyx, strict=True))
-    for name, array in images.items():
-        _write(aside / f"{case_id}-{name}.nii.gz", np.rint(array).astype(np.int16), phantom.grid)
-    _write(aside / f"{case_id}-seg.nii.gz", phantom.label_zyx, phantom.grid)
-    aside.rename(place)  # a patient is there whole or not at all
-    return place
+    with folder_written_aside(folder / case_id) as aside:
+        for name, array in images.items():
+            _write(aside / f"{case_id}-{name}.nii.gz", np.rint(array).astype(np.int16), phantom.grid)
+        _write(aside / f"{case_id}-seg.nii.gz", phantom.label_zyx, phantom.grid)
+    return folder / case_id
 
 
 def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_mm: float = 1.0) -> list[Path]:

@@ -1,18 +1,20 @@
 """Files that mean harm run nothing, write nothing elsewhere, and leave no name of a patient behind."""
 
+import gzip
 import hashlib
 import json
 import os
 import pickle
-import re
 import socket
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from dicom_files import write_series
 from hard_places import CASE, Place, pristine, snapshot
 
 from voxmmsd.cli import main
@@ -163,7 +165,7 @@ def read_grid():
 SECRETS = (b"DOE^JANE", b"19610203", b"ward-7b-secret")
 
 
-def planted(place):
+def planted_nifti(place):
     """Names, a birthday and a remark in every text field of every header, and in an extension."""
     import nibabel as nib
 
@@ -177,55 +179,117 @@ def planted(place):
         nib.save(made, place.file(name))
 
 
+def planted_dicom(place):
+    """The case as four series whose tags say all that a hospital knows."""
+    import shutil
+
+    person, day, ward = (secret.decode() for secret in SECRETS)
+    tags = {"0010_0010": person, "0010_0020": ward, "0010_0030": day, "0008_0020": day, "0008_0021": day,
+            "0008_0050": ward, "0008_0080": ward, "0008_0090": person, "0008_1030": ward, "0008_1070": person,
+            "0010_1000": ward, "0010_4000": person, "0020_4000": ward, "0020_0010": ward,
+            "0020_000d": f"2.{day}"}  # fmt: skip
+    words = {"t1n": "T1", "t1c": "T1 post", "t2w": "T2", "t2f": "FLAIR"}
+    for number, (name, description) in enumerate(words.items()):
+        voxels = np.asarray(place.load(name).dataobj).T.astype(np.int16)
+        write_series(place.root / "scans" / "site1-07" / name, voxels, f"1.{day}.{number}", description,
+                     spacing_mm=(1.0, 1.0, 1.0), **tags)  # fmt: skip
+    shutil.rmtree(place.cases)
+    (place.root / "scans").rename(place.cases)
+
+
 def contents(folder):
     """What lies in a folder, unpacked where it is compressed."""
-    import gzip
-
     for file in sorted(f for f in folder.rglob("*") if f.is_file()):
         content = file.read_bytes()
         yield file, gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                yield from ((f"{file}: {name}", archive.read(name)) for name in archive.namelist())
 
 
-def no_sockets(*args, **kwargs):
-    raise AssertionError("something connects to somewhere")
+@pytest.fixture
+def nothing_connects(monkeypatch):
+    def no_sockets(*args, **kwargs):
+        raise AssertionError("something connects to somewhere")
 
-
-def test_a_patients_name_reaches_no_output_and_nothing_connects_anywhere(place, capsys, monkeypatch):
-    planted(place)
-    assert any(SECRETS[0] in content for _, content in contents(place.cases)), "the secret must be there to be found"
     monkeypatch.setattr(socket.socket, "connect", no_sockets)
     monkeypatch.setattr(socket.socket, "connect_ex", no_sockets)
     monkeypatch.setattr(socket, "getaddrinfo", no_sockets)
-    made = place.root / "made"
-    calls = [
+
+
+def leaks(place, calls, capsys):
+    """Run verbs; where a secret came to light, and how much was searched."""
+    assert all(any(secret in content for _, content in contents(place.cases)) for secret in SECRETS), "not planted"
+    for call in calls:
+        assert main([str(a) for a in call]) == 0, call
+    said = capsys.readouterr()
+    made, home = place.root / "made", Path(os.environ["VOXMMSD_HOME"])
+    found = [*contents(made), *contents(home), ("what was printed", (said.out + said.err).encode())]
+    found += [(f"the name of {path}", str(path).encode()) for path in (*made.rglob("*"), *home.rglob("*"))]
+    return [(str(file), secret) for file, content in found for secret in SECRETS if secret in content], len(found)
+
+
+def looking(place, made):
+    return [
         ["cases", place.cases],
         ["check", place.cases],
         ["prepare", place.cases, "--store", made / "store", "--workers", "1"],
         ["segment", place.cases, "--out", made / "out", "--model", place.model, "--engine", "onnx", "--picture",
          "--uncertainty", "--probabilities"],
-        ["evaluate", made / "out", place.cases, "--out", made / "scores", "--workers", "1"],
         ["library", "add", made / "library", place.cases],
         ["library", "list", made / "library"],
         ["models", "accept", place.model],
         ["models", "list"],
     ]  # fmt: skip
-    for call in calls:
-        assert main([str(a) for a in call]) == 0, call
-    said = capsys.readouterr()
-    found = [*contents(made), ("what was printed", (said.out + said.err).encode())]
-    assert len(found) > 20
-    leaks = [(str(file), secret) for file, content in found for secret in SECRETS if secret in content]
-    assert not leaks
+
+
+@pytest.mark.parametrize("planted", [planted_nifti, planted_dicom])
+def test_a_patients_name_reaches_no_output_and_nothing_connects_anywhere(planted, place, capsys, nothing_connects):
+    planted(place)
+    made = place.root / "made"
+    calls = looking(place, made)
+    if planted is planted_nifti:
+        calls.append(["evaluate", made / "out", place.cases, "--out", made / "scores", "--workers", "1"])
+    found, searched = leaks(place, calls, capsys)
+    assert found == []
+    assert searched > 40
     for file in (made / "out").glob("*.nii.gz"):
         import nibabel as nib
 
         header = nib.load(file).header
         assert not [f for f in ("descrip", "db_name", "intent_name", "aux_file") if header[f].tobytes().strip(b"\0")]
         assert not header.extensions
-    assert read_volume(Source(next((made / "out").glob(f"{CASE}-voxmmsd.nii.gz")))).array.any()
-    assert not re.search(
-        re.escape(str(place.cases)).encode(), b"".join(c for f, c in found[:-1] if ".run" not in str(f))
-    )
+    (labels,) = (made / "out").glob("*-voxmmsd.nii.gz")
+    assert read_volume(Source(labels)).array.any()
+    results = b"".join(content for file, content in contents(made) if ".run" not in str(file))
+    assert str(place.cases).encode() not in results
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("planted", [planted_nifti, planted_dicom])
+def test_a_patients_name_reaches_no_model_and_nothing_that_is_handed_over(planted, place, capsys, nothing_connects):
+    place.other()
+    planted(place)
+    made = place.root / "made"
+    tiny = ["--preset", "tiny", "--channels", "4", "8", "--steps", "2", "--workers", "1", "--device", "cpu"]
+    options = place.write("job.json", json.dumps({"folders": [str(place.cases)], "preset": "tiny", "workers": 1}))
+    calls = [
+        ["pretrain", place.cases, "--run", made / "start", *tiny, "--block", "16", "--cell", "4", "--pairs", "64"],
+        ["job", "pretrain", options, "--out", made / "job"],
+        ["models", "export", made / "start", "--out", made / "start.zip"],
+        ["models", "import", made / "start.zip"],
+        ["verify", made / "start"],
+    ]
+    if planted is planted_nifti:
+        calls += [
+            ["finetune", place.cases, "--run", made / "taught", *tiny, "--patch", "16", "--from", made / "start"],
+            ["models", "export", made / "taught", "--out", made / "taught.zip"],
+            ["export", made / "taught", "--to", "monai-bundle", "--out", made / "monai"],
+            ["runs", "show", made / "taught"],
+        ]
+    found, searched = leaks(place, calls, capsys)
+    assert found == []
+    assert searched > 60
 
 
 def test_onnx_runtime_reports_to_nobody(place, tmp_path):

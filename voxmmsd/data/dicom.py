@@ -98,11 +98,13 @@ def read_series(folder: Path, uid: str | None) -> Image:
     if not chosen:
         why = f" ({unread[0][0].name}: {unread[0][1]})" if unread else ""
         raise InputError(
-            f"{folder}: holds no DICOM series{f' {uid}' if uid else ''}{why}; give the folder of its slices"
+            f"{folder}: holds no DICOM series{' of that uid' if uid else ''}{why}; give the folder of its slices"
         )
     if len(chosen) > 1:
-        names = ", ".join(f"{one.tags['description'] or 'unnamed'} ({len(one.files)} slices)" for one in chosen)
-        raise InputError(f"{folder}: holds several DICOM series: {names}; put the one meant into a folder of its own")
+        sizes = ", ".join(f"{len(one.files)} from {one.files[0].name}" for one in chosen)
+        raise InputError(
+            f"{folder}: holds several DICOM series (slices: {sizes}); put the one meant into a folder of its own"
+        )
     _check_spacing(chosen[0])
     return read_slices(chosen[0].files, folder)
 

@@ -1,30 +1,38 @@
-"""DICOM series to cases: by patient and study, each series by its description."""
+"""DICOM series to cases: by patient and study, each series by its description.
+
+A case is called after its folder. What the files say of the patient and the day only tells which series belong
+together: it names no case, and so reaches no log, library, model or report.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from voxmmsd.data.dicom import Series, has_contrast, series_in
 from voxmmsd.data.draft import Draft
-from voxmmsd.data.naming import natural_key, patient_of, read_name
+from voxmmsd.data.grouping import folder_identity
+from voxmmsd.data.naming import is_series_number, natural_key, read_name
 from voxmmsd.data.sources import Source
 from voxmmsd.data.walk import Unplaced
 from voxmmsd.errors import MissingDependencyError
 from voxmmsd.labels import MODALITIES
 
+_Slots = dict[str, list[Series]]  # by modality
+
 
 def group_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[Draft]:
     """Cases among DICOM files by folder; what cannot be placed is added to ``unplaced`` with the reason."""
-    studies: dict[tuple[str, str], dict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
+    studies: dict[tuple[str, str], _Slots] = defaultdict(lambda: defaultdict(list))
     for series in _all_series(files, unplaced):
         modality, why = modality_of(series)
         if modality is None:
             unplaced.append((series.folder, f"DICOM series {_title(series)}: {why}"))
         else:
             studies[_patient(series), series.tags["study_uid"]][modality].append(series)
-    return [_draft(patient, slots, _is_alone(patient, studies)) for (patient, _), slots in studies.items()]
+    return list(_drafts(studies))
 
 
 def _all_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[Series]:
@@ -92,14 +100,40 @@ def _title(series: Series) -> str:
     return repr(series.tags["description"] or "without a description")
 
 
-def _is_alone(patient: str, studies: Mapping[tuple[str, str], object]) -> bool:
-    return sum(key[0] == patient for key in studies) == 1
+def _drafts(studies: Mapping[tuple[str, str], _Slots]) -> Iterator[Draft]:
+    """Studies of one folder are numbered in the order of their files; all of a patient share one code."""
+    ordered = sorted(studies.items(), key=lambda item: min(map(_order, _series_of(item[1]))))
+    shared = Counter(_place(slots) for _, slots in ordered)
+    number: Counter[Path] = Counter()
+    codes: dict[str, str] = {}
+    for (patient, _), slots in ordered:
+        place = _place(slots)
+        number[place] += 1
+        id_, code = folder_identity(place)
+        if shared[place] > 1:
+            id_ = f"{id_}-{number[place]}"
+        if patient not in codes:
+            codes[patient] = id_ if code in codes.values() else code
+        yield _draft(id_, codes[patient], place, slots)
 
 
-def _draft(patient: str, slots: Mapping[str, list[Series]], alone: bool) -> Draft:
-    first = next(iter(slots.values()))[0]
-    id_ = patient if alone else f"{patient}-{first.tags['study_date'] or 'study'}"
-    draft = Draft(id_, patient_of(patient), first.folder, first.folder.parent)
+def _series_of(slots: _Slots) -> list[Series]:
+    return [one for several in slots.values() for one in several]
+
+
+def _order(series: Series) -> tuple[object, ...]:
+    return natural_key(str(min(series.files)))
+
+
+def _place(slots: _Slots) -> Path:
+    """The folder of a study: the one that holds its series, above one that is named for a series."""
+    place = Path(os.path.commonpath([one.folder for one in _series_of(slots)]))
+    named_for_series = read_name(place.name).kind == "modality" or is_series_number(place.name)
+    return place.parent if named_for_series else place
+
+
+def _draft(id_: str, patient: str, place: Path, slots: _Slots) -> Draft:
+    draft = Draft(id_, patient, place, place.parent)
     for name in (n for n in MODALITIES if n in slots):
         chosen, *others = sorted(slots[name], key=lambda s: (-s.slice_count, natural_key(s.tags["description"]), s.uid))
         draft.modalities[name] = Source(chosen.folder, series_uid=chosen.uid)

@@ -124,7 +124,7 @@ def _draft(key: str, group: list[_Named], place: Path, root: Path, group_count: 
 
 def _identity(shared: str, place: Path, root: Path, among_others: bool) -> tuple[str, str]:
     """Id and patient of a case: the words its files share where they tell enough, else the folder."""
-    folder_id, folder_patient = _folder_identity(place)
+    folder_id, folder_patient = folder_identity(place)
     tells = len(shared) >= 4 and any(c.isdigit() for c in shared)
     if among_others or (place == root and shared):
         tells = bool(shared)
@@ -133,7 +133,8 @@ def _identity(shared: str, place: Path, root: Path, among_others: bool) -> tuple
     return (shared, patient_of(shared)) if tells else (folder_id, folder_patient)
 
 
-def _folder_identity(place: Path) -> tuple[str, str]:
+def folder_identity(place: Path) -> tuple[str, str]:
+    """Id and patient as a case's folder tells them."""
     folder = place.resolve()
     while is_container_folder(folder.name) and folder.parent != folder:
         folder = folder.parent

@@ -57,7 +57,7 @@ def network_input(image):
 
 
 def export_bundle(package: ModelPackage, folder: Path) -> None:
-    """Write the bundle into ``folder``, which must not exist.
+    """Write the bundle into ``folder``, which is empty.
 
     Raises:
         ModelError: the package cannot segment, or the export is wrong.

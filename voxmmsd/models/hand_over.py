@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from voxmmsd.errors import InputError
-from voxmmsd.files import write_json_atomic, written_aside
+from voxmmsd.files import folder_written_aside, write_json_atomic, written_aside
 from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelInfo, ModelPackage, refuse_pretrained
 
@@ -25,7 +25,10 @@ def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
             raise InputError(f"{file}: exists already; give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     if form == "monai-bundle":
-        _bundle(package, out)
+        from voxmmsd.models.export_bundle import export_bundle
+
+        with folder_written_aside(out) as aside:
+            export_bundle(package, aside)
         return out
     if form == "onnx":
         with written_aside(out) as aside:
@@ -38,18 +41,6 @@ def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
             export_torchscript(load_network(package), aside)
     write_json_atomic(record, _interface(package.info))
     return out
-
-
-def _bundle(package: ModelPackage, out: Path) -> None:
-    from voxmmsd.models.export_bundle import export_bundle
-
-    aside = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        export_bundle(package, aside)
-        aside.rename(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _interface(info: ModelInfo) -> dict[str, object]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import mmap
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from voxmmsd.config import NetworkConfig, PreprocessConfig, config_from_record
 from voxmmsd.data.naming import safe_id
 from voxmmsd.errors import ConfigError, ModelError
-from voxmmsd.files import read_json, sha256_of, write_json_atomic, write_text_atomic
+from voxmmsd.files import folder_written_aside, read_json, sha256_of, write_json_atomic, write_text_atomic
 from voxmmsd.labels import MODALITIES, schema_named
 
 FORMAT = 1
@@ -120,18 +119,12 @@ def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Pa
     """
     if folder.exists():
         raise ModelError(f"{folder}: exists already; a model package is never overwritten")
-    aside = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with folder_written_aside(folder) as aside:
         for name, write in writers.items():
             write(aside / name)
         files = {name: sha256_of(aside / name) for name in writers}
         info = dataclasses.replace(info, files=files)
         write_json_atomic(aside / RECORD, {"format": FORMAT, **asdict(info)})
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return ModelPackage(folder, info)
 
 

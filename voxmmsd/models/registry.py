@@ -5,6 +5,7 @@ The order of look-up when none is named: the newest accepted model of the regist
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from voxmmsd.data.naming import safe_id
 from voxmmsd.errors import ModelError
+from voxmmsd.files import folder_written_aside
 from voxmmsd.home import home
 from voxmmsd.models import decisions
 from voxmmsd.models.archive import opened
@@ -116,16 +118,26 @@ def import_model(source: Path) -> ModelPackage:
         target = registry_folder() / package.info.id
         if target.resolve() == package.folder.resolve():
             return package
-        if target.exists():
+        if not _is_copied(package, target):
             known = read_package(target)
             if _network(known) != _network(package):  # scores and card may have been added to since
                 raise ModelError(f"{target}: another model of the id {package.info.id} is there; rename one of them")
-            return known
-        aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(package.folder, aside)
-        aside.rename(target)
     return read_package(target)
+
+
+def _is_copied(package: ModelPackage, target: Path) -> bool:
+    """Copy a package; False where one is there, since long or by another process just now."""
+    if target.exists():
+        return False
+    try:
+        with folder_written_aside(target, f".{os.getpid()}") as aside:
+            for name in (RECORD, *package.info.files):
+                shutil.copyfile(package.folder / name, aside / name)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    return True
 
 
 def _network(package: ModelPackage) -> list[str | None]:

@@ -14,7 +14,7 @@ from typing import Any
 import voxmmsd
 from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record
 from voxmmsd.errors import ConfigError
-from voxmmsd.files import write_json_atomic, write_text_atomic
+from voxmmsd.files import copy_folder, folder_written_aside, write_json_atomic, write_text_atomic
 from voxmmsd.library import is_library
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
@@ -38,19 +38,23 @@ def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run |
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty; name a new folder for the job")
-    folder.mkdir(parents=True, exist_ok=True)
+    with folder_written_aside(folder) as aside:
+        _write_job(config, aside, run or Bystander(folder, 0))
+    return folder
+
+
+def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> None:
     verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
     options = {key: value for key, value in config_to_record(config).items() if key not in _HERE}
-    options |= {"folders": _cases(config, folder, run or Bystander(folder, 0)), "run": RUN}
+    options |= {"folders": _cases(config, folder, run), "run": RUN}
     options |= _start_and_splits(config, folder)
     write_json_atomic(folder / OPTIONS, options)
-    shutil.copytree(_CORE, folder / _CORE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_folder(_CORE, folder / _CORE.name)
     several = options["folders"] != [LIBRARY]
     for name, text in _texts(verb, several).items():
         write_text_atomic(folder / name, text)
         if name.endswith(".sh"):
             (folder / name).chmod(0o755)
-    return folder
 
 
 def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> list[str]:
@@ -58,7 +62,7 @@ def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> l
     if libraries and isinstance(config, FinetuneConfig):
         if len(config.folders) > 1:
             raise ConfigError("a job on a training library takes no other folders beside it")
-        shutil.copytree(libraries[0], folder / LIBRARY, ignore=shutil.ignore_patterns(".*"))
+        copy_folder(libraries[0], folder / LIBRARY)
         return [LIBRARY]
     here = replace(config, store=str(folder / STORE))
     if isinstance(here, FinetuneConfig):
@@ -76,7 +80,7 @@ def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> l
 def _start_and_splits(config: FinetuneConfig | PretrainConfig, folder: Path) -> dict[str, str]:
     options = {}
     if isinstance(config, FinetuneConfig) and config.start:
-        shutil.copytree(resolve_model(config.start).folder, folder / START)
+        copy_folder(resolve_model(config.start).folder, folder / START)
         options["start"] = START
     if config.splits:
         shutil.copy2(config.splits, folder / SPLITS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_files import write_series
 
 from voxmmsd.data.cases import case_from_files, find_cases, read_case
 from voxmmsd.data.dicom import Series
@@ -399,52 +400,52 @@ def test_a_four_channel_file_is_decoded_once(tmp_path, monkeypatch):
     assert len(calls) == 2  # image and label
 
 
-def write_series(folder: Path, array: np.ndarray, uid: str, description: str, slices=None, **tags: str) -> None:
-    sitk = pytest.importorskip("SimpleITK")
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    common = {
-        "0008|0060": "MR",
-        "0010|0020": "PAT-7",
-        "0020|000d": "1.2.826.0.1.1",
-        "0020|000e": uid,
-        "0008|103e": description,
-        "0008|0020": "20200102",
-        "0020|0037": "1\\0\\0\\0\\0\\-1",
-        **{key.replace("_", "|"): value for key, value in tags.items()},
-    }
-    for index in slices if slices is not None else range(len(array)):
-        image = sitk.GetImageFromArray(array[index])
-        image.SetSpacing((1.5, 2.0))
-        # Rows run left to right, columns feet to head: a coronal series, numbered back to front by name.
-        for key, value in {**common, "0020|0032": f"-10\\{3 * index}\\20", "0008|0018": f"{uid}.{index + 1}"}.items():
-            image.SetMetaData(key, value)
-        file = folder / f"IM{len(array) - index:04d}.dcm"
-        writer.SetFileName(str(file))
-        writer.Execute(image)
-        if index % 2:
-            file.rename(file.with_suffix(""))  # told by its content
-
-
 def test_dicom_series_become_a_case(tmp_path):
     array = np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)
-    write_series(tmp_path / "dcm", array, "1.2.3.1", "COR T1")
-    write_series(tmp_path / "dcm" / "2", array + 1, "1.2.3.2", "COR T1", **{"0018_0010": "Gadovist"})
-    write_series(tmp_path / "dcm" / "2b", array[:3] + 1, "1.2.3.3", "COR T1 post")
-    write_series(tmp_path / "dcm" / "3", array, "1.2.3.4", "ADC map")
-    touch(tmp_path / "dcm", "DICOMDIR", "readme")
-    (tmp_path / "dcm" / "broken.dcm").write_text("no dicom")
+    folder = tmp_path / "subject 12" / "dcm"
+    write_series(folder, array, "1.2.3.1", "COR T1")
+    write_series(folder / "2", array + 1, "1.2.3.2", "COR T1", **{"0018_0010": "Gadovist"})
+    write_series(folder / "2b", array[:3] + 1, "1.2.3.3", "COR T1 post")
+    write_series(folder / "3", array, "1.2.3.4", "ADC map")
+    touch(folder, "DICOMDIR", "readme")
+    (folder / "broken.dcm").write_text("no dicom")
     found = find_cases(tmp_path)
     (case,) = found.cases
-    assert (case.id, case.patient_id, sorted(case.modalities)) == ("PAT-7", "PAT-7", ["t1c", "t1n"])
-    assert case.modalities["t1c"] == Source(tmp_path / "dcm" / "2", series_uid="1.2.3.2")
+    assert (case.id, case.patient_id, sorted(case.modalities)) == ("subject_12", "subject 12", ["t1c", "t1n"])
+    assert case.modalities["t1c"] == Source(folder / "2", series_uid="1.2.3.2")
     assert "most slices" in case.notes[0]
     assert sorted(path.name for path, _ in found.unplaced) == ["3", "broken.dcm"]
     volumes = read_case(case)
     assert np.array_equal(volumes.image.array[0], array) and np.array_equal(volumes.image.array[1], array + 1)
     expected = np.array([[-1.5, 0, 0, 10], [0, 0, -3, 0], [0, -2, 0, 20], [0, 0, 0, 1]])
     assert np.allclose(volumes.image.grid.affine_xyz, expected)
+
+
+def scanned(folder, uid, description, patient, study):
+    write_series(folder, np.ones((3, 4, 4), np.int16), uid, description, **{"0010_0020": patient, "0020_000d": study})
+
+
+def test_dicom_cases_are_called_after_folders_and_know_who_is_the_same_patient(tmp_path):
+    scanned(tmp_path / "site1-07" / "first" / "T1", "1.1", "T1", "MRN4711", "2.1")
+    scanned(tmp_path / "site1-07" / "second" / "T1", "1.2", "T1", "MRN4711", "2.2")
+    scanned(tmp_path / "dump" / "a", "1.3", "T1", "MRN4712", "2.3")
+    scanned(tmp_path / "dump" / "a", "1.4", "FLAIR", "MRN4712", "2.3")
+    scanned(tmp_path / "dump" / "b", "1.5", "T1", "MRN4713", "2.4")
+    cases = find_cases(tmp_path).cases
+    assert {case.id: case.patient_id for case in cases} == {
+        "a": "a", "b": "b", "first": "first", "second": "first"
+    }  # fmt: skip
+
+
+def test_dicom_studies_in_one_folder_are_numbered(tmp_path):
+    for number, patient in enumerate(("MRN4711", "MRN4712", "MRN4711")):
+        scanned(tmp_path / "site2" / str(number), f"1.{number}", "T1", patient, f"2.{number}")
+        for file in list((tmp_path / "site2" / str(number)).iterdir()):
+            file.rename(tmp_path / "site2" / f"{number}-{file.name}")
+    cases = find_cases(tmp_path).cases
+    assert {case.id: case.patient_id for case in cases} == {
+        "site2-1": "site2", "site2-2": "site2-2", "site2-3": "site2"
+    }  # fmt: skip
 
 
 def test_a_dicom_series_with_a_slice_missing_is_refused(tmp_path):

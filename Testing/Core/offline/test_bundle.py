@@ -7,24 +7,13 @@ import sys
 import zipfile
 
 import pytest
+from handmade_wheels import write_wheel
 from toy_models import toy_package
 
 from voxmmsd.errors import BundleError
 from voxmmsd.offline.bundle import PLATFORM_TAGS, make_bundle, this_platform
 from voxmmsd.offline.contents import RECORD, this_python
 from voxmmsd.offline.install import install_bundle
-
-
-def write_wheel(folder, name, requires="", tag="py3-none-any"):
-    """A wheel of nothing but its metadata."""
-    folder.mkdir(exist_ok=True)
-    file, inside = folder / f"{name}-1.0-{tag}.whl", f"{name}-1.0.dist-info"
-    needs = f"Requires-Dist: {requires}\n" if requires else ""
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(f"{inside}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}\n")
-        archive.writestr(f"{inside}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
-        archive.writestr(f"{inside}/RECORD", "")
-    return file
 
 
 @pytest.fixture

@@ -1,0 +1,103 @@
+"""Every verb that writes, ready to be called in a place of its own: what it needs there, and its arguments."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Core"))
+
+SMALL = ["--preset", "tiny", "--channels", "4", "8", "--steps", "2", "--checkpoint-every", "1", "--workers", "1",
+         "--threads", "1", "--device", "cpu"]  # fmt: skip
+HEAVY = ("training.finetune", "training.pretrain", "inference.segment", "evaluation.evaluate", "models.export_bundle")
+
+
+def _nothing(place: Path) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class WritingVerb:
+    """``arguments(place)``: a call that writes under ``place`` alone, once ``arrange(place)`` was called."""
+
+    arguments: Callable[[Path], list[str]]
+    arrange: Callable[[Path], None] = _nothing
+
+
+def writing_verbs(source: Path) -> dict[str, WritingVerb]:
+    """By name; ``source`` is what ``prepared`` made."""
+    cases, model, library = str(source / "cases"), str(source / "toy"), source / "library"
+    segment = ["segment", cases, "--model", model, "--engine", "onnx", "--threads", "1", "--out"]
+
+    def with_library(place: Path) -> None:
+        shutil.copytree(library, place / "library")
+
+    def accepted(place: Path) -> list[str]:
+        return ["library", "accept", str(place / "library"), "--case", "case-000"]
+
+    def training(verb: str, *options: str) -> WritingVerb:
+        return WritingVerb(lambda place: [verb, cases, "--run", str(place / "run"), *SMALL, *options])
+
+    def exported(form: str, name: str) -> WritingVerb:
+        return WritingVerb(lambda place: ["export", model, "--to", form, "--out", str(place / name)])
+
+    def job(place: Path) -> list[str]:
+        options = json.dumps({"folders": [cases], "preset": "tiny", "workers": 1})
+        (source / "job.json").write_text(options, encoding="utf-8")
+        return ["job", "finetune", str(source / "job.json"), "--out", str(place / "job")]
+
+    return {
+        "phantom": WritingVerb(lambda place: ["phantom", str(place / "phantoms"), "--count", "1", "--shape", "16"]),
+        "prepare": WritingVerb(lambda place: ["prepare", cases, "--store", str(place / "store"), "--workers", "1"]),
+        "pretrain": training("pretrain", "--block", "16", "--cell", "4", "--pairs", "64", "--candidates", "4096"),
+        "finetune": training("finetune", "--patch", "16"),
+        "segment": WritingVerb(lambda place: [*segment, str(place / "out"), "--picture", "--uncertainty"]),
+        "evaluate": WritingVerb(
+            lambda place: ["evaluate", str(source / "results"), cases, "--out", str(place / "scores"), "--workers", "1"]
+        ),
+        "library add": WritingVerb(lambda place: ["library", "add", str(place / "library"), cases]),
+        "library accept": WritingVerb(accepted, with_library),
+        "models accept": WritingVerb(lambda place: ["models", "accept", model]),
+        "models import": WritingVerb(lambda place: ["models", "import", str(source / "toy.zip")]),
+        "models export": WritingVerb(lambda place: ["models", "export", model, "--out", str(place / "model.zip")]),
+        "export onnx": exported("onnx", "model.onnx"),
+        "export torchscript": exported("torchscript", "model.ts"),
+        "export monai-bundle": exported("monai-bundle", "monai"),
+        "job": WritingVerb(job),
+        "bundle": WritingVerb(
+            lambda place: ["bundle", "--package", str(source / "voxmmsd-1.0-py3-none-any.whl"),
+                           "--out", str(place / "hospital.zip")]
+        ),
+    }  # fmt: skip
+
+
+def prepared(folder: Path) -> Path:
+    """Two cases, a model as folder and zip, results to score, a library with a prediction, a wheel without needs.
+
+    What the verbs import is loaded once, here, for the processes that are forked from this one.
+    """
+    from corrected_cases import SCHEMA, label_of, library_of
+    from handmade_wheels import write_wheel
+    from hard_places import CASE, OTHER, Place, pristine
+
+    from voxmmsd.models.archive import export_model
+    from voxmmsd.models.package import read_package
+
+    place = Place.copied(pristine(folder / "pristine"), folder)
+    place.other()
+    export_model(read_package(place.model_copy()), folder / "toy.zip")
+    (folder / "results").mkdir()
+    for case_id in (CASE, OTHER):
+        label = folder / "cases" / case_id / f"{case_id}-seg.nii.gz"
+        shutil.copy(label, folder / "results" / f"{case_id}-voxmmsd.nii.gz")
+    library, made = library_of(folder / "library", count=1)
+    library.add_prediction("case-000", label_of(made["case-000"]), SCHEMA, "toy-1")
+    write_wheel(folder, "voxmmsd")
+    for room in HEAVY:
+        import_module(f"voxmmsd.{room}")
+    return folder
