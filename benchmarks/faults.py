@@ -238,7 +238,7 @@ class Attack:
         done = whole <= files(place)
         problems = misbehaved(fault, answer, done) + broken(place)
         again = run(self.verb.arguments(place), place)
-        if again.code != 0 and not (done and "exists already" in again.said):
+        if again.code != 0 and not (done and again.code == 2):  # what is there whole is not overwritten
             problems.append(f"the second call failed: {again.said.strip()[-300:]}")
         problems += [f"missing: {name}" for name in sorted(unnumbered(whole) - unnumbered(files(place)))]
         return problems + broken(place)

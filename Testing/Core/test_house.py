@@ -11,7 +11,8 @@ from conftest import REPOSITORY
 
 CORE = REPOSITORY / "voxmmsd"
 ORDER = [
-    {"errors", "home", "files", "__init__"},
+    {"errors", "__init__"},
+    {"home", "files"},
     {"labels", "config", "events"},
     {"runs"},
     {"data"},
