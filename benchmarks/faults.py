@@ -1,6 +1,6 @@
 """Let every verb that writes meet a fault at a random file operation; call it again, and see whether anything was lost.
 
-    python benchmarks/faults.py [--kills 200] [--denials 100] [--seed 0] [--only segment]
+    python benchmarks/faults.py [--kills 200] [--denials 100] [--seed 0] [--only prepare segment]
 
 The faults come at a random one of the verb's opens, renames, removals and new folders: SIGKILL and SIGTERM
 (``--kills``), a disk that is full from there on (a small tmpfs: ``mount`` wants root), and permissions that are lost
@@ -279,12 +279,12 @@ def main() -> int:
         "--denials", type=int, default=100, help="full disk and lost permission in turn, over all verbs"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="+", default=[""], help="verbs whose name has one of these words in it")
     given = parser.parse_args()
     wrong, total = [], Counter[str]()
     with TemporaryDirectory() as folder, small_disk(Path(folder) / "disk") as disk:
         verbs = writing_verbs(prepared(Path(folder) / "source"))
-        chosen = {name: verb for name, verb in verbs.items() if given.only in name}
+        chosen = {name: verb for name, verb in verbs.items() if any(word in name for word in given.only)}
         for name, verb in chosen.items():
             faults = _in_turn(KILLS, given.kills, len(chosen)) + _in_turn(DENIALS, given.denials, len(chosen))
             found = Attack(name, verb, disk / name.replace(" ", "-")).hit(faults, f"{given.seed} {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import time
@@ -174,7 +175,7 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
         raise RunError(f"{folder}: is a file, not a run folder; name another --run")
     file = folder / "config.json"
     if not file.is_file():
-        if folder.is_dir() and not all(_is_left_by_launch(item.name) for item in folder.iterdir()):
+        if folder.is_dir() and not all(_is_of_a_start(item.name) for item in folder.iterdir()):
             raise RunError(f"{folder}: is not empty and no run folder; name a new folder with --run")
         return
     try:
@@ -208,9 +209,10 @@ LEFT_BY_LAUNCH = frozenset(
 )  # of a run that never came to its first line
 
 
-def _is_left_by_launch(name: str) -> bool:
-    """Or just being written by it: it says every few seconds that a process is on its way."""
-    return name in LEFT_BY_LAUNCH or (name.startswith(".status.") and ".tmp" in name)
+def _is_of_a_start(name: str) -> bool:
+    """Left by a launch, just being written by it (it says every few seconds that a process is on its way), or left by a
+    kill while the first record was written aside."""
+    return name in LEFT_BY_LAUNCH or re.fullmatch(r"\.(config|status)\.\d+\.tmp\.json", name) is not None
 
 
 def process_start(pid: int) -> str | None:

@@ -210,3 +210,20 @@ def test_on_a_full_disk_the_status_still_says_how_the_run_ended(tmp_path, monkey
         raise RunError("there is no room")
     status = read_status(tmp_path / "r")
     assert (status["state"], status["step"], status["error"]) == ("failed", 2, "there is no room")
+
+
+@pytest.mark.parametrize("left", [".config.77.tmp.json", ".status.77.tmp.json", ".lock", "log.txt"])
+def test_a_run_that_was_killed_before_its_first_record_was_whole_is_started_anew(left, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / left).write_text("{", encoding="utf-8")
+    with open_run(tmp_path / "r", "finetune", {}, 1) as run:
+        run.progress(1)
+    assert read_status(tmp_path / "r")["state"] == "finished"
+
+
+@pytest.mark.parametrize("left", [".config.json", "config.77.tmp.json", ".git"])
+def test_a_folder_of_anything_else_is_no_place_for_a_run(left, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / left).write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match="is not empty and no run folder"), open_run(tmp_path / "r", "finetune", {}, 1):
+        pass

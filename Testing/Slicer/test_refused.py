@@ -1,0 +1,51 @@
+"""What the core refuses, the panels say in the core's own sentence, and show no traceback."""
+
+import contextlib
+import io
+
+import slicer_case
+from slicer_case import wait_until
+
+from voxmmsd.cli import main
+from voxmmsd.phantom import write_phantoms
+from VoxMMSDLib.child import Child
+
+
+def of_the_core(arguments):
+    """Its line on stderr, and its exit code."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = main(arguments)
+    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("voxmmsd: error: ")]
+    return line.removeprefix("voxmmsd: error: "), code
+
+
+class RefusedTest(slicer_case.ModuleTest):
+    def refused(self, *arguments):
+        """What the panels' child says of a call, which is what the core says."""
+        codes = []
+        child = Child(list(arguments), self.folder / "run", lambda events: None, codes.append)
+        child.start()
+        wait_until(lambda: codes)
+        sentence, code = of_the_core(list(arguments))
+        self.assertEqual((child.error, codes), (sentence, [code]))
+        self.assertEqual(code, 2)
+        self.assertNotIn("Traceback", child.log)
+        return child.error
+
+    def test_an_image_cut_short(self):
+        (case,) = write_phantoms(self.folder / "cases", 1, seed=0, side=16)
+        image = case / f"{case.name}-t1c.nii.gz"
+        image.write_bytes(image.read_bytes()[:300])
+        said = self.refused("prepare", str(case), "--store", str(self.folder / "store"), "--workers", "1")
+        self.assertIn(image.name, said)
+
+    def test_a_model_that_is_none(self):
+        file = self.folder / "model.zip"
+        file.write_bytes(b"PK no zip")
+        self.assertIn(str(file), self.refused("models", "import", str(file)))
+
+    def test_a_folder_without_cases_for_the_library(self):
+        (self.folder / "empty").mkdir()
+        said = self.refused("library", "add", str(self.folder / "library"), str(self.folder / "empty"))
+        self.assertIn("holds neither cases nor results", said)
