@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from voxmmsd.errors import InputError
-from voxmmsd.files import folder_written_aside, write_json_atomic, written_aside
+from voxmmsd.files import folder_written_aside, write_bytes_atomic, written_aside
 from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelInfo, ModelPackage, refuse_pretrained
 
@@ -19,10 +20,9 @@ def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
         ModelError: the package cannot segment, or the export is wrong.
     """
     refuse_pretrained(package)
-    record = out.with_name(out.name + ".json")
-    for file in (out, record):
-        if file.exists():
-            raise InputError(f"{file}: exists already; give another --out")
+    record, said = out.with_name(out.name + ".json"), _text(_interface(package.info))
+    if out.exists() or (record.exists() and record.read_bytes() != said):
+        raise InputError(f"{out if out.exists() else record}: exists already; give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     if form == "monai-bundle":
         from voxmmsd.models.export_bundle import export_bundle
@@ -30,17 +30,20 @@ def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
         with folder_written_aside(out) as aside:
             export_bundle(package, aside)
         return out
-    if form == "onnx":
-        with written_aside(out) as aside:
+    with written_aside(out) as aside:
+        if form == "onnx":
             shutil.copyfile(package.onnx, aside)
-    else:
-        from voxmmsd.models.export_torchscript import export_torchscript
-        from voxmmsd.models.weights import load_network
+        else:
+            from voxmmsd.models.export_torchscript import export_torchscript
+            from voxmmsd.models.weights import load_network
 
-        with written_aside(out) as aside:
             export_torchscript(load_network(package), aside)
-    write_json_atomic(record, _interface(package.info))
+        write_bytes_atomic(record, said)  # first: where the model stands its record does, and a kill before is no harm
     return out
+
+
+def _text(record: dict[str, object]) -> bytes:
+    return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _interface(info: ModelInfo) -> dict[str, object]:

@@ -102,3 +102,17 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(world, tmp_path, monkey
     with pytest.raises(ZeroDivisionError):
         hand_over(package, "monai-bundle", tmp_path / "bundle")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "m.onnx.json"]
+
+
+def test_a_record_that_a_kill_left_without_its_model_is_no_obstacle_and_another_ones_is_kept(world, tmp_path):
+    _, package, *_ = world
+    out = hand_over(package, "onnx", tmp_path / "m.onnx")
+    out.unlink()
+    assert hand_over(package, "onnx", out).is_file()
+    out.unlink()
+    record = tmp_path / "m.onnx.json"
+    record.write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"m\.onnx\.json: exists already"):
+        hand_over(package, "onnx", out)
+    assert record.read_text(encoding="utf-8") == "{}"
+    assert not out.exists()
