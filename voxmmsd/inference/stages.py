@@ -94,10 +94,9 @@ class Stages:
         findings = [finding.line() for finding in computed.findings]
         if self.config.intermediates:
             write_intermediates(computed.prediction.volumes, self.out, made_mask=self.config.brain_mask in WORDS)
-        file = write_prediction(computed.prediction, self.out, computed.seconds, findings)
         if self.config.picture:
             _draw(computed.prediction, self.out)
-        return file
+        return write_prediction(computed.prediction, self.out, computed.seconds, findings)  # last: all is there
 
     def _begin(self, stage: str, case_id: str) -> None:
         self.run.stop_if_asked()
