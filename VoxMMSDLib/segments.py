@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import slicer
 import vtk
 
-from voxmmsd.labels import LabelSchema, Terminology, schema_named
+from voxmmsd.labels import LabelSchema, Terminology, indices_from_masks, schema_named, values_from_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,21 +67,18 @@ def mask_of(node, segment_ids: Iterable[str], reference) -> np.ndarray:
     return inside
 
 
-def label_array(node, reference, values: Mapping[str, int] | None = None) -> np.ndarray:
-    """uint8 ``(z, y, x)`` on the grid of ``reference``: values by segment id, never by what is visible.
+def label_array(node, reference) -> np.ndarray:
+    """The schema's values, uint8 ``(z, y, x)``, on the grid of ``reference``: by segment, never by what is visible.
 
-    Where segments overlap, the later one of the schema's order holds. Segments without a value are left out.
+    Where segments overlap, the inner tissue holds the voxel (``voxmmsd.labels.PRECEDENCE``), whatever the segments'
+    order. Segments without a value are left out.
     """
-    import numpy as np
-
-    segmentation = node.GetSegmentation()
-    if values is None:
-        tagged = {i: value_of(segmentation.GetSegment(i)) for i in segmentation.GetSegmentIDs()}
-        values = {segment_id: value for segment_id, value in tagged.items() if value is not None}
-    label = np.zeros(slicer.util.arrayFromVolume(reference).shape, np.uint8)
-    for segment_id, value in values.items():
-        label[mask_of(node, [segment_id], reference)] = value
-    return label
+    schema, segmentation = schema_of(node), node.GetSegmentation()
+    masks = {}
+    for label in schema.labels:
+        ids = [i for i in segmentation.GetSegmentIDs() if value_of(segmentation.GetSegment(i)) == label.value]
+        masks[label.key] = mask_of(node, ids, reference)
+    return values_from_indices(indices_from_masks(masks, schema), schema)
 
 
 def without_value(node) -> list[str]:

@@ -34,6 +34,15 @@ class ResultTest(slicer_case.ModuleTest):
     def test_segments_hold_the_labels_voxel_by_voxel(self):
         self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
 
+    def test_where_segments_overlap_the_inner_tissue_has_the_voxel_whatever_their_order(self):
+        ball, value = self.ball(), self.made.schema.label("ET").value
+        for key in ("ET", "ED", "NCR"):
+            set_mask(self.result, key, mask_of(self.result, [key], self.reference) | ball, self.reference)
+        for order in (("ET", "ED", "NCR"), ("NCR", "ET", "ED")):
+            for place, key in enumerate(order):
+                self.segmentation.SetSegmentIndex(key, place)
+            self.assertTrue((label_array(self.result, self.reference)[ball] == value).all())
+
     def test_segments_have_the_schemas_names_colors_and_codes(self):
         for label in self.made.schema.labels:
             segment = self.segmentation.GetSegment(label.key)
