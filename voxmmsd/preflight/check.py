@@ -19,7 +19,7 @@ from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
 from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, in_order
-from voxmmsd.preflight.misalignment import GAIN, shift_gain
+from voxmmsd.preflight.misalignment import displacement
 from voxmmsd.preflight.modality import recognize_told, swapped_slots, told_by_name
 
 FEW_VALUES = 12  # a label map has no more
@@ -256,14 +256,14 @@ def _check_grids(grids: Mapping[str, Grid]) -> Iterator[Finding]:
 
 
 def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_outlines: bool) -> Iterator[Finding]:
-    """Images that do not lie on each other, whatever their grids say: by the brains' outlines and by their contents."""
+    """Images that do not lie on each other, whatever their grids say: by the brains' outlines and by edges."""
     reference = "t1c" if "t1c" in volumes else next(iter(volumes), "")
     for name, volume in volumes.items():
         if name == reference:
             continue
         signs = [_outlines_differ(volumes[reference], volume)] if with_outlines else []
-        gain = shift_gain(volumes[reference], volume, mask)
-        signs += [f"their contents fit {100 * (gain - 1):.0f} % better after a shift of 4 mm"] if gain >= GAIN else []
+        found = displacement(volumes[reference], volume, mask)
+        signs += [f"their edges are {found.mean_mm:.0f} mm apart, on average"] if found.is_told else []
         if any(signs):
             yield Finding(
                 WARNING, "not-aligned", f"{name} does not lie on {reference}: " + " and ".join(filter(None, signs)),

@@ -1,55 +1,132 @@
-"""Whether two images of one grid lie on each other: told by mutual information, with a skull or without.
+"""Whether two images lie on each other, told by their edges: contrast, uneven brightness and a common outline do not
+matter.
 
-Where shifting one image by a few millimeters tells clearly more of the other, the two are not aligned. It needs no
-registration; ``data.alignment`` is what mends it. Stripped by one mask, two brains have one outline wherever they lie:
-only what is well inside counts. So it was seen that the T1c of BraTS2021_00011 lies 3 mm too low.
+In each of eight parts of the brain the shift is sought at which the edges of both run along each other best (normalized
+gradient fields: Haber and Modersitzki, MICCAI 2006); one rigid motion is then fitted to the eight shifts. Parts that
+contradict each other tell nothing: in some old scans brains differ by more than a motion. It is no registration;
+``data.alignment`` is what mends it. Mutual information was tried before: uneven brightness misled it by up to 12 mm in
+four of 25 cases. Only what is well inside counts, since brains stripped by one mask have one outline wherever they lie.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from voxmmsd.data.volume import Volume, resample
 
 SPACING_MM = 2.0
-STEP = 2  # voxels of a shift: 4 mm
-BINS = 24
-FEWEST = 2000  # voxels from which mutual information says something
-GAIN = 1.05  # of mutual information, from which a shift counts
+REACH = 6  # voxels: how far a part is looked for, 12 mm along each axis
+RIM = 4  # voxels that are left out around
+EDGE = 1.0  # voxels: width of the edges that are looked at
+TISSUE = 0.05  # of the bright tissue's brightness: below is air
+FEWEST_VOXELS, FEWEST_PARTS = 300, 6  # from which a part, and all parts, tell something
+FARTHEST_MM = 3.0  # mean distance over the brain, from which two images are said not to lie on each other
+LARGEST_SPREAD = 0.65  # of that distance: how far the parts may be from one rigid motion, and still be believed
 
 
-def shift_gain(fixed: Volume, moving: Volume, mask: Volume | None = None) -> float:
-    """Mutual information at the best of six shifts by 4 mm, as a multiple of that without shift; 1.0 where none helps.
+@dataclass(frozen=True)
+class Displacement:
+    """``mean_mm``: how far one image lies from the other, over the brain; ``spread_mm``: median distance of the parts'
+    own shifts from the motion that explains them best."""
 
-    Images ``(z, y, x)`` may lie on different grids. ``mask``: where both were set to 0 outside; its rim does not count.
+    mean_mm: float
+    spread_mm: float
+
+    @property
+    def is_told(self) -> bool:
+        return self.mean_mm >= FARTHEST_MM and self.spread_mm <= LARGEST_SPREAD * self.mean_mm
+
+
+NONE = Displacement(0.0, 0.0)
+
+
+def displacement(fixed: Volume, moving: Volume, mask: Volume | None = None) -> Displacement:
+    """How far ``moving`` lies from ``fixed``; ``NONE`` where there is too little tissue to tell.
+
+    Images ``(z, y, x)`` may lie on different grids. ``mask``: where both were set to 0 outside, on any grid.
     """
     grid = fixed.grid.with_spacing(SPACING_MM)
     one, other = (resample(Volume(v.array.astype(np.float32), v.grid), grid).array for v in (fixed, moving))
-    inside = one > 0.5 * one[one > 0].mean() if mask is None else resample(mask, grid, order=0).array > 0
-    inside = ndimage.binary_erosion(inside, iterations=STEP + 1)
-    if inside.sum() < FEWEST:
-        return 1.0
-    places = np.argwhere(inside)
-    bins = _binned(one[inside])
-    values = _binned(other)
-    still, *moved = (_information(bins, values[tuple((places + shift).T)]) for shift in _SHIFTS)
-    return max(1.0, max(moved) / max(still, 1e-6))
+    inside = _tissue(one) & _tissue(other)
+    if mask is not None:
+        inside &= resample(mask, grid, order=0).array > 0
+    inside = ndimage.binary_erosion(inside, iterations=RIM)
+    if not inside.any():
+        return NONE
+    box = tuple(slice(max(0, side.start - REACH), side.stop + REACH) for side in ndimage.find_objects(inside.astype(np.uint8))[0])
+    inside = np.pad(inside[box], REACH)
+    edges = [np.pad(_edges(image[box], inside[_UNPADDED]), ((0, 0), *[(REACH, REACH)] * 3)) for image in (one, other)]
+    found = [(places.mean(axis=0), *_best_shift(*edges, part)) for part, places in _parts(inside)]
+    if len(found) < FEWEST_PARTS:
+        return NONE
+    centers, shifts, weights = (np.array(column, float) for column in zip(*found, strict=True))
+    return _rigid(SPACING_MM * centers, SPACING_MM * shifts, weights, SPACING_MM * np.argwhere(inside)[::50])
 
 
-_SHIFTS = [np.zeros(3, int), *(sign * STEP * np.eye(3, dtype=int)[axis] for axis in range(3) for sign in (1, -1))]
+_UNPADDED = (slice(REACH, -REACH),) * 3
 
 
-def _binned(values: np.ndarray) -> np.ndarray:
-    """Bin numbers, from the 1st to the 99th percentile of what is above 0."""
-    low, high = np.percentile(values[values > 0], [1, 99]) if (values > 0).any() else (0.0, 1.0)
-    scaled = (values - low) / max(float(high - low), 1e-6)
-    return np.clip((scaled * BINS).astype(int), 0, BINS - 1)
+def _tissue(image: np.ndarray) -> np.ndarray:
+    above = image[image > 0]
+    return image > (TISSUE * np.percentile(above, 90) if above.size else 0)
 
 
-def _information(one: np.ndarray, other: np.ndarray) -> float:
-    """Mutual information in nats of two arrays of bin numbers."""
-    joint = np.bincount(one * BINS + other, minlength=BINS * BINS).reshape(BINS, BINS) / len(one)
-    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    there = joint > 0
-    return float((joint[there] * np.log(joint[there] / apart[there])).sum())
+def _edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """``(3, z, y, x)`` float32: the gradient, of length 1 where it is strong, of 0 where it is weak."""
+    orders = np.eye(3, dtype=int)
+    gradient = np.stack([ndimage.gaussian_filter(image, EDGE, order=order.tolist()) for order in orders])
+    squared = (gradient**2).sum(axis=0)
+    return (gradient / np.sqrt(squared + max(float(np.median(squared[inside])), 1e-12))).astype(np.float32)
+
+
+def _parts(inside: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The eight parts around the middle, as masks and as voxels' indices, those of some size."""
+    middle = np.argwhere(inside).mean(axis=0)
+    above = [np.arange(n) > middle[axis] for axis, n in enumerate(inside.shape)]
+    number = above[0][:, None, None] * 4 + above[1][None, :, None] * 2 + above[2][None, None, :]
+    for part in (inside & (number == value) for value in range(8)):
+        if part.sum() >= FEWEST_VOXELS:
+            yield part, np.argwhere(part)
+
+
+def _best_shift(one: np.ndarray, other: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, float]:
+    """The shift (voxels) at which edges agree best, and by how much more than elsewhere.
+
+    Agreement is the mean of the squared scalar product: a sum of products of edges' components, each of which is a
+    correlation that the FFT gives for all shifts at once.
+    """
+    box = ndimage.find_objects(part.astype(np.uint8))[0]
+    wide = tuple(slice(side.start - REACH, side.stop + REACH) for side in box)
+    here, there = one[(slice(None), *box)] * part[box], other[(slice(None), *wide)]
+    shape = [fft.next_fast_len(n, real=True) for n in there.shape[1:]]
+    total = 0.0
+    for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
+        times = 1 if i == j else 2
+        total = total + times * np.conj(fft.rfftn(here[i] * here[j], shape)) * fft.rfftn(there[i] * there[j], shape)
+    agreement = fft.irfftn(total, shape)[(slice(2 * REACH + 1),) * 3]
+    best = np.array(np.unravel_index(int(agreement.argmax()), agreement.shape)) - REACH
+    return best, float(agreement.max() / max(float(np.median(agreement)), 1e-12) - 1)
+
+
+def _rigid(centers: np.ndarray, shifts: np.ndarray, weights: np.ndarray, places: np.ndarray) -> Displacement:
+    """The small motion that explains the parts' shifts best (all in mm); parts far from it count less and less."""
+    middle = places.mean(axis=0)
+    design = np.concatenate([np.concatenate([np.eye(3), _cross(center - middle)], axis=1) for center in centers])
+    trust, misfit = weights, np.zeros(len(weights))
+    for _ in range(5):
+        root = np.repeat(np.sqrt(trust), 3)
+        motion = np.linalg.lstsq(design * root[:, None], shifts.ravel() * root, rcond=None)[0]
+        misfit = np.linalg.norm((shifts.ravel() - design @ motion).reshape(-1, 3), axis=1)
+        trust = weights / (1 + (misfit / SPACING_MM) ** 2)
+    moved = motion[:3] + np.cross(motion[3:], places - middle)
+    return Displacement(float(np.linalg.norm(moved, axis=1).mean()), float(np.median(misfit)))
+
+
+def _cross(place: np.ndarray) -> np.ndarray:
+    """3x3: times a small turn, how far it moves a place."""
+    x, y, z = place
+    return np.array([[0, z, -y], [-z, 0, x], [y, -x, 0]])

@@ -1,0 +1,84 @@
+"""Is a modality that does not lie on the T1c noticed, and is one accused that does? Known motions of real cases.
+
+    python benchmarks/misalignment.py FOLDER... [--moved 6] [--seed 0]
+
+The modalities of all cases are looked at as they are. Those of the first ``--moved`` cases are moved, too: along or about a random direction, about the brain's middle. *Brain*: it is moved with its outline. *Inside one mask*: the
+outline stays and only what is in it is moved, as where one mask strips heads that were not aligned; a rim of 10 mm is cut
+off all images there, so that tissue, not air, comes in. Only edges are asked here; outlines are a second sign.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from voxmmsd.data.cases import Case, find_cases
+from voxmmsd.data.sources import read_volume
+from voxmmsd.data.volume import Volume, resample
+from voxmmsd.evaluation.tables import text_table
+from voxmmsd.preflight.misalignment import SPACING_MM, Displacement, displacement
+
+MOTIONS = (("mm", 2), ("mm", 4), ("mm", 6), ("mm", 10), ("degrees", 3), ("degrees", 6), ("degrees", 10))
+RIM = 5  # voxels cut off inside one mask
+
+
+def coarse(case: Case) -> dict[str, Volume]:
+    volumes = {name: read_volume(source) for name, source in case.modalities.items()}
+    grid = volumes["t1c"].grid.with_spacing(SPACING_MM)
+    return {name: resample(Volume(v.array.astype(np.float32), v.grid), grid) for name, v in volumes.items()}
+
+
+def moved(volume: Volume, kind: str, amount: float, direction: np.ndarray) -> Volume:
+    turn = np.eye(3) if kind == "mm" else Rotation.from_rotvec(np.radians(amount) * direction).as_matrix()
+    shift = direction * amount / SPACING_MM if kind == "mm" else np.zeros(3)
+    middle = np.argwhere(volume.array > 0).mean(axis=0)
+    return Volume(ndimage.affine_transform(volume.array, turn, middle - turn @ middle + shift, order=1), volume.grid)
+
+
+def cut(volume: Volume, brain: Volume) -> Volume:
+    return Volume(volume.array * brain.array, volume.grid)
+
+
+def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[Displacement]]) -> None:
+    volumes = coarse(case)
+    fixed = volumes["t1c"]
+    brain = Volume(ndimage.binary_erosion(fixed.array > 0, iterations=RIM), fixed.grid)
+    told = []
+    for name, volume in volumes.items():
+        if name == "t1c":
+            continue
+        told.append((name, displacement(fixed, volume)))
+        for kind, amount in MOTIONS if rng else ():
+            direction = rng.normal(size=3)
+            other = moved(volume, kind, amount, direction / np.linalg.norm(direction))
+            found.setdefault(f"brain, {amount} {kind}", []).append(displacement(fixed, other))
+            masked = displacement(cut(fixed, brain), cut(other, brain), brain)
+            found.setdefault(f"inside one mask, {amount} {kind}", []).append(masked)
+    found.setdefault("as they are", []).extend(one for _, one in told)
+    signs = [f"{name} {one.mean_mm:.1f} +- {one.spread_mm:.1f} mm{' !' * one.is_told}" for name, one in told]
+    print(f"{case.id}: {', '.join(signs)}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--moved", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    found: dict[str, list[Displacement]] = {}
+    cases = [case for folder in given.folders for case in find_cases(folder).cases if not case.missing]
+    for number, case in enumerate(cases):
+        look(case, np.random.default_rng(given.seed + number) if number < given.moved else None, found)
+    rows = [("", "modalities", "noticed", "mm, median")]
+    for name, all_ in found.items():
+        median = f"{np.median([one.mean_mm for one in all_]):.1f}"
+        rows.append((name, str(len(all_)), str(sum(one.is_told for one in all_)), median))
+    print(text_table(rows))
+
+
+if __name__ == "__main__":
+    main()
