@@ -47,15 +47,14 @@ class Preprocess:
         """
         grid = volumes.image.grid
         image = canonical(volumes.image)
-        channels = np.array(image.array, np.float32)
+        mask = None
         if volumes.brain_mask_zyx is not None:
-            channels *= canonical(Volume(volumes.brain_mask_zyx, grid)).array
-        image = Volume(to_uint8(channels, self.config.percentile), image.grid)
+            mask = canonical(Volume(volumes.brain_mask_zyx, grid)).array
+        image = Volume(to_uint8(image.array, self.config.percentile, mask), image.grid)
         if not image.array.any():
             raise InputError(f"case {volumes.case.id}: no voxel above 0 is left inside the brain; check the brain mask")
         target = self._target_grid(image.grid)
-        moved = resample(image, target)
-        prepared = moved.array if moved.array.dtype == np.uint8 else np.rint(moved.array).astype(np.uint8)
+        prepared = np.stack([_as_uint8(resample(Volume(one, image.grid), target).array) for one in image.array])
         box = brain_box(prepared, self.config.margin_voxels)
         label = None
         if volumes.label_zyx is not None:
@@ -83,15 +82,27 @@ class Preprocess:
         return grid.with_spacing(self.config.spacing_mm)
 
 
-def to_uint8(image_czyx: np.ndarray, percentile: float) -> np.ndarray:
-    """Scale each channel so that the percentile of its non-zero voxels is 255, clip, round; all-zero channels stay."""
+def to_uint8(image_czyx: np.ndarray, percentile: float, mask_zyx: np.ndarray | None = None) -> np.ndarray:
+    """Scale each channel so that the percentile of its non-zero voxels is 255, clip, round; all-zero channels stay.
+
+    ``mask_zyx``: bool; outside it everything is 0. Channels are gone through one by one, which takes little memory.
+    """
     out = np.zeros(image_czyx.shape, np.uint8)
     for channel, scaled in zip(image_czyx, out, strict=True):
-        inside = channel[channel != 0]
+        inside = channel[channel != 0 if mask_zyx is None else (channel != 0) & mask_zyx]
         top = np.percentile(inside, percentile) if inside.size else 0.0
         if top > 0:
-            scaled[...] = np.rint(np.clip(channel * np.float32(255.0 / top), 0, 255))
+            values = channel * np.float32(255.0 / top)
+            np.clip(values, 0, 255, out=values)
+            np.rint(values, out=values)
+            if mask_zyx is not None:
+                values *= mask_zyx
+            scaled[...] = values
     return out
+
+
+def _as_uint8(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype == np.uint8 else np.rint(values).astype(np.uint8)
 
 
 def input_scale(image_czyx: np.ndarray) -> np.ndarray:

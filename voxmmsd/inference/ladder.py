@@ -9,8 +9,9 @@ from voxmmsd.config import SegmentConfig
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference.engines import Engine, choose_way, open_way, ways_down
-from voxmmsd.inference.memory import parse_bytes
+from voxmmsd.inference.memory import parse_bytes, refuse_too_small, taken_bytes
 from voxmmsd.inference.predict import Prediction, predict
+from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelPackage
 
 
@@ -27,6 +28,15 @@ class Ladder:
         way = choose_way(package, config.engine, config.device, config.threads, config.precision, say)
         self._below = ways_down(package, way, config.threads)
         self.engine: Engine = open_way(package, way, config.threads)
+        self._on_cpu, self._before = way.device == "cpu", taken_bytes()
+
+    def refuse_too_large(self, volumes: CaseVolumes) -> None:
+        """Raise MemoryBudgetError for a case that the budget cannot hold, before more of it is made than its images."""
+        if self._memory is None or not self._on_cpu:
+            return
+        classes = schema_named(self._package.info.schema).class_count
+        maps = 8 * classes * self._config.probabilities + 8 * self._config.uncertainty
+        refuse_too_small(self._memory, self._before, volumes.image.grid.shape_zyx, maps)
 
     def predict(self, volumes: CaseVolumes, **options: Any) -> Prediction:
         """As ``predict``, with the configuration's options; raises MemoryBudgetError below the last step."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import re
+import sys
 from pathlib import Path
 
 import psutil
 
-from voxmmsd.errors import ConfigError
+from voxmmsd.errors import ConfigError, MemoryBudgetError
 
 SMALLEST_SIDE = 32  # smaller windows see too little around them
 _SHARE_OF_FREE = 0.8  # without a limit: other programs want to live too
+_CASE_BYTES = 46  # per voxel of the reference: read as four modalities, looked at, labels brought back to it
+_ROUND = 50 * 2**20
 _UNITS = {"": 2**30, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -29,10 +33,35 @@ def parse_bytes(text: str) -> int | None:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def taken_bytes() -> int:
+    """What this process takes of the machine's memory."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def give_back() -> None:
+    """Freed memory that the C library keeps for later, back to the system; other systems than Linux need no telling."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
+def refuse_too_small(limit: int, before: int, shape_zyx: tuple[int, ...], map_bytes: int) -> None:
+    """Raise MemoryBudgetError where a case takes more than ``limit`` whatever the windows are, naming what suffices.
+
+    ``before``: bytes taken without a case; ``map_bytes``: per voxel, of maps beside the labels that are asked for.
+    """
+    needed = before + math.prod(shape_zyx) * (_CASE_BYTES + map_bytes)
+    if needed > limit:
+        sides = " x ".join(map(str, shape_zyx[::-1]))
+        raise MemoryBudgetError(
+            f"{limit / 2**20:.0f} MiB do not suffice to read and check {sides} voxels and to bring labels back to them, "
+            f"whatever is computed: allow at least --memory {-(-needed // _ROUND) * 50}M"
+        )
+
+
 def free_bytes(limit: int | None) -> int:
     """What this process may still take of the machine's memory; with a ``limit``, up to that in all."""
     free = int(_SHARE_OF_FREE * min(psutil.virtual_memory().available, _free_in_container()))
-    return free if limit is None else min(free, limit - psutil.Process().memory_info().rss)
+    return free if limit is None else min(free, limit - taken_bytes())
 
 
 def _free_in_container() -> float:

@@ -65,6 +65,7 @@ class Stages:
             picture=self.out / f"{case.id}-voxmmsd-alignment.png" if config.align else None,
             on_stage=lambda stage: self._begin(stage, case.id),
         )
+        self.ladder.refuse_too_large(volumes)
         findings = look_first(volumes, self.package, config)
         return ReadCase(volumes, findings, time.monotonic() - started)
 

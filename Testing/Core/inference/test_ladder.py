@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 from patients import write_patient
 from toy_models import toy_info, toy_package
 
-from voxmmsd.config import NetworkConfig, SegmentConfig
+from voxmmsd.config import NetworkConfig, PreprocessConfig, SegmentConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference import ladder
@@ -62,15 +63,35 @@ def test_a_memory_budget_is_kept_by_the_process_as_a_whole(tmp_path, engine):
     write_patient(tmp_path / "in", shape_xyz=(112, 112, 112))
     peaks = {}
     for memory in ("", "350M"):
-        out = tmp_path / f"out{memory}"
-        code = (
-            "import sys; from voxmmsd.cli import main\n"
-            f"code = main(['segment', {str(tmp_path / 'in')!r}, '--out', {str(out)!r}, '--engine', {engine!r}, "
-            f"'--model', {str(package.folder)!r}, '--memory', {memory!r}])\n"
-            "print(next(line for line in open('/proc/self/status') if 'VmHWM' in line).split()[1]); sys.exit(code)"
-        )
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+        result, peaks[memory] = segmented(tmp_path, package, engine, memory)
         assert result.returncode == 0, result.stderr
         assert ("memory allows no larger" in result.stderr) == bool(memory)
-        peaks[memory] = int(result.stdout.split()[-1]) / 1024
     assert peaks["350M"] <= 350 < peaks[""]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_budget_that_cannot_be_kept_is_refused_and_the_one_that_is_named_is_kept(tmp_path, engine):
+    package = toy_package(tmp_path / "model", preprocess=PreprocessConfig(spacing_mm=2.0))
+    write_patient(tmp_path / "in", shape_xyz=(176, 176, 144))
+    result, peak = segmented(tmp_path, package, engine, "100M")
+    assert result.returncode == 2
+    named = re.search(r"176 x 176 x 144 voxels .* allow at least --memory (\d+)M", result.stderr)
+    assert named, result.stderr
+    assert peak < int(named[1]), "refused before more was made of the case"
+    result, peak = segmented(tmp_path, package, engine, f"{named[1]}M")
+    assert result.returncode == 0, result.stderr
+    assert peak <= int(named[1])
+
+
+def segmented(folder, package, engine, memory):
+    """``voxmmsd segment`` in a process of its own, and the most memory that it took, in MiB."""
+    command = ["segment", str(folder / "in"), "--out", str(folder / f"out{memory}"), "--engine", engine]
+    command += ["--model", str(package.folder), "--memory", memory]
+    code = (
+        f"import sys; from voxmmsd.cli import main; code = main({command})\n"
+        "print(next(line for line in open('/proc/self/status') if 'VmHWM' in line).split()[1]); sys.exit(code)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    return result, int(result.stdout.split()[-1]) / 1024

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from voxmmsd.errors import ModelError
-from voxmmsd.inference.memory import free_bytes
+from voxmmsd.inference.memory import free_bytes, give_back
 from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelPackage
 
@@ -131,4 +131,5 @@ class HostEngine:
     bytes_fixed = 0
 
     def make_room(self, limit: int | None) -> int:
+        give_back()
         return free_bytes(limit)
