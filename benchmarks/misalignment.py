@@ -2,9 +2,10 @@
 
     python benchmarks/misalignment.py FOLDER... [--moved 6] [--seed 0]
 
-The modalities of all cases are looked at as they are. Those of the first ``--moved`` cases are moved, too: along or about a random direction, about the brain's middle. *Brain*: it is moved with its outline. *Inside one mask*: the
-outline stays and only what is in it is moved, as where one mask strips heads that were not aligned; a rim of 10 mm is cut
-off all images there, so that tissue, not air, comes in. Only edges are asked here; outlines are a second sign.
+The modalities of all cases are looked at as they are. Those of the first ``--moved`` cases are moved, too: along or
+about a random direction, about the brain's middle. *Brain*: it is moved with its outline. *Inside one mask*: the
+outline stays and only what is in it is moved, as where one mask strips heads that were not aligned; a rim of 10 mm is
+cut off all images there, so that tissue, not air, comes in. Only edges are asked here; outlines are a second sign.
 """
 
 from __future__ import annotations

@@ -198,6 +198,26 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertIn("none were measured", self.ui.modelCard.text)
         self.assertIn("Edema", self.ui.modelCard.text)
 
+    def test_the_card_shows_what_the_model_expects_of_the_images_that_are_there(self):
+        from dataclasses import replace
+
+        from voxmmsd.labels import MODALITIES
+        from voxmmsd.models.subsets import SUBSETS, subset_key, with_subset_scores
+        from VoxMMSDSegmentLib.models_box import scores_text
+
+        self.tab.models.import_file(TOY_MODEL)
+        scores = {"validation": {"cases": 1, "regions": {"WT": 0.4}}}
+        plain = replace(self.tab.models.chosen.info, scores=scores)
+        dice = {subset_key(subset): {"WT": len(subset) / 10} for subset in SUBSETS}
+        record = {"split": "validation", "cases": ["a"], "created": "today", "dice": dice}
+        info = with_subset_scores(plain, record)
+        self.assertIn(
+            "without t1n, t2w: the model's card expects a Dice of WT 0.200 (with all four 0.400), over 1 validation",
+            scores_text(info, ("t1c", "t2f")),
+        )
+        self.assertEqual(scores_text(info, MODALITIES), "Mean Dice on 1 validation cases: WT 0.40.")
+        self.assertIn("how much less is not in its card", scores_text(plain, ("t1c", "t2f")))
+
     def test_a_model_is_imported_exported_and_not_deleted_while_in_use(self):
         from voxmmsd.models.archive import export_model
         from voxmmsd.models.registry import list_models

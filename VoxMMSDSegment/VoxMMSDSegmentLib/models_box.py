@@ -11,10 +11,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import ModelError
-from voxmmsd.labels import MODALITIES, MODALITY_NAMES, schema_named
+from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models import registry
 from voxmmsd.models.archive import export_model
-from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.package import ModelInfo, ModelPackage
+from voxmmsd.models.subsets import expectation
 
 NEWEST = ""  # of the combo's data: the newest accepted model
 
@@ -118,28 +119,24 @@ def _card(package: ModelPackage, modalities: Sequence[str]) -> str:
     info = package.info
     tissues = ", ".join(label.name for label in schema_named(info.schema).labels)
     lines = [_("Finds: {tissues}.").format(tissues=escape(tissues))]
-    lines.append(_scores(info.scores, modalities))
+    lines.append(scores_text(info, modalities))
     lines.append("<i>" + _("Research use only.") + "</i> " + escape(info.limits))
     return "<br>".join(lines)
 
 
-def _scores(scores: dict, modalities: Sequence[str]) -> str:
-    """The scores for exactly these modalities where the model knows them, else those with all four, said so."""
+def scores_text(info: ModelInfo, modalities: Sequence[str]) -> str:
+    """The scores with all four modalities and, where some are missing, what the card expects without them."""
     split, record = next(
-        ((name, scores[name]) for name in ("test", "hold-out", "validation") if name in scores), ("", {})
+        ((name, info.scores[name]) for name in ("test", "hold-out", "validation") if name in info.scores), ("", {})
     )
-    if not record:
-        return _("Scores: none were measured.")
-    subset = record.get("subsets", {}).get("+".join(modalities))
-    regions = subset or record.get("regions", {})
-    text = ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
-    line = _("Mean Dice on {count} {split} cases: {text}.").format(
-        count=record.get("cases", "?"), split=split, text=text
-    )
-    if subset or len(modalities) == len(MODALITIES):
-        return line
-    names = ", ".join(MODALITY_NAMES[key] for key in MODALITIES if key not in modalities)
-    return line + " " + _("<b>Measured with all four; without {names} expect less.</b>").format(names=names)
+    text = ", ".join(f"{key} {value:.2f}" for key, value in record.get("regions", {}).items() if value is not None)
+    line = _("Scores: none were measured.")
+    if record:
+        line = _("Mean Dice on {count} {split} cases: {text}.").format(
+            count=record.get("cases", "?"), split=split, text=text
+        )
+    missing = tuple(name for name in MODALITIES if name not in modalities)
+    return f"{line} <b>{escape(expectation(info, missing), quote=False)}.</b>" if missing else line
 
 
 _NO_MODEL = _("There is no model yet: import one, or teach one in the module <b>Vox-MMSD Brain Tumor Training</b>.")

@@ -53,7 +53,7 @@ def refuse_too_small(limit: int, before: int, shape_zyx: tuple[int, ...], map_by
     if needed > limit:
         sides = " x ".join(map(str, shape_zyx[::-1]))
         raise MemoryBudgetError(
-            f"{limit / 2**20:.0f} MiB do not suffice to read and check {sides} voxels and to bring labels back to them, "
+            f"{limit / 2**20:.0f} MiB do not suffice to read and check {sides} voxels and to bring labels back, "
             f"whatever is computed: allow at least --memory {-(-needed // _ROUND) * 50}M"
         )
 

@@ -25,7 +25,7 @@ EDGE = 1.0  # voxels: width of the edges that are looked at
 TISSUE = 0.05  # of the bright tissue's brightness: below is air
 FEWEST_VOXELS, FEWEST_PARTS = 300, 6  # from which a part, and all parts, tell something
 FARTHEST_MM = 3.0  # mean distance over the brain, from which two images are said not to lie on each other
-LARGEST_SPREAD = 0.65  # of that distance: how far the parts may be from one rigid motion, and still be believed
+LARGEST_SPREAD = 0.6  # of that distance: how far the parts may be from one rigid motion, and still be believed
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,21 @@ def displacement(fixed: Volume, moving: Volume, mask: Volume | None = None) -> D
     inside = ndimage.binary_erosion(inside, iterations=RIM)
     if not inside.any():
         return NONE
-    box = tuple(slice(max(0, side.start - REACH), side.stop + REACH) for side in ndimage.find_objects(inside.astype(np.uint8))[0])
+    box = tuple(slice(max(0, side.start - REACH), side.stop + REACH) for side in _box(inside))
     inside = np.pad(inside[box], REACH)
-    edges = [np.pad(_edges(image[box], inside[_UNPADDED]), ((0, 0), *[(REACH, REACH)] * 3)) for image in (one, other)]
-    found = [(places.mean(axis=0), *_best_shift(*edges, part)) for part, places in _parts(inside)]
+    here, there = (np.pad(_edges(image[box], inside[_UNPADDED]), _PADDING) for image in (one, other))
+    found = [(places.mean(axis=0), *_best_shift(here, there, part)) for part, places in _parts(inside)]
     if len(found) < FEWEST_PARTS:
         return NONE
     centers, shifts, weights = (np.array(column, float) for column in zip(*found, strict=True))
     return _rigid(SPACING_MM * centers, SPACING_MM * shifts, weights, SPACING_MM * np.argwhere(inside)[::50])
 
 
-_UNPADDED = (slice(REACH, -REACH),) * 3
+_UNPADDED, _PADDING = (slice(REACH, -REACH),) * 3, ((0, 0), *((REACH, REACH),) * 3)
+
+
+def _box(mask: np.ndarray) -> tuple[slice, ...]:
+    return ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
 def _tissue(image: np.ndarray) -> np.ndarray:
@@ -99,7 +103,7 @@ def _best_shift(one: np.ndarray, other: np.ndarray, part: np.ndarray) -> tuple[n
     Agreement is the mean of the squared scalar product: a sum of products of edges' components, each of which is a
     correlation that the FFT gives for all shifts at once.
     """
-    box = ndimage.find_objects(part.astype(np.uint8))[0]
+    box = _box(part)
     wide = tuple(slice(side.start - REACH, side.stop + REACH) for side in box)
     here, there = one[(slice(None), *box)] * part[box], other[(slice(None), *wide)]
     shape = [fft.next_fast_len(n, real=True) for n in there.shape[1:]]

@@ -76,7 +76,7 @@ def test_openvino_opens_no_socket_and_never_loads_what_reports_usage(package, tm
     assert len(list((tmp_path / "out").glob("*-voxmmsd.nii.gz"))) == 1
 
 
-def test_auto_measures_once_per_model_and_takes_the_fastest(package, tmp_path, monkeypatch):
+def test_auto_measures_once_per_machine_model_and_version_and_takes_the_fastest(package, tmp_path, monkeypatch):
     measured, said = [], []
     speed = {"ONNX Runtime (CPU)": 2.0, "OpenVINO (CPU)": 1.0}
     monkeypatch.setattr(choice, "_seconds", lambda engine: measured.append(engine.name) or speed[engine.name])
@@ -90,6 +90,15 @@ def test_auto_measures_once_per_model_and_takes_the_fastest(package, tmp_path, m
     assert choose_way(toy_package(tmp_path / "other", seed=1), device="cpu") == Way("onnx")
     assert choose_way(package, device="cpu") == Way("openvino")
     assert len(json.loads((home() / "engines.json").read_text(encoding="utf-8"))) == 2
+    with monkeypatch.context() as elsewhere:  # another machine, that shares the home folder
+        elsewhere.setattr(choice.platform, "node", lambda: "another-machine")
+        assert choose_way(package, device="cpu") == Way("onnx")
+    with monkeypatch.context() as unchanged:
+        unchanged.setattr(choice, "_seconds", lambda engine: pytest.fail("it is remembered"))
+        assert choose_way(package, device="cpu") == Way("openvino")
+    with monkeypatch.context() as updated:
+        updated.setattr(choice.metadata, "version", lambda name: "99")
+        assert choose_way(package, device="cpu") == Way("onnx")
     (home() / "engines.json").write_text("broken")
     assert choose_way(package, device="cpu") == Way("onnx")
 

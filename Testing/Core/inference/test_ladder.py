@@ -77,7 +77,7 @@ def test_a_budget_that_cannot_be_kept_is_refused_and_the_one_that_is_named_is_ke
     write_patient(tmp_path / "in", shape_xyz=(176, 176, 144))
     result, peak = segmented(tmp_path, package, engine, "100M")
     assert result.returncode == 2
-    named = re.search(r"176 x 176 x 144 voxels .* allow at least --memory (\d+)M", result.stderr)
+    named = re.search(r"176 x 176 x 144 voxels .*allow at least --memory (\d+)M", result.stderr)
     assert named, result.stderr
     assert peak < int(named[1]), "refused before more was made of the case"
     result, peak = segmented(tmp_path, package, engine, f"{named[1]}M")

@@ -19,8 +19,8 @@ def tissue():
     return one, (one.max() - 0.7 * one + 30).astype(np.float32)
 
 
-def moved(array, *shift_mm, turn=np.eye(3)):
-    affine = np.eye(4)
+def moved(array, *shift_mm, degrees=0):
+    affine, turn = np.eye(4), Rotation.from_euler("z", degrees, degrees=True).as_matrix()
     affine[:3, :3] = turn
     middle = GRID.affine_zyx[:3, :3] @ (np.array(GRID.shape_zyx) / 2)
     affine[:3, 3] = shift_mm + middle - turn @ middle
@@ -48,8 +48,7 @@ def test_a_shift_of_some_millimeters_is_told_along_any_axis_and_measured(tissue,
 
 def test_a_turn_about_the_middle_is_told(tissue):
     one, other = tissue
-    turn = Rotation.from_euler("z", 10, degrees=True).as_matrix()
-    assert displacement(Volume(one, GRID), moved(other, 0, 0, 0, turn=turn)).is_told
+    assert displacement(Volume(one, GRID), moved(other, 0, 0, 0, degrees=10)).is_told
 
 
 def test_a_mask_put_over_both_hides_no_shift(tissue):
