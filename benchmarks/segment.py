@@ -1,7 +1,11 @@
 """From NIfTI in to NIfTI out: seconds, peak memory and Dice of ours on each engine, next to the plain path, in one run.
 
     python benchmarks/segment.py --model MODEL --cases FOLDER [--splits FILE --part validation] [--count 2] [--rounds 3]
-                                 [--int8 MODEL] [--only NAME ...] [--threads N]
+                                 [--only NAME ...] [--threads N]
+    python benchmarks/segment.py --random 16 32 64 128 256 --cases FOLDER ...
+
+``--random``: a network of these channels with random weights at 1 mm: its speed is that of a trained one, its Dice
+means nothing. The model with 8 bits is made here, by two cases that MODEL learned from (of a random one by the first).
 
 The plain path is what a careful user of MONAI writes: the whole uncropped volume at the model's spacing, scaled as the
 network was taught, ``sliding_window_inference`` with windows of 96^3, overlap 0.5 and a Gaussian, torch in float32.
@@ -28,18 +32,20 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from voxmmsd.config import SegmentConfig
+from voxmmsd.config import NetworkConfig, PreprocessConfig, SegmentConfig
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.evaluation.tables import text_table
 from voxmmsd.inference.engines import Way, open_way
 from voxmmsd.inference.predict import predict
+from voxmmsd.inference.quantize import quantize
 from voxmmsd.inference.results import result_file, write_prediction
 from voxmmsd.inference.stages import look_first
-from voxmmsd.labels import indices_from_values, schema_named, values_from_indices
-from voxmmsd.models.package import ModelPackage
+from voxmmsd.labels import MODALITIES, indices_from_values, schema_named, values_from_indices
+from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.registry import resolve_model
+from voxmmsd.runs import now
 
 WINDOW, OVERLAP, MEMORY = 96, 0.5, 4 * 2**30
 
@@ -179,15 +185,17 @@ def _labels(file: Path, package: ModelPackage) -> np.ndarray:
 
 
 def compare(given: argparse.Namespace, out: Path) -> None:
+    if given.random:
+        given.model = str(random_package(out / "random", tuple(given.random)).folder)
     package = resolve_model(given.model)
     cases = list(find_cases(given.cases).cases)
     if given.splits:
         chosen = set(json.loads(given.splits.read_text(encoding="utf-8"))[given.part])
         cases = [case for case in cases if case.id in chosen]
     cases = cases[: given.count or None]
-    names = [name for name in given.only or VARIANTS if given.int8 or not VARIANTS[name].int8]
-    if not given.only:
-        names.remove("torch on CUDA")
+    names = given.only or [name for name in VARIANTS if name != "torch on CUDA"]
+    if any(VARIANTS[name].int8 for name in names):
+        given.int8 = str(quantize(package, calibration_cases(given.cases, package), out / "int8").folder)
     workers = {name: Worker(name, given, out) for name in names}
     for number in range(given.rounds):
         for case in cases:
@@ -208,10 +216,33 @@ def compare(given: argparse.Namespace, out: Path) -> None:
     print(text_table(rows))
 
 
+def random_package(folder: Path, channels: tuple[int, ...]) -> ModelPackage:
+    import torch
+
+    from voxmmsd.models.weights import pack_network
+    from voxmmsd.networks.heads import SegmentationNetwork
+
+    torch.manual_seed(0)
+    network, schema = NetworkConfig.of(channels), schema_named("brats-2021")
+    info = ModelInfo(
+        id="random", name="random", version="0", parent=None, created=now(), network=network, schema=schema.name,
+        modalities=MODALITIES, preprocess=PreprocessConfig(), window=WINDOW, training={}, scores={}, licence="none",
+        limits="Random weights: for measuring speed.", files={},
+    )  # fmt: skip
+    return pack_network(folder, SegmentationNetwork(network, schema.class_count).eval(), info)
+
+
+def calibration_cases(folder: Path, package: ModelPackage) -> list[Case]:
+    cases = list(find_cases(folder).cases)
+    learned = set(package.info.training.get("cases", {}).get("train", ()))
+    return [case for case in cases if case.id in learned][:2] or cases[:1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--int8", default="", help="the same model with weights and features of 8 bits")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model")
+    model.add_argument("--random", type=int, nargs="+", metavar="CHANNELS")
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--splits", type=Path)
     parser.add_argument("--part", default="validation")
