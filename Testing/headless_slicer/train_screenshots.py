@@ -44,16 +44,16 @@ def picture_tabs(out: Path, home: Path) -> None:
     panel.showTab("Task")
     panel.task.learn_from(home / "library")
     panel.task.refresh()
-    _choose(panel, FINETUNE, home / "library", "corrections", 60)
+    _choose(panel, FINETUNE, home / "library", "corrections", 40)
     panel.task.ui.estimateButton.click()
     host.wait_until(lambda: panel.task.ui.startButton.enabled, SECONDS)
     _both(panel, out, "train-task")
     if not (home / "runs" / "corrections").is_dir():
         _start(panel, home / "runs" / "corrections")
-        host.wait_until(lambda: panel.run.ui.progressBar.value > 25 and panel.run.ui.curveChoice.count, SECONDS)
+        host.wait_until(lambda: panel.run.ui.progressBar.value > 15 and panel.run.ui.curveChoice.count, SECONDS)
         _both(panel, out, "train-running")
         _finish(panel, home / "runs" / "corrections")
-        _choose(panel, PRETRAIN, home / "scans", "scans", 40)
+        _choose(panel, PRETRAIN, home / "scans", "scans", 20)
         _start(panel, home / "runs" / "scans")
         _finish(panel, home / "runs" / "scans")
     for name in ("corrections", "scans"):
@@ -155,7 +155,10 @@ def _both(panel: Any, out: Path, name: str) -> None:
     light = application.palette()
     for suffix, palette in (("", light), ("-dark", _dark())):
         application.setPalette(palette)
-        host.picture(panel.parent, out / f"{name}{suffix}.png")
+        for section in (panel.run, panel.result):
+            section.redraw()
+        for _laid_out in range(2):  # how high it wants to be is known once it was shown
+            host.picture(panel.parent, out / f"{name}{suffix}.png")
     application.setPalette(light)
 
 
