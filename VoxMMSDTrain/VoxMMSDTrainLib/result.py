@@ -28,7 +28,7 @@ class ResultSection:
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
         tables.prepare(ui.regionsTable, (90, 80, 80))
-        tables.prepare(ui.casesTable, (122, 50, 50, 66))
+        tables.prepare(ui.casesTable, (122, 48, 48, 76))
         self.unnamed = UnnamedPairs(ui, self._say)
         ui.runChoice.connect("currentIndexChanged(int)", self._choose)
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open())
