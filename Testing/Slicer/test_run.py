@@ -5,19 +5,20 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import slicer
 import slicer_case
 import stripping
-from phantom_case import TOY_MODEL, moved, phantom
+from phantom_case import TOY_MODEL, add_result, moved, paint, phantom
 from slicer_case import wait_until
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.labels import MODALITIES
 from voxmmsd.phantom import write_phantom
 from VoxMMSDLib.child import child_environment, python_slicer
-from VoxMMSDLib.segments import label_array
+from VoxMMSDLib.segments import label_array, value_of
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of
@@ -161,6 +162,28 @@ class RunTest(slicer_case.ModuleTest):
         kept = np.asarray(nibabel.load(case.image_file("t2f")).dataobj).T
         inside = slicer.util.arrayFromVolume(result.GetNodeReference(BRAIN_MASK)) > 0
         self.assertTrue(np.allclose(kept, np.where(inside, slicer.util.arrayFromVolume(aligned), 0), atol=1e-3))
+
+    def test_replacing_asks_and_undo_brings_back_what_was_drawn(self):
+        before = add_result(self.made, self.volumes, self.folder)
+        drawn = np.zeros(self.made.label_zyx.shape, bool)
+        drawn[20:26, 20:26, 20:26] = True
+        paint(before, "ET", drawn, self.volumes["t1c"])
+        mine = label_array(before, self.volumes["t1c"])
+        panel = self.ready_panel()
+        panel.ui.replaceCheck.setChecked(True)
+        for answer in (False, True):
+            with mock.patch("slicer.util.confirmYesNoDisplay", return_value=answer) as asked:
+                panel.ui.applyButton.click()
+                wait_until(lambda: panel.segment_tab.job is None)
+            self.assertIn(before.GetName(), asked.call_args.args[0])
+            self.assertEqual(panel.parameters.result is before, answer, panel.ui.errorLabel.text)
+            if not answer:
+                self.assertTrue(np.array_equal(label_array(before, self.volumes["t1c"]), mine))
+                slicer.mrmlScene.RemoveNode(panel.parameters.result)
+        self.assertTrue(np.array_equal(label_array(before, self.volumes["t1c"]), self.by_command_line()))
+        panel.ui.segmentEditor.undo()
+        self.assertTrue(np.array_equal(label_array(before, self.volumes["t1c"]), mine))
+        self.assertEqual(value_of(before.GetSegmentation().GetSegment("ET")), 3)
 
     def test_an_error_is_one_sentence_with_a_way_out_and_the_panel_works_on(self):
         panel = self.open_panel("VoxMMSDSegment")

@@ -61,6 +61,27 @@ def look(
     return in_order((*found, *slots, *_bent(volumes, reference)))
 
 
+class Lookout:
+    """Looks again only where the images are others, or have changed, since the last time."""
+
+    def __init__(self) -> None:
+        self._seen: tuple = ()
+        self._found: tuple[Finding, ...] = ()
+
+    def __call__(self, volumes: Mapping[str, Any], mask: Any, to_strip: bool, reference: str) -> tuple[Finding, ...]:
+        nodes = {**volumes, "brain mask": mask}
+        seen = (*((key, _state_of(node)) for key, node in nodes.items() if node is not None), to_strip, reference)
+        if seen != self._seen:
+            self._found, self._seen = look(volumes, mask, to_strip, reference), seen
+        return self._found
+
+
+def _state_of(node) -> tuple:
+    """Changes with its name, its voxels, its place and its transform."""
+    parts = [node, node.GetParentTransformNode(), getattr(node, "GetImageData", lambda: None)()]
+    return (node.GetID(), *(part.GetMTime() for part in parts if part is not None))
+
+
 def _subsample(node):
     import numpy as np
 

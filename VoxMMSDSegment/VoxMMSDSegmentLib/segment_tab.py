@@ -17,7 +17,7 @@ from VoxMMSDLib import settings
 from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.dependencies import missing
 from VoxMMSDSegmentLib.case import Found, SlicerCase, find_volumes
-from VoxMMSDSegmentLib.findings import FindingsList, look
+from VoxMMSDSegmentLib.findings import FindingsList, Lookout
 from VoxMMSDSegmentLib.job import Options, Progress, SegmentJob
 from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
@@ -37,6 +37,7 @@ class SegmentTab:
         self.job: SegmentJob | None = None
         self.findings = FindingsList(ui.findingsFrame)
         self.models = ModelsBox(ui, self._model_chosen)
+        self._look = Lookout()
         self._look_timer = qt.QTimer()
         self._look_timer.setSingleShot(True)
         self._look_timer.setInterval(LOOK_AFTER_MS)
@@ -123,7 +124,7 @@ class SegmentTab:
             return
         volumes = self.volumes()
         reference = SlicerCase(volumes, reference=self._reference()).reference_key if volumes else ""
-        found = look(volumes, self._parameters.brainMask, bool(self._ui.stripCombo.currentData), reference)
+        found = self._look(volumes, self._parameters.brainMask, bool(self._ui.stripCombo.currentData), reference)
         mending = Mending(self._parameters, self._ui.stripCombo)
         mended = frozenset(n for n, finding in enumerate(found) if mending.is_chosen(finding))
         ways = {n: mending.ways_out(finding, found[:n]) for n, finding in enumerate(found) if n not in mended}
