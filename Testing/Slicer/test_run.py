@@ -60,7 +60,7 @@ class RunTest(slicer_case.ModuleTest):
         panel.segment_tab.models.import_file(TOY_MODEL)
         panel.ui.findButton.click()
         panel.ui.applyButton.click()
-        self.assertEqual(panel.ui.applyButton.text, "Cancel")
+        self.assertEqual(panel.ui.applyButton.text, "C&ancel")
         wait_until(lambda: panel.segment_tab.job is None)
         first = panel.parameters.result
         self.assertIsNotNone(first, panel.ui.errorLabel.text + panel.ui.logText.plainText)
@@ -91,7 +91,7 @@ class RunTest(slicer_case.ModuleTest):
         wait_until(lambda: tab.job is None)
         self.assertTrue(jobs, f"{stage} was not seen; {panel.ui.errorLabel.text}")
         folder = jobs[0]._folder
-        self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Cancelled.", "Apply"))
+        self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Cancelled.", "&Apply"))
         self.assertFalse(folder.exists())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
         self.assertEqual(self.left_behind(), [])

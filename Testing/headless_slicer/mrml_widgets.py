@@ -332,8 +332,10 @@ class qMRMLSegmentEditorWidget(
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         row = QtWidgets.QHBoxLayout()
-        for text in ("+ Add", "− Remove", "Show 3D"):
-            row.addWidget(QtWidgets.QPushButton(text))
+        buttons = [QtWidgets.QPushButton(text) for text in ("+ Add", "− Remove", "Show 3D")]
+        for button in buttons:
+            row.addWidget(button)
+        self._show3D = buttons[-1]
         self._list = _SegmentList()
         self._grid = QtWidgets.QGridLayout()
         layout.addLayout(row)
@@ -413,7 +415,9 @@ class qMRMLSegmentEditorWidget(
         return tuple(self._order)
 
     def _on_property(self, name: str) -> None:
-        if name == "unorderedEffectsVisible" and "_grid" in self.__dict__:
+        if name == "show3DButtonVisible":
+            self._show3D.setVisible(self.show3DButtonVisible)
+        elif name == "unorderedEffectsVisible" and "_grid" in self.__dict__:
             self.setEffectNameOrder(self._order)
 
     def setActiveEffectByName(self, name: str) -> None:

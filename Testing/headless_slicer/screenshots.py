@@ -13,7 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from headless_slicer import host
+from PySide6 import QtWidgets
+
+from headless_slicer import grounds, host
 
 SIDE = 545  # pixels of one view: two are as high as the panel
 
@@ -22,6 +24,7 @@ def main() -> None:
     options = _options()
     os.environ["VOXMMSD_HOME"] = tempfile.mkdtemp(prefix="voxmmsd-home-")
     slicer = host.start()
+    QtWidgets.QApplication.setPalette(grounds.palette("dark" if options.dark else "light"))
     sys.path.insert(0, str(host.REPOSITORY / "Testing" / "Slicer"))
     host.load_module("VoxMMSDSegment")
     volumes = _volumes(options.case)
@@ -52,6 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("out", help="folder of the pictures")
     parser.add_argument("--case", default="", help="folder of a case; default: a phantom")
     parser.add_argument("--model", default="", help="model package, zip or run; default: the tests' toy model")
+    parser.add_argument("--dark", action="store_true", help="on a dark ground")
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +12,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.dependencies import missing
 from VoxMMSDLib.volumes import core_volume, ijk_to_world, is_bent
@@ -59,6 +61,11 @@ def look(
     named = {key: told(node)[1] for key, node in volumes.items()}
     slots = check_slots(named, {} if with_skull(brains) else brains)
     return in_order((*found, *slots, *_bent(volumes, reference)))
+
+
+def _with_names(text: str) -> str:
+    """The core's words with the names that the panel has for the modalities."""
+    return re.sub("|".join(MODALITIES), lambda match: MODALITY_NAMES[match[0]], text)
 
 
 class Lookout:
@@ -140,10 +147,10 @@ class FindingsList:
         layout.setContentsMargins(0, 0, 0, 0)
         color = signal_color("mended" if is_mended else finding.severity, self._frame.palette)
         sign = "✓" if is_mended else _SIGNS[finding.severity]
-        label = qt.QLabel(f'<span style="color:{color}">{sign}</span> {escape(finding.text)}')
+        label = qt.QLabel(f'<span style="color:{color}">{sign}</span> {escape(_with_names(finding.text))}')
         label.setWordWrap(True)
         way_out = _("will be seen to when it is segmented") if is_mended else finding.way_out
-        label.setToolTip(_("Way out: {text}").format(text=way_out))
+        label.setToolTip(_("Way out: {text}").format(text=_with_names(way_out)))
         layout.addWidget(label, 1)
         for way in ways_out:
             button = qt.QPushButton(way.text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 from slicer.i18n import tr as _
 
+from voxmmsd.labels import MODALITY_NAMES
 from VoxMMSDLib.volumes import hardened_copy
 from VoxMMSDSegmentLib.findings import WayOut
 
@@ -53,7 +54,9 @@ class Mending:
     def _swap(self, finding: Finding) -> list[WayOut]:
         one, other = finding.modality, finding.seems
         first, second = getattr(self._parameters, one), getattr(self._parameters, other)
-        hint = _("Exchange the images of {one} and {other}.").format(one=one, other=other)
+        hint = _("Exchange the images of {one} and {other}.").format(
+            one=MODALITY_NAMES[one], other=MODALITY_NAMES[other]
+        )
         return [WayOut(_("Swap"), hint, lambda: self._choose(**{one: second, other: first}))]
 
     def _strip(self, _finding: Finding) -> list[WayOut]:

@@ -52,6 +52,8 @@ class ReviewTab:
         ui.acceptButton.connect("clicked()", self._on_accept)
         ui.saveButton.connect("clicked()", self._save)
         ui.caseEdit.connect("textChanged(QString)", self._update_buttons)
+        ui.volumesView.verticalHeader().setVisible(False)
+        ui.volumesView.horizontalHeader().setStretchLastSection(True)
         ui.segmentEditor.setEffectNameOrder(EFFECTS)
         ui.segmentEditor.unorderedEffectsVisible = False
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs

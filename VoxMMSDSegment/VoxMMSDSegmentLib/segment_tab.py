@@ -142,11 +142,11 @@ class SegmentTab:
     def _update_apply(self) -> None:
         button = self._ui.applyButton
         if self.job is not None:
-            button.setText(_("Cancel"))
+            button.setText(_("C&ancel"))
             button.setEnabled(True)
             button.setToolTip(_("Stop; nothing is left behind."))
             return
-        button.setText(_("Apply"))
+        button.setText(_("&Apply"))
         reason = self._why_not()
         button.setEnabled(not reason)
         button.setToolTip(reason or _("Segment these images; Slicer stays usable meanwhile."))

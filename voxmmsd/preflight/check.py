@@ -97,16 +97,18 @@ def check_volumes(
 def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Iterator[Finding]:
     """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only.
 
-    ``told``: slot -> the modality that a name or tags tell, empty where they tell none.
+    ``told``: slot -> the modality that a name or tags tell, empty where they tell none. Where that is the slot itself, the
+    voxels must outweigh it.
     """
     named = {slot: name for slot, name in told.items() if name not in ("", slot)}
     brains = {name: volume.array for name, volume in volumes.items() if volume.array.any()}
     seen = {} if with_skull(volumes) else swapped_slots(brains)
+    sure = {slot: recognize_told(told.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()}
+    seen = {slot: name for slot, name in seen.items() if told.get(slot) != slot or sure[slot] >= 0.5}
     for slot in sorted({*named, *seen}, key=MODALITIES.index):
         signs = [f"is named as {named[slot]}"] if slot in named else []
         if slot in seen:
-            sure = recognize_told(told.get(slot, ""), brains[slot]).probability[seen[slot]]
-            signs.append(f"looks like {seen[slot]} (confidence {100 * sure:.0f} %)")
+            signs.append(f"looks like {seen[slot]} (confidence {100 * sure[slot]:.0f} %)")
         text = f"what is given as {slot} {' and '.join(signs)}"
         yield Finding(WARNING, "wrong-slot", text, "check which image is which", slot, seen.get(slot) or named[slot])
 
