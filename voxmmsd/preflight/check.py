@@ -97,7 +97,7 @@ def check_volumes(
 def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Iterator[Finding]:
     """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only.
 
-    ``told``: slot -> the modality that a name or tags tell, empty where they tell none. Where that is the slot itself, the
+    ``told``: slot -> the modality that a name or tags tell, empty where they tell none. Where that is the slot itself,
     voxels must outweigh it.
     """
     named = {slot: name for slot, name in told.items() if name not in ("", slot)}
