@@ -132,10 +132,10 @@ def _in_child(call: Sequence[str], place: Path, said: int, told: int, blow: tupl
     os.environ.update(VOXMMSD_HOME=str(place / "home"), TQDM_DISABLE="1", PIP_NO_INDEX="1")
     os.dup2(said, 1)
     os.dup2(said, 2)
+    sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)  # pytest has its own ones
     _mind_permissions()
     sys.addaudithook(count)
     code = voxmmsd(list(call))
-    sys.stdout.flush()
     os.write(told, str(operations).encode())
     return code
 

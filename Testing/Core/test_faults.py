@@ -58,7 +58,7 @@ def test_a_denial_is_really_one(fault, disk):
     """Root would be denied nothing, a large disk would not be full: the fault must strike to be a test."""
     place = disk / "place"
     (place / "home").mkdir(parents=True)
-    call = ["phantom", str(place / "phantoms"), "--count", "1", "--shape", "16"]
+    call = ["phantom", str(place / "phantoms"), "--count", "1", "--shape", "32"]
     answer = run(call, place, fault, at=3)
     assert answer.code == 2
     assert ("disk is full" in answer.said) == (fault == "full disk")
@@ -77,12 +77,13 @@ def test_a_denial_that_is_not_told_is_noticed(code, said):
 
 
 def test_a_verb_that_leaves_half_a_file_is_caught(tmp_path, monkeypatch):
-    """As ``write_bytes`` in place of writing aside would."""
-    from pathlib import Path
-
     from voxmmsd import files
 
-    monkeypatch.setattr(files, "write_bytes_atomic", Path.write_bytes)
+    def write_in_place(path, content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    monkeypatch.setattr(files, "write_bytes_atomic", write_in_place)
     verb = WritingVerb(lambda place: ["phantom", str(place / "phantoms"), "--count", "1", "--shape", "16"])
     attack = Attack("phantom", verb, tmp_path / "place")
     operations = attack.untouched()[1]
