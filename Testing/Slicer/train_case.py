@@ -128,7 +128,7 @@ class TrainTest(slicer_case.ModuleTest):
         self.wait_for(lambda: panel.result.comparison is not None and panel.result.comparison.folder == folder)
         return folder
 
-    def wait_for(self, condition, seconds=240):
+    def wait_for(self, condition, seconds=900):
         """Let the panel live until ``condition()``."""
         end = time.monotonic() + seconds
         while not condition():
