@@ -19,6 +19,15 @@ class ModuleTest(ScriptedLoadableModuleTest):
         earlier = os.environ.get("VOXMMSD_HOME")
         os.environ["VOXMMSD_HOME"] = str(self.folder / "home")
         self.addCleanup(_restore, "VOXMMSD_HOME", earlier)
+        self._hide_the_starter_model()
+
+    def _hide_the_starter_model(self):
+        """What the panels show is then what the test put there."""
+        from voxmmsd.models import registry
+
+        bundled = registry.BUNDLED
+        registry.BUNDLED = self.folder / "no-starter"
+        self.addCleanup(setattr, registry, "BUNDLED", bundled)
 
     def open_panel(self, name):
         """A new panel of the module; it is cleaned up after the test."""
