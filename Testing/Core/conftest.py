@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from voxmmsd.models import registry
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("VOXMMSD_SHARED", REPOSITORY.parent / "shared"))
 
@@ -16,7 +14,7 @@ def a_home_of_its_own(tmp_path_factory, monkeypatch):
     """No test sees or touches the models and runs of whoever runs it, nor the starter model unless it asks for it."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("VOXMMSD_HOME", str(home))
-    monkeypatch.setattr(registry, "BUNDLED", home / "no-starter")
+    monkeypatch.setenv("VOXMMSD_BUNDLED", str(home / "no-starter"))
 
 
 @pytest.fixture(scope="session")

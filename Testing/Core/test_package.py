@@ -93,7 +93,7 @@ def source(tmp_path):
 def test_pip_install_dot_gives_the_command_which_segments_by_the_starter_model_without_torch(source, tmp_path):
     python = new_environment(tmp_path / "venv")
     environment = {"PYTHONPATH": "", "PIP_CONSTRAINT": str(REPOSITORY / "constraints.txt")}
-    environment["VOXMMSD_HOME"] = str(tmp_path / "home")
+    environment |= {"VOXMMSD_HOME": str(tmp_path / "home"), "VOXMMSD_BUNDLED": ""}  # the one that comes along
     run(python, "-m", "pip", "install", "--quiet", ".", folder=source, **environment)
     command = python.with_name("voxmmsd.exe" if sys.platform == "win32" else "voxmmsd")
     run(command, "phantom", "new", "--count", 1, "--shape", 32, folder=tmp_path, **environment)

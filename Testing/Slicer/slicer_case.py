@@ -16,18 +16,10 @@ class ModuleTest(ScriptedLoadableModuleTest):
         self._place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.addCleanup(self._place.cleanup)
         self.folder = Path(self._place.name)
-        earlier = os.environ.get("VOXMMSD_HOME")
-        os.environ["VOXMMSD_HOME"] = str(self.folder / "home")
-        self.addCleanup(_restore, "VOXMMSD_HOME", earlier)
-        self._hide_the_starter_model()
-
-    def _hide_the_starter_model(self):
-        """What the panels show is then what the test put there."""
-        from voxmmsd.models import registry
-
-        bundled = registry.BUNDLED
-        registry.BUNDLED = self.folder / "no-starter"
-        self.addCleanup(setattr, registry, "BUNDLED", bundled)
+        # What the panels and their children find is what the test put there: no user's models, no starter model.
+        for name, folder in (("VOXMMSD_HOME", "home"), ("VOXMMSD_BUNDLED", "no-starter")):
+            self.addCleanup(_restore, name, os.environ.get(name))
+            os.environ[name] = str(self.folder / folder)
 
     def open_panel(self, name):
         """A new panel of the module; it is cleaned up after the test."""

@@ -41,7 +41,7 @@ class TrainPretrainingTest(train_case.TrainTest):
         self.assertTrue(ui.resumeButton.enabled and ui.cancelButton.enabled and not ui.pauseButton.enabled)
         ui.resumeButton.click()
         self.wait_for(lambda: ui.pauseButton.enabled and view_run(folder).step > step)
-        self.assertIn(f"continuing at step {step}", ui.logText.plainText)
+        self.wait_for(lambda: f"continuing at step {step}" in ui.logText.plainText)
         ui.cancelButton.click()
         self.wait_for(lambda: "cancelled" in ui.stateLabel.text)
         self.assertFalse(ui.pauseButton.enabled or ui.cancelButton.enabled)

@@ -136,7 +136,9 @@ def scores_text(info: ModelInfo, modalities: Sequence[str]) -> str:
             count=record.get("cases", "?"), split=split, text=text
         )
     missing = tuple(name for name in MODALITIES if name not in modalities)
-    return f"{line} <b>{escape(expectation(info, missing), quote=False)}.</b>" if missing else line
+    if not modalities or not missing:
+        return line
+    return f"{line} <b>{escape(expectation(info, missing), quote=False)}.</b>"
 
 
 _NO_MODEL = _("There is no model yet: import one, or teach one in the module <b>Vox-MMSD Brain Tumor Training</b>.")

@@ -20,16 +20,21 @@ from voxmmsd.models.archive import opened
 from voxmmsd.models.package import ONNX, RECORD, WEIGHTS, ModelInfo, ModelPackage, read_package, refuse_pretrained
 from voxmmsd.runs import now
 
-BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED = Path(__file__).parent / "bundled"  # those that come along; see ``bundled_folder``
 
 
 def registry_folder() -> Path:
     return home() / "models"
 
 
+def bundled_folder() -> Path:
+    """The models of all users: ``$VOXMMSD_BUNDLED``, a department's say, else those that come along."""
+    return Path(given).expanduser() if (given := os.environ.get("VOXMMSD_BUNDLED")) else BUNDLED
+
+
 def list_models() -> list[ModelPackage]:
     """The readable packages of the registry, oldest first, then the bundled ones."""
-    return [*_packages_in(registry_folder()), *_packages_in(BUNDLED)]
+    return [*_packages_in(registry_folder()), *_packages_in(bundled_folder())]
 
 
 def model_states() -> dict[str, str]:
@@ -177,7 +182,7 @@ def report() -> str:
     for package in packages:
         info = package.info
         mark = "*" if used is not None and info.id == used.info.id else ""
-        state = "bundled" if package.folder.parent == BUNDLED else states[info.id]
+        state = "bundled" if package.folder.parent == bundled_folder() else states[info.id]
         size = f"{package.size_bytes / 2**20:.1f} MiB"
         rows.append((mark, info.id, info.created[:10], state, size, info.parent or "-", _scores(info)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -207,7 +212,7 @@ def _model_in_use_or_refused() -> ModelPackage:
 
 def model_in_use() -> ModelPackage | None:
     """The model that was accepted last, else the bundled one, else none."""
-    return next(iter([*_accepted()[::-1], *list(_packages_in(BUNDLED))[::-1]]), None)
+    return next(iter([*_accepted()[::-1], *list(_packages_in(bundled_folder()))[::-1]]), None)
 
 
 def _accepted() -> list[ModelPackage]:

@@ -34,6 +34,8 @@ def expectation(info: ModelInfo, missing: tuple[str, ...]) -> str:
             f"{without}: expect less than the model's scores with all four; how much less is not in its card "
             "(`voxmmsd evaluate MODEL CASES --subsets` measures it)"
         )
+    if set(missing) >= set(MODALITIES):
+        return f"{without}: there is nothing to segment"
     whole = record["dice"][subset_key(MODALITIES)]
     left = record["dice"][subset_key(name for name in MODALITIES if name not in missing)]
     parts = [f"{region} {_shown(left[region])} (with all four {_shown(whole[region])})" for region in whole]

@@ -30,6 +30,11 @@ def test_what_to_expect_without_a_modality_is_the_cards_figure_for_what_is_left(
     assert "Dice of WT 0.700 (with all four 0.900), ET - (with all four -), over 2 validation cases" in told
 
 
+def test_without_any_modality_there_is_nothing_to_expect():
+    told = expectation(with_subset_scores(toy_info(), record()), MODALITIES)
+    assert told.endswith("there is nothing to segment")
+
+
 def test_the_table_has_a_row_per_subset_in_the_card_too():
     rows = table_rows(record())
     assert rows[0] == ["T1", "T1 contrast", "T2", "FLAIR", "WT", "ET"]
