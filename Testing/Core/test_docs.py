@@ -39,6 +39,9 @@ ELSEWHERE = {
     ),
 }
 
+# May be refused for a reason that is the model's: eight bits cost a model of a minute's training too much.
+MAY_BE_REFUSED = {("models", "quantize"): "stay with float32"}
+
 
 def blocks(page: Path):
     """(language, content, paragraph before it) of each fenced block."""
@@ -127,7 +130,9 @@ def test_the_story_works_as_written_page_after_page(tmp_path, monkeypatch, capsy
                 continue
             for words in lines(content):
                 if words[0] == "voxmmsd":
-                    assert main(words[1:]) == 0, (name, words, capsys.readouterr())
+                    code, said = main(words[1:]), capsys.readouterr()
+                    reason = MAY_BE_REFUSED.get(tuple(words[1:3]))
+                    assert code == 0 or (reason and reason in said.err + said.out), (name, words, said)
     assert list(Path("scores").glob("*.html"))
     assert list(Path("patient").glob("*.png"))
     assert Path("model.onnx").is_file() and Path("model.zip").is_file()
