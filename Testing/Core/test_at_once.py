@@ -26,7 +26,7 @@ def place(tmp_path):
 def started(*arguments):
     """A process of its own, as a user or a panel starts it."""
     command = [sys.executable, "-m", "voxmmsd", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
 
 
 @pytest.mark.long
