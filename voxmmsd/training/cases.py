@@ -32,7 +32,7 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
             f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels; add some, or "
             "pretrain on these"
         )
-    seen, known = labelled[0].preprocess.spacing_mm, _preprocess_of(config).spacing_mm
+    seen, known = labelled[0].preprocess.spacing_mm, preprocess_of(config).spacing_mm
     if config.start and seen != known:
         run.warn(f"the cases are prepared at {seen:g} mm, {config.start} learned at {known:g} mm")
     return labelled
@@ -134,7 +134,7 @@ def check_preprocess(entries: Sequence[Entry]) -> None:
         )
 
 
-def _preprocess_of(config: FinetuneConfig | PretrainConfig) -> PreprocessConfig:
+def preprocess_of(config: FinetuneConfig | PretrainConfig) -> PreprocessConfig:
     """How images are prepared for a training: as for the model it starts from, if any."""
     start = config.start if isinstance(config, FinetuneConfig) else ""
     return resolve_model(start).info.preprocess if start else PreprocessConfig()
@@ -158,7 +158,7 @@ def _entries_of(
 
         run.stage(f"preparing {len(cases)} cases")
 
-        result = prepare_cases(cases, store, _preprocess_of(config), workers=config.workers, on_case=on_case)
+        result = prepare_cases(cases, store, preprocess_of(config), workers=config.workers, on_case=on_case)
     if result.failures:
         raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
     return result.entries

@@ -26,6 +26,7 @@ from voxmmsd.networks.processes import Processes
 from voxmmsd.runs import resolve_run
 from voxmmsd.runs.folder import in_words
 from voxmmsd.runs.writing import Bystander
+from voxmmsd.training.cases import preprocess_of
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.pretrain import PreTraining
@@ -145,7 +146,7 @@ def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data
         return _Data(count - held, held, prepared[0], 0.0)
     start = time.perf_counter()
     case = cases[0] if labelled else replace(cases[0], label=None)
-    result = prepare_cases([case], store, workers=1)
+    result = prepare_cases([case], store, preprocess_of(config), workers=1)
     if result.failures:
         raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
     return _Data(count - held, held, result.entries[0], time.perf_counter() - start)

@@ -145,3 +145,12 @@ def test_the_table_shows_state_size_parent_and_scores(packages, tmp_path):
     assert "one-1" in next(line for line in text.splitlines() if "child-1" in line).split("child-1")[1]
     assert "validation: WT 0.80, ET 0.25" in text
     assert text.splitlines()[-1].startswith("2 models, ")
+
+
+def test_a_departments_models_are_those_of_all_users(tmp_path, monkeypatch):
+    package = toy_package(tmp_path / "shared" / "toy")
+    assert registry.list_models() == []
+    monkeypatch.setenv("VOXMMSD_BUNDLED", str(tmp_path / "shared"))
+    assert [found.info.id for found in registry.list_models()] == [package.info.id]
+    assert registry.resolve_model().info.id == package.info.id
+    assert "bundled" in registry.report()
