@@ -6,6 +6,8 @@ here agrees on the rest.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import time
 import uuid
@@ -52,10 +54,17 @@ def by_torchrun() -> Processes:
 
 @contextmanager
 def joined(processes: Processes, device: torch.device) -> Iterator[None]:
-    """Connect the processes: NCCL for tensors on GPUs, gloo for the rest."""
+    """Connect the processes: NCCL for tensors on GPUs, gloo for the rest.
+
+    What was parallel inside the block must be let go by its end. Gloo's threads end with the last object that holds
+    their group; one of them that lets go of a tensor while the interpreter is already ending aborts the process
+    (https://github.com/pytorch/pytorch/pull/179291), and torchrun would take a finished training for a failed one.
+    """
     if not processes.are_several:
         yield
         return
+    # DistributedDataParallel imports it; imported later, its functions' default arguments would hold the group forever.
+    importlib.import_module("torch.distributed.nn.functional")
     store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(
@@ -66,9 +75,14 @@ def joined(processes: Processes, device: torch.device) -> Iterator[None]:
     try:
         yield
     except Cancelled:  # agreed by all
-        dist.destroy_process_group()
+        _part()
         raise
+    _part()
+
+
+def _part() -> None:
     dist.destroy_process_group()
+    gc.collect()  # whatever holds it in a circle
 
 
 def of_this_start(store: dist.Store, processes: Processes) -> dist.Store:

@@ -149,20 +149,23 @@ class TrainingLoop(ABC):
         steps, first = self._options.steps, self.processes.is_first
         self.run.progress(self.step, "training")
         quiet = {} if first else {"disable": True}
-        with tqdm(total=steps, initial=self.step, desc=self.verb, unit="step", dynamic_ncols=True, **quiet) as bar:
-            while self.step < steps:
-                self._stop_if_asked()
-                self._pending.append(self.train_step())
-                self.step += 1
-                self.run.progress(self.step, "training")
-                bar.update()
-                is_last = self.step == steps
-                if self.step % LOG_EVERY == 0 or is_last:
-                    bar.set_postfix(loss=f"{self._log()['loss']:.3f}")
-                if first:
-                    self.after_step(is_last)
-                if self.step % self._options.checkpoint_every == 0 or is_last:
-                    self.save()
+        try:
+            with tqdm(total=steps, initial=self.step, desc=self.verb, unit="step", dynamic_ncols=True, **quiet) as bar:
+                while self.step < steps:
+                    self._stop_if_asked()
+                    self._pending.append(self.train_step())
+                    self.step += 1
+                    self.run.progress(self.step, "training")
+                    bar.update()
+                    is_last = self.step == steps
+                    if self.step % LOG_EVERY == 0 or is_last:
+                        bar.set_postfix(loss=f"{self._log()['loss']:.3f}")
+                    if first:
+                        self.after_step(is_last)
+                    if self.step % self._options.checkpoint_every == 0 or is_last:
+                        self.save()
+        finally:
+            self._parallel = None  # the processes part when it is gone
 
     def train_step(self) -> dict[str, Tensor]:
         """Do step ``self.step``; its scalars, left on the device. Out of memory, it is done again with less."""

@@ -141,11 +141,29 @@ def test_processes_share_the_cases_without_overlap_or_loss(store):
             assert torch.equal(whole[number], torch.cat([half[number] for half in halves]))
 
 
+def changed_program(folder, *lines):
+    """The command line with a change to the pre-training."""
+    imports = (
+        "import atexit, os, sys, time",
+        "from voxmmsd.cli import main",
+        "from voxmmsd.training.pretrain import PreTraining",
+    )
+    program = folder / "changed.py"
+    program.write_text("\n".join([*imports, *lines, "sys.exit(main(sys.argv[1:]))"]))
+    return program
+
+
 @pytest.fixture(scope="module")
 def straight(store, tmp_path_factory):
-    """An undisturbed run of two processes."""
+    """An undisturbed run of two processes, each of which names its threads when it ends."""
     folder = tmp_path_factory.mktemp("two")
-    finish(*flags(options(store, folder / "run"), folder))
+    program = changed_program(
+        folder,
+        "threads = lambda: [open(f'/proc/self/task/{each}/comm').read() for each in os.listdir('/proc/self/task')]",
+        f"name = {str(folder)!r} + '/threads-' + os.environ['RANK']",
+        "atexit.register(lambda: open(name, 'w').writelines(threads()))",
+    )
+    finish(program, *flags(options(store, folder / "run"), folder)[2:])
     return folder / "run"
 
 
@@ -155,14 +173,6 @@ def test_two_processes_write_one_run_and_one_model(straight):
     assert (straight / "model" / "model.json").is_file()
     assert (straight / "log.txt").read_text(encoding="utf-8").count("to pre-train on") == 1
     assert [step for step, _ in read_curves(straight)["loss"]] == [10, 12]
-
-
-def changed_program(folder, *lines):
-    """The command line with a change to the pre-training."""
-    imports = ("import sys, time", "from voxmmsd.cli import main", "from voxmmsd.training.pretrain import PreTraining")
-    program = folder / "changed.py"
-    program.write_text("\n".join([*imports, *lines, "sys.exit(main(sys.argv[1:]))"]))
-    return program
 
 
 @contextmanager
@@ -181,6 +191,14 @@ def slow_run(store, folder, restarts=0):
             assert process.poll() is None
             time.sleep(0.1)
         yield process
+
+
+def test_no_thread_of_the_connection_outlives_the_training(straight):
+    """One that lets go of a tensor while the interpreter ends aborts a process whose work is done."""
+    for rank in (0, 1):
+        threads = (straight.parent / f"threads-{rank}").read_text().split()
+        assert threads
+        assert not [name for name in threads if "gloo" in name]
 
 
 def assert_same_weights(one, two):

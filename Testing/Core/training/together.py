@@ -107,6 +107,7 @@ def main():
         found["filled up"] = float((joint_pairs.weight == 0).float().mean())
         if us.is_first:
             torch.save(found, sys.argv[2])
+        together._parallel = None  # as the loop does at its end
 
 
 if __name__ == "__main__":
