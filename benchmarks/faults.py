@@ -31,6 +31,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import torch
 
 from benchmarks.writing_verbs import WritingVerb, prepared, writing_verbs
 from voxmmsd.cli import main as voxmmsd
@@ -41,6 +42,7 @@ from voxmmsd.verify import verify
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 KILLS, DENIALS = ("SIGKILL", "SIGTERM"), ("full disk", "lost permission")
 CANCELLED = 130
+LONGEST = 300  # seconds that a call may take before SIGALRM ends it
 DISK = "64m"
 _PAGE = 4096
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
@@ -135,6 +137,8 @@ def _in_child(call: Sequence[str], place: Path, said: int, told: int, blow: tupl
     sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)  # pytest has its own ones
     _mind_permissions()
     sys.addaudithook(count)
+    torch.set_num_threads(1)  # a second one is waited for forever where this process's parent had started it
+    signal.alarm(LONGEST)
     code = voxmmsd(list(call))
     os.write(told, str(operations).encode())
     return code

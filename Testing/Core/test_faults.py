@@ -10,8 +10,8 @@ from benchmarks.writing_verbs import WritingVerb, prepared, writing_verbs
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs fork and tmpfs")]
 KILLS = {"phantom": 1, "prepare": 3, "pretrain": 2, "finetune": 2, "segment": 3, "evaluate": 1, "library add": 3,
          "library accept": 2, "models accept": 1, "models import": 1, "models export": 1}  # fmt: skip
-DENIED = ("prepare", "segment", "finetune", "library add", "models accept", "models export", "export monai-bundle",
-          "job", "bundle")  # fmt: skip
+DENIED = ("prepare", "segment", "finetune", "library add", "models accept", "models export", "export torchscript",
+          "export monai-bundle", "job", "bundle")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,16 @@ def test_nothing_is_lost_by_a_kill_and_the_second_call_succeeds(verb, verbs, tmp
 def test_a_full_disk_and_lost_permissions_are_told_in_a_sentence_and_lose_nothing(verb, verbs, disk):
     found = Attack(verb, verbs[verb], disk / "place").hit(DENIALS, verb)
     assert found.wrong == []
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("fault", DENIALS)
+def test_a_torchscript_that_cannot_be_written_is_told_in_a_sentence(fault, at, verbs, disk):
+    """torch's own writing of files would end the process."""
+    (disk / "place" / "home").mkdir(parents=True)
+    answer = run(verbs["export torchscript"].arguments(disk / "place"), disk / "place", fault, at)
+    assert answer.code == 2, answer.said
+    assert misbehaved(fault, answer, False) == []
 
 
 def test_twenty_kills_are_made():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def export_torchscript(network: SegmentationNetwork, file: Path, *, xyz: bool = 
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         traced = torch.jit.freeze(torch.jit.trace(traced_of, torch.zeros(1, channels, *3 * (2 * divisor,))))
-        traced.save(str(file))
-        loaded = torch.jit.load(str(file))
+        content = io.BytesIO()  # torch's own writing of files ends the process where the disk is full
+        torch.jit.save(traced, content)
+        file.write_bytes(content.getvalue())
+        loaded = torch.jit.load(io.BytesIO(file.read_bytes()))
         generator = torch.Generator().manual_seed(0)
         for shape in ((1, channels, *3 * (2 * divisor,)), (2, channels, divisor, 2 * divisor, 3 * divisor)):
             image = torch.rand(shape, generator=generator)
