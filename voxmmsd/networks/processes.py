@@ -6,7 +6,6 @@ here agrees on the rest.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import time
@@ -75,14 +74,9 @@ def joined(processes: Processes, device: torch.device) -> Iterator[None]:
     try:
         yield
     except Cancelled:  # agreed by all
-        _part()
+        dist.destroy_process_group()
         raise
-    _part()
-
-
-def _part() -> None:
     dist.destroy_process_group()
-    gc.collect()  # whatever holds it in a circle
 
 
 def of_this_start(store: dist.Store, processes: Processes) -> dist.Store:

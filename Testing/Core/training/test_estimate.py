@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from toy_models import relabelled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
@@ -44,6 +45,17 @@ def test_pretraining_is_estimated_by_the_verb(cases, tmp_path, capsys):
     record = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert record["cases"] == 5 and record["seconds"] > 0 and record["problems"] == []
     assert make_config(PretrainConfig, {}, file).block == 16
+
+
+def test_the_case_is_prepared_at_the_voxel_size_of_the_model_it_starts_from(cases, tmp_path):
+    """Measured at another one, steps and sizes would be those of another training."""
+    fine = toy_package(tmp_path / "fine")
+    coarse = relabelled_package(fine, tmp_path / "coarse", preprocess=replace(fine.info.preprocess, spacing_mm=2.0))
+    given = options(cases, tmp_path, patch=16, channels=fine.info.network.channels)
+    at_1_mm, at_2_mm = (
+        estimate(make_config(FinetuneConfig, {**given, "start": str(model.folder)})) for model in (fine, coarse)
+    )
+    assert at_1_mm.disk_bytes - at_2_mm.disk_bytes > 5 * 5 * 20**3 / 2  # of five arrays a case, seven eighths
 
 
 def test_what_makes_no_sense_is_said_with_the_way_out():
