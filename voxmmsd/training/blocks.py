@@ -15,10 +15,9 @@ from torch import Tensor
 
 from voxmmsd.data.store import Entry
 from voxmmsd.networks.processes import Processes
+from voxmmsd.training.residency import resident
 from voxmmsd.views.siamese import SiameseBlocks, clean_blocks, draw_corners
 from voxmmsd.views.spatial import cut_window
-
-RESIDENT_SHARE = 0.5  # of a GPU's free memory that prepared cases may take
 
 
 class BlockSampler:
@@ -42,15 +41,9 @@ class BlockSampler:
         self.processes = processes
         self._images: list[np.ndarray] = [entry.image() for entry in self.entries]
         self._present = np.array([entry.present for entry in self.entries])
-        self._resident: list[Tensor] | None = None
-        if device.type == "cuda" and self._fits(device):
-            self._resident = [torch.from_numpy(np.array(image)).to(device) for image in self._images]
+        self._resident = resident(self._images, device)
         self._ahead: tuple[int, Future[Tensor]] | None = None
         self._reader = ThreadPoolExecutor(1, "blocks") if device.type == "cuda" and not self._resident else None
-
-    @property
-    def is_resident(self) -> bool:
-        return self._resident is not None
 
     def batch(self, step: int) -> SiameseBlocks:
         """The clean blocks of a step, on the device."""
@@ -79,10 +72,9 @@ class BlockSampler:
     def _read(self, step: int, cases: np.ndarray, corners: np.ndarray) -> Tensor:
         """Raw blocks ``(2B, 4, s, s, s)`` uint8 on the device."""
         if self._resident is not None:
-            images = self._resident
-            return torch.stack(
-                [self._slice(images[c], corner) for view in corners for c, corner in zip(cases, view, strict=True)]
-            )
+            images, size = self._resident, self.size
+            places = [place for view in corners for place in zip(cases, view, strict=True)]
+            return torch.stack([cut_window(images[case], corner, corner + size) for case, corner in places])
         if self._reader is None:
             return self._host_blocks(cases, corners)
         if self._ahead is None or self._ahead[0] != step:
@@ -103,17 +95,5 @@ class BlockSampler:
                 block[:] = cut_window(self._images[case], corner, corner + self.size)
         return out
 
-    def _slice(self, image: Tensor, corner: np.ndarray) -> Tensor:
-        z, y, x = (slice(int(low), int(low) + self.size) for low in corner)
-        block = image[:, z, y, x]
-        missing = [self.size - side for side in block.shape[1:]]
-        if any(missing):
-            block = torch.nn.functional.pad(block, [n for side in reversed(missing) for n in (0, side)])
-        return block
-
     def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)
-
-    def _fits(self, device: torch.device) -> bool:
-        free, _ = torch.cuda.mem_get_info(device)
-        return sum(image.nbytes for image in self._images) < RESIDENT_SHARE * free

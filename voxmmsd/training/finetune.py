@@ -81,13 +81,13 @@ class FineTuning(TrainingLoop):
         self.optimizer = adamw(self.network, config.weight_decay, self.head_pace)
         recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
         training = self.drawn_from([by_id[id_] for id_ in splits.train])
-        self.sampler = PatchSampler(training, recipe, config.seed, self.processes)
+        self.sampler = PatchSampler(training, recipe, config.seed, self.processes, self.device)
         self.trained = self.network
         self.best: dict[str, Any] = {"step": 0, "dice": -1.0, "regions": {}}
 
     def losses(self, part: int) -> dict[str, torch.Tensor]:
         if part == 0:
-            self._batch = self.sampler.batch(self.step, self.device, self.modality_dropout(self.step))
+            self._batch = self.sampler.batch(self.step, self.modality_dropout(self.step))
         image, label = (tensor.chunk(self.parts)[part] for tensor in self._batch)
         self.set_batchnorm()
         with self.precision.autocast():

@@ -16,6 +16,7 @@ from torch import Tensor
 from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
 from voxmmsd.networks.processes import Processes
+from voxmmsd.training.residency import resident
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity
 from voxmmsd.views.spatial import PatchPlace, SpatialRanges, cut_patch, draw_matrix
 
@@ -37,7 +38,11 @@ class PatchRecipe:
 
 
 class PatchSampler:
-    """Draws batches from labelled, prepared cases."""
+    """Draws batches from labelled, prepared cases.
+
+    On a GPU the cases are kept in its memory where they fit, and patches are cut there: a core takes longer to turn a
+    patch than the GPU takes to learn from it.
+    """
 
     def __init__(
         self,
@@ -45,42 +50,50 @@ class PatchSampler:
         recipe: PatchRecipe,
         seed: int,
         processes: Processes = Processes(),  # noqa: B008 - frozen
+        device: torch.device = torch.device("cpu"),  # noqa: B008 - immutable
     ) -> None:
         self.processes = processes
         self.entries = list(entries)
         self.recipe = recipe
-        self.seed = seed
+        self.seed, self.device = seed, device
         self._places: list[dict[int, np.ndarray]] = [{} for _ in self.entries]
         self._holders: dict[int, list[int]] = {}
-        self._scales = [input_scale(entry.image()) for entry in self.entries]
+        self._scales = [torch.from_numpy(input_scale(entry.image())).to(device) for entry in self.entries]
+        self._resident = resident([array for entry in self.entries for array in _arrays(entry)], device)
         self._find_labels()
 
-    def batch(self, step: int, device: torch.device | str = "cpu", dropout_share: float = 1.0) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, dropout_share: float = 1.0) -> tuple[Tensor, Tensor]:
         """Images ``(batch, 4, z, y, x)`` as ``input_scale`` has them and classes ``(batch, z, y, x)`` of a step.
 
-        ``dropout_share``: how much of the recipe's modality dropout is in force.
+        On the sampler's device. ``dropout_share``: how much of the recipe's modality dropout is in force.
         """
         first = (step * self.processes.size + self.processes.rank) * self.recipe.batch
         patches = [self._patch(first + item, dropout_share) for item in range(self.recipe.batch)]
-        image = torch.from_numpy(np.stack([image for image, _ in patches])).to(device)
-        label = torch.from_numpy(np.stack([label for _, label in patches])).to(device)
+        image, label = (torch.stack(tensors) for tensors in zip(*patches, strict=True))
         if self.recipe.augment:
             rng = np.random.default_rng([self.seed, 0x1127, first])
-            generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+            generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
             image = change_intensity(image, draw_intensity(image.shape, self.recipe.intensity, generator))
         return image, label
 
-    def _patch(self, position: int, dropout_share: float) -> tuple[np.ndarray, np.ndarray]:
+    def _patch(self, position: int, dropout_share: float) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, 0x9A7C, position])
         wants_foreground = rng.random() < self.recipe.foreground
         matrix = draw_matrix(self.recipe.spatial, rng) if self.recipe.augment else np.eye(3)
         index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
-        entry = self.entries[index]
-        image, label = cut_patch(entry.image(), entry.label(), PatchPlace(center, matrix), self.recipe.size)
+        patch = cut_patch(*self._case(index), PatchPlace(center, matrix), self.recipe.size)
+        image, label = (tensor.to(self.device) for tensor in patch)
         image *= self._scales[index][:, None, None, None]
         if rng.random() < dropout_share * self.recipe.modality_dropout:
-            image[~draw_kept(entry.present, rng)] = 0
+            for channel in np.flatnonzero(~draw_kept(self.entries[index].present, rng)).tolist():
+                image[channel] = 0
         return image, label
+
+    def _case(self, index: int) -> tuple[np.ndarray | Tensor, np.ndarray | Tensor]:
+        """Image and label, on the GPU if they are kept there."""
+        if self._resident is None:
+            return _arrays(self.entries[index])
+        return self._resident[2 * index], self._resident[2 * index + 1]
 
     def _tumor_place(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """A label first, then a case that has it, then one of its voxels: a label that few cases have is seen as often
@@ -117,6 +130,10 @@ class PatchSampler:
             counts = {index: len(places[value]) for index, places in enumerate(self._places) if value in places}
             enough = [index for index, count in counts.items() if count >= FEW_VOXELS]
             self._holders[value] = enough or list(counts)
+
+
+def _arrays(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+    return entry.image(), entry.label()
 
 
 def draw_kept(present: Sequence[bool], rng: np.random.Generator) -> np.ndarray:

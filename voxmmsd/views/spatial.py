@@ -6,11 +6,15 @@ The cut reads only the patch's surroundings from the (memory-mapped) case, so it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+ArrayT = TypeVar("ArrayT", bound=np.ndarray | Tensor)
 
 
 @dataclass(frozen=True)
@@ -49,41 +53,44 @@ def draw_matrix(ranges: SpatialRanges, rng: np.random.Generator) -> np.ndarray:
 
 
 def cut_patch(
-    image_czyx: np.ndarray, label_zyx: np.ndarray, place: PatchPlace, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+    image_czyx: np.ndarray | Tensor, label_zyx: np.ndarray | Tensor, place: PatchPlace, size: int
+) -> tuple[Tensor, Tensor]:
     """``(4, size, size, size)`` float32 in the units of the case and ``(size, size, size)`` uint8; 0 outside the case.
 
     Images are interpolated linearly and labels by nearest neighbor, unless the matrix only flips: then both are copied.
+    Computed where the case lies: arrays on the CPU, tensors on their device.
     """
     reach = np.abs(place.matrix_zyx).sum(axis=1) * (size - 1) / 2
     low = np.floor(place.center_zyx - reach + 1e-6).astype(int)
     high = np.ceil(place.center_zyx + reach - 1e-6).astype(int) + 1
     if place.is_plain:
         high = low + size
-    image, label = cut_window(image_czyx, low, high), cut_window(label_zyx, low, high)
+    image, label = (torch.as_tensor(cut_window(array, low, high)) for array in (image_czyx, label_zyx))
     if place.is_plain:
-        flips = tuple(slice(None, None, int(sign)) for sign in np.diag(place.matrix_zyx))
-        return image[(slice(None), *flips)].astype(np.float32), np.ascontiguousarray(label[flips])
-    grid = _sampling_grid(place, low, high, size)
-    moved = F.grid_sample(torch.from_numpy(image[None].astype(np.float32)), grid, align_corners=True)
-    nearest = F.grid_sample(torch.from_numpy(label[None, None].astype(np.float32)), grid, "nearest", align_corners=True)
-    return moved[0].numpy(), nearest[0, 0].numpy().astype(np.uint8)
+        flipped = [axis - 3 for axis in range(3) if place.matrix_zyx[axis, axis] < 0]
+        return image.flip(flipped).float(), label.flip(flipped)
+    grid = _sampling_grid(place, low, high, size, image.device)
+    moved = F.grid_sample(image[None].float(), grid, align_corners=True)
+    nearest = F.grid_sample(label[None, None].float(), grid, "nearest", align_corners=True)
+    return moved[0], nearest[0, 0].to(torch.uint8)
 
 
-def _sampling_grid(place: PatchPlace, low: np.ndarray, high: np.ndarray, size: int) -> torch.Tensor:
+def _sampling_grid(
+    place: PatchPlace, low: np.ndarray, high: np.ndarray, size: int, device: torch.device
+) -> torch.Tensor:
     """grid_sample's coordinates: -1 and 1 are the centers of the window's first and last voxel, axes x, y, z."""
     half = np.maximum((high - low - 1) / 2, 0.5)
     middle = low + (high - low - 1) / 2
     matrix = place.matrix_zyx * ((size - 1) / 2) / half[:, None]
     shift = (place.center_zyx - middle) / half
     theta = np.concatenate([matrix[::-1, ::-1], shift[::-1, None]], axis=1)
-    return F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, size, size, size], align_corners=True)
+    return F.affine_grid(torch.from_numpy(theta[None]).float().to(device), [1, 1, size, size, size], align_corners=True)
 
 
-def cut_window(array: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """``array[..., low:high]`` as a new array, 0 where that lies outside."""
-    shape = np.array(array.shape[-3:])
-    out = np.zeros((*array.shape[:-3], *(high - low)), array.dtype)
+def cut_window(array: ArrayT, low: np.ndarray, high: np.ndarray) -> ArrayT:
+    """``array[..., low:high]`` as a new array or tensor, 0 where that lies outside."""
+    shape, size = np.array(array.shape[-3:]), (*array.shape[:-3], *(high - low).tolist())
+    out: Any = array.new_zeros(size) if isinstance(array, Tensor) else np.zeros(size, array.dtype)
     start, stop = np.clip(low, 0, shape), np.clip(high, 0, shape)
     if (stop > start).all():
         take = [slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
@@ -24,8 +25,18 @@ def test_flips_turn_the_patch_about_its_own_center():
     center = np.array([15, 16, 20])
     plain, plain_label = cut_patch(image, label, PatchPlace(center, np.eye(3)), 8)
     flipped, flipped_label = cut_patch(image, label, PatchPlace(center, np.diag([-1.0, 1.0, -1.0])), 8)
-    np.testing.assert_array_equal(flipped, plain[:, ::-1, :, ::-1])
-    np.testing.assert_array_equal(flipped_label, plain_label[::-1, :, ::-1])
+    assert torch.equal(flipped, plain.flip(1, 3))
+    assert torch.equal(flipped_label, plain_label.flip(0, 2))
+
+
+@pytest.mark.parametrize("matrix", [np.diag([-1.0, 1.0, -1.0]), Rotation.from_rotvec([0, 0.3, 0]).as_matrix() * 0.9])
+@pytest.mark.parametrize("center", [(15, 16, 20), (2, 30, 20)])
+def test_a_case_of_tensors_as_on_a_gpu_gives_the_same_patch(matrix, center):
+    case, place = smooth_case(), PatchPlace(np.array(center), matrix)
+    for found, expected in zip(
+        cut_patch(*map(torch.from_numpy, case), place, 12), cut_patch(*case, place, 12), strict=True
+    ):
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("size", [8, 9])
@@ -39,7 +50,7 @@ def test_a_rotated_and_scaled_patch_equals_scipys_resampling(size):
         expected = affine_transform(channel, matrix, offset, (size,) * 3, order=1)
         np.testing.assert_allclose(got, expected, atol=0.01)
     expected = affine_transform(label, matrix, offset, (size,) * 3, order=0)
-    assert (patch_label != expected).mean() < 0.01  # ties between two voxels may fall either way
+    assert (patch_label.numpy() != expected).mean() < 0.01  # ties between two voxels may fall either way
 
 
 @pytest.mark.parametrize("matrix", [np.eye(3), Rotation.from_rotvec([0, 0.3, 0]).as_matrix()])
