@@ -16,9 +16,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from voxmmsd.data.image import MAX_VOXELS
+from voxmmsd.data.nifti import read_nifti
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.files import folder_written_aside, write_json_atomic, written_aside
+from voxmmsd.files import folder_written_aside, read_json, write_json_atomic, written_aside
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
 
 # Mean signal of each tissue in t1n, t1c, t2w, t2f; 1 is white matter on T1. The relations are those of textbooks.
@@ -35,6 +36,7 @@ _NOISE = 0.035
 _BIAS = 0.18
 _BRAIN_SEMI_AXES = (0.40, 0.46, 0.38)  # of the field of view, in (x, y, z)
 _MOST_PATIENTS = 10_000
+_DATA_SET = {"name": "synthetic patients", "schema": "brats-gli-2023"}  # what dataset.json says of them
 
 
 @dataclass(frozen=True)
@@ -89,25 +91,51 @@ def write_phantom(phantom: Phantom, folder: Path, case_id: str) -> Path:
 def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_mm: float = 1.0) -> list[Path]:
     """Write ``count`` patients ``phantom-SEED-000`` ... and the ``dataset.json`` that names their schema.
 
+    A patient that stands there already just as it would be written, by a call that was killed or asked for fewer, is
+    kept; given are the folders that were written.
+
     Raises:
-        InputError: a patient of that name is there already.
+        InputError: something else of that name is there already, or the folder is another data set's.
     """
     if not 1 <= count <= _MOST_PATIENTS:
         raise ConfigError(f"--count {count}: from 1 to {_MOST_PATIENTS} patients can be written")
     _check_size((side, side, side))
-    ids = [f"phantom-{seed:03d}-{number:03d}" for number in range(count)]
-    for case_id in ids:
-        if (folder / case_id).exists():
+    _refuse_another_data_set(folder / "dataset.json")
+
+    def make(number: int) -> Phantom:
+        return make_phantom(seed * _MOST_PATIENTS + number, (side, side, side), (spacing_mm, spacing_mm, spacing_mm))
+
+    ids = {number: f"phantom-{seed:03d}-{number:03d}" for number in range(count)}
+    missing = {number: case_id for number, case_id in ids.items() if not (folder / case_id).exists()}
+    for number in ids.keys() - missing.keys():
+        if not _is_written(make(number), folder / ids[number]):
             raise InputError(
-                f"{folder / case_id}: exists already; nothing is overwritten, name another folder or --seed"
+                f"{folder / ids[number]}: exists already; nothing is overwritten, name another folder or --seed"
             )
-    write_json_atomic(folder / "dataset.json", {"name": "synthetic patients", "schema": "brats-gli-2023"})
-    spacing = (spacing_mm, spacing_mm, spacing_mm)
-    written = []
-    for number, case_id in enumerate(ids):
-        phantom = make_phantom(seed * _MOST_PATIENTS + number, (side, side, side), spacing)
-        written.append(write_phantom(phantom, folder, case_id))
-    return written
+    write_json_atomic(folder / "dataset.json", _DATA_SET)
+    return [write_phantom(make(number), folder, case_id) for number, case_id in missing.items()]
+
+
+def _refuse_another_data_set(file: Path) -> None:
+    try:
+        is_ours = not file.exists() or read_json(file) == _DATA_SET
+    except ValueError:
+        is_ours = False
+    if not is_ours:
+        raise InputError(f"{file}: describes another data set; nothing is overwritten, name another folder")
+
+
+def _is_written(phantom: Phantom, place: Path) -> bool:
+    """Whether a case's folder holds just this patient."""
+    expected = {**dict(zip(MODALITIES, np.rint(phantom.image_czyx), strict=True)), "seg": phantom.label_zyx}
+    try:
+        found = {name: read_nifti(place / f"{place.name}-{name}.nii.gz") for name in expected}
+    except InputError:
+        return False
+    return all(
+        image.grid.same_as(phantom.grid) and np.array_equal(image.frames_tzyx, expected[name][None])
+        for name, image in found.items()
+    )
 
 
 def _check_size(shape_zyx: tuple[int, int, int]) -> None:

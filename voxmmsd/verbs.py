@@ -39,7 +39,8 @@ def phantom(config: c.PhantomConfig) -> None:
     from voxmmsd.phantom import write_phantoms
 
     written = write_phantoms(_given(config.folder, "FOLDER"), config.count, config.seed, config.shape, config.spacing)
-    print(f"wrote {len(written)} synthetic patients to {config.folder}")
+    kept = config.count - len(written)
+    print(f"wrote {len(written)} synthetic patients to {config.folder}" + (f"; {kept} were there" if kept else ""))
 
 
 def prepare(config: c.PrepareConfig) -> int:

@@ -97,8 +97,28 @@ def test_patients_do_not_depend_on_how_many_are_written(tmp_path):
 def test_nothing_is_overwritten_and_impossible_patients_are_refused(tmp_path):
     write_phantoms(tmp_path, 1, seed=1, side=32)
     with pytest.raises(InputError, match="exists already"):
-        write_phantoms(tmp_path, 1, seed=1, side=32)
+        write_phantoms(tmp_path, 2, seed=1, side=40)
+    assert not (tmp_path / "phantom-001-001").exists()
     with pytest.raises(ConfigError, match="no room for a brain"):
         make_phantom(0, (8, 40, 40))
     with pytest.raises(ConfigError, match="--count 0"):
         write_phantoms(tmp_path / "none", 0, seed=1)
+
+
+def test_patients_that_a_killed_call_left_are_kept_and_the_others_written(tmp_path):
+    first = write_phantoms(tmp_path, 1, seed=1, side=32)[0]
+    before = {file: file.stat().st_mtime_ns for file in first.iterdir()}
+    later = write_phantoms(tmp_path, 3, seed=1, side=32)
+    assert [place.name for place in later] == ["phantom-001-001", "phantom-001-002"]
+    assert {file: file.stat().st_mtime_ns for file in first.iterdir()} == before
+    next(first.glob("*-t2w.nii.gz")).unlink()
+    with pytest.raises(InputError, match="exists already"):
+        write_phantoms(tmp_path, 3, seed=1, side=32)
+
+
+@pytest.mark.parametrize("text", ['{"name": "mine", "schema": "brats-2021"}', "no JSON"])
+def test_the_record_of_another_data_set_is_not_overwritten(tmp_path, text):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(InputError, match="describes another data set"):
+        write_phantoms(tmp_path, 1, seed=1, side=32)
+    assert (tmp_path / "dataset.json").read_text() == text and len(list(tmp_path.iterdir())) == 1

@@ -338,6 +338,10 @@ CALLS = {
         lambda p: ["phantom", p.write("p/phantom-000-000/x", "x").parents[1]],
         ["phantom-000-000", "overwritten"],
     ),
+    "phantoms among another data set": (
+        lambda p: ["phantom", p.write("p/dataset.json", '{"schema": "brats-2021"}').parent],
+        ["dataset.json", "overwritten"],
+    ),
     "a size without room for a brain": (lambda p: ["phantom", "p", "--shape", "4"], ["no room for a brain"]),
     "a size beyond memory": (lambda p: ["phantom", "p", "--shape", "100000"], ["larger than any scan"]),
     "a spacing of nothing": (lambda p: ["phantom", "p", "--shape", "16", "--spacing", "0"], ["spacing"]),
