@@ -209,6 +209,7 @@ class CompareConfig:
     experiment: str = option("", "TOML file of the experiment", positional=True)
     run: str = option("", "run folder, or a name under $VOXMMSD_HOME/runs")
     test: bool = option(False, "score the test cases instead of the validation cases: once, at the end")
+    jobs: int = option(1, "trainings at the same time; several share a GPU, or the CPU's cores")
 
 
 @dataclass(frozen=True)
@@ -391,7 +392,9 @@ _PRESETS: dict[type, dict[str, dict[str, Any]]] = {
 
 # An option's name means the same in every verb, and so do the numbers it may have.
 _RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("steps", "patch", "block", "batch", "cell", "pairs", "candidates", "count"), (1, math.inf)),
+    **dict.fromkeys(
+        ("steps", "patch", "block", "batch", "cell", "pairs", "candidates", "count", "jobs"), (1, math.inf)
+    ),
     **dict.fromkeys(("validate_every", "preview_every", "checkpoint_every", "keep"), (1, math.inf)),
     **dict.fromkeys(("keep_every", "workers", "threads", "seed", "window", "margin_voxels"), (0, math.inf)),
     **dict.fromkeys(("learning_rate", "weight_decay", "distillation_weight", "wait"), (0, math.inf)),

@@ -22,6 +22,7 @@ from voxmmsd.files import read_json, write_json_atomic, write_text_atomic
 from voxmmsd.labels import LabelSchema
 from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run, resolve_run
+from voxmmsd.training.at_once import train_at_once
 from voxmmsd.training.cases import labelled_entries, one_schema
 from voxmmsd.training.comparison import Comparison
 from voxmmsd.training.comparison_report import write_comparison
@@ -47,10 +48,13 @@ def compare(config: CompareConfig) -> str:
     experiment = make_config(ExperimentConfig, {}, Path(config.experiment))
     folder = resolve_run(config.run).absolute()
     total = len(list(experiment.arms()))
-    call = {"experiment": str(Path(config.experiment).absolute()), "run": str(folder), "test": config.test}
+    call = {**config_to_record(config), "experiment": str(Path(config.experiment).absolute()), "run": str(folder)}
     # The runs within check their own options: the experiment itself may grow.
     with open_run(folder, "compare", config_to_record(experiment), total, continues=False, call=call) as run:
-        return _Experiment(experiment, folder, run).results("test" if config.test else "validation")
+        found = _Experiment(experiment, folder, run)
+        if config.jobs > 1:
+            train_at_once(found.trainings(), config.jobs, run)
+        return found.results("test" if config.test else "validation")
 
 
 class _Experiment:
@@ -69,6 +73,17 @@ class _Experiment:
         self._check()
         self.draws = {(arm.cases, arm.draw): self._draw(arm) for arm in arms}
 
+    def trainings(self) -> list[PretrainConfig | FinetuneConfig]:
+        """All that ``results`` trains: the pre-trainings, then the fine-tunings."""
+        starts = {
+            method: self._pretrain_config(method) for method in self.experiment.methods if self._pretrains(method)
+        }
+        arms = [
+            self._arm_config(arm, starts[arm.method].run if arm.method in starts else self._start(arm.method))
+            for arm in self.experiment.arms()
+        ]
+        return [*{config.run: config for config in starts.values()}.values(), *arms]
+
     def results(self, part: str) -> str:
         """Train what is not yet trained, score it on a part of the splits, write and give the table."""
         scored = [entry for entry in self.entries if entry.id in getattr(self.splits, part)]
@@ -78,9 +93,7 @@ class _Experiment:
         for number, arm in enumerate(self.experiment.arms()):
             self.run.stop_if_asked()
             self.run.progress(number, arm.name)
-            package = finetune(
-                self._finetune_config(arm, self._start(arm.method), str(self.draws[arm.cases, arm.draw]))
-            )
+            package = finetune(self._arm_config(arm, self._start(arm.method)))
             file = self.folder / "finetune" / arm.name / f"cases-{part}.json"
             found[arm] = score_model(package, scored, self.schema, self.device, file)
             self.run.say(f"{arm.name}: mean Dice {Comparison(self.schema, found).mean(arm):.3f} on {part}")
@@ -126,6 +139,9 @@ class _Experiment:
         given = {"folders": experiment.folders, "splits": experiment.splits, "seed": experiment.seed}
         given |= {"store": str(self.folder / "store-unlabelled")}
         return make_config(PretrainConfig, {**given, **experiment.pretrain, **experiment.variant(method).pretrain})
+
+    def _arm_config(self, arm: Arm, start: str) -> FinetuneConfig:
+        return self._finetune_config(arm, start, str(self.draws[arm.cases, arm.draw]))
 
     def _finetune_config(self, arm: Arm, start: str, splits: str) -> FinetuneConfig:
         experiment = self.experiment

@@ -1,5 +1,8 @@
 import csv
 import json
+import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +12,11 @@ from voxmmsd.cli import main
 from voxmmsd.config import CompareConfig, PretrainConfig, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import Entry, prepare_cases
-from voxmmsd.errors import Cancelled, ConfigError
+from voxmmsd.errors import Cancelled, ConfigError, RunError
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, view_run
+from voxmmsd.runs.control import ask
 from voxmmsd.training.compare import compare
 from voxmmsd.training.experiment import ABLATIONS, Arm, ExperimentConfig
 
@@ -119,6 +123,54 @@ def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp
     assert (run / "results-validation.csv").read_text(encoding="utf-8") == (
         done[0] / "results-validation.csv"
     ).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def smaller(experiment, tmp_path):
+    """One draw of one case, without an ablation and a probe."""
+    text = experiment.read_text(encoding="utf-8").replace('"vox-mmsd", "restoration-only", "probe"', '"vox-mmsd"')
+    text = text.replace("cases = [1, 2]", "cases = [1]").replace("draws = 2", "draws = 1")
+    file = tmp_path / "smaller.toml"
+    file.write_text(text[: text.index("[variants")])
+    return file
+
+
+@pytest.mark.long
+def test_trainings_at_the_same_time_end_as_one_after_the_other(done, smaller, tmp_path):
+    assert main(["compare", str(smaller), "--run", str(tmp_path / "run"), "--jobs", "2"]) == 0
+    rows, expected = ((run / "results-validation.csv").read_text().splitlines() for run in (tmp_path / "run", done[0]))
+    assert len(rows) == 3
+    assert set(rows) <= set(expected)
+    parts = ("pretrain/vox-mmsd", "finetune/scratch-1-cases-draw-0", "finetune/vox-mmsd-1-cases-draw-0")
+    status = [json.loads((tmp_path / "run" / part / "status.json").read_text(encoding="utf-8")) for part in parts]
+    assert len({each["starts"][0]["pid"] for each in status} - {os.getpid()}) == 3
+
+
+@pytest.mark.long
+def test_a_pause_reaches_all_trainings_at_work_and_a_failed_one_is_named(smaller, tmp_path):
+    text = smaller.read_text(encoding="utf-8")
+    smaller.write_text(text.replace("steps = 1\n", "steps = 100000\n"))
+    run = tmp_path / "run"
+    parts = [run / "pretrain" / "vox-mmsd", run / "finetune" / "scratch-1-cases-draw-0"]
+
+    def is_at_work(part):
+        return (part / "status.json").is_file() and (view := view_run(part)).state == "running" and view.step > 0
+
+    def pause_when_all_are_at_work():
+        while not all(map(is_at_work, parts)):
+            time.sleep(0.1)
+        ask(run, "pause")
+
+    asker = threading.Thread(target=pause_when_all_are_at_work, daemon=True)
+    asker.start()
+    with pytest.raises(Cancelled):
+        compare(CompareConfig(str(smaller), str(run), jobs=2))
+    assert [view_run(part).state for part in parts] == ["paused", "paused"]
+    assert view_run(run).state == "paused"
+    (parts[1] / "splits.json").write_text("{}")  # now nothing trains there
+    with pytest.raises(RunError, match="scratch-1-cases-draw-0"):
+        compare(CompareConfig(str(smaller), str(run), jobs=2))
+    assert view_run(parts[0]).state == "paused"
 
 
 def test_an_ablation_is_pre_trained_by_its_own_options_once_and_a_probe_takes_the_first_start(done):

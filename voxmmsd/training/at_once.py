@@ -1,0 +1,67 @@
+"""Several trainings at the same time, each a detached run of its own: on a GPU that one leaves idle, on many cores.
+
+What an earlier call left at work, since it was killed, is waited for and not started again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+
+from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record
+from voxmmsd.errors import RunError
+from voxmmsd.files import write_json_atomic
+from voxmmsd.runs import Run, is_finished, view_run
+from voxmmsd.runs.control import ask
+from voxmmsd.runs.folder import is_alive, read_status
+from voxmmsd.runs.launch import start_detached
+
+LOOK_SECONDS = 0.5
+
+
+def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: int, run: Run) -> None:
+    """Do all ``trainings``, ``jobs`` at a time; one that starts from the run of another waits for that.
+
+    Raises:
+        Cancelled: ``run`` was asked to pause or cancel, and so were the trainings.
+        RunError: a training did not finish; the others were paused.
+    """
+    left = [each for each in trainings if not is_finished(Path(each.run))]
+    working: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(jobs, "training") as pool:
+        try:
+            while left or working:
+                run.stop_if_asked()
+                unfinished = {*working, *(each.run for each in left)}
+                ready = [each for each in left if getattr(each, "start", "") not in unfinished]
+                for training in ready[: jobs - len(working)]:
+                    left.remove(training)
+                    working[training.run] = pool.submit(_train, training)
+                done, _ = wait(working.values(), LOOK_SECONDS, FIRST_COMPLETED)
+                for name in [name for name, future in working.items() if future in done]:
+                    working.pop(name).result()
+                run.stage(f"{len(working)} trainings at work, {len(left)} to come")
+        except BaseException:
+            for name in working:
+                with suppress(RunError):  # it has just ended
+                    ask(Path(name), run.asked() or "pause")
+            raise
+
+
+def _train(config: PretrainConfig | FinetuneConfig) -> None:
+    """Start the training, unless it is at work, and wait for its end."""
+    folder = Path(config.run)
+    status = read_status(folder)
+    if not (status and is_alive(status)):
+        options = folder.with_name(f"{folder.name}.json")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_json_atomic(options, config_to_record(config))
+        verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
+        start_detached([verb, "--config", str(options)], folder)
+    while not (view := view_run(folder)).is_over:
+        time.sleep(LOOK_SECONDS)
+    if view.state not in ("finished", "paused", "cancelled"):
+        raise RunError(f"{folder}: {view.line()}; its log.txt says more. Call again to continue where all stopped")
