@@ -7,6 +7,7 @@ from pathlib import Path
 from voxmmsd.errors import RunError, VoxMMSDError
 from voxmmsd.library import is_library, open_library
 from voxmmsd.library.verification import unfinished_labels, verify_library
+from voxmmsd.models.package import forget_what_was_whole
 from voxmmsd.models.registry import list_models, registry_folder, resolve_model
 from voxmmsd.runs import find_run, read_config, read_status
 
@@ -19,6 +20,7 @@ def verify(spec: str) -> tuple[str, bool]:
     Raises:
         ModelError: it is none of these.
     """
+    forget_what_was_whole()
     if not spec:
         return _told(str(registry_folder()), _wrong_models(), f"{len(list_models())} models")
     if is_library(Path(spec).expanduser()):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import mmap
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ FILES = (WEIGHTS, ONNX, CARD)
 LONGEST_NAME = 200
 LARGEST_WINDOW = 1024  # voxels along a side
 _WAITING_CARD = "MODEL_CARD.next.md"
+_SURELY_SEEN_SECONDS = 2.0  # a file that was changed later than that may change again within one tick of its clock
 
 
 @dataclass(frozen=True)
@@ -78,27 +81,78 @@ class ModelPackage:
 
 
 def read_package(folder: Path) -> ModelPackage:
-    """Read and check a package.
+    """Read and check a package. What this process found whole before is read again only where a file has changed.
 
     Raises:
         ModelError: no package, one of another format, files that are missing or do not fit their checksums.
     """
-    package = ModelPackage(folder, _read_info(folder / RECORD))
-    waiting = folder / _WAITING_CARD
-    if waiting.is_file() and sha256_of(waiting) == package.info.files.get(CARD):  # a rewrite was cut short
-        waiting.replace(folder / CARD)
+    while True:
+        info = _read_info(folder / RECORD)
+        try:
+            _check_files(folder, info)
+            return ModelPackage(folder, info)
+        except ModelError:
+            if _read_info(folder / RECORD) == info:
+                raise
+            # Its record was rewritten meanwhile, and the card with it.
+
+
+_found_whole: dict[Path, tuple[_FileState, ...]] = {}  # folder -> its files as they were then
+
+
+def forget_what_was_whole() -> None:
+    """From now on every package is read from its first to its last byte again."""
+    _found_whole.clear()
+
+
+def _check_files(folder: Path, info: ModelInfo) -> None:
     for name in FILES:
-        if name not in package.info.files and (name != ONNX or package.info.segments):
+        if name not in info.files and (name != ONNX or info.segments):
             raise ModelError(f"{folder / RECORD}: lists no {name}; the package is incomplete, export or train it again")
-    for name, expected in package.info.files.items():
-        file = folder / name
-        if Path(name).name != name or not file.is_file() or file.is_symlink():
-            raise ModelError(f"{file}: is missing from the model package; import it again")
-        if sha256_of(file) != expected:
-            raise ModelError(f"{file}: does not fit its checksum; the package was changed or damaged, import it again")
-    if package.info.segments:
-        _refuse_links_to_other_files(package.onnx)
-    return package
+    try:
+        _put_waiting_card_in_place(folder, info)
+        for name in info.files:
+            if Path(name).name != name or not (folder / name).is_file() or (folder / name).is_symlink():
+                raise ModelError(f"{folder / name}: is missing from the model package; import it again")
+        state = _state_of(folder, info)
+        if _found_whole.get(folder.absolute()) == state:
+            return
+        for name, expected in info.files.items():
+            if sha256_of(folder / name) != expected:
+                raise ModelError(
+                    f"{folder / name}: does not fit its checksum; the package was changed or damaged, import it again"
+                )
+        if info.segments:
+            _refuse_links_to_other_files(folder / ONNX)
+    except OSError as error:
+        raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror}); import it again") from error
+    if time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS:
+        _found_whole[folder.absolute()] = state
+
+
+@dataclass(frozen=True)
+class _FileState:
+    """Another one whenever a file is another one, or is listed otherwise."""
+
+    name: str
+    expected: str
+    number: int
+    size_bytes: int
+    changed_ns: int
+
+
+def _state_of(folder: Path, info: ModelInfo) -> tuple[_FileState, ...]:
+    """Raises OSError where a file is missing."""
+    found = [(name, expected, (folder / name).lstat()) for name, expected in info.files.items()]
+    return tuple(_FileState(name, sha256, one.st_ino, one.st_size, one.st_mtime_ns) for name, sha256, one in found)
+
+
+def _put_waiting_card_in_place(folder: Path, info: ModelInfo) -> None:
+    """Where a rewrite was cut short after the record; or is under way, then whoever comes first does it."""
+    waiting = folder / _WAITING_CARD
+    with suppress(FileNotFoundError):
+        if waiting.is_file() and sha256_of(waiting) == info.files.get(CARD):
+            waiting.replace(folder / CARD)
 
 
 def _refuse_links_to_other_files(onnx: Path) -> None:
@@ -142,7 +196,7 @@ def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPa
         write_text_atomic(waiting, card)
         info = dataclasses.replace(info, files={**package.info.files, CARD: sha256_of(waiting)})
         write_json_atomic(package.folder / RECORD, {"format": FORMAT, **asdict(info)})
-        waiting.replace(package.folder / CARD)
+        _put_waiting_card_in_place(package.folder, info)
     except OSError as error:
         raise ModelError(
             f"{package.folder}: cannot be written ({error.strerror}); import the model first: voxmmsd models import"

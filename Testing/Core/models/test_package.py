@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -7,9 +9,11 @@ import torch
 from toy_models import toy_info, toy_network, toy_package
 
 from voxmmsd.errors import ModelError
+from voxmmsd.models import package as packages
 from voxmmsd.models.export_onnx import onnx_difference
-from voxmmsd.models.package import read_package
+from voxmmsd.models.package import read_package, rewrite_record
 from voxmmsd.models.weights import load_network, pack_network
+from voxmmsd.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +132,66 @@ def test_weights_of_another_network_are_refused(copy):
     change_record(copy, network={"channels": [4, 6, 10], "dropout": [0.0, 0.0, 0.2], "in_channels": 4})
     with pytest.raises(ModelError, match="does not fit the network"):
         load_network(read_package(copy))
+
+
+def test_what_was_found_whole_is_read_again_only_where_a_file_has_changed(copy, monkeypatch):
+    read, true = [], packages.sha256_of
+    monkeypatch.setattr(packages, "sha256_of", lambda file: (read.append(file.name), true(file))[1])
+    (copy / "model.onnx").touch()
+    read_package(copy)
+    read_package(copy)
+    assert read.count("model.onnx") == 2  # written just now: it could change again within the clock's tick
+    for file in copy.iterdir():
+        os.utime(file, (1e9, 1e9))
+    read_package(copy)
+    read.clear()
+    assert read_package(copy).info.id == "toy-1" and not read
+    content = (copy / "model.onnx").read_bytes()
+    (copy / "model.onnx").write_bytes(content[:-1] + b"x")
+    with pytest.raises(ModelError, match="does not fit its checksum"):
+        read_package(copy)
+
+
+def test_verifying_believes_no_clock(copy):
+    content = (copy / "model.onnx").read_bytes()
+    for change in (content, content[:-1] + b"x"):
+        (copy / "model.onnx").write_bytes(change)
+        for file in copy.iterdir():
+            os.utime(file, (1e9, 1e9))
+        read_package(copy)
+    with pytest.raises(ModelError, match="does not fit its checksum"):
+        verify(str(copy))
+
+
+def rewritten(package):
+    return rewrite_record(package, dataclasses.replace(package.info, limits="others"), "another card")
+
+
+def test_a_record_that_is_rewritten_while_it_is_read_is_read_again(copy, monkeypatch):
+    package, true = read_package(copy), packages.sha256_of
+    due = [lambda: rewritten(package)]
+
+    def hashed(file):
+        if file.name == "weights.safetensors" and due:
+            due.pop()()
+        return true(file)
+
+    monkeypatch.setattr(packages, "sha256_of", hashed)
+    (copy / "model.onnx").touch()
+    assert read_package(copy).info.limits == "others" and not due
+
+
+def test_a_reader_that_puts_the_new_card_in_place_first_does_the_writer_no_harm(copy, monkeypatch):
+    package, true = read_package(copy), packages.write_json_atomic
+    monkeypatch.setattr(packages, "write_json_atomic", lambda file, record: (true(file, record), read_package(copy)))
+    assert rewritten(package).info == read_package(copy).info
+    assert (copy / "MODEL_CARD.md").read_text(encoding="utf-8") == "another card"
+
+
+def test_a_file_that_may_not_be_read_is_named(copy, monkeypatch):
+    def denied(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(packages, "sha256_of", denied)
+    with pytest.raises(ModelError, match=r"safetensors: cannot be read \(Permission denied\)"):
+        read_package(copy)
