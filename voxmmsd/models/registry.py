@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from voxmmsd.data.naming import safe_id
@@ -20,6 +22,8 @@ from voxmmsd.models.archive import opened
 from voxmmsd.models.package import ONNX, RECORD, WEIGHTS, ModelInfo, ModelPackage, read_package, refuse_pretrained
 from voxmmsd.runs import now
 
+_ASIDE, _DOOMED = ".tmp", ".deleted"  # endings of hidden folders: of ``folder_written_aside``, of ``delete``
+_LEFT_AFTER_SECONDS = 3600.0
 BUNDLED = Path(__file__).parent / "bundled"  # those that come along; see ``bundled_folder``
 
 
@@ -106,7 +110,7 @@ def delete(model_id: str) -> int:
         raise ModelError(f"{model_id}: is in use; accept another model or roll back first")
     size = sum(file.stat().st_size for file in folder.iterdir())
     _decide(model_id, decisions.DELETED)
-    doomed = folder.with_name(f".{model_id}.deleted")
+    doomed = folder.with_name(f".{model_id}{_DOOMED}")
     shutil.rmtree(doomed, ignore_errors=True)
     folder.rename(doomed)  # gone at once, whatever happens to the removal
     shutil.rmtree(doomed)
@@ -134,6 +138,7 @@ def _is_copied(package: ModelPackage, target: Path) -> bool:
     """Copy a package; False where one is there, since long or by another process just now."""
     if target.exists():
         return False
+    _clear_what_kills_left()
     try:
         with folder_written_aside(target, f".{os.getpid()}") as aside:
             for name in (RECORD, *package.info.files):
@@ -143,6 +148,14 @@ def _is_copied(package: ModelPackage, target: Path) -> bool:
             raise
         return False
     return True
+
+
+def _clear_what_kills_left() -> None:
+    """Hidden folders of imports and deletions that never ended; those that another process is at are younger."""
+    for folder in registry_folder().glob(".*"):
+        with suppress(FileNotFoundError):  # its own process has just removed it
+            if folder.suffix in (_ASIDE, _DOOMED) and time.time() - folder.stat().st_mtime > _LEFT_AFTER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _network(package: ModelPackage) -> list[str | None]:

@@ -1,3 +1,4 @@
+import os
 import zipfile
 
 import pytest
@@ -118,6 +119,18 @@ def test_a_deleted_model_is_gone_from_disk_and_can_come_back(packages):
     assert [p.name for p in registry.registry_folder().iterdir() if p.is_dir()] == ["one-1"]
     registry.import_model(packages[1].folder)
     assert registry.model_states()["two-1"] == "proposed"
+
+
+def test_what_killed_imports_and_deletions_left_goes_with_the_next_import_and_what_is_at_work_stays(packages):
+    folders = [registry.registry_folder() / name for name in (".one-1.77.tmp", ".old-1.deleted", ".two-1.78.tmp")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(b"half")
+    for folder in folders[:2]:
+        os.utime(folder, (1e9, 1e9))
+    registry.import_model(packages[0].folder)
+    assert [folder.exists() for folder in folders] == [False, False, True]
+    assert [package.info.id for package in registry.list_models()] == ["one-1"]
 
 
 def test_a_broken_model_can_be_deleted(packages):
