@@ -27,7 +27,8 @@ _PACKAGES = (
     "SimpleITK",
     "openvino",
 )
-LARGEST_ERROR = 1e-4  # relative to the largest output; a wrong kernel is off by far more, float32 and TF32 by less
+# Relative to the largest output: a wrong kernel is off by far more, float32 by 1e-6, TF32 on an H200 by 3e-4.
+LARGEST_ERROR = 1e-3
 
 
 def examine(device: str) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ import torch
 from patients import write_patient
 from toy_models import toy_package
 
+from voxmmsd import doctor
 from voxmmsd.cli import main
 from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
 from voxmmsd.data.cases import find_cases
@@ -143,3 +144,8 @@ def test_a_case_is_segmented_on_the_gpu_as_on_the_cpu(tmp_path):
         found.append(np.asarray(nib.load(file).dataobj))
     assert dice(found[0] > 0, found[1] > 0) > 0.98
     assert (found[0] != found[1]).mean() < 0.02
+
+
+def test_the_doctor_finds_a_sound_gpu_sound():
+    text, good = doctor.examine("cuda")
+    assert good, text

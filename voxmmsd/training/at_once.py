@@ -1,23 +1,30 @@
-"""Several trainings at the same time, each a detached run of its own: on a GPU that one leaves idle, on many cores.
+"""Several trainings, or their scores, at the same time: for a GPU that one training leaves idle, or many cores.
 
-What an earlier call left at work, since it was killed, is waited for and not started again.
+Each training is a detached run of its own. What an earlier call left at work, since it was killed, is waited for and
+not started again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 
+import torch
+
 from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record
+from voxmmsd.data.store import Entry
 from voxmmsd.errors import RunError
 from voxmmsd.files import write_json_atomic
+from voxmmsd.labels import LabelSchema
 from voxmmsd.runs import Run, is_finished, view_run
 from voxmmsd.runs.control import ask
 from voxmmsd.runs.folder import is_alive, read_status
 from voxmmsd.runs.launch import start_detached
+from voxmmsd.training.scoring import score_model
 
 LOOK_SECONDS = 0.5
 
@@ -49,6 +56,30 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
                 with suppress(RunError):  # it has just ended
                     ask(Path(name), run.asked() or "pause")
             raise
+
+
+def score_at_once(
+    files: Mapping[Path, Path], entries: Sequence[Entry], schema: LabelSchema, device: torch.device, jobs: int, run: Run
+) -> None:
+    """Score models, by the file that keeps the scores of each, on the same cases: ``jobs`` at a time.
+
+    Raises:
+        Cancelled: ``run`` was asked to pause or cancel; what is scored is kept.
+    """
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        scores = [pool.submit(_score, model, entries, schema, device, file) for file, model in files.items()]
+        try:
+            for number, score in enumerate(scores):
+                run.stop_if_asked()
+                run.stage(f"{number} of {len(scores)} models are scored")
+                score.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _score(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, file: Path) -> None:
+    torch.set_num_threads(1)
+    score_model(model, entries, schema, device, file)
 
 
 def _train(config: PretrainConfig | FinetuneConfig) -> None:

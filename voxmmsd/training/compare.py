@@ -22,7 +22,7 @@ from voxmmsd.files import read_json, write_json_atomic, write_text_atomic
 from voxmmsd.labels import LabelSchema
 from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run, resolve_run
-from voxmmsd.training.at_once import train_at_once
+from voxmmsd.training.at_once import score_at_once, train_at_once
 from voxmmsd.training.cases import labelled_entries, one_schema
 from voxmmsd.training.comparison import Comparison
 from voxmmsd.training.comparison_report import write_comparison
@@ -51,10 +51,10 @@ def compare(config: CompareConfig) -> str:
     call = {**config_to_record(config), "experiment": str(Path(config.experiment).absolute()), "run": str(folder)}
     # The runs within check their own options: the experiment itself may grow.
     with open_run(folder, "compare", config_to_record(experiment), total, continues=False, call=call) as run:
-        found = _Experiment(experiment, folder, run)
+        found, part = _Experiment(experiment, folder, run), "test" if config.test else "validation"
         if config.jobs > 1:
-            train_at_once(found.trainings(), config.jobs, run)
-        return found.results("test" if config.test else "validation")
+            found.work_ahead(part, config.jobs)
+        return found.results(part)
 
 
 class _Experiment:
@@ -73,32 +73,41 @@ class _Experiment:
         self._check()
         self.draws = {(arm.cases, arm.draw): self._draw(arm) for arm in arms}
 
-    def trainings(self) -> list[PretrainConfig | FinetuneConfig]:
-        """All that ``results`` trains: the pre-trainings, then the fine-tunings."""
+    def work_ahead(self, part: str, jobs: int) -> None:
+        """Train and score, ``jobs`` at a time, what ``results`` then finds done."""
         starts = {
             method: self._pretrain_config(method) for method in self.experiment.methods if self._pretrains(method)
         }
-        arms = [
-            self._arm_config(arm, starts[arm.method].run if arm.method in starts else self._start(arm.method))
+        arms = {
+            arm: self._arm_config(arm, starts[arm.method].run if arm.method in starts else self._start(arm.method))
             for arm in self.experiment.arms()
-        ]
-        return [*{config.run: config for config in starts.values()}.values(), *arms]
+        }
+        pretrainings = {config.run: config for config in starts.values()}.values()
+        train_at_once([*pretrainings, *arms.values()], jobs, self.run)
+        files = {self._scores_file(arm, part): Path(config.run) / "model" for arm, config in arms.items()}
+        score_at_once(files, self._cases_of(part), self.schema, self.device, jobs, self.run)
 
     def results(self, part: str) -> str:
         """Train what is not yet trained, score it on a part of the splits, write and give the table."""
-        scored = [entry for entry in self.entries if entry.id in getattr(self.splits, part)]
-        if not scored:
-            raise ConfigError(f"compare: {self.experiment.splits} leaves no case to {part}")
+        scored = self._cases_of(part)
         found: dict[Arm, Scored] = {}
         for number, arm in enumerate(self.experiment.arms()):
             self.run.stop_if_asked()
             self.run.progress(number, arm.name)
             package = finetune(self._arm_config(arm, self._start(arm.method)))
-            file = self.folder / "finetune" / arm.name / f"cases-{part}.json"
-            found[arm] = score_model(package, scored, self.schema, self.device, file)
+            found[arm] = score_model(package, scored, self.schema, self.device, self._scores_file(arm, part))
             self.run.say(f"{arm.name}: mean Dice {Comparison(self.schema, found).mean(arm):.3f} on {part}")
         self.run.progress(len(found))
         return self._report(Comparison(self.schema, found), part, scored)
+
+    def _cases_of(self, part: str) -> list[Entry]:
+        """Raises ConfigError where the splits name none."""
+        if found := [entry for entry in self.entries if entry.id in getattr(self.splits, part)]:
+            return found
+        raise ConfigError(f"compare: {self.experiment.splits} leaves no case to {part}")
+
+    def _scores_file(self, arm: Arm, part: str) -> Path:
+        return self.folder / "finetune" / arm.name / f"cases-{part}.json"
 
     def _check(self) -> None:
         experiment, splits = self.experiment, self.splits

@@ -76,19 +76,34 @@ def optimize(
 
 
 class KeptBuffers:
-    """A network's buffers (BatchNorm's statistics, a center) as they were, to take a step back."""
+    """A network's buffers (BatchNorm's statistics, a center) as they were, to take a step back.
+
+    They are small and many: those of one type are handled as one tensor, since on a GPU each launch would take longer
+    than its copy.
+    """
 
     def __init__(self, network: nn.Module) -> None:
-        self._buffers = list(network.buffers())
-        self._before = [buffer.clone() for buffer in self._buffers]
+        kinds = dict.fromkeys(buffer.dtype for buffer in network.buffers())
+        self._buffers = [[buffer for buffer in network.buffers() if buffer.dtype == kind] for kind in kinds]
+        self._before = [_joined(buffers) for buffers in self._buffers]
 
     @torch.no_grad()
     def undo_unless(self, flag: Tensor) -> None:
         """Back to what they were, unless ``flag``; without the host looking at it."""
-        for buffer, before in zip(self._buffers, self._before, strict=True):
-            buffer.copy_(torch.where(flag, buffer, before))
+        for buffers, before in zip(self._buffers, self._before, strict=True):
+            _part(torch.where(flag, _joined(buffers), before), buffers)
 
     @torch.no_grad()
     def undo(self) -> None:
-        for buffer, before in zip(self._buffers, self._before, strict=True):
-            buffer.copy_(before)
+        for buffers, before in zip(self._buffers, self._before, strict=True):
+            _part(before, buffers)
+
+
+def _joined(buffers: list[Tensor]) -> Tensor:
+    return torch.cat([buffer.flatten() for buffer in buffers])
+
+
+def _part(joined: Tensor, buffers: list[Tensor]) -> None:
+    """Back from ``_joined``."""
+    pieces = joined.split([buffer.numel() for buffer in buffers])
+    torch._foreach_copy_(buffers, [piece.view_as(buffer) for piece, buffer in zip(pieces, buffers, strict=True)])
