@@ -1,4 +1,5 @@
-"""The core at work in a process of its own: started, followed through its run folder, ended at a wish or with Slicer.
+"""The core at work in a process of its own: started, followed through its run folder, ended at a wish or with Slicer,
+also where Slicer is killed.
 
 The same for every version of Slicer. ``PythonSlicer`` is a launcher that starts the real interpreter, so stopping means
 stopping the whole group of processes.
@@ -21,10 +22,12 @@ import slicer
 
 from voxmmsd.errors import MissingDependencyError
 from voxmmsd.events import read_events
+from voxmmsd.runs.companion import ENDS_WITH, name_of_this_process
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_MS = 150
 LINES_KEPT = 2000
+LAST_WORDS_SECONDS = 2.0  # until what an ended child has printed is read
 
 
 def python_slicer() -> str:
@@ -42,7 +45,7 @@ def python_slicer() -> str:
 def child_environment() -> dict[str, str]:
     """Slicer's start-up environment with the core on the path; the GUI's own environment stays as it is."""
     known = slicer.util.startupEnvironment()
-    kept = {name: os.environ[name] for name in ("VOXMMSD_HOME",) if name in os.environ}
+    kept = {name: os.environ[name] for name in ("VOXMMSD_HOME", "VOXMMSD_BUNDLED") if name in os.environ}
     path = os.pathsep.join(filter(None, (str(ROOT), known.get("PYTHONPATH", ""))))
     return {
         **known,
@@ -75,6 +78,7 @@ class Child:
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._seen = 0
         self._process: subprocess.Popen | None = None
+        self._reader: threading.Thread | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._look)
@@ -98,7 +102,7 @@ class Child:
         command = [python_slicer(), "-m", "voxmmsd", *self._arguments]
         self._process = subprocess.Popen(
             command,
-            env={**child_environment(), **self._environment},
+            env={**child_environment(), **self._environment, ENDS_WITH: name_of_this_process()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -106,7 +110,8 @@ class Child:
             errors="replace",
             **_own_group(),
         )
-        threading.Thread(target=self._drain, args=(self._process.stdout,), daemon=True).start()
+        self._reader = threading.Thread(target=self._drain, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
         slicer.app.connect("aboutToQuit()", self.kill)
         self._timer.start()
 
@@ -138,6 +143,8 @@ class Child:
         code = self._process.poll()
         self._on_tick(new)
         if code is not None:
+            # Its end may be seen before its last line, which says why; what it called may hold the pipe open.
+            self._reader.join(LAST_WORDS_SECONDS)
             self._stop_looking()
             self._on_end(code)
 

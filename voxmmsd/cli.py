@@ -22,6 +22,7 @@ from voxmmsd import verbs
 from voxmmsd.config import flag_of, make_config
 from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.files import is_disk_full
+from voxmmsd.runs.companion import end_with_the_one_named
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
@@ -30,6 +31,7 @@ _TO_TRAIN = ("torch", "monai", "onnx")
 
 def entry_point() -> None:
     """The ``voxmmsd`` command."""
+    end_with_the_one_named()
     sys.exit(main())
 
 

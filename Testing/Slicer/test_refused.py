@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import threading
+import time
 
 import slicer_case
 from slicer_case import wait_until
@@ -32,6 +34,24 @@ class RefusedTest(slicer_case.ModuleTest):
         self.assertEqual(code, 2)
         self.assertNotIn("Traceback", child.log)
         return child.error
+
+    def test_the_reason_is_there_when_the_end_is_told_however_slowly_it_is_read(self):
+        ended = threading.Event()
+
+        class Slow(Child):
+            def _drain(self, stream):
+                ended.wait(10)
+                time.sleep(0.5)
+                super()._drain(stream)
+
+        codes = []
+        child = Slow(["cases", str(self.folder / "none")], self.folder / "run", lambda events: None,
+                     lambda code: codes.append((code, child.error)))  # fmt: skip
+        child.start()
+        child._process.wait()
+        ended.set()
+        wait_until(lambda: codes)
+        self.assertIn("no such file or folder", codes[0][1])
 
     def test_an_image_cut_short(self):
         (case,) = write_phantoms(self.folder / "cases", 1, seed=0, side=16)

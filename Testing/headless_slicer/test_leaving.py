@@ -76,14 +76,14 @@ def test_leaving_slicer_ends_the_run_with_all_it_started_and_removes_its_files(a
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
-def test_what_a_killed_slicer_left_is_removed_at_the_next_run(at_work, monkeypatch):
+def test_a_killed_slicer_ends_the_run_with_all_it_started_and_its_files_go_at_the_next_run(at_work, monkeypatch):
     from VoxMMSDLib.workplace import new_workplace, remove
 
     slicer, processes, folder = at_work("be killed")
+    assert len(processes) > 1
     os.kill(slicer.pid, signal.SIGKILL)
     slicer.wait()
-    for process in processes:
-        process.kill()
+    assert ended(processes)
     assert folder.is_dir()
     monkeypatch.setattr(host.start().app, "temporaryPath", str(folder.parent))
     remove(new_workplace())

@@ -1,8 +1,9 @@
 """The run folder: the one source of truth of a long job, written by the job and read by everybody else.
 
 Standard library only, since a panel reads it. Reading order: ``folder`` (what a reader sees), ``writing`` (what the job
-does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch`` (detached start, resume), ``watch``
-(a run in a terminal), ``curves`` (metrics out of the events).
+does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch`` (detached start, resume),
+``companion`` (the opposite: a process that ends with another), ``watch`` (a run in a terminal), ``curves`` (metrics out
+of the events).
 """
 
 from voxmmsd.runs.folder import (

@@ -157,7 +157,11 @@ def is_alive(status: dict[str, Any]) -> bool:
         return False
     if status.get("host") != socket.gethostname():
         return True
-    pid, started = int(status.get("pid") or 0), status.get("pid_started")
+    return lives(int(status.get("pid") or 0), status.get("pid_started"))
+
+
+def lives(pid: int, started: str | None) -> bool:
+    """Whether the process of this host with that pid is there, and is the one that started then (None: not known)."""
     return _pid_lives(pid) and (started is None or process_start(pid) in (started, None))
 
 
