@@ -107,6 +107,10 @@ _YELLOW, _BLUE, _ORANGE, _GREEN, _PINK = (240, 228, 66), (30, 90, 200), (230, 97
 LINE_COLORS = (_BLUE, _ORANGE, _GREEN, _PINK, (0, 0, 80), (120, 80, 80), (40, 0, 0))
 """sRGB colors of a chart's lines and dots in their order, on a light ground; told apart by everybody, too."""
 
+REGION_COLORS = {"WT": (242, 255, 242), "TC": (160, 0, 0)}
+"""sRGB colors of the outlines of regions that are made of several tissues, over these in their own colors; beside those
+of all tissues only near-white and dark ones are left that everybody tells apart."""
+
 
 def _edema(value: int) -> Label:
     return Label(value, "ED", "Edema", _GREEN, _EDEMA)

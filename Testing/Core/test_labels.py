@@ -9,6 +9,7 @@ from conftest import REPOSITORY
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import (
     LINE_COLORS,
+    REGION_COLORS,
     SCHEMAS,
     converted_indices,
     index_of_tissue,
@@ -99,9 +100,12 @@ def test_where_masks_overlap_the_inner_tissue_has_the_voxel_in_every_schema():
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-@pytest.mark.parametrize("colors", [*({lb.key: lb.color for lb in s.labels} for s in SCHEMAS.values()), LINE_COLORS])
-def test_colors_that_meet_are_told_apart_also_by_the_color_blind(colors, vision):
-    shown = [lab(color, vision) for color in (colors.values() if isinstance(colors, dict) else colors)]
+@pytest.mark.parametrize("schema", [*SCHEMAS, "lines of a chart"])
+def test_colors_that_meet_are_told_apart_also_by_the_color_blind(schema, vision):
+    """The tissues of a schema and the outlines of its regions; the lines of a chart."""
+    labels = [label.color for label in SCHEMAS[schema].labels] if schema in SCHEMAS else LINE_COLORS
+    outlines = REGION_COLORS.values() if schema in SCHEMAS else ()
+    shown = [lab(color, vision) for color in (*labels, *outlines)]
     assert min(difference(*pair) for pair in combinations(shown, 2)) > 20
 
 
@@ -126,3 +130,5 @@ def test_a_tissue_has_one_color_in_all_schemas_and_in_slicers_terminology():
     for schema in SCHEMAS.values():
         for label in schema.labels:
             assert listed[label.terminology.scheme, label.terminology.code] == label.color, label.name
+    assert listed["SCT", "108369006"] == REGION_COLORS["WT"]
+    assert listed["SCT", "86049000"] == REGION_COLORS["TC"]

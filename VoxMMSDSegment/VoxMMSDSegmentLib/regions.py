@@ -9,7 +9,7 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.labels import LabelSchema, Region, Terminology
+from voxmmsd.labels import REGION_COLORS, LabelSchema, Region, Terminology
 from VoxMMSDLib.segments import add_segment, mask_of, schema_of, set_mask, value_of, volume_ml
 from VoxMMSDSegmentLib.case import OURS
 
@@ -17,7 +17,7 @@ REGIONS_ROLE, TABLE_ROLE = "VoxMMSD.Regions", "VoxMMSD.Volumes"  # node referenc
 PREDICTED = "VoxMMSD.PredictedVolumes"
 _WHOLE = Terminology("SCT", "108369006", "Neoplasm")
 _CORE = Terminology("SCT", "86049000", "Neoplasm, Primary")
-_CODES = {"WT": (_WHOLE, (230, 230, 230)), "TC": (_CORE, (250, 190, 90))}
+_CODES = {"WT": _WHOLE, "TC": _CORE}
 
 
 def derived(schema: LabelSchema) -> tuple[Region, ...]:
@@ -35,8 +35,7 @@ def make_regions_node(result):
     node.SetSelectable(False)
     node.SetUndoEnabled(False)
     for region in derived(schema_of(result)):
-        term, color = _CODES[region.key]
-        add_segment(node.GetSegmentation(), region.key, region.name, color, term)
+        add_segment(node.GetSegmentation(), region.key, region.name, REGION_COLORS[region.key], _CODES[region.key])
         logic = slicer.modules.segmentations.logic()
         logic.SetSegmentStatus(node.GetSegmentation().GetSegment(region.key), logic.Completed)
     display = node.GetDisplayNode()
