@@ -7,6 +7,7 @@ import train_case
 
 from voxmmsd.files import write_json_atomic
 from VoxMMSDLib import settings
+from VoxMMSDTrainLib.tables import chosen_row
 
 
 class TrainCircleTest(train_case.TrainTest):
@@ -29,6 +30,11 @@ class TrainCircleTest(train_case.TrainTest):
         record = json.loads((second / "comparison.json").read_text(encoding="utf-8"))
         self.assertEqual(panel.result.comparison.folder, second)
         self.assertIn(record["text"], result.detailLabel.text)
+        self.assertEqual(result.noticeLabel.text, "")  # what was said of the first is not said of the second
+        runs = panel.run.ui.runsTable
+        self.assertEqual(runs.item(chosen_row(runs), 0).text(), "second")
+        panel.run.follow(first)
+        self.assertEqual(runs.item(chosen_row(runs), 0).text(), "first")
         self.assertEqual(result.casesTable.rowCount, 1)
         result.casesTable.selectRow(0)
         result.openButton.click()
@@ -37,6 +43,7 @@ class TrainCircleTest(train_case.TrainTest):
         worse = self.told_to_be_worse(second)
         panel.result.show(worse)
         self.assertEqual(result.verdictLabel.text, "The new model is worse.")
+        self.assertIn("left to right: WT, TC", result.plotLabel.text)
         self.assertFalse(result.acceptButton.enabled)
         result.rejectButton.click()
         self.assertIn("rejected", result.usedLabel.text)
@@ -61,7 +68,7 @@ class TrainCircleTest(train_case.TrainTest):
         for file in (copy / "comparison.json", copy / "model" / "model.json"):
             record = json.loads(file.read_text(encoding="utf-8"))
             told = record if file.name == "comparison.json" else record["training"]["comparison"]
-            told["outcome"] = "worse"
+            told["outcome"], told["regions"] = "worse", {"WT": [0.5, 0.4], "TC": [0.3, 0.2]}
             if "id" in record:
                 record["id"] = "worse-1"
             write_json_atomic(file, record)

@@ -21,7 +21,7 @@ class TrainTaskTest(train_case.TrainTest):
         ui.presetChoice.setCurrentIndex(0)
         self.assertEqual(ui.stepsBox.value, 1000)
         ui.taskChoice.setCurrentIndex(1)
-        self.assertEqual(ui.sizeLabel.text, "Block:")
+        self.assertEqual(ui.sizeLabel.text, "Bloc&k:")
         self.assertEqual(ui.stepsBox.value, 2500)
         self.assertTrue(ui.startChoice.isHidden())
 

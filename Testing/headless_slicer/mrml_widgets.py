@@ -611,7 +611,7 @@ class qMRMLTableView(_WithScene, declared("qMRMLTableView", Q.QTableView)):
 
 
 class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
-    """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines."""
+    """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines; white whatever the palette is."""
 
     _stands_for = "qMRMLPlotView"
 
@@ -633,6 +633,7 @@ class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
         painter.fillRect(area, QtCore.Qt.GlobalColor.white)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         frame = area.adjusted(34, 8, -9, -18)
+        painter.setPen(QtCore.Qt.GlobalColor.black)
         painter.drawRect(frame)
         drawn = [(series, points) for series in self._series() if (points := _points(series))]
         if not drawn:

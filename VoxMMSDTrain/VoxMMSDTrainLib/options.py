@@ -49,6 +49,7 @@ class OptionsForm:
             widget.toolTip = fields[name].metadata["help"]
             label = qt.QLabel(flag_of(fields[name]).replace("-", " ").capitalize() + ":")
             label.toolTip = widget.toolTip
+            label.setBuddy(widget)
             form.addRow(label, widget)
             self._widgets[name] = widget
         stack.addWidget(page)

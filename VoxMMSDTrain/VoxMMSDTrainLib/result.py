@@ -28,9 +28,9 @@ class ResultSection:
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
         tables.prepare(ui.regionsTable, (90, 80, 80))
-        tables.prepare(ui.casesTable, (122, 48, 48, 76))
+        tables.prepare(ui.casesTable, (124, 42, 42, 76))
         self.unnamed = UnnamedPairs(ui, self._say)
-        ui.runChoice.connect("currentIndexChanged(int)", self._choose)
+        ui.runChoice.connect("currentIndexChanged(int)", self._choose_other)
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open())
         ui.casesTable.connect("itemSelectionChanged()", self._enable)
         ui.forceBox.connect("toggled(bool)", self._enable)
@@ -59,7 +59,7 @@ class ResultSection:
         self.refresh()
         if folder in self._folders:
             self.ui.runChoice.setCurrentIndex(self._folders.index(folder))
-            self._choose()
+            self._choose_other()
 
     def redraw(self) -> None:
         """After the scene was closed: its nodes are gone."""
@@ -79,6 +79,10 @@ class ResultSection:
                 self._say(_("{run}: cannot be read ({error})").format(run=self._folders[number], error=error))
         self.ui.forceBox.checked = False
         self._show()
+
+    def _choose_other(self, *_arguments) -> None:
+        self._say("")  # what was said is of the run before
+        self._choose()
 
     def _show(self) -> None:
         ui, found = self.ui, self.comparison
@@ -104,7 +108,10 @@ class ResultSection:
         self.ui.plotView.visible = self.ui.plotLabel.visible = bool(bars)
         if bars:
             self._plot.show_bars(list(regions), bars)
-        self.ui.plotLabel.text = " &nbsp; ".join(f"{square(number)} {name}" for number, name in enumerate(bars))
+        # A plot view writes no names at the axis of bars (qMRMLPlotView.cxx), so the panel does.
+        legend = " &nbsp; ".join(f"{square(number)} {name}" for number, name in enumerate(bars))
+        groups = _("Mean Dice, from left to right: {regions}").format(regions=", ".join(regions))
+        self.ui.plotLabel.text = f"{legend}<br>{groups}"
 
     def _enable(self, *_arguments) -> None:
         from voxmmsd.models.registry import accepted_times, resolve_model, state_of

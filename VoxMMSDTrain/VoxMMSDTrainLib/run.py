@@ -148,7 +148,7 @@ class RunSection:
         )
 
     def _list(self) -> None:
-        """Fill the table anew where it has changed; the chosen run stays chosen."""
+        """Fill the table anew where it has changed; the run that is followed is the chosen one."""
         try:
             listed = list_runs(self.folder)
         except (VoxMMSDError, OSError) as error:
@@ -157,10 +157,10 @@ class RunSection:
         rows = [(run.folder.name, words.verb(run.verb), words.progress(run)) for run in listed]
         shown = [(run.folder.name, words.verb(run.verb), words.progress(run)) for run in self._listed]
         self._listed = listed
-        if rows == shown and self.ui.runsTable.rowCount == len(rows):
-            return
         chosen = self.follower.folder if self.follower else None
         row = next((row for row, run in enumerate(listed) if run.folder == chosen), None)
+        if (rows, row) == (shown, tables.chosen_row(self.ui.runsTable)) and self.ui.runsTable.rowCount == len(rows):
+            return
         tables.fill(self.ui.runsTable, rows, [str(run.folder) for run in listed], row)
 
     def _choose_row(self) -> None:

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 import qt
 
 ROW_HEIGHT = 22
+LEAST_WIDTH = 40  # of a column; Qt's own least would push the last one out of a narrow panel
 
 
 def prepare(table, widths: Sequence[int]) -> None:
-    """Rows without numbers, columns as wide as asked for, the last one taking the rest."""
+    """Rows without numbers, columns as wide as asked for or as their titles need, the last one taking the rest."""
     table.verticalHeader().setVisible(False)
-    table.horizontalHeader().setStretchLastSection(True)
-    for column, width in enumerate(widths):
-        table.setColumnWidth(column, width)
+    header = table.horizontalHeader()
+    header.setMinimumSectionSize(LEAST_WIDTH)
+    header.setStretchLastSection(True)
+    for column in range(table.columnCount):
+        asked = widths[column] if column < len(widths) else 0
+        table.setColumnWidth(column, max(asked, header.sectionSizeHint(column)))
 
 
 def fill(table, rows: Sequence[Sequence[str]], tips: Sequence[str] = (), chosen: int | None = None) -> None:

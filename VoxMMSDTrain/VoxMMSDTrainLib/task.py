@@ -122,7 +122,7 @@ class TaskSection:
         ui.moreStack.setCurrentIndex(list(self._forms).index(self._kind))
         ui.moreBox.collapsed = True
         ui.startLabel.visible = ui.startChoice.visible = labelled
-        ui.sizeLabel.text = _("Patch:") if labelled else _("Block:")
+        ui.sizeLabel.text = _("&Patch:") if labelled else _("Bloc&k:")
         self._offer_starts()
         default = settings.read("library", "") if labelled else ""
         ui.dataPath.currentPath = settings.read(DATA.format(self.verb), "") or default
