@@ -112,7 +112,7 @@ def test_texts_of_the_training_panel_can_be_read_too(palette):
 
 
 def test_titles_of_columns_are_not_cut_off_and_fit_a_narrow_panel():
-    """Also in bold, which they are where a row is chosen; of the library's six columns the last ones are scrolled to."""
+    """Also in bold, which they are where a row is chosen; of the library's six the last ones are scrolled to."""
     panel = host.open_widget("VoxMMSDTrain")
     try:
         run, result = panel.run.ui, panel.result.ui

@@ -10,11 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from voxmmsd.evaluation.calibration import COVERAGES, Calibration
-from voxmmsd.evaluation.pictures import save_figure
+from voxmmsd.evaluation.pictures import LINES, save_figure
 from voxmmsd.evaluation.volumes import limits_of_agreement
-from voxmmsd.labels import LINE_COLORS
-
-_COLORS = tuple(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in LINE_COLORS)
 
 
 def agreement_chart(volumes: Mapping[str, np.ndarray], file: Path) -> Path:
@@ -22,7 +19,7 @@ def agreement_chart(volumes: Mapping[str, np.ndarray], file: Path) -> Path:
     figure = Figure((3.6 * len(volumes), 3.2), layout="constrained")
     for panel, (key, pairs) in zip(_panels(figure, len(volumes)), volumes.items(), strict=True):
         found = limits_of_agreement(pairs)
-        panel.scatter(pairs.mean(axis=1), pairs[:, 1] - pairs[:, 0], color=_COLORS[0], s=22)
+        panel.scatter(pairs.mean(axis=1), pairs[:, 1] - pairs[:, 0], color=LINES[0], s=22)
         for level, style in ((found.bias_ml, "-"), (found.low_ml, "--"), (found.high_ml, "--")):
             if np.isfinite(level):
                 panel.axhline(level, color="#555555", linestyle=style, linewidth=1)
@@ -72,10 +69,10 @@ def gains_chart(gains: Mapping[str, tuple[float, float, float]], baseline: str, 
     (panel,) = _panels(figure, 1)
     panel.axvline(0, color="#555555", linewidth=1)
     for row, (effect, low, high) in enumerate(gains.values()):
-        panel.plot([low, high], [row, row], color=_COLORS[0], linewidth=2)
-        panel.plot([effect], [row], "o", color=_COLORS[0])
+        panel.plot([low, high], [row, row], color=LINES[0], linewidth=2)
+        panel.plot([effect], [row], "o", color=LINES[0])
     panel.set(yticks=range(len(gains)), yticklabels=list(gains), xlabel=f"Dice points over {baseline}, 95 % interval")
-    panel.invert_yaxis()
+    panel.set_ylim(len(gains) - 0.5, -0.5)  # the first on top, and room at both ends
     return save_figure(figure, file)
 
 
@@ -87,5 +84,5 @@ def _panels(figure: Figure, count: int) -> list[Any]:
     return panels
 
 
-def _cycled(count: int) -> list[str]:
-    return [_COLORS[number % len(_COLORS)] for number in range(count)]
+def _cycled(count: int) -> list[tuple[float, float, float]]:
+    return [LINES[number % len(LINES)] for number in range(count)]

@@ -14,13 +14,16 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.files import written_aside
-from voxmmsd.labels import MODALITIES, MODALITY_NAMES, LabelSchema
+from voxmmsd.labels import LINE_COLORS, MODALITIES, MODALITY_NAMES, LabelSchema
 
 _BACKGROUND, _TEXT = "#111418", "#e8eaed"
 _OPACITY = 0.55
+LINES = tuple((red / 255, green / 255, blue / 255) for red, green, blue in LINE_COLORS)
+"""Colors of a chart's lines in their order, as matplotlib takes them."""
 # Axis of a canonical RAS array (z, y, x), its name, and the letters at the left and top of its picture.
 _PLANES = ((0, "axial", "R", "A"), (1, "coronal", "R", "S"), (2, "sagittal", "A", "S"))
 
@@ -89,6 +92,8 @@ def curves_picture(events: Iterable[Mapping[str, Any]], file: Path, title: str =
             curves[event["name"]][event["step"]] = event["value"]
     figure = Figure((10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
+    for panel in (left, right):
+        panel.set_prop_cycle(color=LINES)
     _curve(left, curves.get("loss", {}), "loss")
     left.set(title="Training loss", xlabel="step")
     for name, curve in curves.items():
@@ -192,7 +197,8 @@ def _outline(panel: Any, labels: np.ndarray, schema: LabelSchema) -> None:
 
 
 def _letters(panel: Any, left: str, top: str, name: str) -> None:
-    style = {"color": _TEXT, "transform": panel.transAxes, "fontsize": 9}
+    edge = [withStroke(linewidth=2, foreground=_BACKGROUND)]  # a brain may be as bright as the letters
+    style = {"color": _TEXT, "transform": panel.transAxes, "fontsize": 9, "path_effects": edge}
     panel.text(0.02, 0.5, left, va="center", **style)
     panel.text(0.5, 0.98, top, ha="center", va="top", **style)
     panel.text(0.02, 0.02, name, alpha=0.8, **style)

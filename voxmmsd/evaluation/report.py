@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -22,12 +23,18 @@ p.about { opacity: .75; margin-top: .2rem; }
 div.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { text-align: right; } th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+.text { text-align: left; }
 tr:nth-child(even) td { background: var(--soft); }
+th:first-child, td:first-child { position: sticky; left: 0; background: Canvas; }
+tr:nth-child(even) td:first-child { background: linear-gradient(var(--soft), var(--soft)), Canvas; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; border-radius: 6px; }
+@media print { img { min-width: 0 !important; } }
 figcaption { opacity: .75; font-size: .9rem; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; border-radius: 6px; font-size: .85rem; }
 """
+
+_LEGIBLE = "44rem"  # width below which a picture is scrolled instead of made smaller: a telephone's page
+_NUMBER = re.compile(r"[-+±]?\d|-|nan|$")  # how a cell begins that is no text
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,26 @@ def _section(section: Section) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    """Columns of text lean to the left, those of numbers to the right; one that is empty in all rows is left out."""
+    shown = [column for column in range(len(rows[0])) if not rows[1:] or any(row[column] for row in rows[1:])]
+    texts = {column for column in shown if not all(_NUMBER.match(row[column]) for row in rows[1:])}
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        begins = (f'<{tag} class="text">' if column in texts else f"<{tag}>" for column in shown)
+        filled = (escape(row[column]) for column in shown)
+        return "".join(f"{begin}{cell}</{tag}>" for begin, cell in zip(begins, filled, strict=True))
+
+    head = cells(rows[0], "th")
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows[1:])
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _figure(picture: Path, caption: str) -> str:
-    content = base64.b64encode(picture.read_bytes()).decode("ascii")
-    image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{content}">'
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    png = picture.read_bytes()
+    width = int.from_bytes(png[16:20], "big")  # of the header that every PNG begins with
+    content = base64.b64encode(png).decode("ascii")
+    image = (
+        f'<img style="min-width: min({_LEGIBLE}, {width}px)" alt="{escape(caption)}" '
+        f'src="data:image/png;base64,{content}">'
+    )
+    return f'<figure><div class="wide">{image}</div><figcaption>{escape(caption)}</figcaption></figure>'
