@@ -9,6 +9,7 @@ from typing import Any
 
 import slicer
 
+from voxmmsd.errors import VoxMMSDError
 from voxmmsd.files import write_json_atomic
 from VoxMMSDLib.child import Child
 
@@ -30,8 +31,13 @@ class Launch:
         return cls([verb, "--config", str(file)], folder, file)
 
     def start(self, on_end: Callable[[str], None]) -> None:
+        """Raises MissingDependencyError: there is no interpreter to start it with."""
         self._on_end = on_end
-        self._child.start()
+        try:
+            self._child.start()
+        except VoxMMSDError:
+            self._clear()
+            raise
 
     def forget(self) -> None:
         """Hear no more of it; what it started goes on."""
@@ -39,8 +45,11 @@ class Launch:
         self._child.close()
 
     def _ended(self, code: int) -> None:
-        if self._options_file is not None:
-            self._options_file.unlink(missing_ok=True)
+        self._clear()
         error = (self._child.error or self._child.log.strip() or f"exit code {code}") if code else ""
         if self._on_end is not None:
             self._on_end(error)
+
+    def _clear(self) -> None:
+        if self._options_file is not None:
+            self._options_file.unlink(missing_ok=True)

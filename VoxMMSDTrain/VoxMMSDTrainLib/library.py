@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,8 +75,8 @@ class LibrarySection:
             self._adding.close()
 
     def _read(self) -> None:
-        from_library = self.library()
         self._cases, self._used, self._next = (), {}, None
+        from_library = self.library()
         if from_library is not None:
             from voxmmsd.library import next_to_label
             from voxmmsd.models.registry import list_models
@@ -189,14 +190,15 @@ class LibrarySection:
         dependencies.ensure()
         source = self.ui.addPath.currentPath
         arguments = ["library", "add", str(self.folder), source]
-        self._adding = Child(arguments, self.folder / ".run", lambda _events: None, self._added)
-        self._adding.start()
+        child = Child(arguments, self.folder / ".run", lambda _events: None, self._added)
+        child.start()
+        self._adding = child
         self._say(_("Adding the cases of {folder} ...").format(folder=source))
         self._enable()
 
     def _added(self, _code: int) -> None:
         child, self._adding = self._adding, None
-        lines = [line.removeprefix("voxmmsd: error: ") for line in child.log.splitlines()]
+        lines = [escape(line.removeprefix("voxmmsd: error: ")) for line in child.log.splitlines()]
         self.refresh()
         self._say("<br>".join(lines[-6:]))
         self._on_changed()

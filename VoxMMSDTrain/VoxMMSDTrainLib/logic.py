@@ -74,8 +74,8 @@ class VoxMMSDTrainLogic(ScriptedLoadableModuleLogic):
             if on_end is not None:
                 on_end(launch.folder, error)
 
-        self._launches.append(launch)
         launch.start(ended)
+        self._launches.append(launch)
 
 
 def free_folder(parent: Path, name: str) -> Path:

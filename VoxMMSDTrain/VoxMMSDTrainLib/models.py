@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
+from voxmmsd.files import read_json
 from voxmmsd.runs import list_runs
 
 
@@ -32,7 +32,7 @@ def starts(runs_folder: Path) -> list[Choice]:
     others = [id_ for id_ in reversed(known) if id_ != used]
     found = [Choice(_("{model} (in use)").format(model=used), used)] if used else []
     found += [Choice(id_, id_) for id_ in others]
-    found += [_of_run(folder) for folder in finished(runs_folder)]
+    found += [choice for folder in finished(runs_folder) if (choice := _of_run(folder)) is not None]
     return [*found, Choice(_("from scratch"), "")]
 
 
@@ -41,7 +41,11 @@ def finished(runs_folder: Path) -> list[Path]:
     return [run.folder for run in list_runs(runs_folder) if (run.folder / "model" / "model.json").is_file()]
 
 
-def _of_run(folder: Path) -> Choice:
-    record = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))
-    kind = _("run {name}") if record.get("schema") else _("run {name}, pre-trained")
+def _of_run(folder: Path) -> Choice | None:
+    """None for a spoiled record: it must not hide the others."""
+    try:
+        record = read_json(folder / "model" / "model.json")
+        kind = _("run {name}") if record["schema"] else _("run {name}, pre-trained")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
     return Choice(kind.format(name=folder.name), str(folder))

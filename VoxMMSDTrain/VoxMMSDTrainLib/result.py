@@ -75,7 +75,7 @@ class ResultSection:
         if 0 <= number < len(self._folders):
             try:
                 self.comparison = read_comparison(self._folders[number])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever is no such record
                 self._say(_("{run}: cannot be read ({error})").format(run=self._folders[number], error=error))
         self.ui.forceBox.checked = False
         self._show()

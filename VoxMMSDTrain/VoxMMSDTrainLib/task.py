@@ -16,7 +16,7 @@ from voxmmsd.config import DEVICES, LIBRARY_RECORD, FinetuneConfig, PretrainConf
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.files import write_json_atomic
 from voxmmsd.runs.folder import in_words
-from VoxMMSDLib import settings
+from VoxMMSDLib import dependencies, settings
 from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import models
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic, free_folder
@@ -171,9 +171,15 @@ class TaskSection:
             return _("Choose the folder of the cases.")
         if not _is_library(folder):
             return ""
-        cases = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("cases/*/case.json")]
-        accepted = [case for case in cases if any(folder.glob(f"cases/{case['id']}/labels/*-[ce]*.json"))]
-        held = sum(case["part"] == "hold-out" for case in accepted)
+        if dependencies.missing():
+            return ""
+        from voxmmsd.library import HOLD_OUT, open_library
+
+        try:
+            accepted = [case for case in open_library(folder).cases() if case.accepted]
+        except VoxMMSDError as error:
+            return str(error)
+        held = sum(case.part == HOLD_OUT for case in accepted)
         text = _("A training library: {train} labelled cases to learn from, {held} held out to judge by.")
         text = text.format(train=len(accepted) - held, held=held)
         if self.verb == "finetune" and not self.start:
