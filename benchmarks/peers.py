@@ -87,7 +87,7 @@ def train(cases: list[CASE], options: argparse.Namespace, device: torch.device) 
         optimizer.step()
         steps += 1
         if steps % 20 == 0:
-            print(f"step {steps}: loss {float(loss):.3f}", flush=True)
+            print(f"step {steps}: loss {loss.item():.3f}", flush=True)
     return network.eval(), steps
 
 
