@@ -21,8 +21,8 @@ from voxmmsd.evaluation.folders import evaluate_folders
 from voxmmsd.evaluation.pictures import curves_picture, overlay_picture
 from voxmmsd.evaluation.report import Section, write_report
 from voxmmsd.evaluation.tables import mean_rows, score_rows, text_table
-from voxmmsd.events import read_events
 from voxmmsd.labels import indices_from_values
+from voxmmsd.runs.curves import read_curves
 
 TRAINING = ("--preset", "tiny", "--channels", "8", "16", "32", "64", "--patch", "48", "--steps", "300",
             "--validate-every", "60", "--modality-dropout", "0.1")  # fmt: skip
@@ -59,7 +59,7 @@ def call(*words: str) -> None:
 def summarize(out: Path, commands: list[str], seconds: float) -> Path:
     """The report: what was done, the curves, each new patient with the expert's outline, the scores."""
     found = evaluate_folders(out / "results", out / "new-patients")
-    curves = curves_picture(read_events(out / "run" / "events.jsonl"), out / "curves.png")
+    curves = curves_picture(read_curves(out / "run"), out / "curves.png")
     pictures = [picture(case, out) for case in find_cases(out / "new-patients").cases]
     size = json.loads((out / "run" / "model" / "model.json").read_text(encoding="utf-8"))["network"]["channels"]
     print("\n" + text_table([score_rows(())[0], *mean_rows(found.cases)]))

@@ -50,10 +50,13 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            try:
-                record = parse_json(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and record.get("kind") in KINDS:
-                yield record
+        yield from (event for line in stream if (event := event_of(line)) is not None)
+
+
+def event_of(line: str) -> dict[str, Any] | None:
+    """The event that a line holds, of one of KINDS; None where it holds none. Its other fields may be anything."""
+    try:
+        record = parse_json(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and record.get("kind") in KINDS else None

@@ -5,8 +5,7 @@ Drawn through matplotlib's objects, never its global state, so that a caller's o
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +80,13 @@ def tumor_slices(label_zyx: np.ndarray | None, shape_zyx: tuple[int, ...]) -> tu
     return tuple(int((label_zyx > 0).sum(axis=axes).argmax()) for axes in others)
 
 
-def curves_picture(events: Iterable[Mapping[str, Any]], file: Path, title: str = "") -> Path:
-    """Write a PNG of a run's metrics over its steps: the loss, and validation Dice per region.
-
-    Of a step written twice (a run that was resumed) the last counts.
-    """
-    curves: dict[str, dict[int, float]] = defaultdict(dict)
-    for event in events:
-        if event["kind"] == "metric" and event["value"] is not None:
-            curves[event["name"]][event["step"]] = event["value"]
+def curves_picture(curves: Mapping[str, Sequence[tuple[int, float]]], file: Path, title: str = "") -> Path:
+    """Write a PNG of a run's metrics over its steps, as ``runs.curves`` reads them: the loss, and validation Dice."""
     figure = Figure((10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for panel in (left, right):
         panel.set_prop_cycle(color=LINES)
-    _curve(left, curves.get("loss", {}), "loss")
+    _curve(left, curves.get("loss", ()), "loss")
     left.set(title="Training loss", xlabel="step")
     for name, curve in curves.items():
         if name.startswith("validation Dice"):
@@ -220,11 +212,9 @@ def _rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:
     return color[0] / 255, color[1] / 255, color[2] / 255
 
 
-def _curve(panel: Any, curve: Mapping[int, float], name: str) -> None:
-    steps = sorted(curve)
-    panel.plot(
-        steps, [curve[step] for step in steps], label=name, marker="o" if len(steps) < 20 else None, markersize=3
-    )
+def _curve(panel: Any, curve: Sequence[tuple[int, float]], name: str) -> None:
+    steps, values = [step for step, _ in curve], [value for _, value in curve]
+    panel.plot(steps, values, label=name, marker="o" if len(steps) < 20 else None, markersize=3)
 
 
 def save_figure(figure: Figure, file: Path) -> Path:

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from voxmmsd.errors import MissingDependencyError
 from voxmmsd.events import read_events
 
+_LARGEST = 2.0**62  # of a number in an event; not-a-number is not below it either
 _BARS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A value of a curve; ``time`` in seconds since the epoch."""
+
+    name: str
+    step: int
+    value: float
+    time: float
+
+
+def metric_of(event: Mapping[str, Any]) -> Metric | None:
+    """What a metric's event says; None for what is none, or cannot be drawn: anybody may have written the folder."""
+    name = event.get("name")
+    numbers: list[Any] = [event.get("step"), event.get("value"), event.get("time", 0.0)]
+    if event.get("kind") != "metric" or not isinstance(name, str) or not all(map(_is_number, numbers)):
+        return None
+    step, value, time = numbers
+    return Metric(name, int(step), float(value), float(time))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < _LARGEST
 
 
 def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -16,10 +44,13 @@ def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     A run that was killed and continued does some steps twice, with the same values: the later one stands.
     """
     found: dict[str, dict[int, float]] = {}
-    for event in read_events(folder / "events.jsonl"):
-        if event["kind"] == "metric" and isinstance(event.get("value"), int | float):
-            found.setdefault(str(event["name"]), {})[int(event["step"])] = float(event["value"])
+    for one in _metrics(folder):
+        found.setdefault(one.name, {})[one.step] = one.value
     return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def _metrics(folder: Path) -> Iterator[Metric]:
+    return (one for event in read_events(folder / "events.jsonl") if (one := metric_of(event)) is not None)
 
 
 def sparkline(values: list[float], width: int) -> str:
@@ -49,10 +80,9 @@ def write_tensorboard(folder: Path) -> Path:
     for old in target.glob("events.out.tfevents.*"):
         old.unlink()
     writer = EventFileWriter(str(target))
-    times = {(e.get("step"), e.get("name")): float(e["time"]) for e in read_events(folder / "events.jsonl")}
-    for name, curve in read_curves(folder).items():
-        for step, value in curve:
-            summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
-            writer.add_event(Event(wall_time=times[step, name], step=step, summary=summary))
+    last = {(one.name, one.step): one for one in _metrics(folder)}
+    for _, one in sorted(last.items()):
+        summary = Summary(value=[Summary.Value(tag=one.name, simple_value=one.value)])
+        writer.add_event(Event(wall_time=one.time, step=one.step, summary=summary))
     writer.close()
     return target

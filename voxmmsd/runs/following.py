@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from voxmmsd.events import event_of
+from voxmmsd.runs.curves import metric_of
 from voxmmsd.runs.folder import RunView, view_run
 
 LOG_TAIL_BYTES = 64 * 1024  # of a log that is long already at the first look
@@ -58,21 +58,19 @@ class Follower:
         return News(run, "metric" in kinds, "preview" in kinds, self._log.read())
 
     def _take(self, line: str) -> str:
-        """Keep what an event says; its kind. A line that a killed writer left unfinished is passed over."""
-        try:
-            event: Any = json.loads(line)
-        except ValueError:
+        """Keep what an event says; its kind, empty where nothing of it can be shown."""
+        event = event_of(line)
+        if event is None:
             return ""
-        if not isinstance(event, dict):
-            return ""
-        kind, step = str(event.get("kind")), int(event.get("step") or 0)
-        if kind == "metric" and isinstance(event.get("value"), int | float):
-            self._curves.setdefault(str(event["name"]), {})[step] = float(event["value"])
-        elif kind == "preview":
-            self.previews.append(Preview(step, self.folder / str(event["file"])))
-        elif kind == "warning":
+        if metric := metric_of(event):
+            self._curves.setdefault(metric.name, {})[metric.step] = metric.value
+        elif event["kind"] == "preview" and isinstance(event.get("step"), int) and isinstance(event.get("file"), str):
+            self.previews.append(Preview(event["step"], self.folder / event["file"]))
+        elif event["kind"] == "warning":
             self.warnings.append(str(event.get("text", "")))
-        return kind
+        else:
+            return ""
+        return str(event["kind"])
 
 
 class _Appended:

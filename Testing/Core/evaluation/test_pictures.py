@@ -55,14 +55,16 @@ def test_a_case_without_tumor_and_one_with_the_experts_outline_can_be_drawn(tmp_
     assert (outlined.min(axis=-1) > 200).sum() > (empty.min(axis=-1) > 200).sum()
 
 
-def test_curves_take_the_last_value_of_a_step_and_pass_over_what_is_no_number(tmp_path):
-    events = [
-        {"kind": "metric", "name": "loss", "step": 10, "value": 3.0},
-        {"kind": "metric", "name": "loss", "step": 10, "value": 1.0},
-        {"kind": "metric", "name": "validation Dice WT", "step": 10, "value": None},
-        {"kind": "warning", "text": "x"},
-    ]
-    assert curves_picture(events, tmp_path / "c.png").stat().st_size > 5000
+def test_curves_are_drawn_as_they_go(tmp_path):
+    def drawn(**curves):
+        return np.asarray(Image.open(curves_picture(curves, tmp_path / "c.png")))
+
+    falling, rising = [(10, 3.0), (20, 1.0)], [(10, 1.0), (20, 3.0)]
+    nothing, down, up = drawn(), drawn(loss=falling), drawn(loss=rising)
+    assert (down != up).any() and (down != nothing).any()
+    both = drawn(loss=falling, **{"validation Dice WT": [(10, 0.5), (20, 0.8)]})
+    right = both.shape[1] * 6 // 10
+    assert (both[:, right:] != down[:, right:]).any()
 
 
 def test_a_validation_picture_shows_prediction_and_expert_apart(tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from voxmmsd.cli import main
 from voxmmsd.errors import RunError
 from voxmmsd.files import write_json_atomic
 from voxmmsd.runs.curves import read_curves
@@ -60,3 +61,33 @@ def test_of_a_long_log_the_end_is_shown(tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="holds no run"):
         Follower(tmp_path)
+
+
+ODD = [
+    "[]", "{", '{"kind": "other"}', '{"kind": "metric"}', '{"kind": "metric", "name": "loss", "step": "x", "value": 1}',
+    '{"kind": "metric", "name": ["loss"], "step": 1, "value": 1}', '{"kind": "metric", "name": "loss", "value": 1}',
+    '{"kind": "metric", "name": "loss", "step": 1, "value": NaN}', "[" * 100_000,
+    '{"kind": "metric", "name": "loss", "step": 1, "value": 1%s}' % ("0" * 400),
+    '{"kind": "metric", "name": "loss", "step": 1%s, "value": 1}' % ("0" * 400),
+    '{"kind": "metric", "name": "loss", "step": 1, "value": 1, "time": "noon"}',
+    '{"kind": "preview"}', '{"kind": "preview", "step": 1, "file": 7}', '{"kind": "preview", "step": [], "file": "a"}',
+    '{"kind": "warning"}', '{"kind": "warning", "step": {}, "text": {}}', '{"kind": "progress", "step": "x"}',
+]  # fmt: skip
+
+
+def test_whatever_an_event_holds_the_others_are_shown(tmp_path, capsys):
+    run = a_run(tmp_path / "r")
+    good = json.dumps({"kind": "metric", "step": 1, "name": "loss", "value": 5.0})
+    (run / "events.jsonl").write_text("\n".join([*ODD, good, ""]), encoding="utf-8")
+    follower = Follower(run)
+    assert follower.look().has_metrics and not follower.previews
+    assert follower.curves == read_curves(run) == {"loss": [(1, 5.0)]}
+    assert main(["runs", "show", str(run)]) == 0
+    assert "loss" in capsys.readouterr().out
+
+
+def test_an_event_that_shows_nothing_is_no_news(tmp_path):
+    run = a_run(tmp_path / "r")
+    (run / "events.jsonl").write_text('{"kind": "metric"}\n{"kind": "preview"}\n', encoding="utf-8")
+    news = Follower(run).look()
+    assert (news.has_metrics, news.has_previews) == (False, False)
