@@ -345,6 +345,14 @@ def _run_folder(config: Any) -> Path:
     return resolve_run(config.run)
 
 
+def _run_of_store(config: c.PrepareConfig) -> Path:
+    return _given(config.store, "--store DIR") / ".run"
+
+
+def _run_of_results(config: c.SegmentConfig) -> Path:
+    return _given(config.out, "--out DIR") / ".run"
+
+
 def _run_to_resume(config: c.RunsConfig) -> Path:
     from voxmmsd.runs import find_run
     from voxmmsd.runs.launch import resume_arguments
@@ -359,11 +367,11 @@ def _run_to_resume(config: c.RunsConfig) -> Path:
 VERBS = (
     Verb("cases", "say which cases a folder holds and what is missing", c.CasesConfig, cases),
     Verb("phantom", "write synthetic patients with known tumors", c.PhantomConfig, phantom),
-    Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare, lambda c: Path(c.store) / ".run"),
+    Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare, _run_of_store),
     Verb("pretrain", "teach a network unlabelled scans", c.PretrainConfig, pretrain, _run_folder),
     Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune, _run_folder),
     Verb("check", "say what could make a case's segmentation wrong, before it is made", c.CheckConfig, check),
-    Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, lambda c: Path(c.out) / ".run"),
+    Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, _run_of_results),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
     Verb(
         "estimate",

@@ -187,11 +187,19 @@ def _key(job: _Job) -> str:
 
 
 def source_sha256(source: Source) -> str:
-    """Content hash of an image: its file, or all files of a DICOM series' folder in order of name."""
+    """Content hash of an image: its file, or all files of a DICOM series' folder in order of name.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
     if not source.path.exists():
-        raise InputError(f"{source.path}: no such file")
-    files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
-    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+        raise InputError(f"{source.path}: no such file; check the path")
+    try:
+        files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
+        return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+    except OSError as error:
+        where = error.filename or source.path
+        raise InputError(f"{where}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def _make_entry(job: _Job, key: str) -> Entry:

@@ -19,7 +19,7 @@ from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.subsets import choose_cases, region_means
 from voxmmsd.inference.windows import TissueBox
 from voxmmsd.models.card import card
-from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelPackage, write_package
+from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelPackage, refuse_existing, write_package
 from voxmmsd.models.registry import resolve_model
 
 LARGEST_LOSS = 0.003  # of Dice: 0.3 points
@@ -31,11 +31,12 @@ def quantize_verb(config: ModelsConfig) -> str:
 
     Raises:
         InputError: none of its training or validation cases is in ``config.cases``.
-        ModelError: the loss is too large; nothing is written.
+        ModelError: the loss is too large, nothing is written; or ``config.out`` exists.
         MissingDependencyError: the package onnx is not installed.
     """
     if not config.cases or not config.out:
         raise ConfigError("models quantize: give --cases FOLDER (those the model learned from) and --out DIR")
+    refuse_existing(Path(config.out))
     package = resolve_model(config.model)
     found = find_cases(Path(config.cases)).cases
     held = choose_cases(found, package, "validation")[0]

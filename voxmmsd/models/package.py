@@ -171,8 +171,7 @@ def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Pa
     Raises:
         ModelError: ``folder`` exists already.
     """
-    if folder.exists():
-        raise ModelError(f"{folder}: exists already; a model package is never overwritten")
+    refuse_existing(folder)
     with folder_written_aside(folder) as aside:
         for name, write in writers.items():
             write(aside / name)
@@ -180,6 +179,12 @@ def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Pa
         info = dataclasses.replace(info, files=files)
         write_json_atomic(aside / RECORD, {"format": FORMAT, **asdict(info)})
     return ModelPackage(folder, info)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise ModelError where something is in the place of a package to come."""
+    if folder.exists():
+        raise ModelError(f"{folder}: exists already; a model package is never overwritten, name another folder")
 
 
 def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPackage:

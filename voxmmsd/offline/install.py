@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,8 +41,8 @@ def _unpacked(file: Path, place: Path) -> Contents:
         with zipfile.ZipFile(file) as archive:
             contents = read_contents(archive)
             archive.extractall(place, contents.files)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{file}: cannot be read as a bundle ({error})") from error
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"{file}: cannot be read as a bundle ({error}); copy the bundle again") from error
     return contents
 
 

@@ -5,6 +5,7 @@ import pytest
 from patients import write_patient
 
 from voxmmsd.config import PreprocessConfig
+from voxmmsd.data import store
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
@@ -81,6 +82,21 @@ def test_a_bad_case_is_reported_and_the_others_are_made(tmp_path):
     assert "t1c" in reason
     assert seen == [case.id for case in cases]
     assert len(open_store(tmp_path / "store")) == 2
+
+
+def test_a_case_that_may_not_be_read_does_not_stop_the_others(tmp_path, monkeypatch):
+    cases = patients(tmp_path / "in")
+    true, denied = store.sha256_of, str(cases[0].modalities["t2w"].path)
+
+    def hashed(file):
+        if str(file) == denied:
+            raise PermissionError(13, "Permission denied", denied)
+        return true(file)
+
+    monkeypatch.setattr(store, "sha256_of", hashed)
+    result = prepare_cases(cases, tmp_path / "store", workers=1)
+    assert [entry.id for entry in result.entries] == [cases[1].id]
+    assert result.failures == ((cases[0].id, f"{denied}: cannot be read (Permission denied); check its permissions"),)
 
 
 def test_processes_give_what_one_gives(tmp_path):

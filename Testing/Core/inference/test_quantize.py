@@ -62,3 +62,10 @@ def test_a_model_that_loses_more_than_three_tenths_of_a_point_is_not_written(pac
     with pytest.raises(ModelError, match=r"more than 0\.3 points are lost"):
         quantize_verb(config)
     assert not (tmp_path / "small").exists()
+
+
+def test_a_folder_that_is_there_is_refused_before_anything_is_computed(package, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "region_means", lambda cases, model, engine: pytest.fail("was computed"))
+    config = ModelsConfig("quantize", str(package.folder), out=str(tmp_path), cases=str(folder))
+    with pytest.raises(ModelError, match="exists already"):
+        quantize_verb(config)

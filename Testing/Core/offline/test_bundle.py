@@ -122,6 +122,19 @@ def test_no_zip_and_a_zip_of_something_else_are_told_from_a_bundle(tmp_path):
         install_bundle(tmp_path / "other.zip")
 
 
+@pytest.mark.parametrize(
+    ("at", "value"), [(10, b"\x63\0"), (8, b"\1\0")], ids=["packed in a way that is not known", "encrypted"]
+)
+def test_a_zip_that_cannot_be_unpacked_is_refused(bundle, at, value):
+    content = bytearray(bundle.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")  # of the zip's directory, for the record, which is written last
+    content[entry + at : entry + at + 2] = value
+    copy = bundle.with_name("odd.zip")
+    copy.write_bytes(content)
+    with pytest.raises(BundleError, match=r"cannot be read as a bundle .* copy the bundle again"):
+        install_bundle(copy)
+
+
 def test_a_bundle_for_another_python_says_how_to_make_the_right_one(bundle):
     def change(files):
         files[RECORD] = json.dumps({**json.loads(files[RECORD]), "python": "3.8"}).encode()

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import time
@@ -87,6 +88,14 @@ def test_only_a_run_that_is_there_is_resumed_detached(tmp_path, capsys):
     assert not (tmp_path / "nothing").exists()
     assert main(["runs", "list", "--detach"]) == 2
     assert "--detach is for `runs resume`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["prepare", "segment", "finetune"])
+def test_a_verb_without_its_folder_leaves_nothing_where_it_was_called(verb, cases, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([verb, str(cases), "--detach"]) == 2
+    assert re.search("--(store|out|run) DIR", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_fails_at_its_start_says_why_to_who_started_it(cases, tmp_path, capfd):
