@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from headless_slicer import api, ctk_module, host, mrml_widgets, scripted, small_modules
+from headless_slicer import api, ctk_module, host, mrml_widgets, pythonqt, scripted, small_modules
 from headless_slicer.qt_module import QtModule
 
 slicer = host.start()
@@ -53,6 +53,14 @@ def test_a_property_is_a_value_and_not_to_be_called():
         button.text()
     button.setText("B")
     assert button.text == "B" and button.isEnabled()
+
+
+def test_a_property_whose_getter_is_virtual_is_read_without_asking_for_itself(monkeypatch):
+    read = []
+    properties = pythonqt._properties
+    monkeypatch.setattr(pythonqt, "_properties", lambda kind: (read.append(kind), properties(kind))[1])
+    assert qt.QLabel("some words").sizeHint.width() > 10
+    assert len(read) < 10
 
 
 def test_unknown_names_are_refused_to_read_and_to_set():
