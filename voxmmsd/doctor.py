@@ -73,9 +73,14 @@ def known_faults(torch_version: str, cudnn_version: int | None) -> list[str]:
 
 def _version(name: str) -> str:
     try:
-        return metadata.version(name)
+        version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+    if name != "torch":
+        return version
+    import torch
+
+    return torch.__version__  # names the build, +cpu or +cu130, which the wheel's own record may leave out
 
 
 def _check_onnxruntime() -> tuple[str, bool]:
@@ -88,8 +93,8 @@ def _check_torch(name: str) -> tuple[str, bool]:
     """A 3-D convolution of the network's usual shape against the same in float64 on the CPU."""
     if importlib.util.find_spec("torch") is None:
         if name != "auto":
-            raise ConfigError(f"--device {name}: torch is not installed; `pip install voxmmsd[train]`")
-        return "device      no torch: segmenting works, training needs `pip install voxmmsd[train]`", True
+            raise ConfigError(f"--device {name}: torch is not installed: `pip install 'voxmmsd[train]'`")
+        return "device      no torch: segmenting works, training needs `pip install 'voxmmsd[train]'`", True
     import torch
     import torch.nn.functional as F
 

@@ -1,3 +1,5 @@
+from importlib import metadata
+
 import pytest
 import torch
 
@@ -10,6 +12,12 @@ def test_a_sound_machine_is_found_sound():
     assert healthy
     assert "3-D convolution error" in text and "right" in text
     assert torch.__version__ in text
+
+
+def test_torch_is_named_with_its_build_which_its_wheel_may_not_tell(monkeypatch):
+    monkeypatch.setattr(metadata, "version", lambda name: "2.13.0")
+    monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
+    assert "torch       2.13.0+cu130" in doctor.examine("cpu")[0]
 
 
 def test_a_device_that_computes_wrongly_is_seen(monkeypatch):
