@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from voxmmsd import config as c
 from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.wording import counted
 
 if TYPE_CHECKING:
     from voxmmsd.library import Library
@@ -40,7 +41,10 @@ def phantom(config: c.PhantomConfig) -> None:
 
     written = write_phantoms(_given(config.folder, "FOLDER"), config.count, config.seed, config.shape, config.spacing)
     kept = config.count - len(written)
-    print(f"wrote {len(written)} synthetic patients to {config.folder}" + (f"; {kept} were there" if kept else ""))
+    print(
+        f"wrote {counted(len(written), 'synthetic patient')} to {config.folder}"
+        + (f"; {kept} were there" if kept else "")
+    )
 
 
 def prepare(config: c.PrepareConfig) -> int:
@@ -52,7 +56,7 @@ def prepare(config: c.PrepareConfig) -> int:
     for case_id, reason in result.failures:
         print(_of_case(case_id, reason), file=sys.stderr)
     kept = len(result.entries) - result.made
-    print(f"{config.store}: {len(result.entries)} cases ready ({result.made} made, {kept} kept)")
+    print(f"{config.store}: {counted(len(result.entries), 'case')} ready ({result.made} made, {kept} kept)")
     return 2 if result.failures else 0
 
 
@@ -262,11 +266,15 @@ def compare(config: c.CompareConfig) -> None:
 
 
 def runs(config: c.RunsConfig) -> int:
+    from voxmmsd.home import home
     from voxmmsd.runs import curves, find_run, list_runs, watch
     from voxmmsd.runs.control import has_answered, stop
 
     if config.action == "list":
-        listed = list_runs(Path(config.name) if config.name else None)
+        parent = Path(config.name) if config.name else home() / "runs"
+        listed = list_runs(parent)
+        if not listed:
+            print(f"{parent}: no run here; `voxmmsd runs list FOLDER` looks in another folder")
         width = max((len(run.folder.name) for run in listed), default=0)
         for run in listed:
             print(f"{run.folder.name:<{width}}  {run.verb:<8}  {run.line()}")
@@ -318,7 +326,8 @@ def bundle(config: c.BundleConfig) -> None:
     package = Path(config.package) if config.package else None
     out = _given(config.out, "--out FILE.zip")
     made = make_bundle(out, models, target=config.platform, python=config.python, extras=config.extras, package=package)
-    size = f"{len(made.files)} files, {out.stat().st_size / 2**20:.0f} MiB, models: {', '.join(made.models) or 'none'}"
+    size = f"{counted(len(made.files), 'file')}, {out.stat().st_size / 2**20:.0f} MiB"
+    size += f", models: {', '.join(made.models) or 'none'}"
     print(f"{out}: {size}; there, with Python {made.python} on {made.platform}: python {out.name}")
 
 

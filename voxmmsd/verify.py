@@ -10,6 +10,7 @@ from voxmmsd.library.verification import unfinished_labels, verify_library
 from voxmmsd.models.package import forget_what_was_whole
 from voxmmsd.models.registry import list_models, registry_folder, resolve_model
 from voxmmsd.runs import find_run, read_config, read_status
+from voxmmsd.wording import counted
 
 
 def verify(spec: str) -> tuple[str, bool]:
@@ -22,12 +23,12 @@ def verify(spec: str) -> tuple[str, bool]:
     """
     forget_what_was_whole()
     if not spec:
-        return _told(str(registry_folder()), _wrong_models(), f"{len(list_models())} models")
+        return _told(f"{registry_folder()} and what comes along", _wrong_models(), counted(len(list_models()), "model"))
     if is_library(Path(spec).expanduser()):
         library = open_library(Path(spec))
         left = len(unfinished_labels(library))
-        note = f", {left} unfinished labels that count for nothing" if left else ""
-        return _told(spec, verify_library(library), f"a library of {len(library.cases())} cases{note}")
+        note = f", {counted(left, 'unfinished label')} that count for nothing" if left else ""
+        return _told(spec, verify_library(library), f"a library of {counted(len(library.cases()), 'case')}{note}")
     run = find_run(spec)
     if (run / "status.json").is_file():
         return _told(str(run), *_wrong_in_run(run))
@@ -38,7 +39,9 @@ def verify(spec: str) -> tuple[str, bool]:
 def _told(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
     if not problems:
         return f"{what}: {kind}, whole", True
-    return "\n".join([f"{what}: {kind}, {len(problems)} problems", *(f"  {line}" for line in problems)]), False
+    return "\n".join(
+        [f"{what}: {kind}, {counted(len(problems), 'problem')}", *(f"  {line}" for line in problems)]
+    ), False
 
 
 def _wrong_models() -> list[str]:
@@ -72,4 +75,4 @@ def _wrong_in_run(run: Path) -> tuple[list[str], str]:
             resolve_model(str(run))
         except VoxMMSDError as error:
             problems.append(str(error))
-    return problems, f"a run with {len(checkpoints)} checkpoints"
+    return problems, f"a run with {counted(len(checkpoints), 'checkpoint')}"

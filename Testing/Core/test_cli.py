@@ -135,7 +135,7 @@ def test_prepare_names_the_bad_case_and_keeps_the_good_ones(tmp_path, capsys):
     assert main(arguments) == 2
     said = capsys.readouterr()
     assert "case BraTS-GLI-00000-000" in said.err
-    assert "1 cases ready (1 made, 0 kept)" in said.out
+    assert "1 case ready (1 made, 0 kept)" in said.out
     assert json.loads((tmp_path / "store" / ".run" / "status.json").read_text(encoding="utf-8"))["state"] == "finished"
 
 

@@ -12,7 +12,7 @@ from conftest import REPOSITORY
 CORE = REPOSITORY / "voxmmsd"
 ORDER = [
     {"errors", "__init__"},
-    {"home", "files"},
+    {"home", "files", "wording"},
     {"labels", "config", "events"},
     {"runs"},
     {"data"},

@@ -105,8 +105,8 @@ _EXTRAS: dict[str, Callable[[Any], Any]] = {
 _OF_ITEM_VIEWS = frozenset(name for name in dir(QtWidgets.QTableView) if name not in dir(QtWidgets.QWidget))
 # Virtual methods that PySide looks up on the object when Qt calls them; item views have too many to list.
 _CALLED_BY_QT = frozenset({"connectNotify", "disconnectNotify"})
-# (object, property): a getter may be virtual (sizeHint), and PySide then looks for its override on the object, which must
-# not ask for the property again: Python 3.11 gives up after a thousand calls, 3.12 runs out of stack and dies.
+# (object, property): a getter may be virtual (sizeHint), and PySide then looks for its override on the object, which
+# must not ask for the property again: Python 3.11 gives up after a thousand calls, 3.12 runs out of stack and dies.
 _BEING_READ: set[tuple[int, str]] = set()
 # Read-only properties are values as well; these names are both a property and a method that takes arguments.
 _VALUES = frozenset(

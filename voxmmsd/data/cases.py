@@ -24,6 +24,7 @@ from voxmmsd.data.sources import ending_of
 from voxmmsd.data.walk import Unplaced, walk
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, schema_named
+from voxmmsd.wording import counted
 
 __all__ = ["Case", "CaseVolumes", "FoundCases", "case_from_files", "find_cases", "read_case"]
 
@@ -41,7 +42,7 @@ class FoundCases:
     def report(self) -> str:
         """A table of the cases, with what is missing or doubtful, then what could not be placed."""
         labelled = sum(case.label is not None for case in self.cases)
-        lines = [f"{self.folder}: {_count(len(self.cases), 'case')}, {labelled} with a label"]
+        lines = [f"{self.folder}: {counted(len(self.cases), 'case')}, {labelled} with a label"]
         lines += _table(self.cases)
         lines += _unplaced_lines(self.unplaced, self.folder)
         return "\n".join(lines)
@@ -135,7 +136,7 @@ def _row(case: Case) -> tuple[str, ...]:
 def _unplaced_lines(unplaced: tuple[tuple[Path, str], ...], folder: Path) -> list[str]:
     if not unplaced:
         return []
-    lines = [f"{_count(len(unplaced), 'item')} could not be placed:"]
+    lines = [f"{counted(len(unplaced), 'item')} could not be placed:"]
     lines += [f"  {_relative(path, folder)}: {reason}" for path, reason in unplaced[:_SHOWN_UNPLACED]]
     rest = unplaced[_SHOWN_UNPLACED:]
     by_reason = Counter(reason for _, reason in rest)
@@ -144,7 +145,3 @@ def _unplaced_lines(unplaced: tuple[tuple[Path, str], ...], folder: Path) -> lis
 
 def _relative(path: Path, folder: Path) -> Path:
     return path.relative_to(folder) if path != folder and path.is_relative_to(folder) else path
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

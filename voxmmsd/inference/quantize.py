@@ -65,7 +65,7 @@ def quantize(package: ModelPackage, cases: Sequence[Case], folder: Path) -> Mode
         MissingDependencyError: the package onnx is not installed.
     """
     if find_spec("onnx") is None:
-        raise MissingDependencyError("quantizing needs the package onnx: `pip install 'voxmmsd[train]'`")
+        raise MissingDependencyError("quantizing needs the package onnx: `pip install onnx`")
     info = replace(package.info, id=f"{package.info.id}-int8", parent=package.info.id)
     writers = {
         WEIGHTS: lambda file: _copy(package.weights, file),

@@ -117,7 +117,10 @@ def _refuse_overwriting(cases: Sequence[Case], out: Path) -> None:
     standing = [case.id for case in cases if result_file(out, case.id).exists()]
     if standing:
         listed = ", ".join(standing[:5]) + (" ..." if len(standing) > 5 else "")
-        raise InputError(f"{out}: already holds results of {listed}; nothing is overwritten: name another --out")
+        raise InputError(
+            f"{out}: already holds results of {listed}, by another call (other options or model); nothing is "
+            "overwritten: name another --out, or call as before to go on"
+        )
 
 
 def _standing(cases: Sequence[Case], out: Path) -> dict[str, Path | VoxMMSDError]:

@@ -25,6 +25,7 @@ from voxmmsd.models.package import ModelPackage, rewrite_record
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
 from voxmmsd.runs import now
+from voxmmsd.wording import counted
 
 SPLITS = ("train", "validation", "test")
 
@@ -52,9 +53,14 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
     earlier = package.info.scores.get(KEY)
     info = with_subset_scores(package.info, record)
     written = rewrite_record(package, info, card(info))
-    lines = [text_table(table_rows(record)), f"mean Dice over {len(cases)} {split} cases, in {written.folder}"]
+    lines = [
+        text_table(table_rows(record)),
+        f"mean Dice over {counted(len(cases), f'{split} case')}, in {written.folder}",
+    ]
     if earlier:
-        lines.append(f"it takes the place of the table of {earlier['created']} over {len(earlier['cases'])} cases")
+        lines.append(
+            f"it takes the place of the table of {earlier['created']} over {counted(len(earlier['cases']), 'case')}"
+        )
     return "\n".join(lines)
 
 

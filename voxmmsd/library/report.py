@@ -9,6 +9,7 @@ from voxmmsd.library.folder import Library
 from voxmmsd.library.next_case import Suggestion
 from voxmmsd.library.records import ACCEPTED, HOLD_OUT, LibraryCase
 from voxmmsd.models.package import ModelPackage
+from voxmmsd.wording import counted
 
 
 def cases_report(library: Library, used_in: Mapping[str, Sequence[str]]) -> str:
@@ -20,7 +21,7 @@ def cases_report(library: Library, used_in: Mapping[str, Sequence[str]]) -> str:
     rows += [_row(case, used_in.get(case.id, ())) for case in cases]
     accepted = sum(case.state == ACCEPTED for case in cases)
     held = sum(case.part == HOLD_OUT for case in cases)
-    summary = f"{library.folder}: {len(cases)} cases, {accepted} with an accepted label, {held} held out"
+    summary = f"{library.folder}: {counted(len(cases), 'case')}, {accepted} with an accepted label, {held} held out"
     return "\n".join([summary, text_table(rows)])
 
 

@@ -37,8 +37,10 @@ def bundled_folder() -> Path:
 
 
 def list_models() -> list[ModelPackage]:
-    """The readable packages of the registry, oldest first, then the bundled ones."""
-    return [*_packages_in(registry_folder()), *_packages_in(bundled_folder())]
+    """The readable packages of the registry, oldest first, then the bundled ones that were not copied there."""
+    own = list(_packages_in(registry_folder()))
+    ids = {package.info.id for package in own}
+    return [*own, *(package for package in _packages_in(bundled_folder()) if package.info.id not in ids)]
 
 
 def model_states() -> dict[str, str]:
@@ -103,6 +105,10 @@ def delete(model_id: str) -> int:
         ModelError: there is none of exactly that id, it is bundled, or it is in use.
     """
     folder = registry_folder() / model_id
+    if not folder.is_dir() and model_id in {package.info.id for package in _packages_in(bundled_folder())}:
+        raise ModelError(
+            f"{model_id}: comes along with the package and stays; `voxmmsd models accept` takes another one into use"
+        )
     if safe_id(model_id) != model_id or not folder.is_dir():
         raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}; see `voxmmsd models list`")
     used = model_in_use()
@@ -201,7 +207,10 @@ def report() -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = sum(package.size_bytes for package in packages)
-    return "\n".join([*lines, f"{len(packages)} models, {total / 2**20:.1f} MiB in {registry_folder()}; * is in use"])
+    own = sum(package.folder.parent == registry_folder() for package in packages)
+    return "\n".join(
+        [*lines, f"* is in use; {total / 2**20:.1f} MiB in all, {own} of {len(packages)} in {registry_folder()}"]
+    )
 
 
 def _scores(info: ModelInfo) -> str:

@@ -153,7 +153,7 @@ def test_nothing_is_overwritten(package, tmp_path):
     options = SegmentConfig(case=str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     (file,) = segment_cases(options).written
     before = file.read_bytes(), file.stat().st_mtime_ns
-    with pytest.raises(InputError, match="already holds results"):
+    with pytest.raises(InputError, match="already holds results of BraTS-GLI-00001-000, by another call"):
         segment_cases(replace(options, tta=True))
     assert segment_cases(options).written == (file,)
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before

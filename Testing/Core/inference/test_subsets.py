@@ -80,7 +80,7 @@ def test_the_models_own_validation_cases_are_taken_and_never_those_it_learned_fr
 def test_the_verb_writes_the_card_and_segment_then_says_what_to_expect(folder, package, tmp_path, capsys):
     assert main(["evaluate", str(package.folder), str(folder), "--subsets"]) == 0
     printed = capsys.readouterr().out
-    assert "mean Dice over 1 validation cases" in printed
+    assert "mean Dice over 1 validation case" in printed
     record = read_package(package.folder).info.scores["subsets"]
     assert record["cases"] == [IDS[1]]
     (folder / IDS[2] / f"{IDS[2]}-t2w.nii.gz").unlink()
@@ -89,7 +89,7 @@ def test_the_verb_writes_the_card_and_segment_then_says_what_to_expect(folder, p
     result = next((tmp_path / "out").glob("*-voxmmsd.json")).read_text(encoding="utf-8")
     assert "without t2w: the model's card expects a Dice of WT" in result
     again = evaluate_subsets(EvaluateConfig(str(package.folder), str(folder), subsets=True))
-    assert f"it takes the place of the table of {record['created']} over 1 cases" in again
+    assert f"it takes the place of the table of {record['created']} over 1 case" in again
 
 
 def test_a_model_and_cases_must_be_named():

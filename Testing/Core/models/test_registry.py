@@ -157,7 +157,22 @@ def test_the_table_shows_state_size_parent_and_scores(packages, tmp_path):
     assert "proposed" in next(line for line in text.splitlines() if "child-1" in line)
     assert "one-1" in next(line for line in text.splitlines() if "child-1" in line).split("child-1")[1]
     assert "validation: WT 0.80, ET 0.25" in text
-    assert text.splitlines()[-1].startswith("2 models, ")
+    assert text.splitlines()[-1].startswith("* is in use; ")
+    assert text.splitlines()[-1].endswith(f"2 of 2 in {registry.registry_folder()}")
+
+
+def test_a_bundled_model_that_was_accepted_is_listed_once_and_one_that_was_not_cannot_be_deleted(tmp_path, monkeypatch):
+    package = toy_package(tmp_path / "shared" / "toy")
+    monkeypatch.setenv("VOXMMSD_BUNDLED", str(tmp_path / "shared"))
+    assert registry.report().endswith(f"0 of 1 in {registry.registry_folder()}")
+    with pytest.raises(ModelError, match="comes along"):
+        registry.delete(package.info.id)
+    registry.accept(package)
+    assert [found.folder.parent for found in registry.list_models()] == [registry.registry_folder()]
+    assert registry.report().count(package.info.id) == 1
+    registry.rollback()
+    registry.delete(package.info.id)
+    assert registry.resolve_model().folder == package.folder
 
 
 def test_a_departments_models_are_those_of_all_users(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import time
 
 from voxmmsd.cli import main
 from voxmmsd.errors import Cancelled
+from voxmmsd.home import home
 from voxmmsd.runs import open_run, view_run
 from voxmmsd.runs.curves import read_curves, sparkline
 from voxmmsd.runs.watch import describe, watch
@@ -106,6 +107,14 @@ def test_the_command_line_lists_and_shows(tmp_path, capsys):
     assert main(["runs", "watch", str(tmp_path / "runs" / "glioma")]) == 0
     assert main(["runs", "show", str(tmp_path / "runs" / "nothing")]) == 2
     assert main(["runs", "pause"]) == 2
+
+
+def test_where_no_run_is_the_list_says_so_and_how_to_look_elsewhere(capsys):
+    assert main(["runs", "list"]) == 0
+    assert (
+        capsys.readouterr().out
+        == f"{home() / 'runs'}: no run here; `voxmmsd runs list FOLDER` looks in another folder\n"
+    )
 
 
 def test_tensorboard_gets_the_curves(tmp_path, capsys):

@@ -1,0 +1,6 @@
+"""How numbers are said to a reader."""
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 case``, ``2 cases``; of a noun that takes an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
