@@ -43,6 +43,17 @@ class PanelTest(slicer_case.ModuleTest):
         self.tab.models.import_file(TOY_MODEL)
         self.assertTrue(self.ui.applyButton.enabled)
 
+    def test_a_model_that_came_in_another_module_is_offered_when_this_one_is_shown_again(self):
+        from voxmmsd.models import registry
+
+        self.choose(t1c=add_volumes(self.made)["t1c"])
+        self.assertFalse(self.ui.applyButton.enabled)
+        model = registry.accept(registry.import_model(TOY_MODEL))
+        self.panel.enter()
+        self.assertIn(model.info.name, self.ui.modelCombo.currentText)
+        self.assertGreaterEqual(self.ui.modelCombo.findData(model.info.id), 0)
+        self.assertTrue(self.ui.applyButton.enabled)
+
     def test_find_them_takes_the_four_by_their_names(self):
         volumes = add_volumes(self.made)
         self.ui.findButton.click()

@@ -126,9 +126,7 @@ def _card(package: ModelPackage, modalities: Sequence[str]) -> str:
 
 def scores_text(info: ModelInfo, modalities: Sequence[str]) -> str:
     """The scores with all four modalities and, where some are missing, what the card expects without them."""
-    split, record = next(
-        ((name, info.scores[name]) for name in ("test", "hold-out", "validation") if name in info.scores), ("", {})
-    )
+    split, record = info.telling_scores
     text = ", ".join(f"{key} {value:.2f}" for key, value in record.get("regions", {}).items() if value is not None)
     line = _("Scores: none were measured.")
     if record:

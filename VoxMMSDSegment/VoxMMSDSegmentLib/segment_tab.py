@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES
+from voxmmsd.config import DEVICES, PRECISIONS
 from voxmmsd.errors import Cancelled
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib import settings
@@ -74,6 +74,11 @@ class SegmentTab:
         if parameters is not None:
             self.models.refresh(parameters.model)
         self.on_parameters_modified()
+
+    def enter(self) -> None:
+        """The module is shown again: models may have come meanwhile, and another one into use."""
+        self.models.refresh(self._parameters.model)
+        self._update_apply()
 
     def on_parameters_modified(self, *_: Any) -> None:
         """Something was chosen: bring the rest in line, and look at the images in a moment."""
@@ -313,5 +318,4 @@ def installed_strippers() -> tuple[str, ...]:
     return installed()
 
 
-PRECISIONS = ("auto", "float32", "half")
 _DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mps": "MPS (Apple)"}

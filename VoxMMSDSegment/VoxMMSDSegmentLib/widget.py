@@ -46,6 +46,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         if self.parameters is None:
             self._follow(self.logic.getParameterNode())
+        self.segment_tab.enter()
         self.review_tab.enter()
 
     def exit(self):

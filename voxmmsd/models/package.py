@@ -23,6 +23,7 @@ from voxmmsd.labels import MODALITIES, schema_named
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
+TELLING_SPLITS = ("test", "hold-out", "validation")
 LONGEST_NAME = 200
 LARGEST_WINDOW = 1024  # voxels along a side
 _WAITING_CARD = "MODEL_CARD.next.md"
@@ -58,6 +59,11 @@ class ModelInfo:
     def segments(self) -> bool:
         """False for a network that was only pre-trained."""
         return bool(self.schema)
+
+    @property
+    def telling_scores(self) -> tuple[str, dict[str, Any]]:
+        """The split that says most of new patients, and its scores; empty where none were measured."""
+        return next(((name, self.scores[name]) for name in TELLING_SPLITS if name in self.scores), ("", {}))
 
 
 @dataclass(frozen=True)

@@ -215,10 +215,10 @@ def report() -> str:
 
 def _scores(info: ModelInfo) -> str:
     """``validation: WT 0.90, ET 0.81``, of the split that says most of new patients."""
-    split = next((name for name in ("test", "hold-out", "validation") if name in info.scores), None)
-    if split is None:
+    split, record = info.telling_scores
+    if not split:
         return "-"
-    regions = info.scores[split].get("regions", {})
+    regions = record.get("regions", {})
     return f"{split}: " + ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
 
 

@@ -20,7 +20,7 @@ from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
-from voxmmsd.library import is_library, open_library
+from voxmmsd.library import HOLD_OUT, is_library, open_library
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.networks.processes import Processes
 from voxmmsd.runs import resolve_run
@@ -131,7 +131,7 @@ def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data
             library = open_library(folder)
             known = [case for case in library.cases() if case.accepted or not labelled]
             cases += [library.as_case(case, case.accepted if labelled else None) for case in known]
-            held += sum(case.part == "hold-out" for case in known)
+            held += sum(case.part == HOLD_OUT for case in known)
         elif is_store(folder):
             prepared += [entry for entry in open_store(folder) if entry.has_label or not labelled]
         else:
