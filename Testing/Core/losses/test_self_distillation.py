@@ -23,6 +23,18 @@ def test_three_steps_with_their_center_equal_the_authors(golden):
         np.testing.assert_allclose(center, known["centre_after"][step], atol=1e-7)
 
 
+def test_each_view_of_the_student_answers_the_other_view_of_the_teacher():
+    student, teacher = torch.randn(2, 2, 6, 5, generator=torch.Generator().manual_seed(0)).double()
+    center = torch.linspace(-1, 1, 5).double()
+    by_hand = 0.0
+    for pair in range(6):
+        for view in (0, 1):
+            target = torch.exp((teacher[1 - view, pair] - center) / 0.05)
+            said = torch.exp(student[view, pair] / 0.1)
+            by_hand -= float((target / target.sum() * (said / said.sum()).log()).sum()) / 12
+    assert float(distillation_loss(student, teacher, center, 0.05)) == pytest.approx(by_hand, rel=1e-5)
+
+
 def test_pairs_of_weight_0_change_neither_loss_nor_center():
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 2, 9, 5, generator=generator)
