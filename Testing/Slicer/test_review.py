@@ -197,6 +197,12 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.ui.overlayCheck.click()
         self.assertEqual([(n.GetForegroundVolumeID(), n.GetForegroundOpacity()) for n in composites], before)
 
+    def test_names_of_tissues_are_written_in_one_line_and_leave_room_for_the_numbers(self):
+        view = self.ui.volumesView
+        needed = view.fontMetrics().horizontalAdvance("Enhancing tumor")
+        self.assertGreater(view.columnWidth(0), needed)
+        self.assertLessEqual(view.columnWidth(0), 150)
+
     def test_the_overlay_is_off_at_first_and_when_the_module_is_left(self):
         self.assertFalse(self.ui.overlayCheck.checked)
         self.ui.overlayCheck.click()
@@ -233,7 +239,9 @@ class ReviewPanelTest(slicer_case.ModuleTest):
     def test_accepting_needs_a_code_and_a_name_is_refused(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")
         self.assertFalse(self.ui.acceptButton.enabled)
+        self.assertIn("code first", self.ui.acceptButton.toolTip)
         self.ui.caseEdit.setText("Miller")
+        self.assertIn("training library", self.ui.acceptButton.toolTip)
         with self.assertRaisesRegex(Exception, "must be a code"):
             self.tab.accept()
         self.ui.caseEdit.setText("site1-008")

@@ -15,7 +15,7 @@ from typing import Any
 
 from PySide6 import QtWidgets
 
-from headless_slicer import grounds, host
+from headless_slicer import grounds, host, train_screenshots
 
 SIDE = 545  # pixels of one view: two are as high as the panel
 
@@ -132,12 +132,10 @@ def _compose(panel: Path | None, views: list[Any], file: Path) -> None:
 
 
 def _train_panel(out: Path) -> None:
-    host.load_module("VoxMMSDTrain")
-    panel = host.open_widget("VoxMMSDTrain")
-    for number in range(panel.ui.tabs.count):
-        panel.ui.tabs.setCurrentIndex(number)
-        host.picture(panel.parent, out / f"train-{panel.ui.tabs.tabText(number).lower()}.png")
-    panel.cleanup()
+    """The training module's tabs, with what real runs left in a home of their own."""
+    home = Path(tempfile.mkdtemp(prefix="voxmmsd-home-"))
+    os.environ["VOXMMSD_HOME"] = str(home)
+    train_screenshots.picture_tabs(out, home)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headless_slicer import host
+from PySide6 import QtWidgets
+
+from headless_slicer import grounds, host
 
 SIDE, SECONDS = 48, 3600
+SHOWN_HOME = "/data/voxmmsd"
 FINETUNE, PRETRAIN = 0, 1
 TRIAL = 3  # of the sizes
 
@@ -29,7 +34,7 @@ def main() -> None:
 
 
 def picture_tabs(out: Path, home: Path) -> None:
-    """Fill ``home``, unless it is filled, and write ``train-TAB.png`` and ``train-TAB-dark.png``."""
+    """Fill ``home`` ($VOXMMSD_HOME) unless it is filled; write ``train-TAB.png``, ``train-TAB-dark.png``."""
     slicer = host.start()
     host.load_module("VoxMMSDTrain")
     _show_settings(home)
@@ -40,29 +45,29 @@ def picture_tabs(out: Path, home: Path) -> None:
     panel.showTab("Library")
     panel.library.refresh()
     panel.library.ui.nextButton.click()
-    _both(panel, out, "train-library")
+    _both(panel, out, "train-library", home)
     panel.showTab("Task")
     panel.task.learn_from(home / "library")
     panel.task.refresh()
-    _choose(panel, FINETUNE, home / "library", "corrections", 40)
+    _choose(panel, FINETUNE, home / "library", "corrections", 120)
     panel.task.ui.estimateButton.click()
     host.wait_until(lambda: panel.task.ui.startButton.enabled, SECONDS)
-    _both(panel, out, "train-task")
+    _both(panel, out, "train-task", home)
     if not (home / "runs" / "corrections").is_dir():
         _start(panel, home / "runs" / "corrections")
         host.wait_until(lambda: panel.run.ui.progressBar.value > 15 and panel.run.ui.curveChoice.count, SECONDS)
-        _both(panel, out, "train-running")
+        _both(panel, out, "train-running", home)
         _finish(panel, home / "runs" / "corrections")
         _choose(panel, PRETRAIN, home / "scans", "scans", 20)
         _start(panel, home / "runs" / "scans")
         _finish(panel, home / "runs" / "scans")
-    for name in ("corrections", "scans"):
+    for name, picture in (("scans", "train-run-scans"), ("corrections", "train-run")):
         panel.showTab("Run")
         panel.run.follow(home / "runs" / name)
-        _both(panel, out, f"train-run-{name}")
+        _both(panel, out, picture, home)
     panel.showTab("Result")
     panel.result.show(home / "runs" / "corrections")
-    _both(panel, out, "train-result")
+    _both(panel, out, "train-result", home)
     panel.cleanup()
     slicer.app.processEvents()
     print(*sorted(str(file) for file in out.glob("train-*.png")), sep="\n")
@@ -80,7 +85,7 @@ def _teach_a_first_model(panel: Any, home: Path) -> None:
 
     write_phantoms(home / "labelled", 3, seed=5, side=SIDE)
     write_phantoms(home / "scans", 3, seed=6, side=SIDE)
-    _choose(panel, FINETUNE, home / "labelled", "first", 20)
+    _choose(panel, FINETUNE, home / "labelled", "first", 60)
     _start(panel, home / "runs" / "first")
     _finish(panel, home / "runs" / "first")
     panel.showTab("Result")
@@ -129,7 +134,7 @@ def _choose(panel: Any, task: int, cases: Path, name: str, steps: int) -> None:
     ui.stepsBox.setValue(steps)
     ui.nameEdit.text = name
     kind = PretrainConfig if task == PRETRAIN else FinetuneConfig
-    every = {"preview_every": 10} if task == PRETRAIN else {"validate_every": 10}
+    every = {"preview_every": 10} if task == PRETRAIN else {"validate_every": 15}
     panel.task.more_options.show(make_config(kind, {"preset": "tiny", "threads": 1, **every}))
 
 
@@ -147,33 +152,50 @@ def _finish(panel: Any, run: Path) -> None:
     panel.run.look()
 
 
-def _both(panel: Any, out: Path, name: str) -> None:
-    """The panel as it is, in the light and in the dark palette."""
-    from PySide6 import QtWidgets
-
-    application = QtWidgets.QApplication.instance()
-    light = application.palette()
-    for suffix, palette in (("", light), ("-dark", _dark())):
-        application.setPalette(palette)
+def _both(panel: Any, out: Path, name: str, home: Path) -> None:
+    """The tab as it is, as high as it needs to be, in the light and in the dark palette."""
+    for suffix, palette in (("", "light"), ("-dark", "dark")):
+        QtWidgets.QApplication.setPalette(grounds.palette(palette))
         for section in (panel.run, panel.result):
             section.redraw()
-        for _laid_out in range(2):  # how high it wants to be is known once it was shown
-            host.picture(panel.parent, out / f"{name}{suffix}.png")
-    application.setPalette(light)
+        with _paths_of_nobody(panel, home):
+            height = None
+            for _laid_out in range(2):  # how high it wants to be is known once it was shown
+                host.picture(panel.parent, out / f"{name}{suffix}.png", height=height)
+                height = _height(panel)
+    QtWidgets.QApplication.setPalette(grounds.palette("light"))
 
 
-def _dark() -> Any:
-    """About the colors of Slicer's dark style."""
-    from PySide6.QtGui import QColor, QPalette
+def _height(panel: Any) -> int:
+    """Of the panel with the tab that is open; by itself it is as high as its highest tab."""
+    real, page = QtWidgets.QWidget, panel.ui.tabs.currentWidget()
+    needed = real.layout(page).totalHeightForWidth(real.width(page))
+    return real.height(panel.parent) - real.height(page) + needed
 
-    palette = QPalette(QColor(50, 50, 50), QColor(50, 50, 50))
-    for role, color in (
-        (QPalette.ColorRole.Base, QColor(30, 30, 30)),
-        (QPalette.ColorRole.AlternateBase, QColor(42, 42, 42)),
-        (QPalette.ColorRole.Highlight, QColor(80, 120, 180)),
-    ):
-        palette.setColor(role, color)
-    return palette
+
+@contextmanager
+def _paths_of_nobody(panel: Any, home: Path) -> Iterator[None]:
+    """Show folders as they are called elsewhere, not the temporary ones of this computer."""
+    edits = [
+        e
+        for e in QtWidgets.QWidget.findChildren(panel.parent, QtWidgets.QLineEdit)
+        if QtWidgets.QLineEdit.text(e).startswith(str(home))
+    ]
+    texts = [QtWidgets.QLineEdit.text(edit) for edit in edits]
+    for edit, text in zip(edits, texts, strict=True):
+        _write(edit, text.replace(str(home), SHOWN_HOME))
+    try:
+        yield
+    finally:
+        for edit, text in zip(edits, texts, strict=True):
+            _write(edit, text)
+
+
+def _write(edit: QtWidgets.QLineEdit, text: str) -> None:
+    """For the eye alone: nothing hears of it."""
+    QtWidgets.QLineEdit.blockSignals(edit, True)
+    QtWidgets.QLineEdit.setText(edit, text)
+    QtWidgets.QLineEdit.blockSignals(edit, False)
 
 
 if __name__ == "__main__":

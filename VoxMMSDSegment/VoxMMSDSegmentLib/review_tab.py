@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from VoxMMSDSegmentLib.accepting import AcceptJob
 
 REBUILD_AFTER_MS = 400
+NAMES_WIDTH = 150
 EDITOR_TAG = "VoxMMSDSegmentEditor"
 EFFECTS = ("Paint", "Draw", "Erase", "Threshold", "Grow from seeds", "Smoothing", "Scissors", "Islands")
 
@@ -44,6 +45,7 @@ class ReviewTab:
 
     def _connect(self) -> None:
         ui = self._ui
+        self._accept_tip = ui.acceptButton.toolTip
         ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "VoxMMSD.Schema")
         ui.regionsCheck.connect("toggled(bool)", self._show_regions)
         ui.overlayCheck.connect("toggled(bool)", self._show_overlay)
@@ -71,7 +73,7 @@ class ReviewTab:
         self._leave()
         self._result = result
         ui = self._ui
-        ui.volumesView.setMRMLTableNode(table_node(result) if result else None)
+        self._show_volumes()
         ui.show3DButton.setSegmentationNode(result)
         ui.placesWidget.setCurrentNode(self._places())
         self._edit(result)
@@ -103,7 +105,14 @@ class ReviewTab:
             return
         rebuild(self._result, reference)
         # A table view does not always notice that all columns were exchanged.
-        self._ui.volumesView.setMRMLTableNode(table_node(self._result))
+        self._show_volumes()
+
+    def _show_volumes(self) -> None:
+        """The names' column as wide as they are, up to what a panel of 400 pixels leaves beside the numbers."""
+        view = self._ui.volumesView
+        view.setMRMLTableNode(table_node(self._result) if self._result is not None else None)
+        view.resizeColumnToContents(0)
+        view.setColumnWidth(0, min(view.columnWidth(0), NAMES_WIDTH))
 
     def _show_regions(self, shown: bool) -> None:
         node = regions_node(self._result) if self._result is not None else None
@@ -175,10 +184,18 @@ class ReviewTab:
 
     # Keeping
 
-    def _update_buttons(self, *_: Any) -> None:
+    def _update_buttons(self, *_arguments: Any) -> None:
         ui, there = self._ui, self._result is not None
         places, uncertainty = self._places(), self._uncertainty()
-        ui.acceptButton.setEnabled(there and bool(ui.caseEdit.text.strip()) and self.accepting is None)
+        coded = bool(ui.caseEdit.text.strip())
+        ui.acceptButton.setEnabled(there and coded and self.accepting is None)
+        ui.acceptButton.toolTip = (
+            _("There is no result to accept yet.")
+            if not there
+            else self._accept_tip
+            if coded
+            else _("Write a case code first: letters and digits, never a name.")
+        )
         for widget in (ui.saveButton, ui.regionsCheck, ui.show3DButton):
             widget.setEnabled(there)
         ui.overlayCheck.setEnabled(uncertainty is not None)
