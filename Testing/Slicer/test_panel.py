@@ -54,6 +54,12 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertGreaterEqual(self.ui.modelCombo.findData(model.info.id), 0)
         self.assertTrue(self.ui.applyButton.enabled)
 
+    def test_before_there_is_a_result_nothing_can_be_done_with_one(self):
+        ui = self.ui
+        buttons = (ui.acceptButton, ui.saveButton, ui.show3DButton, ui.nextPlaceButton, ui.regionsCheck)
+        self.assertEqual([button.enabled for button in buttons], 5 * [False])
+        self.assertIn("no result", ui.acceptButton.toolTip)
+
     def test_find_them_takes_the_four_by_their_names(self):
         volumes = add_volumes(self.made)
         self.ui.findButton.click()

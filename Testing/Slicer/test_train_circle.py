@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import train_case
 
 from voxmmsd.files import write_json_atomic
 from VoxMMSDLib import settings
+from VoxMMSDTrainLib.curves import square
 from VoxMMSDTrainLib.tables import chosen_row
 
 
@@ -44,6 +46,12 @@ class TrainCircleTest(train_case.TrainTest):
         panel.result.show(worse)
         self.assertEqual(result.verdictLabel.text, "The new model is worse.")
         self.assertIn("left to right: WT, TC", result.plotLabel.text)
+        before = panel.result.comparison
+        panel.result.comparison = replace(before, regions={"WT": (None, 0.4)})
+        panel.result.redraw()
+        self.assertEqual(result.plotLabel.text.count(square(1)), 1)  # the new model's color, also where it is alone
+        self.assertNotIn(square(0), result.plotLabel.text)
+        panel.result.comparison = before
         self.assertFalse(result.acceptButton.enabled)
         result.rejectButton.click()
         self.assertIn("rejected", result.usedLabel.text)

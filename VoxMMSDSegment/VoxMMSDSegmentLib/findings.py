@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from voxmmsd.preflight.findings import Finding
 
 STEP = 4  # of the subsample: every 4th voxel along each axis
-_SIGNS = {"blocking": "⛔", "warning": "⚠", "note": "ℹ"}
+# No emoji: plain Linux has no font for these, and Windows paints them in colors of its own.
+_SIGNS = {"blocking": "✖", "warning": "⚠", "note": "ℹ"}
 _NEEDED = {"nibabel": "nibabel>=5.2"}
 
 

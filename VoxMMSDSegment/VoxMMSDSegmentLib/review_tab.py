@@ -60,6 +60,7 @@ class ReviewTab:
         ui.segmentEditor.unorderedEffectsVisible = False
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.libraryPath.currentPath = settings.read("library", str(home() / "library"))
+        self._update_buttons()
 
     @property
     def result(self) -> Any:

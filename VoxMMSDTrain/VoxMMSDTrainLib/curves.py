@@ -76,12 +76,12 @@ class CurvePlot:
         ]
         self._draw(title, _("step"), series)
 
-    def show_bars(self, labels: Sequence[str], bars: Mapping[str, Sequence[float]]) -> None:
-        """Draw a group of bars for each label, a bar per name in it, in place of what was there."""
+    def show_bars(self, labels: Sequence[str], bars: Mapping[str, Sequence[float]], colors: Mapping[str, int]) -> None:
+        """Draw a group of bars for each label, a bar per name in it and in its color, in place of what was there."""
         self.remove()
         series = []
-        for number, (name, values) in enumerate(bars.items()):
-            one = self._series(name, list(enumerate(values)), color_of(number))
+        for name, values in bars.items():
+            one = self._series(name, list(enumerate(values)), color_of(colors[name]))
             texts = vtk.vtkStringArray()
             texts.SetName(_LABELS)
             for label in labels:

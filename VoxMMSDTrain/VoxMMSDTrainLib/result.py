@@ -91,6 +91,7 @@ class ResultSection:
         ui.detailLabel.visible = bool(ui.detailLabel.text)
         regions = found.regions if found else {}
         tables.fill(ui.regionsTable, [(key, *_three(old, new)) for key, (old, new) in regions.items()])
+        ui.regionsTable.visible = bool(regions)
         cases = found.cases if found else ()
         counts = [_("no: {reason}").format(reason=case.unfair) if case.unfair else _("yes") for case in cases]
         rows = [(case.case_id, *_three(case.old, case.new), text) for case, text in zip(cases, counts, strict=True)]
@@ -104,12 +105,14 @@ class ResultSection:
     def _draw(self) -> None:
         regions = self.comparison.regions if self.comparison else {}
         bars = {_("old"): [old for old, _new in regions.values()], _("new"): [new for _old, new in regions.values()]}
-        bars = {name: [value or 0.0 for value in values] for name, values in bars.items() if any(values)}
+        bars = {name: [value or 0.0 for value in values] for name, values in bars.items()}
+        colors = {name: number for number, name in enumerate(bars) if any(bars[name])}  # new is new's, also alone
+        bars = {name: bars[name] for name in colors}
         self.ui.plotView.visible = self.ui.plotLabel.visible = bool(bars)
         if bars:
-            self._plot.show_bars(list(regions), bars)
+            self._plot.show_bars(list(regions), bars, colors)
         # A plot view writes no names at the axis of bars (qMRMLPlotView.cxx), so the panel does.
-        legend = " &nbsp; ".join(f"{square(number)} {name}" for number, name in enumerate(bars))
+        legend = " &nbsp; ".join(f"{square(number)} {name}" for name, number in colors.items())
         groups = _("Mean Dice, from left to right: {regions}").format(regions=", ".join(regions))
         self.ui.plotLabel.text = f"{legend}<br>{groups}"
 
