@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import sys
@@ -17,6 +18,7 @@ MODULES = ("VoxMMSDSegment", "VoxMMSDTrain")
 @cache
 def start() -> Any:
     """Make ``slicer``, ``qt``, ``ctk`` importable as in a Slicer started with ``--testing --no-main-window``."""
+    _let_constants_live()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     import slicer
@@ -40,6 +42,15 @@ def start() -> Any:
         if module.__name__.startswith("slicer."):
             setattr(slicer, module.__name__.rpartition(".")[2], module)
     return slicer
+
+
+def _let_constants_live() -> None:
+    """Before Python 3.12 None, True and False can die, and PySide6 6.12 gives a reference to them away with every call
+    that returns one: some hundred thousand calls later the process is aborted. So they get references enough.
+    """
+    if sys.version_info < (3, 12):
+        for one in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(one)).value += 1 << 40
 
 
 def _install(name: str, source: types.ModuleType) -> None:

@@ -1,6 +1,7 @@
 """The stand-ins behave as PythonQt was observed to, and offer nothing that real Slicer lacks."""
 
 import inspect
+import sys
 
 import pytest
 
@@ -16,6 +17,10 @@ STAND_INS = [
     for item in vars(module).values()
     if isinstance(item, type) and "_stands_for" in vars(item)
 ]
+
+
+def test_none_true_and_false_outlive_any_number_of_calls_into_qt():
+    assert min(sys.getrefcount(one) for one in (None, True, False)) > 1 << 31
 
 
 @pytest.mark.parametrize("stand_in", STAND_INS, ids=lambda kind: kind.__name__)
