@@ -27,8 +27,9 @@ def test_signs_are_counted_over_draws_and_over_patients_and_ties_in_neither():
     assert found.patients == (1, 1)
 
 
-def test_the_interval_is_that_of_a_mean_of_many_independent_patients():
-    values = np.random.default_rng(1).normal(0.05, 0.1, (1, 400, 1))
+@pytest.mark.parametrize("shape", [(400, 1, 1), (1, 400, 1)], ids=["draws", "patients"])
+def test_the_interval_is_that_of_a_mean_of_many_independent_draws_or_patients(shape):
+    values = np.random.default_rng(1).normal(0.05, 0.1, shape)
     found = paired(values)
     half = 1.96 * values.std() / 20
     assert found.high - found.effect == pytest.approx(half, rel=0.1)
