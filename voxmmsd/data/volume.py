@@ -113,9 +113,14 @@ def _index_map(source: Grid, target: Grid) -> np.ndarray:
 
 
 def resampling_is_exact(source: Grid, target: Grid, tolerance_voxels: float = 1e-2) -> bool:
-    """Whether the voxel centers of ``target`` fall on those of ``source`` (axes permuted, flipped, shifted whole)."""
+    """Whether the voxels of ``target`` are voxels of ``source`` (axes permuted, flipped, shifted whole).
+
+    Not where they are larger, though their centers may coincide: every third voxel alone is no image of 3 mm.
+    """
     matrix = _index_map(source, target)
     whole = np.rint(matrix)
+    if (np.abs(whole[:3, :3]).sum(axis=0) != 1).any():
+        return False
     reach = np.array([*target.shape_zyx, 1], np.float64)
     return bool((np.abs(matrix - whole)[:3] @ reach).max() <= tolerance_voxels)
 
@@ -123,8 +128,8 @@ def resampling_is_exact(source: Grid, target: Grid, tolerance_voxels: float = 1e
 def resample(volume: Volume, target: Grid, order: int = 1) -> Volume:
     """Carry a volume to another grid in world space; what lies outside the source is 0.
 
-    ``order`` 0 is nearest neighbor (labels), 1 linear (images, probabilities). Where voxel centers coincide the
-    values are copied, whatever the order. Going to larger voxels, linear images are smoothed first against aliasing.
+    ``order`` 0 is nearest neighbor (labels), 1 linear (images, probabilities). Where voxels coincide the values are
+    copied, whatever the order. Going to larger voxels, linear images are smoothed first against aliasing.
     The result keeps the array's dtype for exact copies and ``order`` 0, else it is float32.
     """
     matrix = _index_map(volume.grid, target)
