@@ -66,7 +66,7 @@ def score_at_once(
     Raises:
         Cancelled: ``run`` was asked to pause or cancel; what is scored is kept.
     """
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         scores = [pool.submit(_score, model, entries, schema, device, file) for file, model in files.items()]
         try:
             for number, score in enumerate(scores):
