@@ -122,17 +122,18 @@ def open_widget(name: str) -> Any:
 
 
 def picture(widget: Any, path: Path, width: int = 400, height: int | None = None) -> Path:
-    """Grab a panel at a width, as high as it wants to be."""
-    from PySide6 import QtWidgets
+    """Grab a panel at a width, as high as it wants to be; or the upper part of it, of a height."""
+    from PySide6 import QtCore, QtWidgets
 
     real = QtWidgets.QWidget
     real.setFixedWidth(widget, width)
     real.show(widget)
     start().app.processEvents()
-    real.resize(widget, width, height or real.sizeHint(widget).height())
+    real.resize(widget, width, max(height or 0, real.sizeHint(widget).height()))
     start().app.processEvents()
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not real.grab(widget).save(str(path)):
+    area = QtCore.QRect(0, 0, width, height or real.height(widget))
+    if not real.grab(widget, area).save(str(path)):
         raise RuntimeError(f"{path}: the picture could not be written")
     return path
 
