@@ -18,7 +18,6 @@ from voxmmsd.home import home
 
 HEARTBEAT_SECONDS = 10.0
 SILENT_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
-STATES = ("queued", "running", "paused", "finished", "failed", "cancelled")
 INTERRUPTED = "interrupted"  # shown, never written: the process died and could not say so
 UNREADABLE = "unreadable"  # shown, never written
 # Options that do not change what comes out.

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -60,7 +61,8 @@ def test_it_ends_with_the_other_and_with_what_it_called_but_not_with_what_it_det
 def test_a_process_that_started_at_another_time_is_another(other):
     code = "import time; from voxmmsd.runs import companion as c; c.end_with_the_one_named(); time.sleep(600)"
     named = {**os.environ, ENDS_WITH: f"{other.pid} 1"}
-    assert subprocess.run([sys.executable, "-c", code], env=named, timeout=60).returncode == 1
+    ended = subprocess.run([sys.executable, "-c", code], env=named, timeout=60, start_new_session=True)
+    assert ended.returncode == -signal.SIGKILL  # its own group, which is it alone
     assert name_of_this_process() == f"{os.getpid()} {process_start(os.getpid())}"
 
 
