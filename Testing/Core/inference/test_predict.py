@@ -353,4 +353,10 @@ def test_mirror_images_and_the_map_can_be_asked_for(package, tmp_path):
     write_patient(tmp_path / "in")
     options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
     (file,) = segment_cases(replace(options, uncertainty=True, tta=True)).written
-    assert file.with_name(file.name.replace("-voxmmsd", "-voxmmsd-uncertainty")).is_file()
+    (case,) = find_cases(tmp_path / "in").cases
+    entropy = predict(read_case(case), package, OnnxEngine(package), tta=True, uncertainty=True).uncertainty_zyx
+    kept = nib.load(file.with_name(file.name.replace("-voxmmsd", "-voxmmsd-uncertainty"))).get_fdata().T
+    assert kept.max() > 0
+    np.testing.assert_allclose(kept, entropy, atol=0.5 / 255 + 1e-3)
+    events = read_events(tmp_path / "out" / ".run" / "events.jsonl")
+    assert {event["total"] for event in events if event.get("stage") == "segmenting"} == {8}

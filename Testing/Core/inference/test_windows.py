@@ -47,12 +47,13 @@ def test_a_volume_that_fits_is_computed_at_once_and_an_empty_window_not_at_all()
     engine = Identity()
     predict_probabilities(picture((12, 12, 12)), engine, 16)
     assert engine.calls == 1
-    image = np.zeros((4, 64, 16, 16), np.uint8)
-    image[:, :6] = 200
+    image = np.zeros((4, 72, 16, 16), np.uint8)
+    image[:, :6] = image[:, 58:64] = 200  # behind the second there is nothing; between them there is an empty window
     engine = Identity()
     probabilities = predict_probabilities(image, engine, 16)
-    assert engine.calls == 1
-    assert (probabilities[0, 20:] == 1).all()
+    assert engine.calls == 2
+    for nowhere in (probabilities[:, 64:], probabilities[:, 16:48]):
+        assert (nowhere[0] == 1).all() and (nowhere[1:] == 0).all()
 
 
 def test_the_blend_equals_monais_on_the_same_windows():
