@@ -89,6 +89,14 @@ class ResultTest(slicer_case.ModuleTest):
         self.assertTrue(np.array_equal(after, whole | self.ball()))
         self.assertTrue(mask_of(regions_node(self.result), ["TC"], self.reference)[self.ball()].all())
 
+    def test_a_region_that_the_user_took_away_does_not_come_back(self):
+        regions = regions_node(self.result).GetSegmentation()
+        regions.RemoveSegment("WT")
+        rebuild(self.result, self.reference)
+        self.assertEqual(list(regions.GetSegmentIDs()), ["TC"])
+        rows = {row[0]: row[1:] for row in table_rows(table_node(self.result))}
+        self.assertEqual(rows["Whole tumor"][1], f"{true_ml(self.made)['WT']:.2f}")
+
     def test_a_hidden_segment_is_read_like_the_others(self):
         self.result.GetDisplayNode().SetSegmentVisibility("ED", False)
         self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
@@ -202,6 +210,16 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         needed = view.fontMetrics().horizontalAdvance("Enhancing tumor")
         self.assertGreater(view.columnWidth(0), needed)
         self.assertLessEqual(view.columnWidth(0), 150)
+
+    def test_what_the_user_put_into_a_view_while_the_overlay_was_on_stays_there(self):
+        composites = self.composites()
+        self.ui.overlayCheck.click()
+        composites[0].SetForegroundVolumeID(self.volumes["t2w"].GetID())
+        composites[0].SetForegroundOpacity(0.4)
+        self.ui.overlayCheck.click()
+        self.assertEqual(composites[0].GetForegroundVolumeID(), self.volumes["t2w"].GetID())
+        self.assertAlmostEqual(composites[0].GetForegroundOpacity(), 0.4)
+        self.assertEqual({node.GetForegroundVolumeID() for node in composites[1:]}, {None})
 
     def test_the_overlay_is_off_at_first_and_when_the_module_is_left(self):
         self.assertFalse(self.ui.overlayCheck.checked)

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -63,7 +64,11 @@ def test_without_reading_ahead_one_item_is_there_at_a_time():
         most.append(len(there))
         return item
 
-    list(pipelined(range(4), read, lambda item, given: given, there.remove, ahead=False))
+    def write(item):
+        time.sleep(0.05)  # whoever read ahead would be here by now
+        there.remove(item)
+
+    list(pipelined(range(4), read, lambda item, given: given, write, ahead=False))
     assert max(most) == 1
 
 
