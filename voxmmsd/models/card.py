@@ -7,6 +7,7 @@ from typing import Any
 from voxmmsd.labels import MODALITY_NAMES, schema_named
 from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import KEY, markdown
+from voxmmsd.wording import counted
 
 _TOLD_ELSEWHERE = frozenset({"comparison"})
 
@@ -56,9 +57,8 @@ def _score_tables(scores: dict[str, Any]) -> list[str]:
             tables.append(markdown(record))
             continue
         rows = [f"| {key} | {_dice(value)} |" for key, value in record["regions"].items()]
-        tables.append(
-            "\n".join([f"Mean Dice over {record['cases']} {split} cases:\n", "| region | Dice |", "|---|---|", *rows])
-        )
+        heading = f"Mean Dice over {counted(record['cases'], f'{split} case')}:\n"
+        tables.append("\n".join([heading, "| region | Dice |", "|---|---|", *rows]))
     return tables
 
 

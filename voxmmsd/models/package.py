@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import mmap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -171,7 +171,7 @@ def _refuse_links_to_other_files(onnx: Path) -> None:
             raise ModelError(f"{onnx}: refers to data outside itself; export the model with all its data in one file")
 
 
-def write_package(folder: Path, info: ModelInfo, writers: dict[str, Callable[[Path], None]]) -> ModelPackage:
+def write_package(folder: Path, info: ModelInfo, writers: Mapping[str, Callable[[Path], object]]) -> ModelPackage:
     """Write a package aside and rename it to ``folder``; each writer makes the file of its name.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from voxmmsd.errors import ModelError
@@ -19,7 +19,9 @@ from voxmmsd.networks.unet3d import UNet3d
 
 
 def pack_network(folder: Path, network: SegmentationNetwork, info: ModelInfo) -> ModelPackage:
-    """Write a package of ``network``: weights in float32, ONNX checked against torch, and the card.
+    """Write a package of ``network``: its weights, ONNX checked against torch, and the card.
+
+    Kernels are kept in float16, in either file, which halves it; they are computed with in float32.
 
     Raises:
         ModelError: ``folder`` exists, or the export is wrong.
@@ -38,12 +40,17 @@ def pack_pretrained(folder: Path, unet: UNet3d, info: ModelInfo) -> ModelPackage
     return write_package(folder, info, _writers(tensors, info))
 
 
-def _writers(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Callable[[Path], None]]:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+def _writers(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Callable[[Path], object]]:
+    tensors = {name: _as_kept(tensor.detach().cpu()).contiguous() for name, tensor in state.items()}
     return {
-        WEIGHTS: lambda file: save_file(tensors, file),
+        WEIGHTS: lambda file: file.write_bytes(save(tensors)),  # its own way to a file leaves it to its owner alone
         CARD: lambda file: _write_text(file, card(info)),
     }
+
+
+def _as_kept(tensor: Tensor) -> Tensor:
+    """Kernels in float16; biases and norms, which are few and have any scale, as they are."""
+    return tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
 
 
 def load_network(package: ModelPackage) -> SegmentationNetwork:
@@ -65,15 +72,16 @@ def load_network(package: ModelPackage) -> SegmentationNetwork:
 
 
 def load_tensors(package: ModelPackage) -> dict[str, Tensor]:
-    """The package's weights by name, on the CPU.
+    """The package's weights by name, on the CPU, in float32.
 
     Raises:
         ModelError: the file is no whole safetensors file.
     """
     try:
-        return load_file(package.weights)
+        tensors = load_file(package.weights)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{package.weights}: cannot be read ({error}); import or train the model again") from error
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -72,7 +72,7 @@ def take_weights(network: nn.Module, model: str, weights: dict[str, Tensor]) -> 
     fits = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
     network.load_state_dict({**own, **fits})
     fresh = tuple(name for name in own if name not in fits)
-    return Taken(model, tuple(fits), fresh, tuple(name for name in weights if name not in fits))
+    return Taken(model, tuple(fits), fresh, tuple(sorted(name for name in weights if name not in fits)))
 
 
 def _listed(names: tuple[str, ...], most: int = 6) -> str:

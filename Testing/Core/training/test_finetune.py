@@ -85,7 +85,8 @@ def test_the_model_is_the_best_of_the_validations(straight):
     dice = {step: value for (step, name), value in metrics(straight).items() if name == "validation Dice"}
     assert best["best"]["dice"] == max(dice.values())
     for name, tensor in load_network(read_package(straight / "model")).state_dict().items():
-        assert torch.equal(tensor, best["network"][name])
+        trained = best["network"][name]
+        assert torch.equal(tensor, trained.half().float() if trained.ndim > 1 else trained)
 
 
 def test_the_package_carries_no_path_of_its_makers_machine(straight, store):
