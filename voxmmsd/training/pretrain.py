@@ -60,6 +60,8 @@ class PreTraining(TrainingLoop):
         self.config, self.entries = config, entries
         self.method = open_method(config).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.method.autocast = self.precision.autocast
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # blocks are all of one size: 1.2 times as fast (docs/long-runs.md)
         self.optimizer = sgd(self.method, WEIGHT_DECAY[0])
         self.trained = self.method
         self.sampler = BlockSampler(entries, config.block, config.batch, config.seed, self.device, self.processes)

@@ -259,9 +259,10 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
             compare(CompareConfig(str(file), str(tmp_path / "run")))
 
 
-def test_the_shipped_experiment_can_be_read():
-    file = Path(__file__).resolve().parents[3] / "benchmarks" / "label_efficiency.toml"
+@pytest.mark.parametrize(("name", "with_three"), [("label_efficiency", 7), ("label_efficiency_small", 2)])
+def test_the_shipped_experiments_can_be_read(name, with_three):
+    file = Path(__file__).resolve().parents[3] / "benchmarks" / f"{name}.toml"
     experiment = make_config(ExperimentConfig, {}, file)
     arms = list(experiment.arms())
-    assert len(arms) == len(set(arms)) == 3 * (2 * 2 + 7)
+    assert len(arms) == len(set(arms)) == 3 * (2 * 2 + with_three)
     assert {arm.method for arm in arms if arm.cases == 11} == {"scratch", "vox-mmsd"}
