@@ -21,8 +21,14 @@ def subset_key(modalities: Iterable[str]) -> str:
 
 
 def with_subset_scores(info: ModelInfo, record: Mapping[str, Any]) -> ModelInfo:
-    """``record``: ``split``, ``cases`` (ids), ``created``, ``dice`` (subset's key -> region's key -> mean or None)."""
-    return dataclasses.replace(info, scores={**info.scores, KEY: dict(record)})
+    """``record``: ``split``, ``cases`` (ids), ``created``, ``dice`` (subset's key -> region's key -> mean or None).
+
+    On test cases the row of all modalities is the model's score there, which tells more than that of validation.
+    """
+    scores = {**info.scores, KEY: dict(record)}
+    if record["split"] == "test":
+        scores["test"] = {"cases": len(record["cases"]), "regions": record["dice"][subset_key(MODALITIES)]}
+    return dataclasses.replace(info, scores=scores)
 
 
 def expectation(info: ModelInfo, missing: tuple[str, ...]) -> str:

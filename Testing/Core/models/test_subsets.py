@@ -30,6 +30,13 @@ def test_what_to_expect_without_a_modality_is_the_cards_figure_for_what_is_left(
     assert "Dice of WT 0.700 (with all four 0.900), ET - (with all four -), over 2 validation cases" in told
 
 
+def test_the_row_of_all_modalities_on_test_cases_is_the_models_telling_score():
+    before = toy_info()
+    assert with_subset_scores(before, record()).telling_scores == before.telling_scores
+    found = with_subset_scores(before, record(split="test")).telling_scores
+    assert found == ("test", {"cases": 2, "regions": {"WT": 0.9, "ET": None}})
+
+
 def test_without_any_modality_there_is_nothing_to_expect():
     told = expectation(with_subset_scores(toy_info(), record()), MODALITIES)
     assert told.endswith("there is nothing to segment")
