@@ -232,7 +232,7 @@ class PanelTest(slicer_case.ModuleTest):
             "without t1n, t2w: the model's card expects a Dice of WT 0.200 (with all four 0.400), over 1 validation",
             scores_text(info, ("t1c", "t2f")),
         )
-        self.assertEqual(scores_text(info, MODALITIES), "Mean Dice on 1 validation cases: WT 0.40.")
+        self.assertEqual(scores_text(info, MODALITIES), "Mean Dice (validation cases: 1): WT 0.40.")
         self.assertIn("how much less is not in its card", scores_text(plain, ("t1c", "t2f")))
 
     def test_a_model_is_imported_exported_and_not_deleted_while_in_use(self):

@@ -130,7 +130,7 @@ def scores_text(info: ModelInfo, modalities: Sequence[str]) -> str:
     text = ", ".join(f"{key} {value:.2f}" for key, value in record.get("regions", {}).items() if value is not None)
     line = _("Scores: none were measured.")
     if record:
-        line = _("Mean Dice on {count} {split} cases: {text}.").format(
+        line = _("Mean Dice ({split} cases: {count}): {text}.").format(
             count=record.get("cases", "?"), split=split, text=text
         )
     missing = tuple(name for name in MODALITIES if name not in modalities)

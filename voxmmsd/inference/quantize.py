@@ -21,6 +21,7 @@ from voxmmsd.inference.windows import TissueBox
 from voxmmsd.models.card import card
 from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelPackage, refuse_existing, write_package
 from voxmmsd.models.registry import resolve_model
+from voxmmsd.wording import counted
 
 LARGEST_LOSS = 0.003  # of Dice: 0.3 points
 CALIBRATION_CASES, CALIBRATION_SIDE = 4, 96
@@ -45,7 +46,9 @@ def quantize_verb(config: ModelsConfig) -> str:
     with TemporaryDirectory(prefix="voxmmsd-") as place:
         aside = quantize(package, learned, Path(place) / "model")
         after = region_means(held, aside, open_engine(aside, device="cpu"))
-        points = f"Dice on {len(held)} validation cases: {_in_points(before)}, with 8 bits {_in_points(after)}"
+        points = (
+            f"Dice on {counted(len(held), 'validation case')}: {_in_points(before)}, with 8 bits {_in_points(after)}"
+        )
         if not _mean(after) >= _mean(before) - LARGEST_LOSS:
             most = f"{100 * LARGEST_LOSS:.1f} points"
             raise ModelError(f"{package.info.id}: {points}; more than {most} are lost: stay with float32")

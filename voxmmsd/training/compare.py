@@ -30,6 +30,7 @@ from voxmmsd.training.experiment import SCRATCH, Arm, ExperimentConfig
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training.scoring import Scored, score_model
+from voxmmsd.wording import counted
 
 MOST_TRIES = 1000
 
@@ -195,7 +196,7 @@ class _Experiment:
         return frozenset(np.flatnonzero(np.bincount(label.ravel())).tolist()) - {0}
 
     def _report(self, comparison: Comparison, part: str, scored: Sequence[Entry]) -> str:
-        text = comparison.text(f"mean Dice of the regions on {len(scored)} {part} cases")
+        text = comparison.text(f"mean Dice of the regions on {counted(len(scored), f'{part} case')}")
         for name, content in (
             (f"results-{part}.csv", comparison.arms_csv()),
             (f"cases-{part}.csv", comparison.cases_csv()),

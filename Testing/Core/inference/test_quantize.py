@@ -49,7 +49,7 @@ def test_the_verb_keeps_a_model_that_loses_little_and_says_what_it_loses(
     monkeypatch.setattr(room, "region_means", lambda cases, model, engine: next(scores))
     arguments = ["models", "quantize", str(package.folder), "--cases", str(folder), "--out", str(tmp_path / "small")]
     assert main(arguments) == 0
-    assert "Dice on 1 validation cases: 90.00, with 8 bits 89.75" in capsys.readouterr().out
+    assert "Dice on 1 validation case: 90.00, with 8 bits 89.75" in capsys.readouterr().out
     kept = read_package(tmp_path / "small").info
     assert kept.id == "toy-1-int8"
     assert kept.scores["validation"] == {"cases": 1, "regions": {"WT": 0.8975, "ET": None}}

@@ -50,7 +50,7 @@ def test_the_table_has_a_row_per_subset_in_the_card_too():
     text = card(with_subset_scores(toy_info(), record()))
     assert "over 2 validation cases, measured 2026-02-03" in text
     assert "| x |  | x |  | 0.700 | - |" in text
-    assert "Mean Dice over 1 validation cases" in text, "the other scores stay"
+    assert "Mean Dice over 1 validation case:" in text, "the other scores stay"
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def test_the_scores_of_all_arms_are_written(done):
     assert len(rows) == 12
     assert {row["method"] for row in rows if row["cases"] == "2"} == {"scratch", "vox-mmsd"}
     assert text == (run / "results-validation.txt").read_text(encoding="utf-8").rstrip()
-    assert "on 1 validation cases" in text
+    assert "on 1 validation case" in text
     page = (run / "report-validation.html").read_text(encoding="utf-8")
     for heading in ("Results", "Calibration, 2 labelled cases", "Volumes, 1 labelled cases", "Patients"):
         assert f"<h2>{heading}</h2>" in page
@@ -193,7 +193,7 @@ def test_an_experiment_grows_and_opens_the_test_cases_without_training_again(don
     text += f'[variants.distillation-only]\ncases = [1]\n[variants.vox-again]\nstart = "{run}/pretrain/vox-mmsd"\n'
     grown.write_text(text)
     table = compare(CompareConfig(str(grown), str(run), test=True))
-    assert "on 1 test cases" in table
+    assert "on 1 test case" in table
     assert weights.stat().st_mtime_ns == before
     rows = list(csv.DictReader((run / "results-test.csv").open()))
     assert {row["method"] for row in rows} >= {"distillation-only", "vox-again"}
