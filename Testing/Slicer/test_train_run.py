@@ -1,5 +1,6 @@
 """The tab Run: real child processes, followed, paused, resumed, cancelled and found again."""
 
+import qt
 import slicer
 import train_case
 
@@ -26,6 +27,13 @@ class TrainRunTest(train_case.TrainTest):
         self.assertIn("step 3 (1 of 2)", ui.previewCaption.text)
         self.assertIn("cases:", ui.logText.plainText)
         self.assertFalse(ui.pauseButton.enabled or ui.resumeButton.enabled or ui.cancelButton.enabled)
+
+    def test_a_picture_is_as_sharp_as_the_screen(self):
+        from VoxMMSDTrainLib.preview import WIDTH, fitted
+
+        for ratio in (1.0, 1.5, 2.0):
+            picture = fitted(qt.QPixmap(900, 300), ratio)
+            self.assertEqual((picture.width(), picture.devicePixelRatio()), (WIDTH * ratio, ratio))
 
     def test_a_run_is_paused_resumed_and_cancelled_by_its_buttons(self):
         panel = self.open_panel("VoxMMSDTrain")

@@ -12,6 +12,13 @@ from voxmmsd.runs.following import Preview
 WIDTH = 320  # what the frame leaves of a panel of 400 pixels
 
 
+def fitted(picture, ratio: float):
+    """As wide as the panel has room for, and as sharp as its screen, which has ``ratio`` pixels for one of a widget."""
+    found = picture.scaledToWidth(round(WIDTH * ratio), qt.Qt.SmoothTransformation)
+    found.setDevicePixelRatio(ratio)
+    return found
+
+
 class Previews:
     """Follows the newest picture until the user goes back to an earlier one."""
 
@@ -49,7 +56,7 @@ class Previews:
         if picture.isNull():  # not on this share yet, or removed
             ui.previewImage.text = _("{file} cannot be read").format(file=preview.file.name)
         else:
-            ui.previewImage.setPixmap(picture.scaledToWidth(WIDTH, qt.Qt.SmoothTransformation))
+            ui.previewImage.setPixmap(fitted(picture, ui.previewImage.devicePixelRatioF()))
             ui.previewImage.toolTip = str(preview.file)
         ui.previewCaption.text = _("step {step} ({number} of {count})").format(
             step=preview.step, number=self._number + 1, count=count

@@ -17,10 +17,11 @@ from matplotlib.patheffects import withStroke
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.files import written_aside
-from voxmmsd.labels import LINE_COLORS, MODALITIES, MODALITY_NAMES, LabelSchema
+from voxmmsd.labels import LINE_COLORS, MODALITIES, MODALITY_NAMES, REGION_COLORS, LabelSchema
 
 _BACKGROUND, _TEXT = "#111418", "#e8eaed"
 _OPACITY = 0.55
+_OUTLINE = "#{:02x}{:02x}{:02x}".format(*REGION_COLORS["WT"])  # a white that nobody takes for a tissue
 LINES = tuple((red / 255, green / 255, blue / 255) for red, green, blue in LINE_COLORS)
 """Colors of a chart's lines in their order, as matplotlib takes them."""
 # Axis of a canonical RAS array (z, y, x), its name, and the letters at the left and top of its picture.
@@ -185,7 +186,7 @@ def _colored(labels: np.ndarray, schema: LabelSchema) -> np.ndarray:
 def _outline(panel: Any, labels: np.ndarray, schema: LabelSchema) -> None:
     for index in range(1, schema.class_count):
         if (labels == index).any():
-            panel.contour(labels == index, levels=[0.5], colors="white", linewidths=0.7)
+            panel.contour(labels == index, levels=[0.5], colors=[_OUTLINE], linewidths=0.7)
 
 
 def _letters(panel: Any, left: str, top: str, name: str) -> None:
@@ -204,7 +205,7 @@ def _legend(label_zyx: np.ndarray, reference: np.ndarray | None, schema: LabelSc
             text += f" (expert {(reference == index).sum() * grid.voxel_volume_ml:.1f})"
         patches.append(Patch(color=_rgb(label.color), label=text))
     if reference is not None:
-        patches.append(Patch(facecolor="none", edgecolor="white", label="expert's outline"))
+        patches.append(Patch(facecolor="none", edgecolor=_OUTLINE, label="expert's outline"))
     return patches
 
 
