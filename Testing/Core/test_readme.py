@@ -55,6 +55,7 @@ def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_pa
 ELSEWHERE = {
     "make demo": "it makes an environment: whoever tries the README on an empty machine runs it",
     "make test": "it is what runs here",
+    "python3 -m venv .venv && . .venv/bin/activate": "test_package.py makes its environments in Python",
     "pip install .": "test_package.py does, in an environment of its own",
     "pip install .[train]": "the Makefile installs that",
 }

@@ -13,6 +13,9 @@ from tempfile import TemporaryDirectory
 from voxmmsd.errors import BundleError
 from voxmmsd.offline.contents import MODELS, WHEELS, Contents, read_contents, this_python
 
+# What pip or Python say where the system's own Python is not to be installed into.
+_NO_ENVIRONMENT = ("No module named pip", "externally-managed-environment")
+
 
 def install_bundle(file: Path) -> Contents:
     """Install a bundle into the Python that runs, and its models into the registry; its record.
@@ -58,4 +61,10 @@ def _call(*words: str) -> None:
         env=environment,
     )
     if done.returncode:
-        raise BundleError(f"{' '.join(words[:2])} failed: {' '.join(done.stdout.split()[-60:])}")
+        said = " ".join(done.stdout.split()[-60:])
+        if any(sign in done.stdout for sign in _NO_ENVIRONMENT):
+            said = (
+                f"{sys.executable} takes no packages; make an environment and run the bundle there: "
+                "`python3 -m venv voxmmsd-env`, then `voxmmsd-env/bin/python FILE.zip`"
+            )
+        raise BundleError(f"{' '.join(words[:2])} failed: {said}")

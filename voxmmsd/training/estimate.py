@@ -67,8 +67,8 @@ class Estimate:
         }
         lines = [
             f"about {in_words(self.seconds)} on {self.device}: {self.step_seconds:.2f} s a step, {self.cases} cases",
-            f"memory about {_gib(self.memory_bytes)} of {_gib(self.free_memory_bytes)} that are free",
-            f"disk about {_gib(self.disk_bytes)} of {_gib(self.free_disk_bytes)} that are free",
+            f"memory about {_size(self.memory_bytes)} of {_size(self.free_memory_bytes)} that are free",
+            f"disk about {_size(self.disk_bytes)} of {_size(self.free_disk_bytes)} that are free",
         ]
         return "\n".join([*lines, *(advice[problem] for problem in self.problems())])
 
@@ -192,5 +192,5 @@ def _there(path: Path) -> Path:
     return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.1f} GiB"
+def _size(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 0.1 * 2**30 else f"{size / 2**20:.0f} MiB"

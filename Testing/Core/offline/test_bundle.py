@@ -143,6 +143,15 @@ def test_a_bundle_for_another_python_says_how_to_make_the_right_one(bundle):
         install_bundle(changed(bundle, change))
 
 
+@pytest.mark.parametrize(
+    "said", ["python3: No module named pip", "error: externally-managed-environment\n\n× This ..."]
+)
+def test_a_python_that_takes_no_packages_is_told_from_a_broken_bundle_with_the_way_out(bundle, monkeypatch, said):
+    monkeypatch.setattr(subprocess, "run", lambda words, **options: subprocess.CompletedProcess(words, 1, said))
+    with pytest.raises(BundleError, match="python3 -m venv"):
+        install_bundle(bundle)
+
+
 def test_the_installer_runs_from_the_wheel_with_the_standard_library_alone():
     code = (
         "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]; sys.path.insert(0, sys.argv[1]); "

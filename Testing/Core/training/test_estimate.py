@@ -61,6 +61,7 @@ def test_the_case_is_prepared_at_the_voxel_size_of_the_model_it_starts_from(case
 def test_what_makes_no_sense_is_said_with_the_way_out():
     sound = Estimate(3, "cpu", 1.0, 60.0, 0.0, 10, 20, 10, 20)
     assert sound.problems() == []
+    assert "disk about 3 MiB of 20.0 GiB" in replace(sound, disk_bytes=3 << 20, free_disk_bytes=20 << 30).text()
     long = replace(sound, seconds=TOO_LONG_SECONDS + 1, memory_bytes=30, disk_bytes=30)
     assert long.problems() == ["too long", "memory", "disk"]
     assert "voxmmsd job" in long.text()
