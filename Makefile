@@ -26,8 +26,9 @@ test-long: $(READY) $(HOST) $(DOCS)
 	$(PYTEST) $(MODULE_TESTS) -m long
 
 # The same as `make test`, by Python 3.12 in an environment of its own.
+PYTHON_312 ?= python3.12
 test-312:
-	$(MAKE) test PYTHON=python3.12 VENV=.venv-312
+	$(MAKE) test PYTHON=$(PYTHON_312) VENV=.venv-312
 
 # The pages of docs/ as a site in site/, warnings as errors; to read them: python -m http.server --directory site.
 docs: $(READY) $(DOCS)
@@ -43,7 +44,8 @@ lint: $(READY)
 	$(RUN)/mypy
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (make PYTHON=...)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is no Python of 3.11 or later: make PYTHON=... (of test-312: PYTHON_312=...) names one"; exit 1; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 	$(RUN)/python -m pip install --quiet $(TORCH_FROM) -c constraints.txt torch
 	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
