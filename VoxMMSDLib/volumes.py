@@ -96,8 +96,19 @@ def ijk_to_world(node):
     return affine
 
 
+def remove_whole(node) -> None:
+    """Take a node out of the scene with its display and storage nodes, which would stay there, and be saved."""
+    own = []
+    for kind in ("DisplayNode", "StorageNode"):
+        count = getattr(node, f"GetNumberOf{kind}s", lambda: 0)()
+        own += [getattr(node, f"GetNth{kind}")(number) for number in range(count)]
+    for one in (node, *own):
+        if one is not None:
+            slicer.mrmlScene.RemoveNode(one)
+
+
 def _remove_with_colors(labelmap) -> None:
     display = labelmap.GetDisplayNode()
     if display is not None and display.GetColorNode() is not None:
         slicer.mrmlScene.RemoveNode(display.GetColorNode())
-    slicer.mrmlScene.RemoveNode(labelmap)
+    remove_whole(labelmap)

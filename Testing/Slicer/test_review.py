@@ -11,6 +11,7 @@ from slicer_case import wait_until
 
 from voxmmsd.labels import SCHEMAS
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
+from VoxMMSDLib.volumes import export_mask
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import last_result_of, reference_of, replace_result
@@ -88,6 +89,28 @@ class ResultTest(slicer_case.ModuleTest):
         after = mask_of(regions_node(self.result), ["WT"], self.reference)
         self.assertTrue(np.array_equal(after, whole | self.ball()))
         self.assertTrue(mask_of(regions_node(self.result), ["TC"], self.reference)[self.ball()].all())
+
+    def nodes(self):
+        """Ids of all that is in the scene."""
+        return {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+
+    def test_saving_leaves_no_node(self):
+        before = self.nodes()
+        VoxMMSDSegmentLogic().save_result(self.result, self.folder / "labels.nii.gz")
+        self.assertEqual(self.nodes(), before)
+
+    def test_what_is_replaced_goes_with_all_that_belonged_to_it(self):
+        count = len(self.nodes())
+        replace_result(self.result, add_result(self.made, self.volumes, self.folder))
+        self.assertEqual(len(self.nodes()), count)
+
+    def test_a_brain_mask_given_as_a_segmentation_is_all_its_segments_and_leaves_no_node(self):
+        self.result.GetDisplayNode().SetSegmentVisibility("ED", False)
+        before = self.nodes()
+        file = export_mask(self.result, self.reference, self.folder / "mask.nii")
+        self.assertEqual(self.nodes(), before)
+        mask = slicer.util.arrayFromVolume(slicer.util.loadLabelVolume(str(file))) > 0
+        self.assertTrue(np.array_equal(mask, self.made.label_zyx > 0))
 
     def test_a_region_that_the_user_took_away_does_not_come_back(self):
         regions = regions_node(self.result).GetSegmentation()

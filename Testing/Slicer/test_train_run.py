@@ -5,6 +5,7 @@ import slicer
 import train_case
 
 from voxmmsd.runs import view_run
+from voxmmsd.runs.following import Preview
 
 
 class TrainRunTest(train_case.TrainTest):
@@ -21,6 +22,7 @@ class TrainRunTest(train_case.TrainTest):
         self.assertEqual(ui.curveChoice.currentText, "Validation Dice")
         chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
         self.assertEqual(chart.GetNumberOfPlotSeriesNodes(), 4)  # three regions and their mean
+        self.assertFalse(chart.GetSaveWithScene() or not chart.GetHideFromEditors())
         self.assertIn(" WT <b>", ui.legendLabel.text)
         self.assertIn("step 6 (2 of 2)", ui.previewCaption.text)
         ui.earlierButton.click()
@@ -49,6 +51,17 @@ class TrainRunTest(train_case.TrainTest):
         ui.cancelButton.click()
         self.wait_for(lambda: "cancelled" in ui.stateLabel.text)
         self.assertEqual(len(view_run(folder).starts), 2)
+
+    def test_the_newest_picture_is_shown_until_one_goes_back_and_again_when_one_is_at_the_end(self):
+        run = self.open_panel("VoxMMSDTrain").run
+        pictures = [Preview(step, self.folder / f"step-{step}.png") for step in range(1, 6)]
+        captions = []
+        for count, press in ((2, run.ui.earlierButton), (3, run.ui.laterButton), (3, run.ui.laterButton), (5, None)):
+            run._previews.show(pictures[:count])
+            captions.append(run.ui.previewCaption.text)
+            if press is not None:
+                press.click()
+        self.assertEqual(captions, ["step 2 (2 of 2)", "step 1 (1 of 3)", "step 2 (2 of 3)", "step 5 (5 of 5)"])
 
     def test_a_start_that_fails_says_why(self):
         panel = self.open_panel("VoxMMSDTrain")

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
 from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, add_segment, mask_of, set_mask
+from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.job import ResultFiles
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
@@ -64,9 +65,9 @@ def replace_result(old, new) -> None:
         before, after = old.GetNodeReference(role), new.GetNodeReference(role)
         old.SetNodeReferenceID(role, after.GetID() if after is not None else None)
         if before is not None:
-            slicer.mrmlScene.RemoveNode(before)
-    slicer.mrmlScene.RemoveNode(new.GetNodeReference(REGIONS_ROLE))
-    slicer.mrmlScene.RemoveNode(new)
+            remove_whole(before)
+    remove_whole(new.GetNodeReference(REGIONS_ROLE))
+    remove_whole(new)
     rebuild(old, reference)
 
 

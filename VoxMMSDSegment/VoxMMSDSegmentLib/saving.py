@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.segments import MODEL, SCHEMA, label_array
-from VoxMMSDLib.volumes import export_mask, export_volume, refuse_bent
+from VoxMMSDLib.volumes import export_mask, export_volume, refuse_bent, remove_whole
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.result import BRAIN_MASK, PREDICTED_LABELS, REVIEW, input_of, reference_of, step_of
 
@@ -27,7 +27,7 @@ def save_labels(result: Any, file: Path) -> None:
         if not slicer.util.exportNode(labelmap, str(file), {"useCompression": 1}, world=True):
             raise InputError(_("{file}: cannot be written; choose another folder").format(file=file))
     finally:
-        slicer.mrmlScene.RemoveNode(labelmap)
+        remove_whole(labelmap)
 
 
 def _reference(result: Any) -> Any:

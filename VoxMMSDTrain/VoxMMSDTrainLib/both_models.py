@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
+from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDTrainLib.comparison import Comparison
 from VoxMMSDTrainLib.library_case import open_case, segmentation_of
 
@@ -39,4 +40,4 @@ def _loaded(file: Path, name: str, schema):
     try:
         return segmentation_of(labelmap, slicer.util.arrayFromVolume(labelmap), schema, name)
     finally:
-        slicer.mrmlScene.RemoveNode(labelmap)
+        remove_whole(labelmap)

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.labels import schema_named
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDTrainLib.comparison import Comparison, library_of
 from VoxMMSDTrainLib.library_case import open_case, segmentation_of
 
@@ -56,7 +57,7 @@ class UnnamedPairs:
             labelmap = slicer.util.loadLabelVolume(str(file), {"name": name, "show": False})
             values = slicer.util.arrayFromVolume(labelmap)
             segmentation_of(labelmap, values, schema_named(pair.schema), f"{pair.case_id} {name}")
-            slicer.mrmlScene.RemoveNode(labelmap)
+            remove_whole(labelmap)
         self._number = pair.number
         self._say(_("{case} is in the scene, segmented twice: which one is better?").format(case=pair.case_id))
         self._enable()
