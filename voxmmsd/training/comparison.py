@@ -67,7 +67,7 @@ class Comparison:
                 dice = self.dice(method, cases)
                 by_draw = _by_draw(dice)
                 spread = f" ± {by_draw.std(ddof=1):.3f}" if len(by_draw) > 1 else ""
-                regions = [f"{_mean(dice[..., number]):.3f}" for number in range(len(self.regions))]
+                regions = [shown(_mean(dice[..., number])) for number in range(len(self.regions))]
                 rows.append([str(cases), method, f"{by_draw.mean():.3f}{spread}", *regions, self._false(method, cases),
                              *self._gain_cells(method, cases)])  # fmt: skip
         return rows
@@ -118,6 +118,11 @@ class Comparison:
                     cells = ["" if np.isnan(number) else f"{number:.5f}" for number in numbers]
                     lines.append([arm.method, arm.cases, arm.draw, case.case_id, key, *cells, scores.status])
         return _csv(["method", "cases", "draw", "case", "structure", *METRICS, "status"], lines)
+
+
+def shown(dice: float) -> str:
+    """Three digits, or a dash where no patient has the region."""
+    return "-" if np.isnan(dice) else f"{dice:.3f}"
 
 
 def _by_draw(dice: np.ndarray) -> np.ndarray:

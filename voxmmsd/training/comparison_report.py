@@ -12,7 +12,7 @@ from voxmmsd.evaluation.charts import agreement_chart, calibration_chart, effici
 from voxmmsd.evaluation.report import Section, write_report
 from voxmmsd.evaluation.statistics import means_over_regions
 from voxmmsd.evaluation.volumes import agreement_rows, volumes_ml
-from voxmmsd.training.comparison import Comparison
+from voxmmsd.training.comparison import Comparison, shown
 
 
 def write_comparison(comparison: Comparison, file: Path, what: str) -> Path:
@@ -87,7 +87,7 @@ def _patients(comparison: Comparison) -> Section:
         for method in comparison.methods(cases):
             dice = comparison.dice(method, cases)
             means = means_over_regions(dice, np.ones((len(ids), len(dice))), np.eye(len(ids)))
-            rows.append([str(cases), method, *("-" if np.isnan(mean) else f"{mean:.3f}" for mean in means)])
+            rows.append([str(cases), method, *map(shown, means)])
     return Section("Patients", ["Mean Dice of the regions that count in the patient, mean over the draws."], rows)
 
 

@@ -46,6 +46,11 @@ def test_a_hardly_drawn_enhancing_tumor_counts_apart(comparison):
     assert (by_method["scratch"][6], by_method["vox-mmsd"][6]) == ("1.0", "0.5")
 
 
+def test_a_region_that_no_patient_has_is_a_dash():
+    arms = {Arm(method, 3, 0): scored(0.5, 0.7, reference_ml=(0.1, 0.3)) for method in ("scratch", "vox-mmsd")}
+    assert [row[5] for row in Comparison(SCHEMA, arms).rows()[1:]] == ["-", "-"]
+
+
 def test_the_gain_is_paired_by_draw_and_patient(comparison):
     gain = comparison.gain("vox-mmsd", 3)
     whole = (0.1 + 0.2 + 0.0 + 0.1) / 4
