@@ -17,7 +17,7 @@ import torch
 
 from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record
 from voxmmsd.data.store import Entry
-from voxmmsd.errors import RunError
+from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.files import write_json_atomic
 from voxmmsd.labels import LabelSchema
 from voxmmsd.runs import Run, is_finished, view_run
@@ -33,11 +33,12 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
     """Do all ``trainings``, ``jobs`` at a time; one that starts from the run of another waits for that.
 
     Raises:
-        Cancelled: ``run`` was asked to pause or cancel, and so were the trainings.
+        Cancelled: ``run`` or one of the trainings was asked to pause or cancel, and so were all trainings.
         RunError: a training did not finish; the others were paused.
     """
     left = [each for each in trainings if not is_finished(Path(each.run))]
     working: dict[str, Future[None]] = {}
+    stop: list[str] = []  # what is asked of all that are at work, if anything is
     with ThreadPoolExecutor(jobs, "training") as pool:
         try:
             while left or working:
@@ -46,15 +47,13 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
                 ready = [each for each in left if getattr(each, "start", "") not in unfinished]
                 for training in ready[: jobs - len(working)]:
                     left.remove(training)
-                    working[training.run] = pool.submit(_train, training)
+                    working[training.run] = pool.submit(_train, training, stop)
                 done, _ = wait(working.values(), LOOK_SECONDS, FIRST_COMPLETED)
                 for name in [name for name, future in working.items() if future in done]:
                     working.pop(name).result()
                 run.stage(f"{len(working)} trainings at work, {len(left)} to come")
         except BaseException:
-            for name in working:
-                with suppress(RunError):  # it has just ended
-                    ask(Path(name), run.asked() or "pause")
+            stop.append(run.asked() or "pause")
             raise
 
 
@@ -82,8 +81,15 @@ def _score(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: t
     score_model(model, entries, schema, device, file)
 
 
-def _train(config: PretrainConfig | FinetuneConfig) -> None:
-    """Start the training, unless it is at work, and wait for its end."""
+def _train(config: PretrainConfig | FinetuneConfig, stop: list[str]) -> None:
+    """Start the training, unless it is at work, and wait for its end, which ``stop`` brings on.
+
+    Raises:
+        Cancelled: it was asked to pause or cancel by itself.
+        RunError: it failed.
+    """
+    if stop:
+        return
     folder = Path(config.run)
     status = read_status(folder)
     if not (status and is_alive(status)):
@@ -92,7 +98,14 @@ def _train(config: PretrainConfig | FinetuneConfig) -> None:
         write_json_atomic(options, config_to_record(config))
         verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
         start_detached([verb, "--config", str(options)], folder)
+    told = False
     while not (view := view_run(folder)).is_over:
+        if stop and not told:
+            with suppress(RunError):  # it has just ended
+                ask(folder, stop[0])
+            told = True
         time.sleep(LOOK_SECONDS)
+    if view.state in ("paused", "cancelled") and not stop:
+        raise Cancelled(view.state)
     if view.state not in ("finished", "paused", "cancelled"):
         raise RunError(f"{folder}: {view.line()}; its log.txt says more. Call again to continue where all stopped")

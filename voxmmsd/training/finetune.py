@@ -16,6 +16,7 @@ from torch import nn
 from voxmmsd.config import FinetuneConfig, NetworkConfig
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
+from voxmmsd.errors import RunError
 from voxmmsd.evaluation.pictures import validation_picture
 from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.models.package import ModelPackage
@@ -187,12 +188,21 @@ class FineTuning(TrainingLoop):
 
     def pack(self) -> ModelPackage:
         """The best network by validation Dice as the run's model package."""
-        best = load_state(self.best_file)
+        best = self._best_state()
         self.network.load_state_dict(best["network"])
         told = self.tell()
         return pack_model(
             self.network.cpu(), self.config, self.run, self.splits, self.entries, best["best"], self.taken, told
         )
+
+    def _best_state(self) -> dict[str, Any]:
+        try:
+            return load_state(self.best_file)
+        except RunError as error:  # else every further call would end here: the last network is there, and whole
+            self.run.warn(f"{error}; the network of the last step takes its place")
+            self.best = {"step": 0, "dice": -1.0, "regions": {}}
+            self.after_step(is_last=True)
+            return load_state(self.best_file)
 
     def tell(self) -> Told:
         """What else the package should say of the network, as it is packed."""

@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from toy_models import relabelled_package
+from toy_models import as_kept, relabelled_package
 
 from voxmmsd.config import FinetuneConfig, PreprocessConfig, config_to_record, make_config
 from voxmmsd.data.cases import find_cases
@@ -85,8 +86,7 @@ def test_the_model_is_the_best_of_the_validations(straight):
     dice = {step: value for (step, name), value in metrics(straight).items() if name == "validation Dice"}
     assert best["best"]["dice"] == max(dice.values())
     for name, tensor in load_network(read_package(straight / "model")).state_dict().items():
-        trained = best["network"][name]
-        assert torch.equal(tensor, trained.half().float() if trained.ndim > 1 else trained)
+        assert torch.equal(tensor, as_kept(best["network"][name]))
 
 
 def test_the_package_carries_no_path_of_its_makers_machine(straight, store):
@@ -263,3 +263,18 @@ def test_thirty_steps_lower_the_loss_and_beat_an_untrained_network(tmp_path):
     )
     untrained = metrics(tmp_path / "untrained")[(1, "validation Dice")]
     assert found[(30, "validation Dice")] > untrained + 0.05
+
+
+def test_a_damaged_best_network_gives_way_to_the_last_one(straight, store, tmp_path):
+    """As a kill between the last step and the package, and a bad sector, leave the run."""
+    run = tmp_path / "run"
+    shutil.copytree(straight, run, ignore=shutil.ignore_patterns("model", "status.json"))
+    best = run / "checkpoints" / "best.pt"
+    best.write_bytes(best.read_bytes()[:-100])
+    finetune(options(store, run))
+    network = load_network(read_package(run / "model")).state_dict()
+    for name, tensor in last_weights(run).items():
+        assert torch.equal(network[name], as_kept(tensor)), name
+    warnings = [event["text"] for event in read_events(run / "events.jsonl") if event["kind"] == "warning"]
+    assert "damaged" in warnings[-1]
+    assert "the network of the last step takes its place" in warnings[-1]
