@@ -173,4 +173,4 @@ def test_the_repository_stays_far_below_the_indexs_limit_of_100_megabytes():
     if listed.returncode:
         pytest.skip("not a git checkout")
     files = [REPOSITORY / name for name in listed.stdout.split("\0") if name]
-    assert sum(file.stat().st_size for file in files if file.is_file()) < 20 * 2**20
+    assert sum(file.stat().st_size for file in files if file.is_file()) < 40 * 2**20  # the starter model is 20 of them
