@@ -28,7 +28,7 @@ class Ladder:
         way = choose_way(package, config.engine, config.device, config.threads, config.precision, say)
         self._below = ways_down(package, way, config.threads)
         self.engine: Engine = open_way(package, way, config.threads)
-        self._on_cpu, self._before = way.device == "cpu", taken_bytes()
+        self._on_cpu, self._before = way.device == "cpu", taken_bytes() + self.engine.bytes_kept
 
     def refuse_too_large(self, volumes: CaseVolumes) -> None:
         """Raise MemoryBudgetError for a case that the budget cannot hold, before more of it is made than its images."""

@@ -70,13 +70,15 @@ class Engine(Protocol):
     """A network ready to compute.
 
     ``divisor``: sides of windows must be its multiples. ``bytes_per_voxel``: what computing a window takes at its peak,
-    per voxel of it, beside its input and output, and ``bytes_fixed`` whatever its size.
+    per voxel of it, beside its input and output, and ``bytes_fixed`` whatever its size. ``bytes_kept``: of these, what
+    it does not give back between two cases.
     """
 
     name: str
     divisor: int
     bytes_per_voxel: float
     bytes_fixed: int
+    bytes_kept: int
     arrays: Arrays
 
     def logits(self, image_bczyx: Any) -> Any:
@@ -128,7 +130,7 @@ class HostEngine:
 
     arrays: Arrays = HOST
     bytes_per_voxel = 0.0
-    bytes_fixed = 0
+    bytes_fixed = bytes_kept = 0
 
     def make_room(self, limit: int | None) -> int:
         give_back()

@@ -31,7 +31,7 @@ class TorchEngine:
         self._half = device.type == "cuda" if half is None else half
         self.name = f"torch ({device.type}{', half precision' if self._half else ''})"
         self.divisor = network.unet.config.divisor
-        self.bytes_fixed = 0
+        self.bytes_fixed = self.bytes_kept = 0
         self.arrays: Arrays = TorchArrays(device)
         self.bytes_per_voxel = (2 if self._half else 4) * _FEATURES_AT_PEAK * network.unet.config.channels[0]
 
