@@ -150,7 +150,7 @@ def test_trainings_at_the_same_time_end_as_one_after_the_other(done, smaller, tm
 @pytest.mark.parametrize("asked", [".", "finetune/scratch-1-cases-draw-0"])
 def test_a_pause_of_all_or_of_one_reaches_all_trainings_at_work_and_a_failed_one_is_named(smaller, tmp_path, asked):
     text = smaller.read_text(encoding="utf-8")
-    smaller.write_text(text.replace("steps = 1\n", "steps = 100000\n"))
+    smaller.write_text(text.replace("steps = 1\n", "steps = 3000\n"))  # not paused, they would end as finished
     run = tmp_path / "run"
     parts = [run / "pretrain" / "vox-mmsd", run / "finetune" / "scratch-1-cases-draw-0"]
 
