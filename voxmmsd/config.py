@@ -116,6 +116,9 @@ class FinetuneConfig:
     splits: str = option("", "JSON file of the patients that train, validate and test")
     store: str = option("", "folder of the prepared store (default: RUN/store)")
     schema: str = option("", "label schema of the data set, where its naming does not tell")
+    target_schema: str = option(
+        "", "label schema of the model, onto which data sets of other schemas are mapped tissue by tissue"
+    )
     name: str = option("", "name of the resulting model (default: the run's name)")
     license: str = option("", "license of the resulting model, for its card")
     sources: str = option("", "where the scans come from and on which terms, for the model's card")
@@ -129,9 +132,13 @@ class FinetuneConfig:
     balanced: float = option(0.25, "share of the steps in which rare labels weigh more, less and less")
     free_statistics: float = option(0.5, "share of the steps after which BatchNorm's statistics stand still")
     foreground: float = option(0.5, "share of the patches centered on a tumor voxel")
+    balance_cohorts: bool = option(False, "draw from each of the folders equally often, whatever their sizes")
     modality_dropout: float = option(0.0, "probability that a patch loses a random subset of its modalities")
+    region_dice: float = option(0.0, "weight of the Dice loss of the regions (WT, TC, ET) beside that of the labels")
+    weight_average: float = option(0.0, "decay of a running average of the weights, which is then kept (0: none)")
     frozen: bool = option(False, "train the head alone: a linear probe of the start's features")
     augment: bool = option(True, "random flips, rotations, scaling and intensity changes")
+    transforms: tuple[str, ...] = option((), "further augmentations, such as low-resolution:p=0.3,factor=2..4")
     validate_every: int = option(500, "steps between validations (the last step always validates)")
     checkpoint_every: int = option(100, "steps between checkpoints")
     keep: int = option(2, "checkpoints kept besides the best")
@@ -398,9 +405,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     ),
     **dict.fromkeys(("validate_every", "preview_every", "checkpoint_every", "keep"), (1, math.inf)),
     **dict.fromkeys(("keep_every", "workers", "threads", "seed", "window", "margin_voxels"), (0, math.inf)),
-    **dict.fromkeys(("learning_rate", "weight_decay", "distillation_weight", "wait"), (0, math.inf)),
+    **dict.fromkeys(("learning_rate", "weight_decay", "distillation_weight", "region_dice", "wait"), (0, math.inf)),
     **dict.fromkeys(("warmup", "balanced", "free_statistics", "foreground", "modality_dropout"), (0, 1)),
-    **dict.fromkeys(("masked", "dropout"), (0, 1)),
+    **dict.fromkeys(("masked", "dropout", "weight_average"), (0, 1)),
     **dict.fromkeys(("spacing", "spacing_mm"), (0.1, 20)),
     "channels": (1, 4096),
     "percentile": (1, 100),

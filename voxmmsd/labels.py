@@ -24,7 +24,7 @@ MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 MODALITY_NAMES = {"t1n": "T1", "t1c": "T1 contrast", "t2w": "T2", "t2f": "FLAIR"}
 
 
-PRECEDENCE = ("ET", "CC", "NCR", "NETC", "NET", "RC", "ED", "SNFH")
+PRECEDENCE = ("ET", "CC", "NCR", "NETC", "NET", "RC", "ED", "SNFH", "WT")
 """Label keys from the strongest to the weakest: where labels overlap, the one named first here has the voxel.
 
 Inner tissues cover those around them: whole tumor, core and enhancing tumor are nested. A network's labels never
@@ -93,12 +93,23 @@ class LabelSchema:
         """Class indices of a region's tissues."""
         return tuple(self.values.index(value) + 1 for value in region.values)
 
+    @property
+    def unions(self) -> dict[int, tuple[int, ...]]:
+        """Codes above the class indices -> the class indices that a voxel may have, one of them.
+
+        A data set that knows less than this schema, such as the whole tumor alone, is mapped onto it by these codes.
+        There is one for each region of several tissues.
+        """
+        regions = [self.region_indices(region) for region in self.regions]
+        return {self.class_count + number: indices for number, indices in enumerate(regions) if len(indices) > 1}
+
 
 # Told apart by everybody, also in protanopia, deuteranopia and tritanopia: Testing/Core/test_labels.py measures it.
 _EDEMA = Terminology("SCT", "79654002", "Edema")
 _NECROSIS = Terminology("SCT", "6574001", "Necrosis")
 _ENHANCING = Terminology("NCIt", "C113842", "Enhancing Lesion")
 _NON_ENHANCING = Terminology("NCIt", "C81175", "Non-Enhancing Lesion")
+_NEOPLASM = Terminology("SCT", "108369006", "Neoplasm")
 _CAVITY = Terminology("99VOXMMSD", "RC", "Resection Cavity")
 _CYST = Terminology("99VOXMMSD", "CC", "Cystic Component")
 
@@ -171,6 +182,12 @@ SCHEMAS: dict[str, LabelSchema] = {
 }
 
 
+SCHEMAS["whole-tumor"] = LabelSchema(
+    "whole-tumor",
+    (Label(1, "WT", "Whole tumor", REGION_COLORS["WT"], _NEOPLASM),),
+    (Region("WT", "Whole tumor", (1,)),),
+)
+
 _SAME_TISSUE = {"NETC": "NCR", "SNFH": "ED"}  # BraTS 2024's names of what 2023 calls NCR and ED
 
 
@@ -179,6 +196,19 @@ def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
     tissues = [_SAME_TISSUE.get(own.key, own.key) for own in schema.labels]
     tissue = _SAME_TISSUE.get(label.key, label.key)
     return tissues.index(tissue) + 1 if tissue in tissues else None
+
+
+def code_of_tissue(label: Label, schema: LabelSchema) -> int | None:
+    """The class index of the tissue that ``label`` means in ``schema``, or the code of a union of its tissues.
+
+    None where ``schema`` knows neither.
+    """
+    index = index_of_tissue(label, schema)
+    if index is not None:
+        return index
+    region = next((region for region in schema.regions if region.key == label.key), None)
+    indices = schema.region_indices(region) if region else ()
+    return next((code for code, union in schema.unions.items() if union == indices), None)
 
 
 def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSchema, where: str) -> np.ndarray:
@@ -194,12 +224,17 @@ def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSch
     for index, label in enumerate(source.labels, start=1):
         there = index_of_tissue(label, target)
         if there is None and present[index]:
-            raise InputError(
-                f"{where}: has {present[index]:,} voxels of {label.name} ({label.key}), which schema {target.name} "
-                f"does not know; name a schema that does with --schema ({source.name})"
-            )
+            raise unknown_tissue(label, int(present[index]), source, target, where)
         table[index] = there or 0
     return table[indices]
+
+
+def unknown_tissue(label: Label, voxels: int, source: LabelSchema, target: LabelSchema, where: str) -> InputError:
+    """The error that ``where`` holds ``voxels`` of a tissue which ``target`` does not have."""
+    return InputError(
+        f"{where}: has {voxels:,} voxels of {label.name} ({label.key}), which schema {target.name} does not know; name "
+        f"a schema that does with --schema ({source.name})"
+    )
 
 
 def schema_named(name: str) -> LabelSchema:

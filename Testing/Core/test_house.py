@@ -17,7 +17,7 @@ ORDER = [
     {"runs"},
     {"data"},
     {"phantom", "views", "networks", "losses", "schedules"},
-    {"pretext", "models"},
+    {"pretext", "models", "transforms"},
     {"evaluation", "preflight"},
     {"inference"},
     {"library"},

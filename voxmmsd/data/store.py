@@ -14,7 +14,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,10 @@ from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
-from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
 
 FORMAT = 1
+_OF_A_TRAINING = ("folder", "mapping", "cohort")  # fields of an entry that its record does not hold
 _CHANNELS = len(MODALITIES)
 
 
@@ -48,6 +49,8 @@ class Entry:
     schema: str | None
     preprocess: PreprocessConfig
     notes: tuple[str, ...] = ()
+    mapping: tuple[int, ...] | None = None  # from the stored class indices to those of ``schema``; see ``mapped_onto``
+    cohort: str = ""  # the data set that it came with, where a training reads several
 
     @property
     def has_label(self) -> bool:
@@ -62,10 +65,41 @@ class Entry:
         return self._array()[:_CHANNELS]
 
     def label(self) -> np.ndarray:
-        """``(z, y, x)`` uint8 class indices, memory-mapped. Raises InputError for a case without labels."""
+        """``(z, y, x)`` uint8 class indices of ``schema``, memory-mapped where they are stored so.
+
+        Raises:
+            InputError: the case has no labels.
+        """
         if not self.has_label:
             raise InputError(f"{self.array_file}: case {self.id} has no labels")
-        return self._array()[_CHANNELS]
+        stored = self._array()[_CHANNELS]
+        return stored if self.mapping is None else np.array(self.mapping, np.uint8)[stored]
+
+    @property
+    def leaves_tissues_open(self) -> bool:
+        """Whether its labels hold codes of unions: it knows less than its schema."""
+        return self.mapping is not None and max(self.mapping) >= self.label_schema().class_count
+
+    def mapped_onto(self, target: LabelSchema) -> Entry:
+        """The same case with its labels as class indices of ``target``, tissue by tissue.
+
+        A label that means several tissues of ``target`` (the whole tumor) gets the code of their union.
+
+        Raises:
+            InputError: it has no labels, or voxels of a tissue that ``target`` does not know.
+        """
+        assert self.mapping is None, "an entry is mapped once"
+        source = self.label_schema()
+        if source == target:
+            return self
+        codes = [code_of_tissue(label, target) for label in source.labels]
+        present = np.bincount(self.label().ravel(), minlength=source.class_count)[1:]
+        for label, code, voxels in zip(source.labels, codes, present.tolist(), strict=True):
+            if code is None and voxels:
+                raise unknown_tissue(label, voxels, source, target, f"{self.array_file}")
+        table = (0, *(code or 0 for code in codes))
+        same = table == tuple(range(len(table)))
+        return replace(self, schema=target.name, mapping=None if same else table)
 
     def label_schema(self) -> LabelSchema:
         if self.schema is None:
@@ -234,7 +268,7 @@ def _make_entry(job: _Job, key: str) -> Entry:
 
 
 def _record(entry: Entry) -> dict[str, object]:
-    record = {name: getattr(entry, name) for name in Entry.__dataclass_fields__ if name != "folder"}
+    record = {name: getattr(entry, name) for name in Entry.__dataclass_fields__ if name not in _OF_A_TRAINING}
     return {"format": FORMAT, **record, "grid": entry.grid.to_json(), "preprocess": asdict(entry.preprocess)}
 
 

@@ -1,11 +1,20 @@
-"""Dice + cross-entropy, the community's standard for fine-tuning (METHOD section 8); MONAI's, with our choices."""
+"""Dice + cross-entropy, the community's standard for fine-tuning (METHOD section 8); MONAI's Dice, with our choices.
+
+Cases that know less than the model, such as the whole tumor alone, teach what they know by the marginal loss (Shi et
+al., Medical Image Analysis 2021, doi 10.1016/j.media.2021.101979): where a label leaves several tissues open, their
+probabilities are added up.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+SMOOTH = 1e-5
 
 
 class SegmentationLoss(nn.Module):
@@ -13,22 +22,85 @@ class SegmentationLoss(nn.Module):
 
     Dice is taken over the whole batch at once (``batch=True``), so that a patch without some label does not count
     as a total miss of it, and leaves the background out, which would only dilute it.
+
+    ``unions``: those of the label schema, code -> class indices. ``region_weight``: weight of the soft Dice of these
+    unions, whose probability is the sum over their tissues; BraTS scores these regions and not the labels.
+    ``open_labels``: labels may hold codes of unions; only then are they looked for, as that waits for the device.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        unions: Mapping[int, tuple[int, ...]] | None = None,
+        region_weight: float = 0.0,
+        open_labels: bool = False,
+    ) -> None:
         super().__init__()
+        self.unions, self.region_weight, self.open_labels = unions or {}, region_weight, open_labels
         self._dice = DiceLoss(
-            include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5
+            include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=SMOOTH, smooth_dr=SMOOTH
         )
 
     def forward(self, logits: Tensor, label: Tensor, balance: float = 0.0) -> Tensor:
         """A scalar, in float32, of ``logits`` (batch, class, z, y, x) and ``label`` (batch, z, y, x) class indices.
 
-        In the cross-entropy a voxel of a class with ``n`` voxels in the batch weighs ``n ** -balance``: with 0 every
-        voxel counts alike, with 1 every class that is there does.
+        With ``open_labels`` voxels of ``label`` may hold codes of unions, too. In the cross-entropy a voxel of a class
+        with ``n`` voxels in the batch weighs ``n ** -balance``: with 0 every voxel counts alike, with 1 every class
+        that is there does.
         """
         logits, label = logits.float(), label.long()
-        classes = torch.arange(logits.shape[1], device=logits.device)
-        counts = torch.stack([(label == value).sum() for value in classes]).clamp(min=1)
-        weight = (counts / label.numel()) ** -balance
-        return self._dice(logits, label[:, None]) + F.cross_entropy(logits, label, weight)
+        if self.open_labels:
+            open_items = (label >= logits.shape[1]).flatten(1).any(dim=1)
+            if open_items.any():
+                return self._marginal(logits, label, open_items, balance)
+        loss = self._dice(logits, label[:, None]) + F.cross_entropy(logits, label, _weight(label, logits, balance))
+        return loss + self._region_dice(logits, label)
+
+    def _marginal(self, logits: Tensor, label: Tensor, open_items: Tensor, balance: float) -> Tensor:
+        """The loss of a batch in which ``open_items`` ``(batch,)`` leave tissues open.
+
+        A term of each kind of item, weighed by its share of the batch.
+        """
+        share = float(open_items.float().mean())
+        loss = logits.new_zeros(())
+        if share < 1:
+            loss = (1 - share) * self.forward(logits[~open_items], label[~open_items], balance)
+        log_p, truth = logits[open_items].log_softmax(dim=1), label[open_items]
+        return loss + share * (self._marginal_cross_entropy(log_p, truth) + self._marginal_dice(log_p.exp(), truth))
+
+    def _marginal_cross_entropy(self, log_p: Tensor, truth: Tensor) -> Tensor:
+        known = truth.clamp(max=log_p.shape[1] - 1)
+        log_truth = log_p.gather(1, known[:, None])[:, 0]
+        for code, union in self.unions.items():
+            log_truth = torch.where(truth == code, log_p[:, list(union)].logsumexp(dim=1), log_truth)
+        return -log_truth.mean()
+
+    def _marginal_dice(self, p: Tensor, truth: Tensor) -> Tensor:
+        """Of the unions that occur; the other tissues of such cases are not known apart."""
+        terms = [
+            _soft_dice_loss(p[:, list(union)].sum(dim=1), truth == code)
+            for code, union in self.unions.items()
+            if (truth == code).any()
+        ]
+        return torch.stack(terms).mean()
+
+    def _region_dice(self, logits: Tensor, label: Tensor) -> Tensor:
+        if not self.region_weight or not self.unions:
+            return logits.new_zeros(())
+        p = logits.softmax(dim=1)
+        terms = [
+            _soft_dice_loss(p[:, list(union)].sum(dim=1), torch.isin(label, label.new_tensor(union)))
+            for union in self.unions.values()
+        ]
+        return self.region_weight * torch.stack(terms).mean()
+
+
+def _weight(label: Tensor, logits: Tensor, balance: float) -> Tensor:
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    counts = torch.stack([(label == value).sum() for value in classes]).clamp(min=1)
+    return (counts / label.numel()) ** -balance
+
+
+def _soft_dice_loss(p: Tensor, truth: Tensor) -> Tensor:
+    """1 - 2 |A B| / (|A| + |B|) over the whole batch, smoothed."""
+    both = (p * truth).sum()
+    return 1 - (2 * both + SMOOTH) / (p.sum() + truth.sum() + SMOOTH)

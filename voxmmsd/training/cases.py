@@ -13,7 +13,7 @@ from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
 from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
-from voxmmsd.labels import LabelSchema
+from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
 
@@ -21,17 +21,22 @@ from voxmmsd.runs import Run
 def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     """All prepared, labelled cases of the folders asked for; folders of images are prepared into the store first.
 
-    They are prepared as the model that the training starts from saw its own, if there is one.
+    They are prepared as the model that the training starts from saw its own, if there is one, and their labels are
+    those of the model's schema (see ``model_schema``).
 
     Raises:
-        InputError: no labelled case, a case that cannot be read, one id twice, stores of several voxel sizes.
+        ConfigError: ``config.target_schema`` does not exist.
+        InputError: no labelled case, a case that cannot be read, one id twice, stores of several voxel sizes, several
+            label schemas and none to map them onto, or a tissue that it does not know.
     """
-    labelled = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
-    if not labelled:
+    found = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
+    if not found:
         raise InputError(
             f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels; add some, or "
             "pretrain on these"
         )
+    target = model_schema(found, config.target_schema)
+    labelled = tuple(entry.mapped_onto(target) for entry in found)
     seen, known = labelled[0].preprocess.spacing_mm, preprocess_of(config).spacing_mm
     if config.start and seen != known:
         run.warn(f"the cases are prepared at {seen:g} mm, {config.start} learned at {known:g} mm")
@@ -69,15 +74,21 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
     return chosen, held
 
 
-def one_schema(entries: tuple[Entry, ...]) -> LabelSchema:
-    """The label schema that all entries share.
+def model_schema(entries: Sequence[Entry], target: str = "") -> LabelSchema:
+    """The label schema of a model that learns from ``entries``: ``target``, or the one that they share.
 
     Raises:
-        InputError: there are several.
+        ConfigError: no schema is named ``target``.
+        InputError: none is asked for and there are several.
     """
+    if target:
+        return schema_named(target)
     names = sorted({entry.label_schema().name for entry in entries})
     if len(names) > 1:
-        raise InputError(f"the cases' labels follow different schemas ({', '.join(names)}); train on one at a time")
+        raise InputError(
+            f"the cases' labels follow different schemas ({', '.join(names)}); name the model's with --target-schema, "
+            "and all are mapped onto it tissue by tissue"
+        )
     return entries[0].label_schema()
 
 
@@ -111,12 +122,23 @@ def _are_in_use(splits: Path) -> bool:
 
 
 def _entries(config: FinetuneConfig | PretrainConfig, run: Run, schema: str, labelled: bool) -> tuple[Entry, ...]:
-    entries = tuple(e for folder in config.folders for e in _entries_of(Path(folder), config, run, schema, labelled))
+    cohorts = _cohorts(config.folders)
+    entries = tuple(
+        replace(entry, cohort=cohort)
+        for folder, cohort in zip(config.folders, cohorts, strict=True)
+        for entry in _entries_of(Path(folder), config, run, schema, labelled)
+    )
     ids = [entry.id for entry in entries]
     if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         raise InputError(f"case {', '.join(doubled)} comes from two folders; give each case once")
     check_preprocess(entries)
     return entries
+
+
+def _cohorts(folders: Sequence[str]) -> list[str]:
+    """A name for the cases of each folder: its own, or its path where two folders have the same name."""
+    names = [Path(folder).absolute().name for folder in folders]
+    return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
 
 
 def check_preprocess(entries: Sequence[Entry]) -> None:

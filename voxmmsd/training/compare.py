@@ -23,7 +23,7 @@ from voxmmsd.labels import LabelSchema
 from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run, resolve_run
 from voxmmsd.training.at_once import score_at_once, train_at_once
-from voxmmsd.training.cases import labelled_entries, one_schema
+from voxmmsd.training.cases import labelled_entries, model_schema
 from voxmmsd.training.comparison import Comparison
 from voxmmsd.training.comparison_report import write_comparison
 from voxmmsd.training.experiment import SCRATCH, Arm, ExperimentConfig
@@ -70,7 +70,7 @@ class _Experiment:
         self.entries = labelled_entries(settings, run)
         self.splits = read_splits(Path(experiment.splits), self.entries)
         self.device = choose_device(settings.device)
-        self.schema: LabelSchema = one_schema(self.entries)
+        self.schema: LabelSchema = model_schema(self.entries)
         self._check()
         self.draws = {(arm.cases, arm.draw): self._draw(arm) for arm in arms}
 
@@ -119,6 +119,19 @@ class _Experiment:
             )
         if not splits.validation:
             raise ConfigError(f"compare: {experiment.splits} leaves no case to validation")
+        held = {*splits.validation, *splits.test}
+        if open_ := sorted(entry.id for entry in self.entries if entry.id in held and entry.leaves_tissues_open):
+            raise ConfigError(
+                f"compare: the labels of {', '.join(open_[:5])} leave tissues open, so not all regions can be scored; "
+                f"take them out of {experiment.splits}'s validation and test"
+            )
+        if experiment.pretrain_splits:
+            learned = read_splits(Path(experiment.pretrain_splits), self.entries)
+            if leaked := sorted(held & {*learned.train, *learned.unlabelled}):
+                raise ConfigError(
+                    f"compare: {experiment.pretrain_splits} pre-trains on {', '.join(leaked[:5])}, which "
+                    f"{experiment.splits} keeps back; a case that was pre-trained on cannot judge"
+                )
 
     def _check_method(self, method: str) -> None:
         finetuned, pretrained = self._finetune_config(Arm(method, 1, 0), "", ""), self._pretrain_options(method)
@@ -146,7 +159,8 @@ class _Experiment:
 
     def _pretrain_options(self, method: str) -> PretrainConfig:
         experiment = self.experiment
-        given = {"folders": experiment.folders, "splits": experiment.splits, "seed": experiment.seed}
+        splits = experiment.pretrain_splits or experiment.splits
+        given = {"folders": experiment.folders, "splits": splits, "seed": experiment.seed}
         given |= {"store": str(self.folder / "store-unlabelled")}
         return make_config(PretrainConfig, {**given, **experiment.pretrain, **experiment.variant(method).pretrain})
 

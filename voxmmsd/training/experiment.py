@@ -75,10 +75,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """``every_label``: the cases of each draw together hold every label, as those an expert would pick to label."""
+    """``every_label``: the cases of each draw together hold every label, as those an expert would pick to label.
+
+    ``pretrain_splits``: which patients are pre-trained on, where these are more than may be fine-tuned on, such as
+    those of another hospital (default: as ``splits`` says).
+    """
 
     folders: tuple[str, ...] = ()
     splits: str = ""
+    pretrain_splits: str = ""
     methods: tuple[str, ...] = (SCRATCH, METHODS[0])
     cases: tuple[int, ...] = (3,)
     draws: int = 3

@@ -6,6 +6,7 @@ From scratch and from pre-training run the identical recipe, since the one is th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,15 @@ from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.processes import Processes, first_alone
 from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
-from voxmmsd.training.cases import fixed_splits, labelled_entries, one_schema
+from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.initial import start_from
 from voxmmsd.training.loop import TrainingLoop, run_training
-from voxmmsd.training.optimization import adamw
+from voxmmsd.training.optimization import adamw, follow
 from voxmmsd.training.packing import Told, pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
-from voxmmsd.training.validation import mean_region_dice, segment_window, validate
+from voxmmsd.training.validation import mean_of_cases, mean_region_dice, segment_window, validate
+from voxmmsd.transforms.listed import make_transforms
 
 LONG_MEMORY = (0.02, 0.1)  # BatchNorm's momentum: about the last 50 batches; 10 in a run of some dozens
 DROPOUT_RISES = (0.25, 0.5)  # shares of the steps
@@ -72,15 +74,25 @@ class FineTuning(TrainingLoop):
         by_id = {entry.id: entry for entry in entries}
         self.entries = tuple(by_id.values())
         self.validation = [by_id[id_] for id_ in splits.validation]
-        self.schema = one_schema(self.entries)
+        self.schema = model_schema(self.entries)
         self.network = SegmentationNetwork(NetworkConfig.of(config.channels), self.schema.class_count)
         self.taken = start_from(self.network, config.start, self.schema, run) if config.start else None
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
         self.network.unet.requires_grad_(not config.frozen)
-        self.loss = SegmentationLoss()
+        open_labels = any(by_id[id_].leaves_tissues_open for id_ in splits.train)
+        self.loss = SegmentationLoss(self.schema.unions, config.region_dice, open_labels)
+        self.average = deepcopy(self.network) if config.weight_average else None
         self.optimizer = adamw(self.network, config.weight_decay, self.head_pace)
-        recipe = PatchRecipe(config.patch, config.batch, config.foreground, config.modality_dropout, config.augment)
+        recipe = PatchRecipe(
+            config.patch,
+            config.batch,
+            config.foreground,
+            config.modality_dropout,
+            config.augment,
+            config.balance_cohorts,
+            make_transforms(config.transforms, self.schema),
+        )
         training = self.drawn_from([by_id[id_] for id_ in splits.train])
         self.sampler = PatchSampler(training, recipe, config.seed, self.processes, self.device)
         self.trained = self.network
@@ -141,6 +153,16 @@ class FineTuning(TrainingLoop):
         start, end = DROPOUT_RISES
         return float(np.clip((step / self.config.steps - start) / (end - start), 0.0, 1.0))
 
+    def after_update(self) -> None:
+        if self.average is not None:
+            decay = min(self.config.weight_average, (1 + self.step) / (10 + self.step))  # the start fades away first
+            follow(self.average, self.network, decay)
+
+    @property
+    def judged(self) -> SegmentationNetwork:
+        """The network that is validated and kept: the running average, where there is one."""
+        return self.network if self.average is None else self.average
+
     def after_step(self, is_last: bool) -> None:
         if self.step % self.config.validate_every == 0 or is_last:
             self._validate()
@@ -148,21 +170,37 @@ class FineTuning(TrainingLoop):
     def _validate(self) -> None:
         self.run.progress(self.step, "validating")
         window = segment_window(self.config.patch)
-        regions = validate(self.network, self.validation, self.schema, self.device, window, self._picture)
+        scored = validate(self.judged, self.validation, self.schema, self.device, window, self._picture)
+        regions = mean_of_cases(scored)
         dice = mean_region_dice(regions)
         for key, value in regions.items():
             self.run.metric(self.step, f"validation Dice {key}", value)
         self.run.metric(self.step, "validation Dice", dice)
-        listed = ", ".join(f"{key} {value:.3f}" for key, value in regions.items())
         is_best = self.is_better(dice)
-        self.run.say(f"step {self.step}: validation Dice {dice:.3f} ({listed}){' *' if is_best else ''}")
+        self.run.say(f"step {self.step}: validation Dice {dice:.3f} ({_listed(regions)}){' *' if is_best else ''}")
+        cohorts = self._by_cohort(scored)
+        for cohort, theirs in cohorts.items():
+            self.run.say(f"step {self.step}: {cohort}: {_listed(theirs)}")
         if is_best:
-            self.best = {"step": self.step, "dice": dice, "regions": regions}
-            save_state(self.best_file, {"network": self.network.state_dict(), "best": self.best})
+            self.best = {"step": self.step, "dice": dice, "regions": regions} | (
+                {"cohorts": cohorts} if cohorts else {}
+            )
+            save_state(self.best_file, {"network": self.judged.state_dict(), "best": self.best})
+
+    def _by_cohort(self, scored: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+        """The validation cases' Dice by the data set that they came with; nothing where there is one."""
+        cohorts = [entry.cohort for entry in self.validation]
+        names = sorted(set(cohorts))
+        if len(names) < 2:
+            return {}
+        return {
+            name: mean_of_cases([case for case, cohort in zip(scored, cohorts, strict=True) if cohort == name])
+            for name in names
+        }
 
     def _picture(self, entry: Entry, predicted: np.ndarray) -> None:
         """Of the first validation case, the same at every validation."""
-        if entry is not self.validation[0]:
+        if entry is not self.validation[0] or entry.leaves_tissues_open:
             return
         file = self.run.folder / "previews" / f"step-{self.step:08d}.png"
         validation_picture(np.asarray(entry.image()), entry.present, predicted, entry.label(), self.schema, file)
@@ -177,13 +215,17 @@ class FineTuning(TrainingLoop):
         return self.run.folder / "checkpoints" / "best.pt"
 
     def state(self) -> dict[str, Any]:
+        average = {} if self.average is None else {"average": self.average.state_dict()}
         return {
             "network": self.network.state_dict(),
             "best": self.best,
+            **average,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.best = state["best"]
 
     def pack(self) -> ModelPackage:
@@ -207,3 +249,7 @@ class FineTuning(TrainingLoop):
     def tell(self) -> Told:
         """What else the package should say of the network, as it is packed."""
         return Told()
+
+
+def _listed(regions: dict[str, float]) -> str:
+    return ", ".join(f"{key} {value:.3f}" for key, value in regions.items())

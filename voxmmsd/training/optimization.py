@@ -75,6 +75,13 @@ def optimize(
     return finite
 
 
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move ``average``, a copy of ``network``, toward it: its weights by ``1 - decay``, its buffers all the way."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+    torch._foreach_copy_(list(average.buffers()), list(network.buffers()))
+
+
 class KeptBuffers:
     """A network's buffers (BatchNorm's statistics, a center) as they were, to take a step back.
 

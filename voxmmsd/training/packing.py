@@ -51,6 +51,8 @@ def pack_model(
     if folder.exists():
         return read_package(folder)
     validated = {"validation": {"cases": len(splits.validation), "regions": best["regions"], "step": best["step"]}}
+    if "cohorts" in best:
+        validated["validation"]["cohorts"] = best["cohorts"]
     info = _info(
         config,
         run,

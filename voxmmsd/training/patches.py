@@ -17,6 +17,7 @@ from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
 from voxmmsd.networks.processes import Processes
 from voxmmsd.training.residency import resident
+from voxmmsd.transforms.transform import Transform
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity
 from voxmmsd.views.spatial import PatchPlace, SpatialRanges, cut_patch, draw_matrix
 
@@ -33,6 +34,8 @@ class PatchRecipe:
     foreground: float
     modality_dropout: float
     augment: bool
+    balance_cohorts: bool = False
+    transforms: tuple[Transform, ...] = ()
     spatial: SpatialRanges = field(default_factory=SpatialRanges)
     intensity: IntensityRanges = field(default_factory=IntensityRanges)
 
@@ -73,6 +76,8 @@ class PatchSampler:
         if self.recipe.augment:
             rng = np.random.default_rng([self.seed, 0x1127, first])
             generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+            for transform in self.recipe.transforms:
+                image, label = transform.apply(image, label, transform.draw(image.shape, generator))
             image = change_intensity(image, draw_intensity(image.shape, self.recipe.intensity, generator))
         return image, label
 
@@ -97,19 +102,34 @@ class PatchSampler:
 
     def _tumor_place(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """A label first, then a case that has it, then one of its voxels: a label that few cases have is seen as often
-        as the others."""
-        label = sorted(self._holders)[int(rng.integers(len(self._holders)))]
-        holders = self._holders[label]
-        index = holders[int(rng.integers(len(holders)))]
+        as the others. If asked, one of the data sets before all that."""
+        holders = self._holders
+        if self.recipe.balance_cohorts:
+            cases = set(self._of_one_cohort(sorted({case for held in holders.values() for case in held}), rng))
+            holders = {label: kept for label, held in holders.items() if (kept := [c for c in held if c in cases])}
+        label = sorted(holders)[int(rng.integers(len(holders)))]
+        index = holders[label][int(rng.integers(len(holders[label])))]
         places = self._places[index][label]
         return index, self._inside(index, places[int(rng.integers(len(places)))])
 
     def _any_place(self, rng: np.random.Generator, position: int) -> tuple[int, np.ndarray]:
-        """Anywhere in the case whose turn it is, in an order drawn anew for each round: all are seen equally often."""
-        turn, place = divmod(position, len(self.entries))
-        index = int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
+        """Anywhere in the case whose turn it is, in an order drawn anew for each round: all are seen equally often.
+
+        If asked, all data sets are seen equally often instead."""
+        if self.recipe.balance_cohorts:
+            cases = self._of_one_cohort(range(len(self.entries)), rng)
+            index = cases[int(rng.integers(len(cases)))]
+        else:
+            turn, place = divmod(position, len(self.entries))
+            index = int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
         shape = self.entries[index].shape_czyx[1:]
         return index, self._inside(index, np.floor(rng.uniform(0, shape)))
+
+    def _of_one_cohort(self, cases: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """Those of ``cases`` that came with one of their data sets, all of these equally likely."""
+        cohorts = sorted({self.entries[index].cohort for index in cases})
+        drawn = cohorts[int(rng.integers(len(cohorts)))]
+        return [index for index in cases if self.entries[index].cohort == drawn]
 
     def _inside(self, index: int, center: np.ndarray) -> np.ndarray:
         """``center`` moved so that the patch lies inside the case, where it fits."""

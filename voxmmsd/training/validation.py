@@ -32,22 +32,42 @@ def validate(
     device: torch.device,
     window: int,
     on_case: Callable[[Entry, np.ndarray], None] | None = None,
-) -> dict[str, float]:
-    """Mean Dice per region over the cases that have it; not-a-number where none has it.
+) -> list[dict[str, float]]:
+    """Dice per region of each case; not-a-number where the expert drew none, or did not say.
 
     ``on_case``: gets each case with its prediction, class indices ``(z, y, x)``.
     """
     engine = TorchEngine(network, device)
-    scores: dict[str, list[float]] = {region.key: [] for region in schema.regions}
+    scores: list[dict[str, float]] = []
     for entry in entries:
         probabilities = predict_probabilities(np.asarray(entry.image()), engine, window)
         predicted, reference = probabilities.argmax(axis=0), np.asarray(entry.label())
         if on_case is not None:
             on_case(entry, predicted)
-        for region in schema.regions:
-            classes = schema.region_indices(region)
-            scores[region.key].append(dice(np.isin(reference, classes), np.isin(predicted, classes)))
-    return {key: float(np.nanmean(values)) if np.isfinite(values).any() else np.nan for key, values in scores.items()}
+        scores.append(
+            {
+                region.key: _region_dice(reference, predicted, schema.region_indices(region), schema)
+                for region in schema.regions
+            }
+        )
+    return scores
+
+
+def _region_dice(reference: np.ndarray, predicted: np.ndarray, classes: tuple[int, ...], schema: LabelSchema) -> float:
+    inside = [code for code, union in schema.unions.items() if set(union) <= set(classes)]
+    crossing = [code for code, union in schema.unions.items() if code not in inside and set(union) & set(classes)]
+    if np.isin(reference, crossing).any():
+        return float("nan")
+    return dice(np.isin(reference, (*classes, *inside)), np.isin(predicted, classes))
+
+
+def mean_of_cases(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean per region over the cases that have it; not-a-number where none has it."""
+    means = {}
+    for key in scores[0] if scores else ():
+        values = [case[key] for case in scores if np.isfinite(case[key])]
+        means[key] = float(np.mean(values)) if values else float("nan")
+    return means
 
 
 def mean_region_dice(regions: dict[str, float]) -> float:

@@ -95,12 +95,12 @@ def blur(image: Tensor, sigma: Tensor) -> Tensor:
 
 def _blurred(images: Tensor, sigma: Tensor) -> Tensor:
     """``images`` ``(n, z, y, x)``, ``sigma`` ``(n,)``."""
-    z, y, x = (_blur_matrices(sigma, side) for side in images.shape[1:])
+    z, y, x = (blur_matrices(sigma, side) for side in images.shape[1:])
     images = (z @ images.flatten(2)).reshape(images.shape)
     return y[:, None] @ images @ x[:, None].transpose(-1, -2)
 
 
-def _blur_matrices(sigma: Tensor, side: int) -> Tensor:
+def blur_matrices(sigma: Tensor, side: int) -> Tensor:
     """``(n, side, side)``: row i holds the weights of all voxels for voxel i; truncated at 4 sigma."""
     place = torch.arange(-side, 2 * side, device=sigma.device, dtype=torch.float32)  # the repeated edges included
     offset = (place[side : 2 * side, None] - place).abs()

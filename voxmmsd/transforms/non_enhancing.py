@@ -1,0 +1,62 @@
+"""Enhancing tumor repainted as non-enhancing core: low-grade tumors are rare among labeled cases.
+
+On T1 contrast the enhancing voxels are brought to the level of the tissue around them, keeping their texture; their
+label becomes that of the core. The other modalities stay, as these show enhancing tumor and core much alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Size, Tensor
+
+from voxmmsd.errors import ConfigError
+from voxmmsd.labels import MODALITIES, LabelSchema
+
+CONTRAST = MODALITIES.index("t1c")
+CORES = ("NCR", "NETC", "NET")  # keys of what a non-enhancing core is called
+LEAST_VOXELS = 1.0
+
+
+@dataclass(frozen=True)
+class NonEnhancing:
+    """``p``: probability per image. ``level``: of the repainted voxels, in units of the rest of the tumor's mean."""
+
+    p: float = 0.2
+    level: tuple[float, float] = (0.85, 1.15)
+    enhancing: int = 0
+    core: int = 0
+
+    def bind(self, schema: LabelSchema) -> NonEnhancing:
+        keys = [label.key for label in schema.labels]
+        core = next((key for key in CORES if key in keys), None)
+        if "ET" not in keys or core is None:
+            raise ConfigError(
+                f"transforms: non-enhancing needs enhancing tumor and a core among the labels; schema {schema.name} "
+                f"has {', '.join(keys)}"
+            )
+        return replace(self, enhancing=keys.index("ET") + 1, core=keys.index(core) + 1)
+
+    def draw(self, shape: Size, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Which images of the batch, bool ``(batch,)``, and their levels ``(batch,)``."""
+        happens = torch.rand(shape[0], generator=generator, device=generator.device) < self.p
+        low, high = self.level
+        return happens, low + (high - low) * torch.rand(shape[0], generator=generator, device=generator.device)
+
+    def apply(self, image: Tensor, label: Tensor, drawn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        happens, level = drawn
+        contrast = image[:, CONTRAST]
+        bright = label == self.enhancing
+        rest = (label > 0) & ~bright
+        factor = level * _mean(contrast, rest) / _mean(contrast, bright).clamp(min=1e-6)
+        has_both = (bright.flatten(1).sum(1) >= LEAST_VOXELS) & (rest.flatten(1).sum(1) >= LEAST_VOXELS)
+        chosen = bright & (happens & has_both)[:, None, None, None]
+        repainted = torch.where(chosen, contrast * factor[:, None, None, None], contrast)
+        image = torch.cat([image[:, :CONTRAST], repainted[:, None], image[:, CONTRAST + 1 :]], dim=1)
+        return image, torch.where(chosen, torch.full_like(label, self.core), label)
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    """``(batch,)``: mean of ``values`` ``(batch, z, y, x)`` over a mask; 0 where it is empty."""
+    return (values * mask).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
