@@ -12,9 +12,8 @@ from voxmmsd.errors import ModelError
 from voxmmsd.networks.heads import SegmentationNetwork
 
 OPSET = 17
-LARGEST_DIFFERENCE = (
-    2e-3  # of the largest logit; kernels in float16 differ by 2e-4, float32 sums in another order by 1e-6
-)
+LARGEST_DIFFERENCE = 1e-4  # of the largest logit, in float32: sums in another order differ by 1e-6
+LARGEST_ROUNDING = 2e-2  # and by kernels in float16: 2e-4 as a rule, 3e-3 was met after a short training
 
 
 def export_onnx(network: SegmentationNetwork, file: Path) -> None:
@@ -42,12 +41,17 @@ def export_onnx(network: SegmentationNetwork, file: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
+    _check(network, file, LARGEST_DIFFERENCE)
     _keep_kernels_in_half(file)
+    _check(network, file, LARGEST_ROUNDING)
+
+
+def _check(network: SegmentationNetwork, file: Path, allowed: float) -> None:
     difference = onnx_difference(network, file)
-    if not difference <= LARGEST_DIFFERENCE:
+    if not difference <= allowed:
         raise ModelError(
             f"{file}: the exported network differs from torch's by {difference:.1e} of its output's range (allowed "
-            f"{LARGEST_DIFFERENCE:.0e}); update torch and onnxruntime"
+            f"{allowed:.0e}); update torch and onnxruntime"
         )
 
 
