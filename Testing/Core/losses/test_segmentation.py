@@ -24,6 +24,14 @@ def test_knowing_nothing_costs_the_entropy_and_the_dice_of_a_uniform_guess():
     assert float(SegmentationLoss()(torch.zeros(1, 4, 6, 6, 6), label)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_dice_is_that_of_the_labels_without_the_background():
+    label = torch.zeros(1, 6, 6, 6, dtype=torch.uint8)
+    label[0, :, :3, :3] = 1  # 54 of 216 voxels
+    # 2 * (54 / 2) / (216 / 2 + 54) of the label; the background's would be 0.6.
+    expected = (1 - 1 / 3) + math.log(2)
+    assert float(SegmentationLoss()(torch.zeros(1, 2, 6, 6, 6), label)) == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_patch_without_a_label_is_not_a_total_miss_of_it():
     label = torch.zeros(2, 6, 6, 6, dtype=torch.uint8)
     label[0, :3] = 1

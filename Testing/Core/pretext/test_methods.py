@@ -5,12 +5,17 @@ import torch
 
 from voxmmsd.config import METHODS, PretrainConfig, make_config
 from voxmmsd.errors import ConfigError
+from voxmmsd.losses.restoration import restoration_loss
+from voxmmsd.losses.self_distillation import distillation_loss
+from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import open_method
 from voxmmsd.pretext.teacher import Teacher
 from voxmmsd.pretext.vox_mmsd import first_momentum
-from voxmmsd.schedules import cosine
+from voxmmsd.schedules import cosine, teacher_temperature
 from voxmmsd.training.optimization import sgd
-from voxmmsd.views.siamese import clean_blocks
+from voxmmsd.views.disturbance import DisturbanceRanges
+from voxmmsd.views.pairs import draw_pairs
+from voxmmsd.views.siamese import clean_blocks, make_views
 
 
 def config(**changes):
@@ -151,6 +156,44 @@ def test_single_scale_embeds_the_finest_features_alone():
 def test_the_total_is_the_weighted_sum():
     found = losses(open_method(config(distillation_weight=0.3)))
     torch.testing.assert_close(found["loss"], found["restoration"] + 0.3 * found["distillation"])
+
+
+def test_the_losses_are_those_of_the_views_with_the_informative_modalities_and_the_temperature_of_the_epoch():
+    """A case without T2 and a block that is constant in T1; step 10 of 1,000 is in epoch 3 of 300."""
+    method, clean, rng = open_method(config(channels=(4, 6), steps=1000)).train(), blocks(), torch.Generator()
+    clean.informative[::2, 2] = clean.informative[1, 0] = False
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    pairs = draw_pairs(clean, views, 4, method.pairs, rng)
+    method.center.copy_(torch.linspace(-0.1, 0.1, len(method.center)))
+    found = method.score(clean, views, pairs, step=10)
+
+    student, (teacher, teacher_projector) = method.unet, method.teacher.networks
+    pyramid, theirs = student(views.image), teacher(views.image)
+    torch.testing.assert_close(
+        found["restoration"], restoration_loss(method.restorer(pyramid[0]), clean.image, clean.informative)
+    )
+    embedded = [
+        projector(voxel_features(features, pairs.places).flatten(0, 1)).unflatten(0, (2, -1))
+        for features, projector in ((pyramid, method.projector), (theirs, teacher_projector))
+    ]
+    by_hand = distillation_loss(*embedded, method.center, teacher_temperature(3), pairs.weight.flatten())
+    torch.testing.assert_close(found["distillation"], by_hand)
+    by_step = distillation_loss(*embedded, method.center, teacher_temperature(10), pairs.weight.flatten())
+    assert abs(float(by_hand.detach() - by_step.detach())) > 0.01
+
+
+def test_masked_autoencoding_leaves_out_what_is_not_informative_too_and_masks_all_modalities_alike():
+    method, clean, rng = (
+        open_method(config(method="masked-autoencoding", channels=(4, 6))).train(),
+        blocks(),
+        torch.Generator(),
+    )
+    clean.informative[::2, 2] = False
+    loss = method.losses(clean, 0, rng.manual_seed(1))["loss"]
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    assert torch.equal(views.visible, views.visible[:, :1].expand_as(views.visible))
+    prediction = method.restorer(method.unet(views.image)[0])
+    torch.testing.assert_close(loss, restoration_loss(prediction, clean.image, clean.informative))
 
 
 def test_nothing_to_learn_is_refused():

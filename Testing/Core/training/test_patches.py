@@ -125,6 +125,18 @@ def test_modality_dropout_leaves_at_least_one_modality_and_not_all(entries):
     assert all(1 <= sum(k) <= 3 for k in kept)
 
 
+def test_of_the_modality_dropout_the_given_share_is_in_force(entries):
+    sampler = PatchSampler(entries[:1], recipe(batch=1, modality_dropout=0.8), seed=0)
+
+    def share_that_lost_some(in_force):
+        images = [sampler.batch(step, in_force)[0][0] for step in range(150)]
+        return np.mean([bool((image.amax(dim=(1, 2, 3)) == 0).any()) for image in images])
+
+    assert share_that_lost_some(0.0) == 0
+    assert share_that_lost_some(0.5) == pytest.approx(0.4, abs=0.1)
+    assert share_that_lost_some(1.0) == pytest.approx(0.8, abs=0.1)
+
+
 def test_only_present_modalities_are_kept_and_all_subsets_are_drawn_alike():
     rng = np.random.default_rng(0)
     draws = [tuple(draw_kept((True, False, True, True), rng).tolist()) for _ in range(3000)]
