@@ -58,7 +58,7 @@ def copied(checkout: Path) -> Iterator[Path]:
 def outcome(copy: Path, mutant: Mutant, timeout: float) -> str:
     """How the mutant fared: ``SURVIVED``, ``STALE``, or which test killed it. The copy is whole again afterwards."""
     file = copy / mutant.file
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
     if text.count(mutant.old) != 1:
         return STALE
     file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
