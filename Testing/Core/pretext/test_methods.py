@@ -148,6 +148,19 @@ def test_every_ablation_runs_and_leaves_out_what_it_says(switch, has, has_not):
     assert float(found["loss"].detach()) != pytest.approx(float(whole["loss"].detach()), abs=1e-6)
 
 
+@pytest.mark.parametrize("switch", ["", "same_mask", "joint_mask", "same_modality"])
+def test_a_switch_shares_what_it_names_and_nothing_else(switch):
+    method, clean, rng = open_method(config(**({switch: True} if switch else {}))), blocks(), torch.Generator()
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(0))
+    pairs = draw_pairs(clean, views, method.mask.cell, method.pairs, rng)
+    first, second = views.visible.chunk(2)
+    assert torch.equal(first, second) == (switch == "same_mask")
+    assert torch.equal(views.visible[:, 0], views.visible[:, 1]) == (switch == "joint_mask")
+    assert torch.equal(*pairs.modalities.chunk(2)) == (switch == "same_modality")
+    assert float(views.visible.float().mean()) == pytest.approx(0.5, abs=0.1)
+    assert pairs.modalities.shape == (4, 64)
+
+
 def test_single_scale_embeds_the_finest_features_alone():
     assert open_method(config(single_scale=True)).projector[0].in_features == 4
     assert open_method(config()).projector[0].in_features == 4 + 6

@@ -25,7 +25,7 @@ def finetuning(cases, tmp_path):
     """Of 16 steps 4 warm up, the balance ends after 4, dropout rises from 4 to 8, BatchNorm is frozen from 8 on."""
     config = make_config(FinetuneConfig, {
         "folders": (str(cases),), "run": str(tmp_path / "run"), "channels": (4, 6), "patch": 16, "steps": 16,
-        "modality_dropout": 1.0, "warmup": 0.25, "device": "cpu", "threads": 1, "workers": 1,
+        "modality_dropout": 1.0, "foreground": 0.25, "warmup": 0.25, "device": "cpu", "threads": 1, "workers": 1,
     })  # fmt: skip
     with open_run(tmp_path / "run", "finetune", {}, 16) as run:
         entries = labelled_entries(config, run)
@@ -39,6 +39,12 @@ def at(training, step):
 
 def norms(network):
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+
+
+def test_patches_are_drawn_as_the_options_say(finetuning):
+    recipe = finetuning.sampler.recipe
+    assert (recipe.size, recipe.batch, recipe.augment) == (16, 2, True)
+    assert (recipe.foreground, recipe.modality_dropout) == (0.25, 1.0)
 
 
 def test_batchnorm_follows_the_batches_at_first_and_is_frozen_from_its_step_on(finetuning):
