@@ -9,7 +9,6 @@ from patients import write_patient
 from voxmmsd.config import PreprocessConfig
 from voxmmsd.data import store
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import Source
 from voxmmsd.data.store import is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 
@@ -81,8 +80,9 @@ def test_another_frame_of_the_same_4d_file_makes_the_entry_anew(tmp_path):
     nib.save(nib.Nifti1Image(both.astype(np.int16), t2w.affine), tmp_path / "both.nii.gz")
 
     def prepared_with(frame):
-        modalities = {**case.modalities, "t2w": Source(tmp_path / "both.nii.gz", channel=frame)}
-        return prepare_cases([replace(case, modalities=modalities)], tmp_path / "store", workers=1)
+        one = replace(case.modalities["t2w"], path=tmp_path / "both.nii.gz", channel=frame)
+        framed = replace(case, modalities={**case.modalities, "t2w": one})
+        return prepare_cases([framed], tmp_path / "store", workers=1)
 
     images = []
     for frame in (0, 1):

@@ -39,6 +39,16 @@ def test_a_patch_without_a_label_is_not_a_total_miss_of_it():
     assert loss < 1e-3
 
 
+def test_dice_is_taken_over_the_batch_so_that_a_voxel_too_many_in_a_patch_without_the_label_costs_little():
+    label = torch.zeros(2, 6, 6, 6, dtype=torch.uint8)
+    label[0, :3] = 1  # 108 voxels
+    predicted = label.clone()
+    predicted[1, 0, 0, 0] = 1
+    logits = logits_for(predicted, 50, classes=2)
+    dice = float(SegmentationLoss()(logits, label) - torch.nn.functional.cross_entropy(logits, label.long()))
+    assert dice == pytest.approx(1 - 2 * 108 / (108 + 109), abs=1e-4)
+
+
 def test_balanced_every_class_counts_alike_in_the_cross_entropy_however_few_its_voxels():
     label = torch.zeros(1, 6, 6, 6, dtype=torch.uint8)
     label[0, 0, 0] = 2  # 6 of 216 voxels

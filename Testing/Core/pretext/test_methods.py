@@ -172,11 +172,13 @@ def test_the_total_is_the_weighted_sum():
 
 
 def test_the_losses_are_those_of_the_views_with_the_informative_modalities_and_the_temperature_of_the_epoch():
-    """A case without T2 and a block that is constant in T1; step 10 of 1,000 is in epoch 3 of 300."""
-    method, clean, rng = open_method(config(channels=(4, 6), steps=1000)).train(), blocks(), torch.Generator()
+    """A case without T2, a block that is constant in T1 and too few pairs; step 10 of 1,000 is in epoch 3 of 300."""
+    given = {"channels": (4, 6), "steps": 1000, "candidates": 128}
+    method, clean, rng = open_method(config(**given)).train(), blocks(), torch.Generator()
     clean.informative[::2, 2] = clean.informative[1, 0] = False
     views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
     pairs = draw_pairs(clean, views, 4, method.pairs, rng)
+    assert 0.2 < float(pairs.weight.mean()) < 0.9
     method.center.copy_(torch.linspace(-0.1, 0.1, len(method.center)))
     found = method.score(clean, views, pairs, step=10)
 
