@@ -129,6 +129,8 @@ def test_after_a_step_the_teacher_has_moved_by_its_momentum_and_the_center_by_a_
     method, momentum = at(pretraining, 10).method, 1 - 0.25 * (1 + 0.5**0.5) / 2
     teacher, student = method.teacher.networks[0].encoder[0][0], method.unet.encoder[0][0]
     before = teacher.weight.detach().clone()
+    with torch.no_grad():
+        student.weight += 1  # so that it is far from its teacher
     pretraining.train_step()
     torch.testing.assert_close(teacher.weight, momentum * before + (1 - momentum) * student.weight.detach())
     assert 0 < float(method.center.norm()) <= 0.1  # a tenth of a mean of unit vectors
