@@ -111,6 +111,12 @@ def test_every_foreground_patch_holds_tumor_and_patches_stay_inside(entries):
         assert (image[:, 0] > 0).all()
 
 
+def test_tissue_has_the_level_that_segmenting_gives_it_whatever_the_case(entries):
+    """The first modality is one value throughout, another in each case: its median becomes one half."""
+    images, _ = PatchSampler(entries, recipe(foreground=0.0), seed=0).batch(0)
+    np.testing.assert_allclose(images[:, 0], 0.5, rtol=1e-6)
+
+
 def test_a_missing_modality_stays_zero(entries):
     sampler = PatchSampler(entries[1:2], recipe(batch=1, augment=True), seed=0)
     image, _ = sampler.batch(0)
