@@ -5,6 +5,7 @@ import torch
 
 from voxmmsd.config import METHODS, PretrainConfig, make_config
 from voxmmsd.errors import ConfigError
+from voxmmsd.losses.contrast import contrast_loss
 from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.losses.self_distillation import distillation_loss
 from voxmmsd.networks.voxel_features import voxel_features
@@ -146,6 +147,29 @@ def test_every_ablation_runs_and_leaves_out_what_it_says(switch, has, has_not):
     assert torch.isfinite(found["loss"])
     torch.testing.assert_close(of_one_start()["loss"], whole["loss"])
     assert float(found["loss"].detach()) != pytest.approx(float(whole["loss"].detach()), abs=1e-6)
+
+
+def test_voxel_contrast_asks_only_the_pairs_that_were_found():
+    given = {"method": "voxel-contrast", "channels": (4, 6), "candidates": 128}
+    method, clean, rng = open_method(config(**given)).train(), blocks(), torch.Generator()
+    loss = method.losses(clean, 0, rng.manual_seed(1))["loss"]
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    pairs = draw_pairs(clean, views, 4, method.pairs, rng)
+    assert 0.2 < float(pairs.weight.mean()) < 0.9
+    features = voxel_features(method.unet(views.image), pairs.places)
+    first, second = method.projector(features.flatten(0, 1)).unflatten(0, (2, -1))
+    torch.testing.assert_close(loss, contrast_loss(first, second, pairs.weight.flatten()))
+
+
+def test_what_is_restored_to_be_looked_at_does_not_depend_on_the_other_blocks_and_leaves_no_trace():
+    for name in ("vox-mmsd", "masked-autoencoding"):
+        method, clean = open_method(config(method=name)).train(), blocks()
+        before = {key: value.clone() for key, value in method.state_dict().items()}
+        seen, found = method.restore(clean, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            alone = torch.tanh(method.restorer(method.unet.eval()(seen[:1])[0]))
+        torch.testing.assert_close(found[:1], alone)
+        assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
 
 
 @pytest.mark.parametrize("switch", ["", "same_mask", "joint_mask", "same_modality"])
