@@ -117,6 +117,12 @@ def test_the_last_network_counts_not_the_best_on_those_who_judge(straight):
         assert torch.equal(tensor, as_kept(last[name]))
 
 
+def test_a_lower_score_on_those_who_judge_keeps_no_earlier_network(parent, tmp_path):
+    training = straight_training(parent, tmp_path)
+    training.best["dice"] = 0.9
+    assert training.is_better(0.1)
+
+
 def test_the_head_warms_up_alone_and_batchnorm_stands_still(straight, parent, tmp_path):
     _, _, package = straight
     start = load_network(parent).state_dict()
