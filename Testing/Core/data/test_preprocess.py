@@ -38,6 +38,15 @@ def test_the_percentile_is_that_of_the_non_zero_voxels_of_the_whole_volume():
     assert scaled.max() == 255
 
 
+def test_what_lies_outside_the_brain_mask_does_not_count_for_the_percentile():
+    channel = np.arange(1, 1001, dtype=np.float32).reshape(10, 10, 10)
+    mask = channel <= 500
+    scaled = to_uint8(channel[None], 99.9, mask)[0]
+    np.testing.assert_array_equal(scaled, to_uint8((channel * mask)[None], 99.9)[0])
+    assert scaled[mask].max() == 255
+    assert not scaled[~mask].any()
+
+
 def test_an_absent_modality_stays_zero_and_negative_values_are_clipped():
     channels = np.stack([np.zeros((4, 4, 4)), np.linspace(-5, 10, 64).reshape(4, 4, 4)]).astype(np.float32)
     scaled = to_uint8(channels, 99.9)

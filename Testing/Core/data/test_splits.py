@@ -39,10 +39,12 @@ def test_the_same_image_under_two_patients_stays_together():
 
 
 def test_a_chain_of_shared_patients_and_images_is_one_group():
-    chain = [FakeEntry("a", "1", "x"), FakeEntry("b", "2", "y"), FakeEntry("c", "1", "y"), FakeEntry("d", "3", "z")]
+    chain = [FakeEntry("a", "1", "x"), FakeEntry("b", "2", "y"), FakeEntry("c", "1", "y"), FakeEntry("d", "3", "z"),
+             FakeEntry("e", "2", "w")]  # fmt: skip
     for seed in range(20):
         splits = make_splits(chain, seed)
-        assert {"a", "b", "c"} <= set(splits.train) or {"a", "b", "c"} <= set(splits.validation)
+        assert {"a", "b", "c", "e"} <= set(splits.train) or {"a", "b", "c", "e"} <= set(splits.validation)
+        assert sorted(splits.train + splits.validation) == ["a", "b", "c", "d", "e"]
 
 
 def test_a_seed_gives_the_same_split_again_and_another_seed_another():

@@ -1,5 +1,7 @@
 import json
+from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from patients import write_patient
@@ -69,6 +71,26 @@ def test_changed_sources_or_preprocessing_make_the_entry_anew(tmp_path):
     write_patient(tmp_path / "in", cases[0].id, seed=9)
     changed = prepare_cases(cases, tmp_path / "store", PreprocessConfig(percentile=95.0), workers=1)
     assert changed.made == 1
+
+
+def test_another_frame_of_the_same_4d_file_makes_the_entry_anew(tmp_path):
+    (case,) = patients(tmp_path / "in", 1)
+    t2w, t2f = (nib.load(case.modalities[name].path) for name in ("t2w", "t2f"))
+    both = np.stack([t2w.get_fdata(), t2f.get_fdata()[::-1]], axis=-1)
+    nib.save(nib.Nifti1Image(both.astype(np.int16), t2w.affine), tmp_path / "both.nii.gz")
+
+    def prepared_with(frame):
+        one = replace(case.modalities["t2w"], path=tmp_path / "both.nii.gz", channel=frame)
+        framed = replace(case, modalities={**case.modalities, "t2w": one})
+        return prepare_cases([framed], tmp_path / "store", workers=1)
+
+    images = []
+    for frame in (0, 1):
+        result = prepared_with(frame)
+        assert result.made == 1
+        images.append(np.array(result.entries[0].image()[2]))
+    assert (images[0] != images[1]).any()
+    assert prepared_with(1).made == 0
 
 
 def test_a_bad_case_is_reported_and_the_others_are_made(tmp_path):

@@ -103,6 +103,17 @@ def test_going_to_larger_voxels_does_not_alias(spacing):
     assert set(np.unique(resample(volume, coarse, order=0).array)) <= {0, 1}
 
 
+@pytest.mark.parametrize(("stripes_along", "left"), [("x", 0.0), ("z", 1.0)])
+def test_smoothing_follows_the_axis_of_the_world_that_shrinks_however_the_target_stores_it(stripes_along, left):
+    """The target's first axis is the source's last, at 4 mm: stripes along it vanish, those along another stay."""
+    stripes = np.zeros((33, 33, 33), np.float32)
+    stripes[(..., slice(None, None, 2)) if stripes_along == "x" else slice(None, None, 2)] = 1
+    affine = np.eye(4)
+    affine[:3, :3] = [[0, 0, 4], [0, 1, 0], [1, 0, 0]]
+    moved = resample(Volume(stripes, Grid(stripes.shape, np.eye(4))), Grid((9, 33, 33), affine)).array[2:-2, 8:-8, 8:-8]
+    assert float(moved.max() - moved.min()) == pytest.approx(left, abs=0.06)
+
+
 def test_grids_that_differ_by_a_hair_are_the_same_and_by_a_tenth_of_a_millimeter_are_not():
     grid = oblique_left_handed_grid()
     nudged = grid.affine_xyz.copy()

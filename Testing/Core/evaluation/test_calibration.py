@@ -19,6 +19,7 @@ def test_the_zone_reaches_a_centimeter_in_each_direction_and_no_farther():
     assert not zone[5, 5, 5], "a ball, not a box"
     thick = lesion_zone(lesion(), Grid((30, 30, 30), np.diag([1.0, 1.0, 5.0, 1.0])))
     assert [thick[z, 14, 14] for z in (11, 12, 17, 18)] == [False, True, True, False]
+    assert not thick[12, 11, 14], "10 mm down and 3 mm aside are more than a centimeter"
 
 
 def test_a_model_as_sure_as_it_is_right_has_no_error_and_a_boastful_one_has():

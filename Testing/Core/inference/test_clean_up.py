@@ -6,9 +6,12 @@ from patients import write_patient
 from toy_models import toy_package
 
 from voxmmsd.cli import main
+from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError
-from voxmmsd.inference.clean_up import parse_smallest, without_small
+from voxmmsd.inference.clean_up import cleaned, parse_smallest, without_small
+from voxmmsd.inference.engines import OnnxEngine
+from voxmmsd.inference.predict import predict
 from voxmmsd.labels import schema_named
 
 SCHEMA = schema_named("brats-gli-2023")  # 1 NCR, 2 ED, 3 ET
@@ -54,6 +57,18 @@ def test_what_a_rule_says_is_read_and_what_it_cannot_mean_is_refused():
     for text in ("RC=1", "ET", "ET=much"):
         with pytest.raises(ConfigError, match=rf"--smallest {text}: expected LABEL=ML.*NCR, ED, ET"):
             parse_smallest((text,), SCHEMA)
+
+
+def test_picture_and_volumes_show_the_label_that_was_cleaned_up(tmp_path):
+    write_patient(tmp_path / "in")
+    package = toy_package(tmp_path / "toy")
+    (case,) = find_cases(tmp_path / "in").cases
+    plain = predict(read_case(case, with_label=False), package, OnnxEngine(package))
+    clean = cleaned(plain, {"NCR": 100, "ED": 100, "ET": 100})
+    for before, after in ((plain.label_zyx, clean.label_zyx), (plain.prepared_label_zyx, clean.prepared_label_zyx)):
+        assert before.any()
+        assert not after.any()
+    assert not any(clean.volumes_ml.values())
 
 
 def test_segment_cleans_up_when_asked_and_its_record_says_so(tmp_path):

@@ -14,6 +14,7 @@ from toy_models import toy_package
 from voxmmsd.cli import main
 from voxmmsd.config import PreprocessConfig, SegmentConfig
 from voxmmsd.data.cases import find_cases, read_case
+from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume, canonical
 from voxmmsd.errors import Cancelled, ConfigError, InputError
@@ -101,6 +102,17 @@ def test_a_thick_oblique_left_handed_case_gets_its_labels_on_the_right_voxels(pa
     assert 2 * (got & expected).sum() / (got.sum() + expected.sum()) > 0.93
     np.testing.assert_allclose(np.argwhere(got).mean(axis=0), np.argwhere(expected).mean(axis=0), atol=0.5)
     assert prediction.volumes_ml["WT"] == pytest.approx(got.sum() * 0.9 * 0.9 * 5.5 / 1000)
+
+
+def test_a_case_is_prepared_as_the_cases_that_the_model_learned_from(package, tmp_path):
+    write_patient(tmp_path)
+    learned = PreprocessConfig(spacing_mm=2.0, margin_voxels=1, percentile=90.0)
+    coarse = replace(package, info=replace(package.info, preprocess=learned))
+    prediction = predict(volumes_of(tmp_path), coarse, Brightness(0.5))
+    assert prediction.prepared.grid.spacing_mm_zyx == pytest.approx((2, 2, 2))
+    expected = Preprocess(learned).apply(prediction.volumes)
+    np.testing.assert_array_equal(prediction.prepared.image_czyx, expected.image_czyx)
+    assert prediction.label_zyx.shape == prediction.volumes.image.grid.shape_zyx
 
 
 def test_a_missing_modality_is_a_zero_channel_and_is_named(package, tmp_path):

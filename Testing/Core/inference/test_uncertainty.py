@@ -51,6 +51,18 @@ def test_places_come_in_the_order_of_what_they_would_change_with_position_size_a
     assert first.record()["labels"] == ("ET", "NCR")
 
 
+def test_the_position_of_a_place_is_inside_it_though_a_more_doubtful_one_lies_in_its_box():
+    probabilities = sure()
+    put(probabilities, (slice(2, 16), slice(2, 16), slice(2, 6)), ED=0.2, background=0.8)
+    put(probabilities, (slice(2, 6), slice(2, 16), slice(2, 16)), ED=0.2, background=0.8)
+    put(probabilities, (slice(11, 14), slice(5, 9), slice(11, 14)), ET=0.5, background=0.5)  # in the angle of the two
+    found = review_list(probabilities, SCHEMA, GRID)
+    assert len(found) == 2
+    for place in found:
+        x, y, z = np.rint((np.linalg.inv(AFFINE) @ (*place.position_ras_mm, 1))[:3]).astype(int)
+        assert probabilities[3 if "ET" in place.labels else 2, z, y, x] > 0
+
+
 def test_the_thin_doubt_of_every_border_is_not_a_place():
     probabilities = sure()
     put(probabilities, (slice(6, 16),) * 3, ED=0.5, background=0.5)

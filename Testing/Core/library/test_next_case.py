@@ -42,3 +42,15 @@ def test_a_held_out_case_comes_first_while_none_has_a_label(tmp_path):
     assert "no held-out patient has a label yet" in first.reason
     library.accept(held, label_of(made[held]), SCHEMA)
     assert [one.case_id for one in next_to_label(library.cases())] == [other]
+
+
+def test_a_further_held_out_case_waits_for_its_turn_once_one_has_a_label(tmp_path):
+    library, made = library_of(tmp_path / "library", 4, hold_out_share=0.5)
+    labeled, further = [case.id for case in library.cases() if case.part == "hold-out"]
+    library.accept(labeled, label_of(made[labeled]), SCHEMA)
+    doubtful = next(case.id for case in library.cases() if case.part == "training")
+    library.add_prediction(doubtful, label_of(made[doubtful]), SCHEMA, "m", review=[place(9, 9)])
+    ranked = next_to_label(library.cases())
+    assert ranked[0].case_id == doubtful
+    assert further in [one.case_id for one in ranked]
+    assert not any("no held-out patient" in one.reason for one in ranked)

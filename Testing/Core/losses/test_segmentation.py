@@ -24,11 +24,29 @@ def test_knowing_nothing_costs_the_entropy_and_the_dice_of_a_uniform_guess():
     assert float(SegmentationLoss()(torch.zeros(1, 4, 6, 6, 6), label)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_dice_is_that_of_the_labels_without_the_background():
+    label = torch.zeros(1, 6, 6, 6, dtype=torch.uint8)
+    label[0, :, :3, :3] = 1  # 54 of 216 voxels
+    # 2 * (54 / 2) / (216 / 2 + 54) of the label; the background's would be 0.6.
+    expected = (1 - 1 / 3) + math.log(2)
+    assert float(SegmentationLoss()(torch.zeros(1, 2, 6, 6, 6), label)) == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_patch_without_a_label_is_not_a_total_miss_of_it():
     label = torch.zeros(2, 6, 6, 6, dtype=torch.uint8)
     label[0, :3] = 1
     loss = SegmentationLoss()(logits_for(label, 50, classes=2), label)
     assert loss < 1e-3
+
+
+def test_dice_is_taken_over_the_batch_so_that_a_voxel_too_many_in_a_patch_without_the_label_costs_little():
+    label = torch.zeros(2, 6, 6, 6, dtype=torch.uint8)
+    label[0, :3] = 1  # 108 voxels
+    predicted = label.clone()
+    predicted[1, 0, 0, 0] = 1
+    logits = logits_for(predicted, 50, classes=2)
+    dice = float(SegmentationLoss()(logits, label) - torch.nn.functional.cross_entropy(logits, label.long()))
+    assert dice == pytest.approx(1 - 2 * 108 / (108 + 109), abs=1e-4)
 
 
 def test_balanced_every_class_counts_alike_in_the_cross_entropy_however_few_its_voxels():

@@ -28,6 +28,17 @@ def test_the_networks_have_the_published_size(channels, millions):
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
+def test_dropout_is_on_the_levels_below_the_second_of_encoder_and_decoder_alike():
+    network = UNet3d(NetworkConfig.of((2, 3, 4, 5, 6)))
+
+    def dropout_of(block):
+        (found,) = (module.p for module in block.modules() if isinstance(module, torch.nn.Dropout))
+        return found
+
+    assert [dropout_of(block) for block in network.encoder] == [0, 0, 0.2, 0.2, 0.2]
+    assert [dropout_of(up.block) for up in network.decoder] == [0.2, 0.2, 0, 0]  # from the deepest level on
+
+
 def test_a_network_of_three_levels_gives_logits_of_the_input_shape():
     network = SegmentationNetwork(NetworkConfig.of((2, 4, 8)), class_count=4).eval()
     assert network(torch.zeros(1, 4, 8, 12, 16)).shape == (1, 4, 8, 12, 16)

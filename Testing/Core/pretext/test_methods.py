@@ -5,12 +5,18 @@ import torch
 
 from voxmmsd.config import METHODS, PretrainConfig, make_config
 from voxmmsd.errors import ConfigError
+from voxmmsd.losses.contrast import contrast_loss
+from voxmmsd.losses.restoration import restoration_loss
+from voxmmsd.losses.self_distillation import distillation_loss
+from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import open_method
 from voxmmsd.pretext.teacher import Teacher
 from voxmmsd.pretext.vox_mmsd import first_momentum
-from voxmmsd.schedules import cosine
+from voxmmsd.schedules import cosine, teacher_temperature
 from voxmmsd.training.optimization import sgd
-from voxmmsd.views.siamese import clean_blocks
+from voxmmsd.views.disturbance import DisturbanceRanges
+from voxmmsd.views.pairs import draw_pairs
+from voxmmsd.views.siamese import clean_blocks, make_views
 
 
 def config(**changes):
@@ -143,6 +149,42 @@ def test_every_ablation_runs_and_leaves_out_what_it_says(switch, has, has_not):
     assert float(found["loss"].detach()) != pytest.approx(float(whole["loss"].detach()), abs=1e-6)
 
 
+def test_voxel_contrast_asks_only_the_pairs_that_were_found():
+    given = {"method": "voxel-contrast", "channels": (4, 6), "candidates": 128}
+    method, clean, rng = open_method(config(**given)).train(), blocks(), torch.Generator()
+    loss = method.losses(clean, 0, rng.manual_seed(1))["loss"]
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    pairs = draw_pairs(clean, views, 4, method.pairs, rng)
+    assert 0.2 < float(pairs.weight.mean()) < 0.9
+    features = voxel_features(method.unet(views.image), pairs.places)
+    first, second = method.projector(features.flatten(0, 1)).unflatten(0, (2, -1))
+    torch.testing.assert_close(loss, contrast_loss(first, second, pairs.weight.flatten()))
+
+
+def test_what_is_restored_to_be_looked_at_does_not_depend_on_the_other_blocks_and_leaves_no_trace():
+    for name in ("vox-mmsd", "masked-autoencoding"):
+        method, clean = open_method(config(method=name)).train(), blocks()
+        before = {key: value.clone() for key, value in method.state_dict().items()}
+        seen, found = method.restore(clean, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            alone = torch.tanh(method.restorer(method.unet.eval()(seen[:1])[0]))
+        torch.testing.assert_close(found[:1], alone)
+        assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
+
+
+@pytest.mark.parametrize("switch", ["", "same_mask", "joint_mask", "same_modality"])
+def test_a_switch_shares_what_it_names_and_nothing_else(switch):
+    method, clean, rng = open_method(config(**({switch: True} if switch else {}))), blocks(), torch.Generator()
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(0))
+    pairs = draw_pairs(clean, views, method.mask.cell, method.pairs, rng)
+    first, second = views.visible.chunk(2)
+    assert torch.equal(first, second) == (switch == "same_mask")
+    assert torch.equal(views.visible[:, 0], views.visible[:, 1]) == (switch == "joint_mask")
+    assert torch.equal(*pairs.modalities.chunk(2)) == (switch == "same_modality")
+    assert float(views.visible.float().mean()) == pytest.approx(0.5, abs=0.1)
+    assert pairs.modalities.shape == (4, 64)
+
+
 def test_single_scale_embeds_the_finest_features_alone():
     assert open_method(config(single_scale=True)).projector[0].in_features == 4
     assert open_method(config()).projector[0].in_features == 4 + 6
@@ -151,6 +193,46 @@ def test_single_scale_embeds_the_finest_features_alone():
 def test_the_total_is_the_weighted_sum():
     found = losses(open_method(config(distillation_weight=0.3)))
     torch.testing.assert_close(found["loss"], found["restoration"] + 0.3 * found["distillation"])
+
+
+def test_the_losses_are_those_of_the_views_with_the_informative_modalities_and_the_temperature_of_the_epoch():
+    """A case without T2, a block that is constant in T1 and too few pairs; step 10 of 1,000 is in epoch 3 of 300."""
+    given = {"channels": (4, 6), "steps": 1000, "candidates": 128}
+    method, clean, rng = open_method(config(**given)).train(), blocks(), torch.Generator()
+    clean.informative[::2, 2] = clean.informative[1, 0] = False
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    pairs = draw_pairs(clean, views, 4, method.pairs, rng)
+    assert 0.2 < float(pairs.weight.mean()) < 0.9
+    method.center.copy_(torch.linspace(-0.1, 0.1, len(method.center)))
+    found = method.score(clean, views, pairs, step=10)
+
+    student, (teacher, teacher_projector) = method.unet, method.teacher.networks
+    pyramid, theirs = student(views.image), teacher(views.image)
+    torch.testing.assert_close(
+        found["restoration"], restoration_loss(method.restorer(pyramid[0]), clean.image, clean.informative)
+    )
+    embedded = [
+        projector(voxel_features(features, pairs.places).flatten(0, 1)).unflatten(0, (2, -1))
+        for features, projector in ((pyramid, method.projector), (theirs, teacher_projector))
+    ]
+    by_hand = distillation_loss(*embedded, method.center, teacher_temperature(3), pairs.weight.flatten())
+    torch.testing.assert_close(found["distillation"], by_hand)
+    by_step = distillation_loss(*embedded, method.center, teacher_temperature(10), pairs.weight.flatten())
+    assert abs(float(by_hand.detach() - by_step.detach())) > 0.01
+
+
+def test_masked_autoencoding_leaves_out_what_is_not_informative_too_and_masks_all_modalities_alike():
+    method, clean, rng = (
+        open_method(config(method="masked-autoencoding", channels=(4, 6))).train(),
+        blocks(),
+        torch.Generator(),
+    )
+    clean.informative[::2, 2] = False
+    loss = method.losses(clean, 0, rng.manual_seed(1))["loss"]
+    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    assert torch.equal(views.visible, views.visible[:, :1].expand_as(views.visible))
+    prediction = method.restorer(method.unet(views.image)[0])
+    torch.testing.assert_close(loss, restoration_loss(prediction, clean.image, clean.informative))
 
 
 def test_nothing_to_learn_is_refused():

@@ -111,6 +111,12 @@ def test_every_foreground_patch_holds_tumor_and_patches_stay_inside(entries):
         assert (image[:, 0] > 0).all()
 
 
+def test_tissue_has_the_level_that_segmenting_gives_it_whatever_the_case(entries):
+    """The first modality is one value throughout, another in each case: its median becomes one half."""
+    images, _ = PatchSampler(entries, recipe(foreground=0.0), seed=0).batch(0)
+    np.testing.assert_allclose(images[:, 0], 0.5, rtol=1e-6)
+
+
 def test_a_missing_modality_stays_zero(entries):
     sampler = PatchSampler(entries[1:2], recipe(batch=1, augment=True), seed=0)
     image, _ = sampler.batch(0)
@@ -123,6 +129,18 @@ def test_modality_dropout_leaves_at_least_one_modality_and_not_all(entries):
     kept = [tuple((sampler.batch(step)[0][0].amax(dim=(1, 2, 3)) > 0).tolist()) for step in range(150)]
     assert len(set(kept)) == 14
     assert all(1 <= sum(k) <= 3 for k in kept)
+
+
+def test_of_the_modality_dropout_the_given_share_is_in_force(entries):
+    sampler = PatchSampler(entries[:1], recipe(batch=1, modality_dropout=0.8), seed=0)
+
+    def share_that_lost_some(in_force):
+        images = [sampler.batch(step, in_force)[0][0] for step in range(150)]
+        return np.mean([bool((image.amax(dim=(1, 2, 3)) == 0).any()) for image in images])
+
+    assert share_that_lost_some(0.0) == 0
+    assert share_that_lost_some(0.5) == pytest.approx(0.4, abs=0.1)
+    assert share_that_lost_some(1.0) == pytest.approx(0.8, abs=0.1)
 
 
 def test_only_present_modalities_are_kept_and_all_subsets_are_drawn_alike():

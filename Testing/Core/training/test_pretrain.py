@@ -7,7 +7,7 @@ from toy_models import as_kept
 
 from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.store import prepare_cases
+from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import Cancelled, InputError, ModelError, RunError
 from voxmmsd.events import read_events
 from voxmmsd.inference.engines import open_engine
@@ -15,9 +15,10 @@ from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, read_status
+from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.finetune import finetune
-from voxmmsd.training.pretrain import pretrain
+from voxmmsd.training.pretrain import LOOKED_AT, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,22 @@ def test_validation_and_test_patients_of_a_splits_file_are_never_seen(store, tmp
     (tmp_path / "splits.json").write_text(json.dumps({"test": ids}))
     with pytest.raises(InputError, match="no case is left to pre-train on"):
         pretrain(options(store, tmp_path / "run2", splits=str(tmp_path / "splits.json"), steps=1))
+
+
+def test_the_restoration_that_is_looked_at_is_that_of_the_held_out_cases(store, tmp_path):
+    """The error of each block's mean is a figure of the blocks alone."""
+    entries = open_store(store)
+    parts = {"train": [entry.id for entry in entries[1:]], "validation": [entries[0].id]}
+    (tmp_path / "splits.json").write_text(json.dumps(parts))
+    pretrain(options(store, tmp_path / "run", splits=str(tmp_path / "splits.json"), steps=1))
+    held, errors = BlockSampler(entries[:1], 16, 2, 0, torch.device("cpu")), []
+    for number in range(LOOKED_AT):
+        blocks = held.batch(number)
+        distance = (blocks.image - blocks.image.mean(dim=(2, 3, 4), keepdim=True)).abs().mean(dim=(2, 3, 4))
+        errors.append(float(distance[blocks.informative].mean()))
+    found = metrics(tmp_path / "run")
+    assert found[(1, "validation error of the mean")] == pytest.approx(sum(errors) / LOOKED_AT, rel=1e-5)
+    assert found[(0, "validation error of the mean")] == found[(1, "validation error of the mean")]
 
 
 def test_another_method_is_a_name(store, tmp_path):

@@ -117,6 +117,12 @@ def test_the_last_network_counts_not_the_best_on_those_who_judge(straight):
         assert torch.equal(tensor, as_kept(last[name]))
 
 
+def test_a_lower_score_on_those_who_judge_keeps_no_earlier_network(parent, tmp_path):
+    training = straight_training(parent, tmp_path)
+    training.best["dice"] = 0.9
+    assert training.is_better(0.1)
+
+
 def test_the_head_warms_up_alone_and_batchnorm_stands_still(straight, parent, tmp_path):
     _, _, package = straight
     start = load_network(parent).state_dict()
@@ -257,6 +263,18 @@ def test_a_schema_that_grows_is_learned_with_a_grown_head(parent, tmp_path, caps
     assert load_network(package).head.out_channels == schema_named("brats-gli-2024").class_count
     assert "fresh: the head of RC" in capsys.readouterr().err
     assert set(comparison(tmp_path / "run")["regions"]) == {"WT", "TC", "ET"}
+
+
+def test_labels_of_another_schema_are_learned_by_tissue_not_by_number(parent, tmp_path):
+    library, truth = filled(tmp_path, training=2, held=0), label_of(phantom(0))
+    of_msd = np.array([0, 2, 1, 3], np.uint8)[truth.array]  # edema comes first there
+    library.accept("case-000", Volume(of_msd, truth.grid), "msd-task01")
+    config = options(library, parent, tmp_path / "run")
+    with open_run(tmp_path / "run", "finetune", {}, 10) as run:
+        corrections = fixed_corrections(config, run, library, parent)
+        entry = corrected_entries(config, run, library, corrections, parent)[0]
+    assert (entry.id, entry.schema) == ("case-000", SCHEMA)
+    assert np.bincount(entry.label().ravel())[1:].tolist() == np.bincount(truth.array.ravel())[1:].tolist()
 
 
 def test_what_cannot_be_learned_from_is_refused_with_the_way_out(parent, tmp_path):
