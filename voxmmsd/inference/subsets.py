@@ -21,6 +21,7 @@ from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.predict import predict
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
 from voxmmsd.models.card import card
+from voxmmsd.models.learned import has_learned, in_part, inherited_by
 from voxmmsd.models.package import ModelPackage, rewrite_record
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
@@ -65,19 +66,26 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
 
 
 def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tuple[list[Case], str]:
-    """The complete labelled cases of the model's own split; with ``other`` those that it has never seen.
+    """The complete labelled cases of the model's own split; with ``other`` those of patients it has never seen.
+
+    Of the ``test`` cases those are left out that a model learned from which this one was started from.
 
     Raises:
         InputError: there is none.
     """
     usable = [case for case in cases if case.label is not None and not case.missing]
-    own = package.info.training.get("cases", {})
     if split in SPLITS:
-        wanted = set(own.get(split, ()))
+        wanted = set(package.info.training.get("cases", {}).get(split, ()))
         chosen = [case for case in usable if {case.id, case.patient_id} & wanted]
+        if split == "test":
+            chosen = [case for case in chosen if not inherited_by(package.info).holds(case)]
     else:
-        seen = {name for names in own.values() for name in names}
-        chosen = [case for case in usable if not {case.id, case.patient_id} & seen]
+        chosen = [case for case in usable if not (has_learned(package, case) or in_part(package.info, SPLITS, case))]
+    if not chosen and split == "other" and (unknown := inherited_by(package.info).unknown):
+        raise InputError(
+            f"{package.info.id} was started from {', '.join(unknown)}, and which patients that model learned from is "
+            "unknown, so that no case is certainly new to it; import that model with `voxmmsd models import`"
+        )
     if not chosen:
         raise InputError(
             f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases; choose another "

@@ -224,6 +224,15 @@ def refuse_pretrained(package: ModelPackage) -> None:
         )
 
 
+def read_info(folder: Path) -> ModelInfo:
+    """What the record of a package says; whether its other files are whole is not looked at.
+
+    Raises:
+        ModelError: there is no record, or it is damaged or of another format.
+    """
+    return _read_info(folder / RECORD)
+
+
 def _read_info(file: Path) -> ModelInfo:
     try:
         record = read_json(file)

@@ -19,7 +19,7 @@ from voxmmsd.files import folder_written_aside
 from voxmmsd.home import home
 from voxmmsd.models import decisions
 from voxmmsd.models.archive import opened
-from voxmmsd.models.package import ONNX, RECORD, WEIGHTS, ModelInfo, ModelPackage, read_package, refuse_pretrained
+from voxmmsd.models.package import ONNX, RECORD, WEIGHTS, ModelInfo, ModelPackage, read_info, read_package, refuse_pretrained
 from voxmmsd.runs import now
 
 _ASIDE, _DOOMED = ".tmp", ".deleted"  # endings of hidden folders: of ``folder_written_aside``, of ``delete``
@@ -220,6 +220,17 @@ def _scores(info: ModelInfo) -> str:
         return "-"
     regions = record.get("regions", {})
     return f"{split}: " + ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
+
+
+def find_record(model_id: str) -> ModelInfo | None:
+    """What the record of a model says, wherever it lies: in the registry, bundled, or as the result of a run."""
+    places = (registry_folder().glob("[!.]*"), bundled_folder().glob("[!.]*"), (home() / "runs").glob("*/model"))
+    for folder in (folder for place in places for folder in place):
+        with suppress(ModelError):  # a record that cannot be read is not the one looked for, as far as can be known
+            info = read_info(folder)
+            if info.id == model_id:
+                return info
+    return None
 
 
 def _model_in_use_or_refused() -> ModelPackage:

@@ -48,9 +48,23 @@ def finetune(config: FinetuneConfig) -> Path:
         with first_alone(processes):
             entries = labelled_entries(config, run)
             splits = fixed_splits(config, run, entries)
-        return FineTuning(config, run, entries, splits, processes)
+        training = FineTuning(config, run, entries, splits, processes)
+        _warn_of_known_patients(training)
+        return training
 
     return run_training(config, make, FineTuning.verb)
+
+
+def _warn_of_known_patients(training: FineTuning) -> None:
+    """Of those to be scored that the start has learned from: a fault of the splits, but the user's to decide on."""
+    taken, splits = training.taken, training.splits
+    scored = {*splits.validation, *splits.test}
+    known = [entry.id for entry in training.entries if entry.id in scored and taken and taken.learned.holds(entry)]
+    if taken and known:
+        training.run.warn(
+            f"{taken.model}, or a model before it, learned from validation or test patients ({', '.join(known[:5])}): "
+            "their scores will be too good; leave these patients out of --splits, or start from another model"
+        )
 
 
 class FineTuning(TrainingLoop):

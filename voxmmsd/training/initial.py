@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
+from voxmmsd.models.learned import Learned, learned_by
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_tensors
 from voxmmsd.runs import Run
@@ -17,12 +18,16 @@ NEVER = -4.0  # logit of a class that the start does not know
 
 @dataclass(frozen=True)
 class Taken:
-    """Names of tensors that were taken from ``model``, that start anew, and that it had without use here."""
+    """Names of tensors that were taken from ``model``, that start anew, and that it had without use here.
+
+    ``learned``: the patients that the model and its own ancestors learned from.
+    """
 
     model: str
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
     unused: tuple[str, ...]
+    learned: Learned = Learned()
 
     def report(self) -> str:
         """A line, such as ``took 64 tensors from glioma-1; fresh: head.weight, head.bias``."""
@@ -45,7 +50,8 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
         weights |= mapped_head(weights["head.weight"], weights["head.bias"], theirs, schema)
         unknown = tuple(label.key for label in schema.labels if index_of_tissue(label, theirs) is None)
     taken = take_weights(network, package.info.id, weights)
-    taken = replace(taken, fresh=(*taken.fresh, *(f"the head of {key}" for key in unknown)))
+    fresh = (*taken.fresh, *(f"the head of {key}" for key in unknown))
+    taken = replace(taken, fresh=fresh, learned=learned_by(package.info))
     run.say(taken.report())
     return taken
 

@@ -225,6 +225,28 @@ def test_a_label_that_the_old_model_learned_is_no_judge(parent, tmp_path):
     assert comparison(tmp_path / "run")["unfair"] == {"case-001": "toy-1 learned from it"}
 
 
+def test_a_second_visit_of_a_patient_that_the_old_model_or_its_ancestor_learned_is_no_judge(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=0)
+    for number, case_id in ((1, "site1-001-001"), (2, "site1-002-001")):
+        library.add_case(case_id, images_of(phantom(number)), patient=case_id[:-4], part="hold-out")
+        library.accept(case_id, label_of(phantom(number)), SCHEMA)
+    oldest = relabelled_package(
+        parent, tmp_path / "o", id="oldest-1", training={"cases": {"train": ["x"]}, "patients": {"train": ["site1-002"]}}
+    )
+    registry.import_model(oldest.folder)
+    training = {"cases": {"train": ["y"]}, "patients": {"train": ["site1-001"]}}
+    knowing = relabelled_package(parent, tmp_path / "m", parent="oldest-1", training=training)
+    package = retuned(library, knowing, tmp_path / "run", steps=1)
+    assert comparison(tmp_path / "run")["unfair"] == {
+        "site1-001-001": "toy-1 learned from it",
+        "site1-002-001": "a model that toy-1 was started from learned from it",
+    }
+    assert package.info.training["patients"]["train"] == ["case-000"]
+    assert package.info.training["inherited"] == {
+        "cases": ["x", "y"], "patients": ["site1-001", "site1-002"], "unknown": [],
+    }  # fmt: skip
+
+
 def test_the_command_line_learns_from_a_library_and_lists_who_used_it(parent, tmp_path, capsys):
     library = filled(tmp_path, training=1, held=1)
     words = [
