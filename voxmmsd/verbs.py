@@ -137,7 +137,7 @@ def models(config: c.ModelsConfig) -> None:
         print(registry.report())
     elif config.action == "rollback":
         before, after = registry.rollback()
-        print(f"rolled back {before.info.id}; in use now: {after.info.id if after else 'none'}")
+        print(f"rolled back {before}; in use now: {after or 'none'}")
     elif config.action == "quantize":
         from voxmmsd.inference.quantize import quantize_verb
 
@@ -321,8 +321,9 @@ def bundle(config: c.BundleConfig) -> None:
     from voxmmsd.models.registry import model_in_use, resolve_model
     from voxmmsd.offline.bundle import make_bundle
 
-    used = model_in_use()
-    models = [resolve_model(name) for name in config.models] or ([used] if used else [])
+    models = [resolve_model(name) for name in config.models]
+    if not models and (used := model_in_use()):
+        models = [used]
     package = Path(config.package) if config.package else None
     out = _given(config.out, "--out FILE.zip")
     made = make_bundle(out, models, target=config.platform, python=config.python, extras=config.extras, package=package)

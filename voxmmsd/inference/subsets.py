@@ -14,7 +14,7 @@ import voxmmsd
 from voxmmsd.config import EvaluateConfig
 from voxmmsd.data.cases import Case, CaseVolumes, find_cases, read_case
 from voxmmsd.data.volume import Volume
-from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.evaluation.tables import text_table
 from voxmmsd.inference.engines import Engine, open_engine
@@ -41,6 +41,11 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
     if not config.predictions or not config.labels:
         raise ConfigError("evaluate --subsets: give MODEL and the folder of labelled CASES")
     package = resolve_model(config.predictions)
+    if Path(config.predictions).suffix == ".zip" and Path(config.predictions).is_file():
+        raise ModelError(
+            f"{config.predictions}: the table is written into the model's package, and a zip is only unpacked for "
+            f"reading; import it with `voxmmsd models import {config.predictions}` and name it {package.info.id}"
+        )
     engine = open_engine(package, device=config.device)
     found = find_cases(Path(config.labels), config.schema or None).cases
     cases, split = choose_cases(found, package, config.split)

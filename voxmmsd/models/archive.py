@@ -50,6 +50,26 @@ def opened(source: Path) -> Iterator[ModelPackage]:
         yield read_package(_extracted(source, Path(place)))
 
 
+def unpacked(file: Path) -> ModelPackage:
+    """A package from its zip, in a temporary folder that lasts as long as this process; nothing is imported.
+
+    Raises:
+        ModelError: as ``opened``.
+    """
+    state = file.stat()
+    key = (file.resolve(), state.st_mtime_ns, state.st_size)
+    if key not in _unpacked or not _unpacked[key].folder.is_dir():
+        place = TemporaryDirectory(prefix="voxmmsd-", ignore_cleanup_errors=True)
+        package = read_package(_extracted(file, Path(place.name)))
+        _places.append(place)  # removed at the process's end
+        _unpacked[key] = package
+    return read_package(_unpacked[key].folder)
+
+
+_unpacked: dict[tuple[Path, int, int], ModelPackage] = {}  # zip as it was -> its package
+_places: list[TemporaryDirectory[str]] = []
+
+
 def _extracted(file: Path, place: Path) -> Path:
     """Unpack the files of a package, at the zip's top or in one folder, under names of ours."""
     try:

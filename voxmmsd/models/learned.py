@@ -48,6 +48,9 @@ class Learned:
         return {"cases": sorted(self.cases), "patients": sorted(self.patients), "unknown": list(self.unknown)}
 
 
+NOTHING = Learned()
+
+
 def has_learned(package: ModelPackage, case: Identified) -> bool:
     """Whether the model, or one that it was started from, learned from the case's patient or was chosen by them.
 
@@ -93,7 +96,7 @@ def inherited_by(info: ModelInfo) -> Learned:
     if isinstance(recorded, Mapping):
         names = {key: _strings(recorded.get(key)) for key in ("cases", "patients", "unknown")}
         return Learned(_folded(names["cases"]), _folded(names["patients"]), tuple(names["unknown"]))
-    found, parent, walked = Learned(), info.parent, {info.id}
+    found, parent, walked = NOTHING, info.parent, {info.id}
     while parent and parent not in walked:
         walked.add(parent)
         ancestor = find_record(parent)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
-from voxmmsd.models.learned import Learned, learned_by
+from voxmmsd.models.learned import NOTHING, Learned, learned_by
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_tensors
 from voxmmsd.runs import Run
@@ -27,7 +27,7 @@ class Taken:
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
     unused: tuple[str, ...]
-    learned: Learned = Learned()
+    learned: Learned = NOTHING
 
     def report(self) -> str:
         """A line, such as ``took 64 tensors from glioma-1; fresh: head.weight, head.bias``."""

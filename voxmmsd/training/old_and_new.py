@@ -15,7 +15,7 @@ from voxmmsd.evaluation.verdict import HoldOutCase
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named, values_from_indices
-from voxmmsd.models.learned import Learned, reason_inherited, reason_learned
+from voxmmsd.models.learned import NOTHING, Learned, reason_inherited, reason_learned
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.weights import load_network
 from voxmmsd.networks.heads import SegmentationNetwork
@@ -29,7 +29,7 @@ def compare_on_hold_out(
     drawn_over: Mapping[str, Sequence[str]],
     device: torch.device,
     folder: Path,
-    inherited: Learned = Learned(),
+    inherited: Learned = NOTHING,
 ) -> list[HoldOutCase]:
     """Score both on each entry; write ``folder/CASE-old.nii.gz`` and ``-new.nii.gz`` on the prepared grid.
 

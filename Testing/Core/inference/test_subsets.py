@@ -92,7 +92,7 @@ def test_test_cases_that_a_model_before_it_learned_from_are_left_out(folder, pac
 
 def test_a_model_of_unknown_ancestry_has_no_cases_that_are_new_to_it(folder, package, tmp_path):
     child = relabelled_package(package, tmp_path / "m", parent="gone-1")
-    with pytest.raises(InputError, match="gone-1.* is unknown.*voxmmsd models import"):
+    with pytest.raises(InputError, match=r"gone-1.* is unknown.*voxmmsd models import"):
         choose_cases(find_cases(folder).cases, child, "other")
 
 

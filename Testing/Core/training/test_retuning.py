@@ -230,9 +230,8 @@ def test_a_second_visit_of_a_patient_that_the_old_model_or_its_ancestor_learned_
     for number, case_id in ((1, "site1-001-001"), (2, "site1-002-001")):
         library.add_case(case_id, images_of(phantom(number)), patient=case_id[:-4], part="hold-out")
         library.accept(case_id, label_of(phantom(number)), SCHEMA)
-    oldest = relabelled_package(
-        parent, tmp_path / "o", id="oldest-1", training={"cases": {"train": ["x"]}, "patients": {"train": ["site1-002"]}}
-    )
+    training = {"cases": {"train": ["x"]}, "patients": {"train": ["site1-002"]}}
+    oldest = relabelled_package(parent, tmp_path / "o", id="oldest-1", training=training)
     registry.import_model(oldest.folder)
     training = {"cases": {"train": ["y"]}, "patients": {"train": ["site1-001"]}}
     knowing = relabelled_package(parent, tmp_path / "m", parent="oldest-1", training=training)
