@@ -68,7 +68,7 @@ class _Experiment:
         for method in experiment.methods:  # a wrong option is found before the first is trained
             self._check_method(method)
         self.entries = labelled_entries(settings, run)
-        self.splits = read_splits(Path(experiment.splits), self.entries)
+        self.splits = read_splits(Path(experiment.splits), self.entries, run.say)
         self.device = choose_device(settings.device)
         self.schema: LabelSchema = one_schema(self.entries)
         self._check()

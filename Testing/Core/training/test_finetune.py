@@ -236,6 +236,15 @@ def test_a_splits_file_decides_who_trains(store, tmp_path):
     assert cases == {"train": ids[:2], "validation": [ids[3]], "test": [ids[2]]}
 
 
+def test_a_training_on_a_store_with_overwritten_voxels_does_not_start(store, tmp_path):
+    shutil.copytree(store, tmp_path / "store")
+    file = sorted((tmp_path / "store").glob("*.npy"))[1]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match=f"{file.stem}: its voxels were changed or damaged"):
+        finetune(options(tmp_path / "store", tmp_path / "run", steps=1))
+
+
 def test_nothing_to_learn_from_or_to_validate_on_is_refused(store, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no labelled case"):
