@@ -121,12 +121,19 @@ def segment(config: c.SegmentConfig) -> int:
     return 2 if result.failures else 0
 
 
-def evaluate(config: c.EvaluateConfig) -> None:
+def evaluate(config: c.EvaluateConfig) -> int:
     if config.subsets:
-        from voxmmsd.inference.subsets import evaluate_subsets as run
-    else:
-        from voxmmsd.evaluation.evaluate import evaluate_verb as run
-    print(run(config))
+        from voxmmsd.inference.subsets import evaluate_subsets
+
+        print(evaluate_subsets(config))
+        return 0
+    from voxmmsd.evaluation.evaluate import evaluate_verb
+
+    found = evaluate_verb(config)
+    print(found.text())
+    for case_id, reason in found.failures:
+        print(_of_case(case_id, reason), file=sys.stderr)
+    return 2 if found.failures else 0
 
 
 def models(config: c.ModelsConfig) -> None:
