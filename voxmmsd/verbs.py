@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Verb:
     """A verb: its configuration and the function that runs it (None or an exit code).
 
-    ``folder`` is where a long verb keeps its run; those can be started with ``--detach``.
+    ``folder`` is where a long verb keeps its run; those can be started with ``--detach``. ``configure`` makes the
+    configuration where that takes more than the options themselves.
     """
 
     name: str
@@ -28,6 +29,11 @@ class Verb:
     config: type
     run: Callable[[Any], int | None]
     folder: Callable[[Any], Path] | None = None
+    configure: Callable[[dict[str, Any], Path | None], Any] | None = None
+
+    def configured(self, given: dict[str, Any], file: Path | None = None) -> Any:
+        """The configuration of what was given and of a file of options. Raises ConfigError: one makes no sense."""
+        return self.configure(given, file) if self.configure else c.make_config(self.config, given, file)
 
 
 def cases(config: c.CasesConfig) -> None:
@@ -58,6 +64,12 @@ def prepare(config: c.PrepareConfig) -> int:
     kept = len(result.entries) - result.made
     print(f"{config.store}: {counted(len(result.entries), 'case')} ready ({result.made} made, {kept} kept)")
     return 2 if result.failures else 0
+
+
+def _finetune_config(given: dict[str, Any], file: Path | None) -> c.FinetuneConfig:
+    from voxmmsd.training.options import finetune_config
+
+    return finetune_config(given, file)
 
 
 def finetune(config: c.FinetuneConfig) -> None:
@@ -257,8 +269,7 @@ def job(config: c.JobConfig) -> None:
 
 def _training_of(config: c.EstimateConfig | c.JobConfig) -> Any:
     """The configuration that an options file gives; its run needs no name yet."""
-    kind = c.FinetuneConfig if config.task == "finetune" else c.PretrainConfig
-    training: Any = c.make_config(kind, {}, _given(config.options, "OPTIONS.json"))
+    training = find_verb(config.task).configured({}, _given(config.options, "OPTIONS.json"))
     training = replace(training, run=training.run or config.task)
     _check_training(training, "folder of cases")
     return training
@@ -316,12 +327,12 @@ def _resume(folder: Path) -> int:
     """Continue a run here, as calling its verb again would, in the directory it was started from."""
     import os
 
-    from voxmmsd.runs.launch import resume_arguments
+    from voxmmsd.runs.launch import resume_call
 
-    (name, _, options), directory = resume_arguments(folder)
+    name, options, directory = resume_call(folder)
     os.chdir(directory)
     verb = find_verb(name)
-    return verb.run(c.make_config(verb.config, {}, Path(options))) or 0
+    return verb.run(verb.configured(options)) or 0
 
 
 def bundle(config: c.BundleConfig) -> None:
@@ -372,12 +383,12 @@ def _run_of_results(config: c.SegmentConfig) -> Path:
 
 def _run_to_resume(config: c.RunsConfig) -> Path:
     from voxmmsd.runs import find_run
-    from voxmmsd.runs.launch import resume_arguments
+    from voxmmsd.runs.launch import resume_call
 
     if config.action != "resume":
         raise ConfigError(f"--detach is for `runs resume`, not for `runs {config.action}`")
     folder = find_run(str(_given(config.name, "RUN")))
-    resume_arguments(folder)  # refuses what cannot be resumed
+    resume_call(folder)  # refuses what cannot be resumed
     return folder
 
 
@@ -386,7 +397,14 @@ VERBS = (
     Verb("phantom", "write synthetic patients with known tumors", c.PhantomConfig, phantom),
     Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare, _run_of_store),
     Verb("pretrain", "teach a network unlabelled scans", c.PretrainConfig, pretrain, _run_folder),
-    Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune, _run_folder),
+    Verb(
+        "finetune",
+        "teach a network the labels of few cases",
+        c.FinetuneConfig,
+        finetune,
+        _run_folder,
+        _finetune_config,
+    ),
     Verb("check", "say what could make a case's segmentation wrong, before it is made", c.CheckConfig, check),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, _run_of_results),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),

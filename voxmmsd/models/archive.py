@@ -32,7 +32,7 @@ def export_model(package: ModelPackage, file: Path) -> Path:
     package = read_package(package.folder)
     with written_aside(file) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in (RECORD, *package.info.files):
-            archive.write(package.folder / name, f"{package.info.id}/{name}")
+            archive.write(package.file(name), f"{package.info.id}/{name}")
     return file
 
 

@@ -194,7 +194,7 @@ def _is_copied(package: ModelPackage, target: Path) -> bool:
     try:
         with folder_written_aside(target, f".{os.getpid()}") as aside:
             for name in (RECORD, *package.info.files):
-                shutil.copyfile(package.folder / name, aside / name)
+                shutil.copyfile(package.file(name), aside / name)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
