@@ -130,11 +130,9 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
         if _found_whole.get(folder.absolute()) == state:
             return
         for name, expected in info.files.items():
-            # The waiting card first: it may be put in place at any time.
-            if (
-                not (name == CARD and _digest(folder / _WAITING_CARD) == expected)
-                and sha256_of(folder / name) != expected
-            ):
+            if name == CARD and _digest(folder / _WAITING_CARD) == expected:
+                continue  # looked at before the card itself, since it may be put in its place at any time
+            if sha256_of(folder / name) != expected:
                 raise ModelError(
                     f"{folder / name}: does not fit its checksum; the package was changed or damaged, import it again"
                 )

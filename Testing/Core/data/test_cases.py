@@ -288,6 +288,16 @@ def test_an_empty_folder_gives_no_case_and_a_missing_one_an_error(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- schema
 
 
+def test_where_dataset_json_is_damaged_no_other_rule_decides_what_the_labels_mean(tmp_path):
+    brats(tmp_path, "BraTS-GLI-00001-000")
+    (tmp_path / "dataset.json").write_text('{"schema": "brats-gli-2024"')
+    case = only(tmp_path)
+    assert case.schema is None
+    assert "dataset.json: cannot be read" in case.notes[0]
+    assert "--schema" in case.notes[0]
+    assert only(tmp_path, schema="brats-gli-2024").schema == "brats-gli-2024"
+
+
 def test_a_dataset_json_beside_the_cases_names_the_schema(tmp_path):
     touch(tmp_path / "set" / "p1", "T1.nii.gz", "seg.nii.gz")
     (tmp_path / "set" / "dataset.json").write_text('{"schema": "brats-ped-2024"}')
