@@ -5,6 +5,7 @@ Whether a comparison is fair and whether a case is new to a model are decided he
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,7 +38,8 @@ class Learned:
 
     def holds(self, case: Identified) -> bool:
         """Whether the case itself, or another case of its patient, is among these."""
-        return case.id.casefold() in self.cases or case.patient_id.casefold() in self.patients
+        patient = case.patient_id.casefold()
+        return case.id.casefold() in self.cases or patient in self.patients or _hash_of(patient) in self.patients
 
     def __or__(self, other: Learned) -> Learned:
         unknown = tuple(dict.fromkeys((*self.unknown, *other.unknown)))
@@ -49,6 +51,19 @@ class Learned:
 
 
 NOTHING = Learned()
+
+
+def patient_for_record(case: Identified) -> str:
+    """How a package, which travels, names the patient of a case: a hash where the case's id does not contain the name.
+
+    Lists of cases may name patients by the hospital's numbers, which case ids need not show.
+    """
+    patient = case.patient_id.casefold()
+    return case.patient_id if patient in case.id.casefold() else _hash_of(patient)
+
+
+def _hash_of(patient: str) -> str:
+    return "sha256:" + hashlib.sha256(patient.encode()).hexdigest()[:32]
 
 
 def has_learned(package: ModelPackage, case: Identified) -> bool:

@@ -147,7 +147,7 @@ def _entries_of(
 ) -> tuple[Entry, ...]:
     if is_store(folder):
         entries = open_store(folder)
-        if run.writes:  # of several processes the first one, for all
+        if run.writes and not (run.folder / "checkpoints").is_dir():  # once a run, by the first of several processes
             check_arrays(entries)
         return entries
     found = find_cases(folder, schema or None).cases

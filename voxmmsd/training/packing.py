@@ -16,7 +16,7 @@ from voxmmsd.data.naming import safe_id
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.labels import MODALITIES
-from voxmmsd.models.learned import INHERITED
+from voxmmsd.models.learned import INHERITED, patient_for_record
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.devices import choose_device
@@ -128,8 +128,8 @@ def _info(
 
 
 def _patients(ids: Sequence[str], entries: Sequence[Entry]) -> list[str]:
-    patient_of = {entry.id: entry.patient_id for entry in entries}
-    return sorted({patient_of[id_] for id_ in ids})
+    named = {entry.id: patient_for_record(entry) for entry in entries}
+    return sorted({named[id_] for id_ in ids})
 
 
 def _hardware(device: str) -> str:

@@ -5,7 +5,7 @@ from toy_models import relabelled_package, toy_package
 
 from voxmmsd.home import home
 from voxmmsd.models import registry
-from voxmmsd.models.learned import Learned, has_learned, inherited_by, learned_by, reason_learned
+from voxmmsd.models.learned import Learned, has_learned, inherited_by, learned_by, patient_for_record, reason_learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,18 @@ def test_recorded_patients_count_whatever_the_ids_look_like(toy, tmp_path):
     package = of(toy, tmp_path, cases={"train": ["scan-7"]}, patients={"train": ["P3"]})
     assert has_learned(package, Case("other-name", "p3"))
     assert not has_learned(package, Case("scan-8", "P4"))
+
+
+def test_a_patient_whom_the_cases_id_does_not_name_is_recorded_as_a_hash_and_found_again(toy, tmp_path):
+    hidden = Case("scan-7", "Hospital-4711")
+    recorded = patient_for_record(hidden)
+    assert "4711" not in recorded
+    assert patient_for_record(FIRST) == FIRST.patient_id
+    package = of(toy, tmp_path, cases={"train": [hidden.id]}, patients={"train": [recorded]})
+    assert has_learned(package, Case("scan-8", "hospital-4711"))
+    assert not has_learned(package, Case("scan-8", "Hospital-4712"))
+    child = of(toy, tmp_path, "child-1", "model-1", inherited=learned_by(package.info).record())
+    assert has_learned(child, Case("scan-8", "Hospital-4711"))
 
 
 def test_what_it_was_chosen_by_counts_and_what_it_was_only_scored_on_does_not(toy, tmp_path):
