@@ -26,7 +26,7 @@ from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.cases import fixed_splits, labelled_entries, one_schema
 from voxmmsd.training.checkpoint import load_state, save_state
-from voxmmsd.training.initial import start_from
+from voxmmsd.training.initial import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import adamw
 from voxmmsd.training.packing import Told, pack_model
@@ -49,22 +49,11 @@ def finetune(config: FinetuneConfig) -> Path:
             entries = labelled_entries(config, run)
             splits = fixed_splits(config, run, entries)
         training = FineTuning(config, run, entries, splits, processes)
-        _warn_of_known_patients(training)
+        if training.taken:
+            warn_of_known_patients(training.taken.model, training.taken.learned, entries, splits, run)
         return training
 
     return run_training(config, make, FineTuning.verb)
-
-
-def _warn_of_known_patients(training: FineTuning) -> None:
-    """Of those to be scored that the start has learned from: a fault of the splits, but the user's to decide on."""
-    taken, splits = training.taken, training.splits
-    scored = {*splits.validation, *splits.test}
-    known = [entry.id for entry in training.entries if entry.id in scored and taken and taken.learned.holds(entry)]
-    if taken and known:
-        training.run.warn(
-            f"{taken.model}, or a model before it, learned from validation or test patients ({', '.join(known[:5])}): "
-            "their scores will be too good; leave these patients out of --splits, or start from another model"
-        )
 
 
 class FineTuning(TrainingLoop):

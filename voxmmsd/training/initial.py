@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from voxmmsd.data.splits import Splits
+from voxmmsd.data.store import Entry
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
 from voxmmsd.models.learned import NOTHING, Learned, learned_by
 from voxmmsd.models.registry import resolve_model
@@ -54,6 +57,17 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
     taken = replace(taken, fresh=fresh, learned=learned_by(package.info))
     run.say(taken.report())
     return taken
+
+
+def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry], splits: Splits, run: Run) -> None:
+    """Warn of patients to be scored that the start has learned from: a fault of the splits that the user decides on."""
+    scored = {*splits.validation, *splits.test}
+    if known := [entry.id for entry in entries if entry.id in scored and learned.holds(entry)]:
+        run.warn(
+            f"{model}, or a model before it, learned from validation or test patients ({', '.join(known[:5])}"
+            f"{' ...' if len(known) > 5 else ''}): their scores will be too good; leave these patients out of the "
+            "splits, or start from another model"
+        )
 
 
 def mapped_head(weight: Tensor, bias: Tensor, theirs: LabelSchema, ours: LabelSchema) -> dict[str, Tensor]:

@@ -203,6 +203,20 @@ def test_starting_from_a_model_takes_its_weights_and_says_which(straight, store,
     assert read_package(run / "model").info.parent == read_package(straight / "model").info.id
 
 
+def test_scoring_patients_that_the_start_has_learned_from_is_warned_of(straight, store, tmp_path, capsys):
+    ids = [file.stem for file in sorted(store.glob("*.npy"))]
+    (tmp_path / "splits.json").write_text(json.dumps({"train": ids[:2], "validation": [ids[3]], "test": [ids[2]]}))
+    knowing = relabelled_package(
+        read_package(straight / "model"), tmp_path / "m", training={"cases": {"train": [ids[2]]}}
+    )
+    given = {"splits": str(tmp_path / "splits.json"), "start": str(knowing.folder), "steps": 1}
+    finetune(options(store, tmp_path / "run", **given))
+    assert f"learned from validation or test patients ({ids[2]})" in capsys.readouterr().err
+    patients = read_package(tmp_path / "run" / "model").info.training
+    assert patients["inherited"]["cases"] == [ids[2]]
+    assert len(patients["patients"]["train"]) == 2
+
+
 def test_cases_of_another_voxel_size_than_the_starts_are_said(straight, store, tmp_path, capsys):
     start = relabelled_package(read_package(straight / "model"), tmp_path / "m", preprocess=PreprocessConfig(2.0))
     finetune(options(store, tmp_path / "run", start=str(start.folder), steps=1))
