@@ -39,7 +39,8 @@ BUNDLED = Path(__file__).parent / "bundled"  # those that come along; see ``bund
 
 @dataclass(frozen=True)
 class DamagedModel:
-    """A package that cannot be used: its id is its folder's name. ``info`` is None where its record is damaged, too."""
+    """A package that cannot be used, and why. ``info`` is None where its record is damaged, too: its id is then taken
+    from its folder's name."""
 
     folder: Path
     problem: str
@@ -312,21 +313,31 @@ def model_in_use() -> ModelPackage | None:
     """
     if accepted := list(accepted_times()):
         return _read_in_use(registry_folder() / accepted[-1])
-    if damaged := _damaged_in(bundled_folder()):
-        raise ModelError(f"{damaged[0].problem}; or name another model with --model")
-    return next(reversed(_packages_in(bundled_folder())), None)
+    newest = _newest_bundled()
+    if isinstance(newest, DamagedModel):
+        raise ModelError(f"{newest.problem}; or name another model with --model")
+    return newest
 
 
 def id_in_use() -> str | None:
     """As ``model_in_use``, whether or not the model is whole."""
-    accepted = list(accepted_times())
-    bundled = [package.info.id for package in _packages_in(bundled_folder())]
-    return next(iter([*accepted[::-1], *bundled[::-1]]), None)
+    if accepted := list(accepted_times()):
+        return accepted[-1]
+    newest = _newest_bundled()
+    return newest.info.id if isinstance(newest, ModelPackage) else newest.id if newest else None
+
+
+def _newest_bundled() -> ModelPackage | DamagedModel | None:
+    """One whose record cannot be read may be the newest, and counts as such."""
+    return max(_all_in(bundled_folder()), key=lambda one: one.info.created if one.info else "~", default=None)
 
 
 def _read_in_use(folder: Path) -> ModelPackage:
     try:
-        return read_package(folder)
+        package = read_package(folder)
+        if package.info.id != folder.name:
+            raise ModelError(f"{folder}: holds a model of the id {package.info.id}")
+        return package
     except ModelError as error:
         raise ModelError(
             f"{folder.name}: is the accepted model, but its package is damaged or gone ({error}); import it again with "

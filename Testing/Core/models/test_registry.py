@@ -141,6 +141,8 @@ def test_a_damaged_bundled_model_is_an_error_not_a_missing_one(tmp_path, monkeyp
     with pytest.raises(ModelError, match="does not fit its checksum"):
         registry.resolve_model()
     assert "notes" not in registry.report()
+    newer = toy_package(tmp_path / "shared" / "newer", id="newer-1", created="2026-06-01T00:00:00+00:00")
+    assert registry.resolve_model().info.id == newer.info.id, "an older one that is damaged is not in the way"
 
 
 def test_only_importing_a_zip_puts_it_into_the_registry(packages, tmp_path):
