@@ -28,6 +28,7 @@ from voxmmsd.library import HOLD_OUT, TRAINING, Library, create_library, is_libr
 from voxmmsd.models.package import ModelPackage, read_package
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.judged import COMPARISON
+from voxmmsd.training.options import finetune_config
 from voxmmsd.training.retuning import retune
 
 
@@ -49,7 +50,7 @@ def main() -> None:
             _correct(library, cases[case_id], first)
         run = options.out / f"{count}-corrections"
         given = _given(options, run, options.more_steps) | {"folders": (str(library.folder), str(learned))}
-        retune(make_config(FinetuneConfig, {**given, "start": str(first.folder)}), library)
+        retune(finetune_config({**given, "start": str(first.folder)}), library)
         _print(count, json.loads((run / COMPARISON).read_text(encoding="utf-8")))
 
 

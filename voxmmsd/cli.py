@@ -19,7 +19,7 @@ from typing import Any
 
 import voxmmsd
 from voxmmsd import verbs
-from voxmmsd.config import flag_of, make_config
+from voxmmsd.config import flag_of
 from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.files import is_disk_full
 from voxmmsd.runs.companion import end_with_the_one_named
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb: verbs.Verb = given.pop("verb")
     debug, detach, file = given.pop("debug"), given.pop("detach", False), given.pop("config_file", None)
     try:
-        config: Any = make_config(verb.config, given, Path(file) if file else None)
+        config: Any = verb.configured(given, Path(file) if file else None)
         if detach and verb.folder:
             return _detached(arguments, verb.folder(config))
         return verb.run(config) or 0

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 from voxmmsd.errors import ConfigError
 from voxmmsd.files import parse_json
-from voxmmsd.home import home
 
 ConfigT = TypeVar("ConfigT")
 
@@ -32,7 +31,6 @@ BRAIN_MASK = "image that is non-zero inside the brain, or a modality that is str
 MOST_LEVELS = 8  # of a network
 SUBSET_SPLITS = ("validation", "test", "other")
 LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
-MODEL_RECORD = "model.json"  # a folder that holds it is a model package
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 
@@ -419,37 +417,28 @@ def flag_of(item: dataclasses.Field) -> str:
     return (item.metadata.get("flag") or item.name).replace("_", "-")
 
 
-def make_config(kind: type[ConfigT], given: dict[str, Any], file: Path | None = None) -> ConfigT:
-    """A verb's configuration from what was given, a file and the preset.
+def make_config(
+    kind: type[ConfigT], given: dict[str, Any], file: Path | None = None, *, corrects: bool = False
+) -> ConfigT:
+    """A verb's configuration from what was given, a file and the preset; nothing else is looked at.
+
+    ``corrects``: the fine-tuning corrects a model that has learned already, which takes a tenth of the preset's steps
+    (see ``voxmmsd.training.options``).
 
     Raises:
         ConfigError: an unknown field, a value of the wrong type, or a file that cannot be read.
     """
     stated = {**(read_config_file(kind, file) if file else {}), **given}
     preset = _PRESETS.get(kind, {}).get(_checked("preset", stated.get("preset", "small"), str), {})
-    folders = _checked("folders", stated.get("folders", ()), tuple[str, ...]) if kind is FinetuneConfig else ()
-    in_library = any((Path(folder) / LIBRARY_RECORD).is_file() for folder in folders)
-    if in_library and _segments_already(_checked("start", stated.get("start", ""), str)):
+    if corrects:
         preset = {**preset, **_corrected(preset)}
     return config_from_record(kind, {**preset, **stated})
 
 
 def _corrected(preset: dict[str, Any]) -> dict[str, Any]:
-    """On a training library a tenth of the preset's steps: the model that is corrected has learned already."""
     steps = preset.get("steps", FinetuneConfig.steps) // 10
     every = preset.get("validate_every", FinetuneConfig.validate_every) // 5
     return {"steps": max(10, steps), "validate_every": max(10, every)}
-
-
-def _segments_already(start: str) -> bool:
-    """Whether the training starts from a model, and not from scratch or from a pre-trained network, whose record names
-    no schema. A name that only the registry knows is taken for a model."""
-    for folder in (Path(start), Path(start) / "model", home() / "runs" / start / "model") if start else ():
-        try:
-            return bool(parse_json((folder / MODEL_RECORD).read_text(encoding="utf-8")).get("schema"))
-        except (OSError, ValueError, AttributeError):
-            continue
-    return bool(start)
 
 
 def read_config_file(kind: type, file: Path) -> dict[str, Any]:

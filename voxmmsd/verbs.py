@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Verb:
     """A verb: its configuration and the function that runs it (None or an exit code).
 
-    ``folder`` is where a long verb keeps its run; those can be started with ``--detach``.
+    ``folder`` is where a long verb keeps its run; those can be started with ``--detach``. ``configure`` makes the
+    configuration where that takes more than the options themselves.
     """
 
     name: str
@@ -28,6 +29,11 @@ class Verb:
     config: type
     run: Callable[[Any], int | None]
     folder: Callable[[Any], Path] | None = None
+    configure: Callable[[dict[str, Any], Path | None], Any] | None = None
+
+    def configured(self, given: dict[str, Any], file: Path | None = None) -> Any:
+        """The configuration of what was given and of a file of options. Raises ConfigError: one makes no sense."""
+        return self.configure(given, file) if self.configure else c.make_config(self.config, given, file)
 
 
 def cases(config: c.CasesConfig) -> None:
@@ -58,6 +64,12 @@ def prepare(config: c.PrepareConfig) -> int:
     kept = len(result.entries) - result.made
     print(f"{config.store}: {counted(len(result.entries), 'case')} ready ({result.made} made, {kept} kept)")
     return 2 if result.failures else 0
+
+
+def _finetune_config(given: dict[str, Any], file: Path | None) -> c.FinetuneConfig:
+    from voxmmsd.training.options import finetune_config
+
+    return finetune_config(given, file)
 
 
 def finetune(config: c.FinetuneConfig) -> None:
@@ -121,12 +133,19 @@ def segment(config: c.SegmentConfig) -> int:
     return 2 if result.failures else 0
 
 
-def evaluate(config: c.EvaluateConfig) -> None:
+def evaluate(config: c.EvaluateConfig) -> int:
     if config.subsets:
-        from voxmmsd.inference.subsets import evaluate_subsets as run
-    else:
-        from voxmmsd.evaluation.evaluate import evaluate_verb as run
-    print(run(config))
+        from voxmmsd.inference.subsets import evaluate_subsets
+
+        print(evaluate_subsets(config))
+        return 0
+    from voxmmsd.evaluation.evaluate import evaluate_verb
+
+    found = evaluate_verb(config)
+    print(found.text())
+    for case_id, reason in found.failures:
+        print(_of_case(case_id, reason), file=sys.stderr)
+    return 2 if found.failures else 0
 
 
 def models(config: c.ModelsConfig) -> None:
@@ -137,7 +156,7 @@ def models(config: c.ModelsConfig) -> None:
         print(registry.report())
     elif config.action == "rollback":
         before, after = registry.rollback()
-        print(f"rolled back {before.info.id}; in use now: {after.info.id if after else 'none'}")
+        print(f"rolled back {before}; in use now: {after or 'none'}")
     elif config.action == "quantize":
         from voxmmsd.inference.quantize import quantize_verb
 
@@ -250,8 +269,7 @@ def job(config: c.JobConfig) -> None:
 
 def _training_of(config: c.EstimateConfig | c.JobConfig) -> Any:
     """The configuration that an options file gives; its run needs no name yet."""
-    kind = c.FinetuneConfig if config.task == "finetune" else c.PretrainConfig
-    training: Any = c.make_config(kind, {}, _given(config.options, "OPTIONS.json"))
+    training = find_verb(config.task).configured({}, _given(config.options, "OPTIONS.json"))
     training = replace(training, run=training.run or config.task)
     _check_training(training, "folder of cases")
     return training
@@ -309,20 +327,21 @@ def _resume(folder: Path) -> int:
     """Continue a run here, as calling its verb again would, in the directory it was started from."""
     import os
 
-    from voxmmsd.runs.launch import resume_arguments
+    from voxmmsd.runs.launch import resume_call
 
-    (name, _, options), directory = resume_arguments(folder)
+    name, options, directory = resume_call(folder)
     os.chdir(directory)
     verb = find_verb(name)
-    return verb.run(c.make_config(verb.config, {}, Path(options))) or 0
+    return verb.run(verb.configured(options)) or 0
 
 
 def bundle(config: c.BundleConfig) -> None:
     from voxmmsd.models.registry import model_in_use, resolve_model
     from voxmmsd.offline.bundle import make_bundle
 
-    used = model_in_use()
-    models = [resolve_model(name) for name in config.models] or ([used] if used else [])
+    models = [resolve_model(name) for name in config.models]
+    if not models and (used := model_in_use()):
+        models = [used]
     package = Path(config.package) if config.package else None
     out = _given(config.out, "--out FILE.zip")
     made = make_bundle(out, models, target=config.platform, python=config.python, extras=config.extras, package=package)
@@ -364,12 +383,12 @@ def _run_of_results(config: c.SegmentConfig) -> Path:
 
 def _run_to_resume(config: c.RunsConfig) -> Path:
     from voxmmsd.runs import find_run
-    from voxmmsd.runs.launch import resume_arguments
+    from voxmmsd.runs.launch import resume_call
 
     if config.action != "resume":
         raise ConfigError(f"--detach is for `runs resume`, not for `runs {config.action}`")
     folder = find_run(str(_given(config.name, "RUN")))
-    resume_arguments(folder)  # refuses what cannot be resumed
+    resume_call(folder)  # refuses what cannot be resumed
     return folder
 
 
@@ -378,7 +397,14 @@ VERBS = (
     Verb("phantom", "write synthetic patients with known tumors", c.PhantomConfig, phantom),
     Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare, _run_of_store),
     Verb("pretrain", "teach a network unlabelled scans", c.PretrainConfig, pretrain, _run_folder),
-    Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune, _run_folder),
+    Verb(
+        "finetune",
+        "teach a network the labels of few cases",
+        c.FinetuneConfig,
+        finetune,
+        _run_folder,
+        _finetune_config,
+    ),
     Verb("check", "say what could make a case's segmentation wrong, before it is made", c.CheckConfig, check),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, _run_of_results),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),

@@ -8,7 +8,7 @@ from voxmmsd.errors import RunError, VoxMMSDError
 from voxmmsd.library import is_library, open_library
 from voxmmsd.library.verification import unfinished_labels, verify_library
 from voxmmsd.models.package import forget_what_was_whole
-from voxmmsd.models.registry import list_models, registry_folder, resolve_model
+from voxmmsd.models.registry import damaged_models, list_models, registry_folder, resolve_model
 from voxmmsd.runs import find_run, read_config, read_status
 from voxmmsd.wording import counted
 
@@ -45,17 +45,7 @@ def _told(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
 
 
 def _wrong_models() -> list[str]:
-    whole = {package.folder for package in list_models()}
-    folders = [file.parent for file in registry_folder().glob("[!.]*/model.json")]
-    return [_problem(str(folder)) for folder in folders if folder not in whole]
-
-
-def _problem(spec: str) -> str:
-    try:
-        resolve_model(spec)
-    except VoxMMSDError as error:
-        return str(error)
-    return f"{spec}: was written while it was looked at; verify again"
+    return [damaged.problem for damaged in damaged_models()]
 
 
 def _wrong_in_run(run: Path) -> tuple[list[str], str]:

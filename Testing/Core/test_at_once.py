@@ -38,13 +38,14 @@ def test_two_segmentations_a_training_and_two_acceptances_at_once_lose_nothing(p
     models = [relabelled_package(toy, place.root / f"m{number}", id=f"toy-{number}") for number in (2, 3)]
     library, folders = place.root / "library", (place.cases, other)
     tiny = ["--preset", "tiny", "--channels", "4", "8", "--patch", "16", "--steps", "2", "--workers", "1"]
-    onnx = ["--engine", "onnx", "--threads", "1", "--model", zipped]  # both bring the same model into the registry
+    onnx = ["--engine", "onnx", "--threads", "1", "--model", zipped]
     at_once = [
         started("segment", place.cases, "--out", place.root / "out-0", *onnx),
         started("segment", other, "--out", place.root / "out-1", *onnx),
         started("finetune", *folders, "--run", "taught", *tiny, "--device", "cpu", "--threads", "1"),
         *(started("library", "add", library, folder) for folder in folders),
         *(started("models", "accept", model.folder) for model in models),
+        *(started("models", "import", zipped) for _ in range(2)),
     ]
     said = {
         " ".join(process.args[3:5]): (process.communicate(timeout=600)[0], process.returncode) for process in at_once

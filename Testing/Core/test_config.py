@@ -70,3 +70,10 @@ def test_dropout_is_that_of_the_paper():
 def test_cells_must_fill_a_block():
     with pytest.raises(ConfigError, match="--block 40 is no multiple of --cell 16"):
         make_config(PretrainConfig, {"block": 40})
+
+
+def test_a_configuration_does_not_depend_on_what_lies_on_the_disk(tmp_path):
+    given = {"folders": (str(tmp_path),), "start": "some-model"}
+    before = make_config(FinetuneConfig, given)
+    (tmp_path / "library.json").write_text("{}")
+    assert make_config(FinetuneConfig, given) == before

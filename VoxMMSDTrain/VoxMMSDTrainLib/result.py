@@ -151,7 +151,7 @@ class ResultSection:
 
         before, after = rollback()
         said = _("{before} is taken back; in use now: {after}.")
-        self._decided(said.format(before=before.info.id, after=after.info.id if after else _("none")))
+        self._decided(said.format(before=before, after=after or _("none")))
 
     def _import(self) -> None:
         from voxmmsd.models.registry import import_model, resolve_model

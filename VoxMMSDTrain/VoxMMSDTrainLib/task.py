@@ -16,6 +16,7 @@ from voxmmsd.config import DEVICES, LIBRARY_RECORD, FinetuneConfig, PretrainConf
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.files import write_json_atomic
 from voxmmsd.runs.folder import in_words
+from voxmmsd.training.options import finetune_config
 from VoxMMSDLib import dependencies, settings
 from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import models
@@ -153,9 +154,10 @@ class TaskSection:
         """Show what the preset says."""
         size = self._sizes[self.ui.presetChoice.currentIndex]
         given: dict[str, Any] = {"preset": size.preset, "folders": [self.ui.dataPath.currentPath]}
-        if self._kind is FinetuneConfig:
-            given["start"] = self.start  # what has learned already takes fewer steps
-        config = make_config(self._kind, given)
+        if self._kind is FinetuneConfig:  # what has learned already takes fewer steps
+            config = finetune_config({**given, "start": self.start})
+        else:
+            config = make_config(self._kind, given)
         self.ui.stepsBox.setValue(max(1, round(size.share * config.steps)))
         self.ui.sizeBox.setValue(config.patch if self._kind is FinetuneConfig else config.block)
         self.ui.batchBox.setValue(config.batch)

@@ -15,11 +15,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from voxmmsd.data.draft import Draft
-from voxmmsd.data.msd import read_json
 from voxmmsd.data.sources import Source, stem_of
 from voxmmsd.errors import InputError
+from voxmmsd.files import read_json
 from voxmmsd.labels import SCHEMAS
 
 _BEFORE_2023 = re.compile(r"(?:BraTS2021|BraTS20|Brats1[789])_.+", re.IGNORECASE)
@@ -36,7 +37,8 @@ _UNKNOWN_NOTE = f"which label schema it follows cannot be told: name it with --s
 def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
     """Set each case's schema: ``schema``, else its own, else the nearest ``dataset.json``'s, else by the names.
 
-    A labelled case whose schema cannot be told gets a note.
+    A labelled case whose schema cannot be told gets a note; so does one whose ``dataset.json`` cannot be read: another
+    rule in its place might give the labels another meaning.
 
     Raises:
         InputError: a ``dataset.json`` or a list names a schema that does not exist.
@@ -48,7 +50,11 @@ def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
     for members in datasets.values():
         time_points = _gli_time_points(members)
         for draft in members:
-            draft.schema = schema or draft.schema or _declared(draft.place, root, declared)
+            try:
+                draft.schema = schema or draft.schema or _declared(draft.place, root, declared)
+            except InputError as error:
+                draft.notes += [str(error)] if draft.label else []
+                continue
             _check(draft)
             if draft.schema is None:
                 _by_names(draft, time_points)
@@ -63,14 +69,30 @@ def _check(draft: Draft) -> None:
 
 
 def _declared(place: Path, root: Path, known: dict[Path, str | None]) -> str | None:
-    """``schema`` of the nearest ``dataset.json`` between a case's folder and the one above ``root``."""
+    """``schema`` of the nearest ``dataset.json`` between a case's folder and the one above ``root``.
+
+    Raises:
+        InputError: it is there and cannot be read.
+    """
     if place not in known:
-        record = read_json(place / "dataset.json")
+        record = _dataset_record(place / "dataset.json")
         schema = record.get("schema") if isinstance(record, dict) else None
         above = place.parent
         inside = place not in (root.parent, above)
         known[place] = str(schema) if schema else _declared(above, root, known) if inside else None
     return known[place]
+
+
+def _dataset_record(file: Path) -> Any:
+    try:
+        return read_json(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file}: cannot be read ({error}), so which label schema its cases follow cannot be told; correct or "
+            "remove it, or name the schema with --schema"
+        ) from error
 
 
 def _gli_time_points(members: Iterable[Draft]) -> set[bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,8 @@ from voxmmsd.errors import InputError
 from voxmmsd.files import read_json, write_json_atomic
 
 PARTS = ("train", "validation", "test", "unlabelled")
+ABOUT = "about"  # key of a remark, which may stand beside the parts
+_MUST_BE_THERE = ("train", "validation", "test")
 _SYNONYMS = {"pool": "train", "training": "train", "val": "validation"}
 
 
@@ -41,21 +43,33 @@ class Splits:
         write_json_atomic(file, {part: list(getattr(self, part)) for part in PARTS})
 
 
-def read_splits(file: Path, entries: Sequence[Splittable]) -> Splits:
+def read_splits(
+    file: Path,
+    entries: Sequence[Splittable],
+    say: Callable[[str], None] = lambda _: None,
+    must_be_there: Sequence[str] = _MUST_BE_THERE,
+) -> Splits:
     """The parts of a JSON file (``train`` or ``pool``, ``validation``, ``test``, ``unlabelled``: case or patient ids).
 
-    Listed cases that are not among ``entries`` are left out, as are entries in no part.
+    Entries in no part are left out. Ids that are not among ``entries`` are an error in the parts ``must_be_there``; in
+    others ``say`` is called with a sentence that names them.
 
     Raises:
-        InputError: the file is unreadable, or a patient or an image would be in two parts.
+        InputError: the file is unreadable, has other keys than the parts and ``about``, lists ids that are not there,
+            or a patient or an image would be in two parts.
     """
-    try:
-        record = read_json(file)
-        listed = {
-            _SYNONYMS.get(key, key): set(map(str, value)) for key, value in record.items() if isinstance(value, list)
-        }
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{file}: cannot be read as splits ({error}); expected JSON with the lists {PARTS}") from error
+    listed = _listed(file)
+    known = {name for entry in entries for name in (entry.id, entry.patient_id)}
+    for part, ids in listed.items():
+        if not (unknown := [id_ for id_ in ids if id_ not in known]):
+            continue
+        named = f"{', '.join(unknown[:5])}{' ...' if len(unknown) > 5 else ''}"
+        if part in must_be_there:
+            raise InputError(
+                f"{file}: {part} lists {named}, no case or patient of the given cases ({len(unknown)} of {len(ids)} "
+                "ids); correct the spelling, add the folder that holds them, or remove them from the file"
+            )
+        say(f"{file}: {len(unknown)} of {len(ids)} ids of {part} are not among the given cases: {named}")
     parts = {
         part: tuple(e.id for e in entries if e.id in listed.get(part, ()) or e.patient_id in listed.get(part, ()))
         for part in PARTS
@@ -63,6 +77,28 @@ def read_splits(file: Path, entries: Sequence[Splittable]) -> Splits:
     splits = Splits(**parts)
     check_splits(splits, entries, str(file))
     return splits
+
+
+def _listed(file: Path) -> dict[str, list[str]]:
+    """Part -> ids, without synonyms."""
+    try:
+        record = dict(read_json(file))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{file}: cannot be read as splits ({error}); expected JSON with the lists {PARTS}") from error
+    listed: dict[str, list[str]] = {}
+    for key, ids in record.items():
+        if key == ABOUT:
+            continue
+        part = _SYNONYMS.get(key, key)
+        if part not in PARTS:
+            known = ", ".join((*PARTS, *_SYNONYMS, ABOUT))
+            raise InputError(f"{file}: {key!r} is not a part of the splits; use one of {known}")
+        if part in listed:
+            raise InputError(f"{file}: {key!r} is a second list for {part}; put both into one list")
+        if not isinstance(ids, list):
+            raise InputError(f"{file}: {key!r} must be a list of case or patient ids, not {type(ids).__name__}")
+        listed[part] = list(dict.fromkeys(map(str, ids)))
+    return listed
 
 
 def make_splits(entries: Sequence[Splittable], seed: int, validation_share: float = 0.2) -> Splits:

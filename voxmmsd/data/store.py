@@ -2,7 +2,7 @@
 
 ``ID.npy`` is ``(channel, z, y, x)``: the four modalities and, for a labelled case, the class indices as a fifth.
 ``ID.json`` beside it is written last and says what the array is: its key (content of the sources, preprocessing,
-schema), its checksum, its grid. An array without a fitting record does not exist.
+schema), its checksum, its grid. ``prepare_cases`` remakes what does not fit its record; ``open_store`` refuses it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
 from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
 
-FORMAT = 1
+# Raise it whenever other voxels come out of the same images: entries of earlier formats are then prepared again.
+# Testing/Core/data/test_store_format.py fails until that is done.
+FORMAT = 2
 _OF_A_TRAINING = ("folder", "mapping", "cohort")  # fields of an entry that its record does not hold
 _CHANNELS = len(MODALITIES)
 
@@ -151,20 +153,64 @@ def prepare_cases(
 
 
 def open_store(folder: Path) -> tuple[Entry, ...]:
-    """The whole entries of a store, by id.
+    """The entries of a store, by id. Voxels are not looked at: see ``check_arrays``.
 
     Raises:
-        InputError: the folder holds no prepared case.
+        InputError: the folder holds no prepared case, or one that is damaged, unfinished or of another format.
     """
-    entries = [entry for file in sorted(folder.glob("*.json")) if (entry := _read_entry(file)) is not None]
-    if not entries:
+    found = {name: _read_entry(folder / f"{name}.json") for name in _names_in(folder)}
+    if not found:
         raise InputError(f"{folder}: holds no prepared case; make the store with `voxmmsd prepare FOLDER --store DIR`")
-    return tuple(entries)
+    _refuse_unusable(folder, [f"{name}: {entry}" for name, entry in found.items() if isinstance(entry, str)])
+    return tuple(entry for entry in found.values() if isinstance(entry, Entry))
+
+
+def check_arrays(entries: Sequence[Entry]) -> None:
+    """Compare every array with its checksum, which reads it whole: once at the start of a run.
+
+    Raises:
+        InputError: arrays that were changed or damaged, all of them named.
+    """
+    for folder in dict.fromkeys(entry.folder for entry in entries):
+        spoiled = [entry.id for entry in entries if entry.folder == folder and not _fits(entry)]
+        _refuse_unusable(folder, [f"{id_}: its voxels were changed or damaged" for id_ in spoiled])
+
+
+def _refuse_unusable(folder: Path, problems: Sequence[str]) -> None:
+    if problems:
+        listed = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise InputError(
+            f"{folder}: cannot be used as a prepared store: {listed}. Prepare these cases again with `voxmmsd prepare "
+            f"FOLDER --store {folder}`, or remove their .npy and .json files"
+        )
+
+
+def _fits(entry: Entry) -> bool:
+    try:
+        return sha256_of(entry.array_file) == entry.array_sha256
+    except OSError:
+        return False
 
 
 def is_store(folder: Path) -> bool:
-    """Whether the folder holds at least one record of a prepared case."""
-    return folder.is_dir() and any(_read_entry(file) is not None for file in folder.glob("*.json"))
+    """Whether the folder holds at least one prepared case, whole or not."""
+    return folder.is_dir() and bool(_names_in(folder))
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Names of all prepared cases, as far as their array or their record is there; empty for any other folder."""
+    arrays = {file.stem for file in folder.glob("[!.]*.npy")}
+    known = {file.stem for file in folder.glob("[!.]*.json") if file.stem in arrays or _is_record(file)}
+    return sorted(arrays | known) if known else []
+
+
+def _is_record(file: Path) -> bool:
+    """Whether a JSON file is that of a prepared case; other ones may lie beside them."""
+    try:
+        record = read_json(file)
+    except (OSError, ValueError):
+        return False  # where an array lies beside it, that one names the case
+    return isinstance(record, dict) and {"array_sha256", "shape_czyx"} <= record.keys()
 
 
 @dataclass(frozen=True)
@@ -203,7 +249,7 @@ def _prepare_one(job: _Job) -> _Outcome:
     try:
         key = _key(job)
         kept = _read_entry(job.folder / f"{job.case.id}.json")
-        if kept is not None and kept.key == key and sha256_of(kept.array_file) == kept.array_sha256:
+        if isinstance(kept, Entry) and kept.key == key and _fits(kept):
             return kept, False, ""
         return _make_entry(job, key), True, ""
     except VoxMMSDError as error:
@@ -272,18 +318,25 @@ def _record(entry: Entry) -> dict[str, object]:
     return {"format": FORMAT, **record, "grid": entry.grid.to_json(), "preprocess": asdict(entry.preprocess)}
 
 
-def _read_entry(file: Path) -> Entry | None:
-    """The entry of a record, or None where there is no whole one (missing, other format, array of another size)."""
+def _read_entry(file: Path) -> Entry | str:
+    """The entry of a record, or why there is none, in words."""
+    if not file.is_file():
+        return "has no record; its preparation is under way or was interrupted"
     try:
         record = read_json(file)
-        if record.pop("format") != FORMAT:
-            return None
+        version = record.pop("format")
+        if version != FORMAT:
+            return f"was prepared by another version of voxmmsd (format {version}, this version uses {FORMAT})"
         for name in ("shape_czyx", "present", "notes"):
             record[name] = tuple(record[name])
         record["grid"] = Grid.from_json(record["grid"])
         record["preprocess"] = PreprocessConfig(**record["preprocess"])
         entry = Entry(folder=file.parent, **record)
-        whole = entry._array().shape == entry.shape_czyx
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return None
-    return entry if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        return f"its record is damaged ({error!r:.80})"
+    try:
+        if entry._array().shape == entry.shape_czyx:
+            return entry
+    except (OSError, ValueError):
+        pass
+    return "its array is missing, truncated or of another size"

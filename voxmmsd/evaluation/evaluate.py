@@ -7,13 +7,16 @@ from pathlib import Path
 from voxmmsd.config import EvaluateConfig
 from voxmmsd.errors import InputError
 from voxmmsd.evaluation.evaluation_report import write_evaluation
-from voxmmsd.evaluation.folders import evaluate_folders
+from voxmmsd.evaluation.folders import Evaluation, evaluate_folders
 from voxmmsd.evaluation.tables import csv_text, json_text, lesion_csv
 from voxmmsd.files import write_text_atomic
 
 
-def evaluate_verb(config: EvaluateConfig) -> str:
-    """The text to print; with ``out``, also ``scores.csv``, ``scores.json``, ``lesions.csv`` and ``report.html``."""
+def evaluate_verb(config: EvaluateConfig) -> Evaluation:
+    """The scores; with ``out``, also ``scores.csv``, ``scores.json``, ``lesions.csv`` and ``report.html``.
+
+    Raises: as ``evaluate_folders``.
+    """
     for value, what in ((config.predictions, "PREDICTIONS"), (config.labels, "LABELS")):
         if not value:
             raise InputError(f"evaluate: {what} must be given")
@@ -25,8 +28,8 @@ def evaluate_verb(config: EvaluateConfig) -> str:
     if config.out:
         out = Path(config.out)
         write_text_atomic(out / "scores.csv", csv_text(found.cases))
-        write_text_atomic(out / "scores.json", json_text(found.cases, found.schema.name))
+        write_text_atomic(out / "scores.json", json_text(found.cases, found.schema.name, found.failures))
         if found.protocol:
             write_text_atomic(out / "lesions.csv", lesion_csv(found.lesions))
         write_evaluation(found, out / "report.html")
-    return found.text()
+    return found

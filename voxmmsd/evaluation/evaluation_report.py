@@ -40,6 +40,7 @@ def write_evaluation(found: Evaluation, file: Path) -> Path:
 
 def _means(found: Evaluation) -> Section:
     missing = [f"No prediction for: {', '.join(found.unpredicted)}."] if found.unpredicted else []
+    missing += [f"Not scored: {case_id}: {reason}" for case_id, reason in found.failures]
     text = "Means over the cases in which a score is a number; (n=...) says of how many, where not of all."
     return Section("Scores", [text, *missing], [score_rows(found.cases)[0], *mean_rows(found.cases)])
 

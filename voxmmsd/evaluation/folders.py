@@ -43,12 +43,16 @@ class ScoredCase:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the cases that have both, and the ids of labelled cases without a prediction."""
+    """Scores of the cases that have both, and the ids of labelled cases without a prediction.
+
+    ``failures``: id and reason of each case that could not be scored.
+    """
 
     schema: LabelSchema
     scored: tuple[ScoredCase, ...]
     unpredicted: tuple[str, ...]
     protocol: str = ""
+    failures: tuple[tuple[str, str], ...] = ()
 
     @property
     def cases(self) -> tuple[CaseScores, ...]:
@@ -65,6 +69,7 @@ class Evaluation:
         if self.protocol:
             lines += ["", f"lesion-wise, by the rules of {self.protocol}:", text_table(lesion_rows(self.lesions))]
         lines += [f"no prediction for: {', '.join(self.unpredicted)}"] if self.unpredicted else []
+        lines += [f"not scored: {', '.join(case_id for case_id, _ in self.failures)}"] if self.failures else []
         return "\n".join(lines)
 
 
@@ -73,8 +78,11 @@ def evaluate_folders(
 ) -> Evaluation:
     """Score ``CASEID-voxmmsd.nii.gz`` (or ``CASEID.nii.gz``) against the cases' expert labels, cases in parallel.
 
+    A case that cannot be scored (a file that cannot be read, a label without a schema, grids that differ, schemas that
+    mean other tissues) is named in ``failures`` and does not stop the others.
+
     Raises:
-        InputError: nothing to score, a label without a schema, grids that differ, schemas that mean other tissues.
+        InputError: nothing to score, or no case that can be scored.
         ConfigError: no such protocol or task.
     """
     cases = [case for case in find_cases(labels, schema or None).cases if case.label is not None]
@@ -88,19 +96,27 @@ def evaluate_folders(
             f"{predictions}: holds no prediction of {', '.join(case.id for case in cases[:5])}; "
             "expected CASEID-voxmmsd.nii.gz"
         )
-    score = partial(_score, protocol=protocol, task=task)
-    scored = tuple(_in_parallel(score, pairs, workers))
+    score = partial(_scored_or_why_not, protocol=protocol, task=task)
+    scored, failures = [], []
+    for (case, _), result in zip(pairs, _in_parallel(score, pairs, workers), strict=True):
+        if isinstance(result, ScoredCase):
+            scored.append(result)
+        else:
+            failures.append((case.id, result))
+    if not scored:
+        more = f"; and {len(failures) - 1} more cases" if len(failures) > 1 else ""
+        raise InputError(f"no case can be scored: case {failures[0][0]}: {failures[0][1]}{more}")
     schemas = {each.schema.name: each.schema for each in scored}
     if len(schemas) > 1:
         raise InputError(f"{labels}: cases follow different schemas ({', '.join(schemas)}); evaluate one at a time")
     predicted = {case.id for case, _ in pairs}
     unpredicted = tuple(case.id for case in cases if case.id not in predicted)
-    return Evaluation(next(iter(schemas.values())), scored, unpredicted, protocol)
+    return Evaluation(next(iter(schemas.values())), tuple(scored), unpredicted, protocol, tuple(failures))
 
 
 def _in_parallel(
-    score: Callable[[tuple[Case, Path]], ScoredCase], pairs: Sequence[tuple[Case, Path]], workers: int
-) -> Iterator[ScoredCase]:
+    score: Callable[[tuple[Case, Path]], ScoredCase | str], pairs: Sequence[tuple[Case, Path]], workers: int
+) -> Iterator[ScoredCase | str]:
     count = min(workers or os.cpu_count() or 1, len(pairs))
     if count <= 1:
         yield from map(score, pairs)
@@ -114,6 +130,13 @@ def _prediction_of(case: Case, folder: Path) -> Path | None:
         if (folder / name).is_file():
             return folder / name
     return None
+
+
+def _scored_or_why_not(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase | str:
+    try:
+        return _score(pair, protocol, task)
+    except InputError as error:
+        return str(error)
 
 
 def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:

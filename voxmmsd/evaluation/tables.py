@@ -108,8 +108,8 @@ def csv_text(cases: Sequence[CaseScores]) -> str:
     return stream.getvalue()
 
 
-def json_text(cases: Sequence[CaseScores], schema: str) -> str:
-    """Scores of each case and the means with their counts; not-a-number is null."""
+def json_text(cases: Sequence[CaseScores], schema: str, failures: Sequence[tuple[str, str]] = ()) -> str:
+    """Scores of each case and the means with their counts; not-a-number is null. ``failures``: ids with reasons."""
     record = {
         "format": 1,
         "schema": schema,
@@ -124,6 +124,7 @@ def json_text(cases: Sequence[CaseScores], schema: str) -> str:
             key: {metric: {"value": _plain(mean.value), "cases": mean.count} for metric, mean in means.items()}
             for key, means in mean_scores(cases).items()
         },
+        **({"failures": dict(failures)} if failures else {}),
     }
     return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 

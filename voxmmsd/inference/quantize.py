@@ -19,6 +19,7 @@ from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.subsets import choose_cases, region_means
 from voxmmsd.inference.windows import TissueBox
 from voxmmsd.models.card import card
+from voxmmsd.models.learned import INHERITED, inherited_by
 from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelPackage, refuse_existing, write_package
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.wording import counted
@@ -69,7 +70,8 @@ def quantize(package: ModelPackage, cases: Sequence[Case], folder: Path) -> Mode
     """
     if find_spec("onnx") is None:
         raise MissingDependencyError("quantizing needs the package onnx: `pip install onnx`")
-    info = replace(package.info, id=f"{package.info.id}-int8", parent=package.info.id)
+    training = {**package.info.training, INHERITED: inherited_by(package.info).record()}
+    info = replace(package.info, id=f"{package.info.id}-int8", parent=package.info.id, training=training)
     writers = {
         WEIGHTS: lambda file: _copy(package.weights, file),
         ONNX: lambda file: _quantize_onnx(package, cases, file),

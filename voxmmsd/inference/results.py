@@ -27,10 +27,7 @@ def result_file(folder: Path, case_id: str) -> Path:
 
 
 def finished_result(folder: Path, case: Case) -> Path | None:
-    """The labels' file of a case whose result is whole, else None.
-
-    Labels without their record come from a run that was killed between the two: they are set aside under another
-    name, so that the case can be done again and nothing is lost.
+    """The labels' file of a case whose result is whole, else None: labels without their record are unfinished.
 
     Raises:
         InputError: the result is of other images, or of images that have changed.
@@ -44,9 +41,15 @@ def finished_result(folder: Path, case: Case) -> Path | None:
                 f"{file}: is of other images than the case has now; nothing is overwritten, name another --out"
             )
         return file
-    if file.exists():
-        file.replace(file.with_name(f"{case.id}-voxmmsd.nii.gz.broken-off"))
     return None
+
+
+def set_unfinished_aside(folder: Path, case_id: str) -> None:
+    """Rename labels without their record, left by a run that was killed between the two, so that the case can be
+    segmented again and nothing is lost."""
+    file = result_file(folder, case_id)
+    if file.exists() and not file.with_name(f"{case_id}-voxmmsd.json").is_file():
+        file.replace(file.with_name(f"{case_id}-voxmmsd.nii.gz.broken-off"))
 
 
 def _inputs_in(record: Path) -> Any:

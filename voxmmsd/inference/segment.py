@@ -16,7 +16,7 @@ from voxmmsd.inference.clean_up import parse_smallest
 from voxmmsd.inference.ladder import Ladder
 from voxmmsd.inference.many import pipelined
 from voxmmsd.inference.memory import parse_bytes
-from voxmmsd.inference.results import finished_result, result_file
+from voxmmsd.inference.results import finished_result, result_file, set_unfinished_aside
 from voxmmsd.inference.stages import Stages
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage, refuse_pretrained
@@ -58,6 +58,8 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     with open_run(out / ".run", "segment", record, len(cases), continues=False, call=call) as run:
         if results:
             run.say(f"{len(results)} of {len(cases)} cases are done already")
+        for case in todo:
+            set_unfinished_aside(out, case.id)
         if todo:
             _segment_all(todo, config, package, out, run, results)
         run.progress(len(cases))

@@ -14,13 +14,14 @@ import voxmmsd
 from voxmmsd.config import EvaluateConfig
 from voxmmsd.data.cases import Case, CaseVolumes, find_cases, read_case
 from voxmmsd.data.volume import Volume
-from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.evaluation.tables import text_table
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.predict import predict
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
 from voxmmsd.models.card import card
+from voxmmsd.models.learned import has_learned, in_part, inherited_by
 from voxmmsd.models.package import ModelPackage, rewrite_record
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
@@ -40,6 +41,11 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
     if not config.predictions or not config.labels:
         raise ConfigError("evaluate --subsets: give MODEL and the folder of labelled CASES")
     package = resolve_model(config.predictions)
+    if Path(config.predictions).suffix == ".zip" and Path(config.predictions).is_file():
+        raise ModelError(
+            f"{config.predictions}: the table is written into the model's package, and a zip is only unpacked for "
+            f"reading; import it with `voxmmsd models import {config.predictions}` and name it {package.info.id}"
+        )
     engine = open_engine(package, device=config.device)
     found = find_cases(Path(config.labels), config.schema or None).cases
     cases, split = choose_cases(found, package, config.split)
@@ -65,19 +71,26 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
 
 
 def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tuple[list[Case], str]:
-    """The complete labelled cases of the model's own split; with ``other`` those that it has never seen.
+    """The complete labelled cases of the model's own split; with ``other`` those of patients it has never seen.
+
+    Of the ``test`` cases those are left out that a model learned from which this one was started from.
 
     Raises:
         InputError: there is none.
     """
     usable = [case for case in cases if case.label is not None and not case.missing]
-    own = package.info.training.get("cases", {})
     if split in SPLITS:
-        wanted = set(own.get(split, ()))
+        wanted = set(package.info.training.get("cases", {}).get(split, ()))
         chosen = [case for case in usable if {case.id, case.patient_id} & wanted]
+        if split == "test":
+            chosen = [case for case in chosen if not inherited_by(package.info).holds(case)]
     else:
-        seen = {name for names in own.values() for name in names}
-        chosen = [case for case in usable if not {case.id, case.patient_id} & seen]
+        chosen = [case for case in usable if not (has_learned(package, case) or in_part(package.info, SPLITS, case))]
+    if not chosen and split == "other" and (unknown := inherited_by(package.info).unknown):
+        raise InputError(
+            f"{package.info.id} was started from {', '.join(unknown)}, and which patients that model learned from is "
+            "unknown, so that no case is certainly new to it; import that model with `voxmmsd models import`"
+        )
     if not chosen:
         raise InputError(
             f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases; choose another "

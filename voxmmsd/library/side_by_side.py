@@ -13,6 +13,7 @@ from voxmmsd.labels import index_of_tissue, schema_named
 from voxmmsd.library.blinded import Pair, offer_pair, pairs
 from voxmmsd.library.folder import Library
 from voxmmsd.library.records import ACCEPTED, LibraryCase
+from voxmmsd.models.learned import has_learned
 from voxmmsd.models.package import ModelPackage
 
 
@@ -30,10 +31,10 @@ def side_by_side(library: Library, old: ModelPackage, new: ModelPackage, case_id
 def _next_case(library: Library, old: ModelPackage, new: ModelPackage) -> LibraryCase:
     models = {old.info.id, new.info.id}
     seen = {pair.case_id for pair in pairs(library) if pair.models == models}
-    for package in (old, new):
-        seen |= set(package.info.training.get("cases", {}).get("train", ()))
     for case in library.cases():
-        if case.id not in seen and case.state != ACCEPTED:
+        if case.id in seen or case.state == ACCEPTED:
+            continue
+        if not any(has_learned(package, library.as_case(case)) for package in (old, new)):
             return case
     raise LibraryError(
         f"{library.folder}: holds no case that is new to both models; add some with `voxmmsd library add`, or name one "

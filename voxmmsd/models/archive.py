@@ -32,7 +32,7 @@ def export_model(package: ModelPackage, file: Path) -> Path:
     package = read_package(package.folder)
     with written_aside(file) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in (RECORD, *package.info.files):
-            archive.write(package.folder / name, f"{package.info.id}/{name}")
+            archive.write(package.file(name), f"{package.info.id}/{name}")
     return file
 
 
@@ -48,6 +48,26 @@ def opened(source: Path) -> Iterator[ModelPackage]:
         return
     with TemporaryDirectory(prefix="voxmmsd-") as place:
         yield read_package(_extracted(source, Path(place)))
+
+
+def unpacked(file: Path) -> ModelPackage:
+    """A package from its zip, in a temporary folder that lasts as long as this process; nothing is imported.
+
+    Raises:
+        ModelError: as ``opened``.
+    """
+    state = file.stat()
+    key = (file.resolve(), state.st_mtime_ns, state.st_size)
+    if key not in _unpacked or not _unpacked[key].folder.is_dir():
+        place = TemporaryDirectory(prefix="voxmmsd-", ignore_cleanup_errors=True)
+        package = read_package(_extracted(file, Path(place.name)))
+        _places.append(place)  # removed at the process's end
+        _unpacked[key] = package
+    return read_package(_unpacked[key].folder)
+
+
+_unpacked: dict[tuple[Path, int, int], ModelPackage] = {}  # zip as it was -> its package
+_places: list[TemporaryDirectory[str]] = []
 
 
 def _extracted(file: Path, place: Path) -> Path:

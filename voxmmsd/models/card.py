@@ -9,7 +9,7 @@ from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import KEY, markdown
 from voxmmsd.wording import counted
 
-_TOLD_ELSEWHERE = frozenset({"comparison"})
+_TOLD_ELSEWHERE = frozenset({"comparison", "patients"})  # or in the record alone
 
 
 def card(info: ModelInfo) -> str:

@@ -57,8 +57,10 @@ def _read(file: Path) -> Iterator[Decision]:
     for number, line in enumerate(lines, start=1):
         try:
             record = parse_json(line)
-        except ValueError:
-            continue
+        except ValueError as error:
+            if not line.rstrip().endswith("}"):
+                continue  # cut off by a kill
+            raise ModelError(f"{file}, line {number}: is damaged ({error}); correct or remove the line") from error
         try:
             yield Decision(**record)
         except TypeError as error:

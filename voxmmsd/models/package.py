@@ -81,13 +81,20 @@ class ModelPackage:
     def onnx(self) -> Path:
         return self.folder / ONNX
 
+    def file(self, name: str) -> Path:
+        """Where the content of one of ``info.files`` is: of a card whose rewrite was cut short, beside its place."""
+        waiting = self.folder / _WAITING_CARD
+        return waiting if name == CARD and _digest(waiting) == self.info.files[CARD] else self.folder / name
+
     @property
     def size_bytes(self) -> int:
         return sum(file.stat().st_size for file in self.folder.iterdir())
 
 
 def read_package(folder: Path) -> ModelPackage:
-    """Read and check a package. What this process found whole before is read again only where a file has changed.
+    """Read and check a package; nothing is written, so that it may lie where only others write.
+
+    What this process found whole before is read again only where a file has changed.
 
     Raises:
         ModelError: no package, one of another format, files that are missing or do not fit their checksums.
@@ -116,7 +123,6 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
         if name not in info.files and (name != ONNX or info.segments):
             raise ModelError(f"{folder / RECORD}: lists no {name}; the package is incomplete, export or train it again")
     try:
-        _put_waiting_card_in_place(folder, info)
         for name in info.files:
             if Path(name).name != name or not (folder / name).is_file() or (folder / name).is_symlink():
                 raise ModelError(f"{folder / name}: is missing from the model package; import it again")
@@ -124,6 +130,8 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
         if _found_whole.get(folder.absolute()) == state:
             return
         for name, expected in info.files.items():
+            if name == CARD and _digest(folder / _WAITING_CARD) == expected:
+                continue  # looked at before the card itself, since it may be put in its place at any time
             if sha256_of(folder / name) != expected:
                 raise ModelError(
                     f"{folder / name}: does not fit its checksum; the package was changed or damaged, import it again"
@@ -132,7 +140,8 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
             _refuse_links_to_other_files(folder / ONNX)
     except OSError as error:
         raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror}); import it again") from error
-    if time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS:
+    is_settled = time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS
+    if is_settled and not (folder / _WAITING_CARD).exists():
         _found_whole[folder.absolute()] = state
 
 
@@ -154,11 +163,19 @@ def _state_of(folder: Path, info: ModelInfo) -> tuple[_FileState, ...]:
 
 
 def _put_waiting_card_in_place(folder: Path, info: ModelInfo) -> None:
-    """Where a rewrite was cut short after the record; or is under way, then whoever comes first does it."""
+    """The end of a rewrite, also of an earlier one that was cut short after the record."""
     waiting = folder / _WAITING_CARD
-    with suppress(FileNotFoundError):
-        if waiting.is_file() and sha256_of(waiting) == info.files.get(CARD):
+    with suppress(FileNotFoundError):  # another writer was first
+        if _digest(waiting) == info.files.get(CARD):
             waiting.replace(folder / CARD)
+
+
+def _digest(file: Path) -> str:
+    """Empty where there is no such file."""
+    try:
+        return sha256_of(file)
+    except FileNotFoundError:
+        return ""
 
 
 def _refuse_links_to_other_files(onnx: Path) -> None:
@@ -204,6 +221,7 @@ def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPa
     """
     waiting = package.folder / _WAITING_CARD
     try:
+        _put_waiting_card_in_place(package.folder, read_info(package.folder))
         write_text_atomic(waiting, card)
         info = dataclasses.replace(info, files={**package.info.files, CARD: sha256_of(waiting)})
         write_json_atomic(package.folder / RECORD, {"format": FORMAT, **asdict(info)})
@@ -222,6 +240,15 @@ def refuse_pretrained(package: ModelPackage) -> None:
             f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet; teach it labels with "
             f"`voxmmsd finetune FOLDER --run DIR --from {package.folder}`"
         )
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """What the record of a package says; whether its other files are whole is not looked at.
+
+    Raises:
+        ModelError: there is no record, or it is damaged or of another format.
+    """
+    return _read_info(folder / RECORD)
 
 
 def _read_info(file: Path) -> ModelInfo:

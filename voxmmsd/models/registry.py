@@ -9,8 +9,8 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from voxmmsd.data.naming import safe_id
@@ -18,13 +18,37 @@ from voxmmsd.errors import ModelError
 from voxmmsd.files import folder_written_aside
 from voxmmsd.home import home
 from voxmmsd.models import decisions
-from voxmmsd.models.archive import opened
-from voxmmsd.models.package import ONNX, RECORD, WEIGHTS, ModelInfo, ModelPackage, read_package, refuse_pretrained
+from voxmmsd.models.archive import opened, unpacked
+from voxmmsd.models.package import (
+    FILES,
+    ONNX,
+    RECORD,
+    WEIGHTS,
+    ModelInfo,
+    ModelPackage,
+    read_info,
+    read_package,
+    refuse_pretrained,
+)
 from voxmmsd.runs import now
 
 _ASIDE, _DOOMED = ".tmp", ".deleted"  # endings of hidden folders: of ``folder_written_aside``, of ``delete``
 _LEFT_AFTER_SECONDS = 3600.0
 BUNDLED = Path(__file__).parent / "bundled"  # those that come along; see ``bundled_folder``
+
+
+@dataclass(frozen=True)
+class DamagedModel:
+    """A package that cannot be used, and why. ``info`` is None where its record is damaged, too: its id is then taken
+    from its folder's name."""
+
+    folder: Path
+    problem: str
+    info: ModelInfo | None
+
+    @property
+    def id(self) -> str:
+        return self.info.id if self.info else self.folder.name
 
 
 def registry_folder() -> Path:
@@ -37,10 +61,18 @@ def bundled_folder() -> Path:
 
 
 def list_models() -> list[ModelPackage]:
-    """The readable packages of the registry, oldest first, then the bundled ones that were not copied there."""
-    own = list(_packages_in(registry_folder()))
+    """The whole packages of the registry, oldest first, then the bundled ones that were not copied there.
+
+    Those that are not whole are given by ``damaged_models``.
+    """
+    own = _packages_in(registry_folder())
     ids = {package.info.id for package in own}
     return [*own, *(package for package in _packages_in(bundled_folder()) if package.info.id not in ids)]
+
+
+def damaged_models() -> list[DamagedModel]:
+    """The packages of the registry, and the bundled ones, that are not whole."""
+    return [*_damaged_in(registry_folder()), *_damaged_in(bundled_folder())]
 
 
 def model_states() -> dict[str, str]:
@@ -85,17 +117,19 @@ def reject(package: ModelPackage) -> ModelPackage:
     return package
 
 
-def rollback() -> tuple[ModelPackage, ModelPackage | None]:
-    """Take back the last acceptance that stands: the model that was in use, and the one that is now, if any.
+def rollback() -> tuple[str, str | None]:
+    """Take back the last acceptance that stands: ids of the model that was in use and of the one that is now, if any.
+
+    Neither needs to be whole: this is how to leave a damaged model.
 
     Raises:
         ModelError: no accepted model is in use.
     """
-    accepted = _accepted()
+    accepted = list(accepted_times())
     if not accepted:
         raise ModelError("nothing to roll back: no accepted model is in use; see `voxmmsd models list`")
-    _decide(accepted[-1].info.id, decisions.ROLLED_BACK)
-    return accepted[-1], model_in_use()
+    _decide(accepted[-1], decisions.ROLLED_BACK)
+    return accepted[-1], id_in_use()
 
 
 def delete(model_id: str) -> int:
@@ -111,20 +145,25 @@ def delete(model_id: str) -> int:
         )
     if safe_id(model_id) != model_id or not folder.is_dir():
         raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}; see `voxmmsd models list`")
-    used = model_in_use()
-    if used is not None and used.folder == folder:
+    if list(accepted_times())[-1:] == [model_id]:
         raise ModelError(f"{model_id}: is in use; accept another model or roll back first")
     size = sum(file.stat().st_size for file in folder.iterdir())
     _decide(model_id, decisions.DELETED)
-    doomed = folder.with_name(f".{model_id}{_DOOMED}")
-    shutil.rmtree(doomed, ignore_errors=True)
-    folder.rename(doomed)  # gone at once, whatever happens to the removal
-    shutil.rmtree(doomed)
+    _remove(folder)
     return size
 
 
+def _remove(folder: Path) -> None:
+    doomed = folder.with_name(f".{folder.name}{_DOOMED}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    folder.rename(doomed)  # gone at once, whatever happens to the removal
+    shutil.rmtree(doomed)
+
+
 def import_model(source: Path) -> ModelPackage:
-    """Copy a package folder or zip into the registry; one that is there already is given as it is.
+    """Copy a package folder or zip into the registry; one that is there already, whole, is given as it is.
+
+    A damaged copy of the same model is replaced. Importing accepts nothing: see ``accept``.
 
     Raises:
         ModelError: it is no whole package, or another one of the same id is there.
@@ -133,11 +172,19 @@ def import_model(source: Path) -> ModelPackage:
         target = registry_folder() / package.info.id
         if target.resolve() == package.folder.resolve():
             return package
+        damaged = next((one for one in _damaged_in(registry_folder()) if one.folder == target), None)
+        if damaged is not None:
+            _refuse_other_network(damaged.info, package, target)
+            _remove(target)
         if not _is_copied(package, target):
-            known = read_package(target)
-            if _network(known) != _network(package):  # scores and card may have been added to since
-                raise ModelError(f"{target}: another model of the id {package.info.id} is there; rename one of them")
+            _refuse_other_network(read_package(target).info, package, target)
     return read_package(target)
+
+
+def _refuse_other_network(known: ModelInfo | None, package: ModelPackage, target: Path) -> None:
+    """Scores and card may have been added to since."""
+    if known is not None and _network(known) != _network(package.info):
+        raise ModelError(f"{target}: another model of the id {package.info.id} is there; rename one of them")
 
 
 def _is_copied(package: ModelPackage, target: Path) -> bool:
@@ -148,7 +195,7 @@ def _is_copied(package: ModelPackage, target: Path) -> bool:
     try:
         with folder_written_aside(target, f".{os.getpid()}") as aside:
             for name in (RECORD, *package.info.files):
-                shutil.copyfile(package.folder / name, aside / name)
+                shutil.copyfile(package.file(name), aside / name)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
@@ -164,15 +211,17 @@ def _clear_what_kills_left() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _network(package: ModelPackage) -> list[str | None]:
-    return [package.info.files.get(name) for name in (WEIGHTS, ONNX)]
+def _network(info: ModelInfo) -> list[str | None]:
+    return [info.files.get(name) for name in (WEIGHTS, ONNX)]
 
 
 def resolve_model(spec: str = "") -> ModelPackage:
     """A package by folder, run folder, zip, registry id or name, or name of a run; without any, the one in use.
 
+    Nothing is imported: a zip is unpacked into a temporary folder that lasts as long as this process.
+
     Raises:
-        ModelError: there is none, with the way to one.
+        ModelError: there is none, with the way to one; or it is damaged: no other one takes its place.
     """
     if not spec:
         return _model_in_use_or_refused()
@@ -181,33 +230,46 @@ def resolve_model(spec: str = "") -> ModelPackage:
         if (folder / RECORD).is_file():
             return read_package(folder)
     if path.suffix == ".zip" and path.is_file():
-        return import_model(path)
+        return unpacked(path)
     named = [package for package in list_models() if spec in (package.info.id, package.info.name)]
-    if named:
-        return max(named, key=lambda package: package.info.created)
+    newest = max(named, key=lambda package: package.info.created, default=None)
+    for damaged in damaged_models():
+        if spec == damaged.id or _is_newer_of_name(damaged, spec, newest):
+            raise ModelError(damaged.problem)
+    if newest is not None:
+        return newest
     known = ", ".join(package.info.id for package in list_models()) or "none"
     raise ModelError(f"{spec}: is no model package, zip, run with a model, or name of a model (known: {known})")
 
 
+def _is_newer_of_name(damaged: DamagedModel, name: str, newest: ModelPackage | None) -> bool:
+    info = damaged.info
+    return info is not None and info.name == name and (newest is None or info.created > newest.info.created)
+
+
 def report() -> str:
     """A table of the models, the one in use marked."""
-    packages = list_models()
-    if not packages:
+    packages, damaged = list_models(), damaged_models()
+    if not packages and not damaged:
         return (
             f"no model in {registry_folder()}: `voxmmsd finetune` makes one, `voxmmsd models accept RUN` puts it in use"
         )
-    used, states = model_in_use(), model_states()
+    used, states = id_in_use(), model_states()
     rows = [("", "id", "made", "state", "size", "parent", "Dice")]
     for package in packages:
         info = package.info
-        mark = "*" if used is not None and info.id == used.info.id else ""
+        mark = "*" if info.id == used else ""
         state = "bundled" if package.folder.parent == bundled_folder() else states[info.id]
         size = f"{package.size_bytes / 2**20:.1f} MiB"
         rows.append((mark, info.id, info.created[:10], state, size, info.parent or "-", _scores(info)))
+    for one in damaged:
+        made, parent = (one.info.created[:10], one.info.parent or "-") if one.info else ("-", "-")
+        rows.append(("*" if one.id == used else "", one.id, made, "damaged", "-", parent, "-"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = sum(package.size_bytes for package in packages)
     own = sum(package.folder.parent == registry_folder() for package in packages)
+    lines += [f"damaged: {one.problem}" for one in damaged]
     return "\n".join(
         [*lines, f"* is in use; {total / 2**20:.1f} MiB in all, {own} of {len(packages)} in {registry_folder()}"]
     )
@@ -222,6 +284,17 @@ def _scores(info: ModelInfo) -> str:
     return f"{split}: " + ", ".join(f"{key} {value:.2f}" for key, value in regions.items() if value is not None)
 
 
+def find_record(model_id: str) -> ModelInfo | None:
+    """What the record of a model says, wherever it lies: in the registry, bundled, or as the result of a run."""
+    places = (registry_folder().glob("[!.]*"), bundled_folder().glob("[!.]*"), (home() / "runs").glob("*/model"))
+    for folder in (folder for place in places for folder in place):
+        with suppress(ModelError):  # a record that cannot be read is not the one looked for, as far as can be known
+            info = read_info(folder)
+            if info.id == model_id:
+                return info
+    return None
+
+
 def _model_in_use_or_refused() -> ModelPackage:
     used = model_in_use()
     if used is None:
@@ -233,15 +306,43 @@ def _model_in_use_or_refused() -> ModelPackage:
 
 
 def model_in_use() -> ModelPackage | None:
-    """The model that was accepted last, else the bundled one, else none."""
-    return next(iter([*_accepted()[::-1], *list(_packages_in(bundled_folder()))[::-1]]), None)
+    """The model that was accepted last, else the bundled one, else none.
+
+    Raises:
+        ModelError: it is damaged or gone. The one before it is not used in its place: somebody chose this one.
+    """
+    if accepted := list(accepted_times()):
+        return _read_in_use(registry_folder() / accepted[-1])
+    newest = _newest_bundled()
+    if isinstance(newest, DamagedModel):
+        raise ModelError(f"{newest.problem}; or name another model with --model")
+    return newest
 
 
-def _accepted() -> list[ModelPackage]:
-    """Whole packages whose acceptance stands, the one accepted last at the end."""
-    order = list(accepted_times())
-    found = [package for package in _packages_in(registry_folder()) if package.info.id in order]
-    return sorted(found, key=lambda package: order.index(package.info.id))
+def id_in_use() -> str | None:
+    """As ``model_in_use``, whether or not the model is whole."""
+    if accepted := list(accepted_times()):
+        return accepted[-1]
+    newest = _newest_bundled()
+    return newest.info.id if isinstance(newest, ModelPackage) else newest.id if newest else None
+
+
+def _newest_bundled() -> ModelPackage | DamagedModel | None:
+    """One whose record cannot be read may be the newest, and counts as such."""
+    return max(_all_in(bundled_folder()), key=lambda one: one.info.created if one.info else "~", default=None)
+
+
+def _read_in_use(folder: Path) -> ModelPackage:
+    try:
+        package = read_package(folder)
+        if package.info.id != folder.name:
+            raise ModelError(f"{folder}: holds a model of the id {package.info.id}")
+        return package
+    except ModelError as error:
+        raise ModelError(
+            f"{folder.name}: is the accepted model, but its package is damaged or gone ({error}); import it again with "
+            "`voxmmsd models import`, or return to the model before it with `voxmmsd models rollback`"
+        ) from error
 
 
 def _decide(model: str, decision: str) -> None:
@@ -252,11 +353,27 @@ def _decisions_file() -> Path:
     return registry_folder() / "decisions.jsonl"
 
 
-def _packages_in(folder: Path) -> Iterator[ModelPackage]:
-    found = []
-    for record in folder.glob(f"[!.]*/{RECORD}"):
+def _packages_in(folder: Path) -> list[ModelPackage]:
+    """The whole ones, oldest first."""
+    found = [one for one in _all_in(folder) if isinstance(one, ModelPackage)]
+    return sorted(found, key=lambda package: package.info.created)
+
+
+def _damaged_in(folder: Path) -> list[DamagedModel]:
+    return [one for one in _all_in(folder) if isinstance(one, DamagedModel)]
+
+
+def _all_in(folder: Path) -> list[ModelPackage | DamagedModel]:
+    found: list[ModelPackage | DamagedModel] = []
+    for place in sorted(folder.glob("[!.]*")):
+        if not any((place / name).exists() for name in (RECORD, *FILES)):
+            continue  # no package, nor what is left of one
         try:
-            found.append(read_package(record.parent))
-        except ModelError:
-            continue  # a broken package is no choice; naming it says what is wrong with it
-    yield from sorted(found, key=lambda package: package.info.created)
+            found.append(read_package(place))
+        except ModelError as error:
+            info = None
+            with suppress(ModelError):
+                info = read_info(place)
+            if place.is_dir():  # else it was deleted meanwhile
+                found.append(DamagedModel(place, str(error), info))
+    return found

@@ -63,8 +63,8 @@ def start_detached(
         raise RunError(f"{folder}: {error}: {reason}") from error
 
 
-def resume_arguments(folder: Path) -> tuple[list[str], Path]:
-    """The verb with ``--config`` that continues the run in ``folder``, and the directory its paths are relative to.
+def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
+    """The verb that continues the run in ``folder``, its options, and the directory its paths are relative to.
 
     Raises:
         RunError: no run, or one that has nothing left to do.
@@ -80,9 +80,7 @@ def resume_arguments(folder: Path) -> tuple[list[str], Path]:
     # Where the run lies now: it may have been moved or be named by another path than at its start.
     own = {"prepare": "store", "segment": "out"}.get(record["verb"], "run")
     place = folder.absolute().parent if folder.name == ".run" else folder.absolute()
-    options = folder.absolute() / "resume.json"
-    write_json_atomic(options, {**record["call"], own: str(place)})
-    return [str(record["verb"]), "--config", str(options)], directory
+    return str(record["verb"]), {**record["call"], own: str(place)}, directory
 
 
 def _queue(folder: Path, verb: str, pid: int) -> None:

@@ -11,11 +11,13 @@ from tqdm import tqdm
 from voxmmsd.config import FinetuneConfig, PreprocessConfig, PretrainConfig
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
-from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
+from voxmmsd.data.store import Entry, check_arrays, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
+
+_LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
 
 
 def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
@@ -55,12 +57,12 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
     entries = _entries(config, run, "", labelled=False)
     kept = run.folder / "splits.json"
     if _are_in_use(kept):
-        splits = read_splits(kept, entries)
+        splits = read_splits(kept, entries, run.say, _LEARNED_FROM)
         named = {*splits.train, *splits.validation, *splits.test, *splits.unlabelled}
         if later := [entry.id for entry in entries if entry.id not in named]:
             run.warn(f"{len(later)} cases came after the run's start and are left out: {', '.join(later[:5])}")
     elif config.splits:
-        splits = read_splits(Path(config.splits), entries)
+        splits = read_splits(Path(config.splits), entries, run.say, _LEARNED_FROM)
     else:
         splits = Splits((), (), unlabelled=tuple(entry.id for entry in entries))
     used = {*splits.train, *splits.unlabelled}
@@ -100,9 +102,9 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
     """
     kept = run.folder / "splits.json"
     if _are_in_use(kept):
-        splits = read_splits(kept, entries)
+        splits = read_splits(kept, entries, run.say)
     elif config.splits:
-        splits = read_splits(Path(config.splits), entries)
+        splits = read_splits(Path(config.splits), entries, run.say)
     else:
         splits = make_splits(entries, config.seed)
     check_splits(splits, entries, config.splits or "splits")
@@ -166,7 +168,10 @@ def _entries_of(
     folder: Path, config: FinetuneConfig | PretrainConfig, run: Run, schema: str, labelled: bool
 ) -> tuple[Entry, ...]:
     if is_store(folder):
-        return open_store(folder)
+        entries = open_store(folder)
+        if run.writes and not (run.folder / "checkpoints").is_dir():  # once a run, by the first of several processes
+            check_arrays(entries)
+        return entries
     found = find_cases(folder, schema or None).cases
     # Pre-training leaves labels unread: an unknown schema is then no obstacle.
     cases = [case for case in found if case.label is not None] if labelled else [replace(c, label=None) for c in found]

@@ -8,6 +8,7 @@ where it stopped, within a run too, and one whose file has grown (more methods, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,9 +18,11 @@ import numpy as np
 from voxmmsd.config import CompareConfig, FinetuneConfig, PretrainConfig, config_to_record, make_config
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import Entry
-from voxmmsd.errors import ConfigError
+from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.files import read_json, write_json_atomic, write_text_atomic
 from voxmmsd.labels import LabelSchema
+from voxmmsd.models.learned import learned_by
+from voxmmsd.models.registry import resolve_model
 from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run, resolve_run
 from voxmmsd.training.at_once import score_at_once, train_at_once
@@ -28,6 +31,7 @@ from voxmmsd.training.comparison import Comparison
 from voxmmsd.training.comparison_report import write_comparison
 from voxmmsd.training.experiment import SCRATCH, Arm, ExperimentConfig
 from voxmmsd.training.finetune import finetune
+from voxmmsd.training.initial import warn_of_known_patients
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training.scoring import Scored, score_model
 from voxmmsd.wording import counted
@@ -68,10 +72,11 @@ class _Experiment:
         for method in experiment.methods:  # a wrong option is found before the first is trained
             self._check_method(method)
         self.entries = labelled_entries(settings, run)
-        self.splits = read_splits(Path(experiment.splits), self.entries)
+        self.splits = read_splits(Path(experiment.splits), self.entries, run.say)
         self.device = choose_device(settings.device)
         self.schema: LabelSchema = model_schema(self.entries)
         self._check()
+        self._warn_of_given_starts()
         self.draws = {(arm.cases, arm.draw): self._draw(arm) for arm in arms}
 
     def work_ahead(self, part: str, jobs: int) -> None:
@@ -132,6 +137,13 @@ class _Experiment:
                     f"compare: {experiment.pretrain_splits} pre-trains on {', '.join(leaked[:5])}, which "
                     f"{experiment.splits} keeps back; a case that was pre-trained on cannot judge"
                 )
+
+    def _warn_of_given_starts(self) -> None:
+        starts = {self.experiment.variant(method).start for method in self.experiment.methods} - {"", SCRATCH}
+        for start in sorted(starts):
+            with suppress(ModelError):  # perhaps it is still to be made; else its arm says so
+                info = resolve_model(start).info
+                warn_of_known_patients(info.id, learned_by(info), self.entries, self.splits, self.run)
 
     def _check_method(self, method: str) -> None:
         finetuned, pretrained = self._finetune_config(Arm(method, 1, 0), "", ""), self._pretrain_options(method)

@@ -27,7 +27,7 @@ from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema
 from voxmmsd.training.checkpoint import load_state, save_state
-from voxmmsd.training.initial import start_from
+from voxmmsd.training.initial import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import adamw, follow
 from voxmmsd.training.packing import Told, pack_model
@@ -50,7 +50,10 @@ def finetune(config: FinetuneConfig) -> Path:
         with first_alone(processes):
             entries = labelled_entries(config, run)
             splits = fixed_splits(config, run, entries)
-        return FineTuning(config, run, entries, splits, processes)
+        training = FineTuning(config, run, entries, splits, processes)
+        if training.taken:
+            warn_of_known_patients(training.taken.model, training.taken.learned, entries, splits, run)
+        return training
 
     return run_training(config, make, FineTuning.verb)
 

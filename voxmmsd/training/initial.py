@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from voxmmsd.data.splits import Splits
+from voxmmsd.data.store import Entry
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
+from voxmmsd.models.learned import NOTHING, Learned, learned_by
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_tensors
 from voxmmsd.runs import Run
@@ -17,12 +21,16 @@ NEVER = -4.0  # logit of a class that the start does not know
 
 @dataclass(frozen=True)
 class Taken:
-    """Names of tensors that were taken from ``model``, that start anew, and that it had without use here."""
+    """Names of tensors that were taken from ``model``, that start anew, and that it had without use here.
+
+    ``learned``: the patients that the model and its own ancestors learned from.
+    """
 
     model: str
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
     unused: tuple[str, ...]
+    learned: Learned = NOTHING
 
     def report(self) -> str:
         """A line, such as ``took 64 tensors from glioma-1; fresh: head.weight, head.bias``."""
@@ -45,9 +53,21 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
         weights |= mapped_head(weights["head.weight"], weights["head.bias"], theirs, schema)
         unknown = tuple(label.key for label in schema.labels if index_of_tissue(label, theirs) is None)
     taken = take_weights(network, package.info.id, weights)
-    taken = replace(taken, fresh=(*taken.fresh, *(f"the head of {key}" for key in unknown)))
+    fresh = (*taken.fresh, *(f"the head of {key}" for key in unknown))
+    taken = replace(taken, fresh=fresh, learned=learned_by(package.info))
     run.say(taken.report())
     return taken
+
+
+def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry], splits: Splits, run: Run) -> None:
+    """Warn of patients to be scored that the start has learned from: a fault of the splits that the user decides on."""
+    scored = {*splits.validation, *splits.test}
+    if known := [entry.id for entry in entries if entry.id in scored and learned.holds(entry)]:
+        run.warn(
+            f"{model}, or a model before it, learned from validation or test patients ({', '.join(known[:5])}"
+            f"{' ...' if len(known) > 5 else ''}): their scores will be too good; leave these patients out of the "
+            "splits, or start from another model"
+        )
 
 
 def mapped_head(weight: Tensor, bias: Tensor, theirs: LabelSchema, ours: LabelSchema) -> dict[str, Tensor]:

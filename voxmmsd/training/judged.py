@@ -12,6 +12,7 @@ from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.verdict import Verdict, judge
 from voxmmsd.files import write_json_atomic
+from voxmmsd.models.learned import NOTHING
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.runs import Run
 from voxmmsd.training.checkpoint import save_state
@@ -62,7 +63,7 @@ class JudgedTraining(FineTuning):
         self.run.progress(self.step, f"comparing with {self.rival.info.id}")
         cases = compare_on_hold_out(
             self.rival, self.network, self.schema, self.validation, self.corrections.drawn_over, self.device,
-            self.run.folder / "comparison",
+            self.run.folder / "comparison", self.taken.learned if self.taken else NOTHING,
         )  # fmt: skip
         verdict = judge(cases)
         self.network.cpu()

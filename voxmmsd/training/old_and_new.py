@@ -15,6 +15,7 @@ from voxmmsd.evaluation.verdict import HoldOutCase
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named, values_from_indices
+from voxmmsd.models.learned import NOTHING, Learned, reason_inherited, reason_learned
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.weights import load_network
 from voxmmsd.networks.heads import SegmentationNetwork
@@ -28,15 +29,16 @@ def compare_on_hold_out(
     drawn_over: Mapping[str, Sequence[str]],
     device: torch.device,
     folder: Path,
+    inherited: Learned = NOTHING,
 ) -> list[HoldOutCase]:
     """Score both on each entry; write ``folder/CASE-old.nii.gz`` and ``-new.nii.gz`` on the prepared grid.
 
     Only regions whose tissues both models know are compared. ``drawn_over``: case id -> models under its label.
+    ``inherited``: what the models that the new one was started from learned from.
     """
     theirs = schema_named(old.info.schema)
     old_engine = TorchEngine(load_network(old).to(device), device)
     new_engine = TorchEngine(new.to(device), device)
-    learned = set(old.info.training.get("cases", {}).get("train", ()))
     found = []
     for entry in entries:
         image, reference = np.asarray(entry.image()), np.asarray(entry.label())
@@ -47,7 +49,7 @@ def compare_on_hold_out(
         for name, indices in said.items():
             write_nifti(folder / f"{entry.id}-{name}.nii.gz", values_from_indices(indices, schema), entry.grid)
         scores = {name: _region_dice(reference, indices, schema, theirs) for name, indices in said.items()}
-        reason = _unfair(entry, old.info.id, drawn_over.get(entry.id, ()), learned)
+        reason = _unfair(entry, old, drawn_over.get(entry.id, ()), inherited)
         found.append(HoldOutCase(entry.id, entry.patient_id, scores["old"], scores["new"], reason))
     return found
 
@@ -74,9 +76,7 @@ def _region_dice(
     return scores
 
 
-def _unfair(entry: Entry, old: str, drawn_over: Sequence[str], learned: set[str]) -> str:
-    if old in drawn_over:
-        return f"its label was drawn over the output of {old}, which favors it"
-    if entry.id in learned or entry.patient_id in learned:
-        return f"{old} learned from it"
-    return ""
+def _unfair(entry: Entry, old: ModelPackage, drawn_over: Sequence[str], inherited: Learned) -> str:
+    if old.info.id in drawn_over:
+        return f"its label was drawn over the output of {old.info.id}, which favors it"
+    return reason_learned(old, entry) or reason_inherited("the new model", inherited, entry)

@@ -16,6 +16,7 @@ from voxmmsd.data.naming import safe_id
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.labels import MODALITIES
+from voxmmsd.models.learned import INHERITED, patient_for_record
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.devices import choose_device
@@ -63,8 +64,10 @@ def pack_model(
         training={
             "verb": "finetune",
             "cases": {"train": list(splits.train), "validation": list(splits.validation), "test": list(splits.test)},
+            "patients": {part: _patients(getattr(splits, part), entries) for part in ("train", "validation", "test")},
             "best_step": best["step"],
             "start": taken.report() if taken else "from scratch",
+            **({INHERITED: taken.learned.record()} if taken else {}),
             **(told.training if told else {}),
         },
         scores=validated if told is None or told.scores is None else told.scores,
@@ -78,7 +81,12 @@ def pack_start(unet: UNet3d, config: PretrainConfig, run: Run, entries: Sequence
     folder = run.folder / "model"
     if folder.exists():
         return read_package(folder)
-    training = {"verb": "pretrain", "cases": {"unlabelled": [entry.id for entry in entries]}}
+    ids = [entry.id for entry in entries]
+    training = {
+        "verb": "pretrain",
+        "cases": {"unlabelled": ids},
+        "patients": {"unlabelled": _patients(ids, entries)},
+    }
     info = _info(config, run, entries, parent=None, schema="", window=config.block, training=training, scores={})
     return pack_pretrained(folder, unet, info)
 
@@ -119,6 +127,11 @@ def _info(
         limits=LIMITS,
         files={},
     )
+
+
+def _patients(ids: Sequence[str], entries: Sequence[Entry]) -> list[str]:
+    named = {entry.id: patient_for_record(entry) for entry in entries}
+    return sorted({named[id_] for id_ in ids})
 
 
 def _hardware(device: str) -> str:

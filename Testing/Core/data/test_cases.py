@@ -288,6 +288,16 @@ def test_an_empty_folder_gives_no_case_and_a_missing_one_an_error(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- schema
 
 
+def test_where_dataset_json_is_damaged_no_other_rule_decides_what_the_labels_mean(tmp_path):
+    brats(tmp_path, "BraTS-GLI-00001-000")
+    (tmp_path / "dataset.json").write_text('{"schema": "brats-gli-2024"')
+    case = only(tmp_path)
+    assert case.schema is None
+    assert "dataset.json: cannot be read" in case.notes[0]
+    assert "--schema" in case.notes[0]
+    assert only(tmp_path, schema="brats-gli-2024").schema == "brats-gli-2024"
+
+
 def test_a_dataset_json_beside_the_cases_names_the_schema(tmp_path):
     touch(tmp_path / "set" / "p1", "T1.nii.gz", "seg.nii.gz")
     (tmp_path / "set" / "dataset.json").write_text('{"schema": "brats-ped-2024"}')
@@ -625,13 +635,21 @@ def test_a_case_travels_between_processes(tmp_path):
 
 
 @pytest.mark.real
-def test_the_real_cases_are_found(shared_data):
-    found = find_cases(shared_data)
-    assert len(found.cases) == 26 and found.unplaced == ()
-    assert all(not case.missing and not case.notes for case in found.cases)
-    assert {case.schema for case in found.cases if case.label} == {"brats-2021"}
+def test_every_folder_of_the_real_cases_is_a_whole_case_and_every_split_names_some(shared_data):
+    ids = set()
+    for folder in (shared_data / name for name in ("brats2021", "gli", "ssa", "unlabelled")):
+        found = find_cases(folder)
+        assert {case.id for case in found.cases} == {place.name for place in folder.iterdir() if place.is_dir()}
+        assert all(not case.missing and (case.label is None) == (folder.name == "unlabelled") for case in found.cases)
+        ids |= {case.id for case in found.cases}
     splits = json.loads((shared_data / "splits.json").read_text(encoding="utf-8"))
-    assert {id_ for ids in splits.values() if isinstance(ids, list) for id_ in ids} <= {case.id for case in found.cases}
+    assert {id_ for ids in splits.values() if isinstance(ids, list) for id_ in ids} <= ids
+
+
+@pytest.mark.real
+def test_the_schema_of_real_cases_is_told_by_their_names(shared_data):
+    labelled = [case for case in find_cases(shared_data / "brats2021").cases if case.label]
+    assert {case.schema for case in labelled} == {"brats-2021"}
 
 
 @pytest.mark.real
@@ -646,8 +664,7 @@ def test_a_patient_as_scanned_is_brought_onto_one_grid(shared_data):
 
 @pytest.mark.real
 def test_the_labels_of_a_real_case_are_class_indices(shared_data):
-    (case,) = find_cases(shared_data / "brats2021" / "BraTS2021_00012").cases  # its label is uint16
-    volumes = read_case(case)
+    volumes = read_case(find_cases(shared_data / "brats2021").cases[0])
     assert set(np.unique(volumes.label_zyx)) == {0, 1, 2, 3} and volumes.notes == ()
 
 

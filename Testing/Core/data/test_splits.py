@@ -90,6 +90,38 @@ def test_written_splits_read_back_the_same(tmp_path):
     assert (set(again.train), set(again.validation)) == (set(splits.train), set(splits.validation))
 
 
+@pytest.mark.parametrize("part", ["train", "pool", "validation", "test"])
+def test_an_id_that_is_not_there_is_refused(tmp_path, part):
+    file = write(tmp_path / "s.json", **{part: ["p0", "p99-0"]})
+    with pytest.raises(InputError, match=r"lists p99-0, no case or patient of the given cases \(1 of 2 ids\); correct"):
+        read_splits(file, entries())
+
+
+def test_unlabelled_ids_that_are_not_there_are_only_reported(tmp_path):
+    file, said = write(tmp_path / "s.json", train=["p0"], unlabelled=["p7", "elsewhere"]), []
+    assert read_splits(file, entries(), said.append).unlabelled == ("p7-0", "p7-1")
+    (line,) = said
+    assert "1 of 2 ids of unlabelled are not among the given cases: elsewhere" in line
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ({"train": ["p0"], "tset": ["p1"]}, "'tset' is not a part of the splits; use one of train, "),
+        ({"train": ["p0"], "pool": ["p1"]}, "'pool' is a second list for train"),
+        ({"train": "p0"}, "'train' must be a list of case or patient ids, not str"),
+    ],
+)
+def test_what_cannot_be_meant_by_a_key_is_refused(tmp_path, parts, problem):
+    with pytest.raises(InputError, match=problem):
+        read_splits(write(tmp_path / "s.json", **parts), entries())
+
+
+def test_a_remark_may_stand_beside_the_parts(tmp_path):
+    file = write(tmp_path / "s.json", train=["p0"], validation=["p1"], about={"made": "by hand"})
+    assert read_splits(file, entries()).train == ("p0-0", "p0-1")
+
+
 def test_a_broken_splits_file_is_named(tmp_path):
     (tmp_path / "s.json").write_text("[1, 2")
     with pytest.raises(InputError, match=r"s\.json: cannot be read as splits"):

@@ -9,7 +9,7 @@ from patients import write_patient
 from voxmmsd.config import PreprocessConfig
 from voxmmsd.data import store
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.store import is_store, open_store, prepare_cases
+from voxmmsd.data.store import check_arrays, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 
 
@@ -56,6 +56,56 @@ def test_a_broken_entry_is_remade(tmp_path, harm):
     second = prepare_cases(cases, tmp_path / "store", workers=1)
     assert second.made == 1
     assert array.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        ("truncate", "its array is missing, truncated or of another size"),
+        ("array gone", "its array is missing, truncated or of another size"),
+        ("record", "its record is damaged"),
+        ("record gone", "has no record; its preparation is under way or was interrupted"),
+        ("old format", r"was prepared by another version of voxmmsd \(format 1, this version uses"),
+    ],
+)
+def test_a_store_with_an_unusable_case_is_refused_and_the_case_named(tmp_path, harm, problem):
+    cases = patients(tmp_path / "in")
+    first = prepare_cases(cases, tmp_path / "store", workers=1)
+    array, record = first.entries[0].array_file, first.entries[0].array_file.with_suffix(".json")
+    text = record.read_text(encoding="utf-8")
+    if harm == "truncate":
+        array.write_bytes(array.read_bytes()[:-100])
+    elif harm == "array gone":
+        array.unlink()
+    elif harm == "record":
+        record.write_text(text[:50], encoding="utf-8")
+    elif harm == "record gone":
+        record.unlink()
+    else:
+        record.write_text(json.dumps({**json.loads(text), "format": 1}), encoding="utf-8")
+    assert is_store(tmp_path / "store")
+    with pytest.raises(InputError, match=rf"{cases[0].id}: {problem}.*voxmmsd prepare") as refused:
+        open_store(tmp_path / "store")
+    assert cases[1].id not in str(refused.value)
+    assert prepare_cases(cases, tmp_path / "store", workers=1).made == 1
+    assert len(open_store(tmp_path / "store")) == 2
+
+
+def test_overwritten_voxels_are_found_by_their_checksum_and_the_case_is_named(tmp_path):
+    entries = prepare_cases(patients(tmp_path / "in"), tmp_path / "store", workers=1).entries
+    check_arrays(entries)
+    content = entries[1].array_file.read_bytes()
+    entries[1].array_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match=f"{entries[1].id}: its voxels were changed or damaged") as refused:
+        check_arrays(open_store(tmp_path / "store"))
+    assert entries[0].id not in str(refused.value)
+
+
+def test_a_folder_with_arrays_and_records_of_others_is_no_store(tmp_path):
+    np.save(tmp_path / "features.npy", np.zeros(3))
+    (tmp_path / "table.json").write_text("[1, 2]")
+    (tmp_path / "broken.json").write_text("[1, 2")
+    assert not is_store(tmp_path)
 
 
 def test_changed_sources_or_preprocessing_make_the_entry_anew(tmp_path):

@@ -1,6 +1,7 @@
 """The verb from files to a report: predictions beside labels, official scores, maps, pictures."""
 
 import csv
+import json
 import re
 import shutil
 
@@ -48,6 +49,33 @@ def test_the_report_has_every_part_and_its_pictures(report):
     assert report.count("data:image/png") == 2 + 3
     assert "the worst" in report
     assert "no picture" not in report
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_label_that_cannot_be_read_is_named_and_the_other_cases_are_scored(folders, tmp_path, capsys, workers):
+    shutil.copytree(folders / "cases", tmp_path / "cases")
+    spoiled = find_cases(tmp_path / "cases").cases[1]
+    spoiled.label.path.write_bytes(b"")
+    place = [str(folders / "predictions"), str(tmp_path / "cases"), "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *place, "--workers", workers]) == 2
+    printed = capsys.readouterr()
+    assert f"not scored: {spoiled.id}" in printed.out
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"voxmmsd: error: case {spoiled.id}: {spoiled.label.path}")
+    record = json.loads((tmp_path / "out" / "scores.json").read_text(encoding="utf-8"))
+    assert len(record["cases"]) == 2
+    assert list(record["failures"]) == [spoiled.id]
+    assert f"Not scored: {spoiled.id}" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_where_no_case_can_be_scored_nothing_is_written(folders, tmp_path, capsys):
+    shutil.copytree(folders / "predictions", tmp_path / "predictions")
+    for file in (tmp_path / "predictions").glob("*-voxmmsd.nii.gz"):
+        file.write_bytes(b"")
+    place = [str(tmp_path / "predictions"), str(folders / "cases"), "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *place, "--workers", "1"]) == 2
+    assert "no case can be scored: case phantom" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_official_scores_of_a_copy_are_perfect_and_of_a_moved_one_less(folders, report):

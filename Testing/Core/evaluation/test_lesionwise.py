@@ -144,6 +144,24 @@ def test_2024_joins_lesions_that_touch_the_same_component_of_another_tissue():
     assert len(score(other, other, "brats2024", schema=POST)["ET"].lesions) == 2
 
 
+def test_a_lesion_between_two_components_goes_with_the_first_of_them_where_x_is_the_slowest_axis():
+    """As in the organizers' code. Necrosis A touches the enhancing components P and Q, B touches Q alone: A and B are
+    one lesion where Q comes first, two where P does."""
+    reference = np.zeros(SHAPE, np.uint8)
+    reference[8:25, 10:14, 20:25] = 1  # A
+    reference[2:8, 10:14, 20:25] = 3  # P: first with z slowest
+    reference[20:25, 10:14, 8:20] = 3  # Q: first with x slowest
+    reference[20:25, 10:14, 2:8] = 1  # B
+    assert len(score(reference, reference, "brats2024", schema=POST)["NETC"].lesions) == 1
+    without_b = np.where(np.arange(SHAPE[2]) < 8, 0, reference).astype(np.uint8)
+    found = score(reference, without_b, "brats2024", schema=POST)["NETC"]
+    a, b = 17 * 4 * 5, 5 * 4 * 6
+    assert (found.dice, found.missed) == (pytest.approx(2 * a / (2 * a + b)), 0)
+    turned = reference.transpose(2, 1, 0)  # now P comes first
+    grid = Grid(turned.shape, np.eye(4))
+    assert len(score(turned, turned, "brats2024", schema=POST, grid=grid)["NETC"].lesions) == 2
+
+
 def test_edges_touch_and_corners_do_not():
     def joined(offset):
         reference = boxes((3, (10, 10, 10), 6), (3, (10, 10, 30), 6))

@@ -76,6 +76,14 @@ def test_openvino_opens_no_socket_and_never_loads_what_reports_usage(package, tm
     assert len(list((tmp_path / "out").glob("*-voxmmsd.nii.gz"))) == 1
 
 
+def test_a_measurement_that_cannot_be_kept_is_reported_and_stops_nothing(package, monkeypatch):
+    said, speed = [], {"ONNX Runtime (CPU)": 2.0, "OpenVINO (CPU)": 1.0}
+    monkeypatch.setattr(choice, "_seconds", lambda engine: speed[engine.name])
+    (home() / "engines.json").mkdir(parents=True)
+    assert choose_way(package, device="cpu", say=said.append) == Way("openvino")
+    assert "engines.json: the measurement cannot be kept" in said[-1]
+
+
 def test_auto_measures_once_per_machine_model_and_version_and_takes_the_fastest(package, tmp_path, monkeypatch):
     measured, said = [], []
     speed = {"ONNX Runtime (CPU)": 2.0, "OpenVINO (CPU)": 1.0}

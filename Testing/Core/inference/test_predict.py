@@ -22,7 +22,7 @@ from voxmmsd.events import read_events
 from voxmmsd.inference.engines import HostEngine, OnnxEngine, OpenVinoEngine, open_engine
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.predict import predict
-from voxmmsd.inference.results import write_prediction
+from voxmmsd.inference.results import finished_result, write_prediction
 from voxmmsd.inference.segment import segment_cases
 from voxmmsd.models.weights import load_network
 from voxmmsd.runs import Run, view_run
@@ -315,6 +315,15 @@ def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result
     assert torn.with_name(torn.name + ".broken-off").read_bytes() == b"labels without a record"
     assert nib.load(torn).shape == (20, 22, 18)
     assert len(segment_cases(options).written) == 3
+
+
+def test_looking_for_a_finished_result_renames_nothing(tmp_path):
+    write_patient(tmp_path / "in", "BraTS-GLI-00000-000")
+    (case,) = find_cases(tmp_path / "in").cases
+    torn = tmp_path / "BraTS-GLI-00000-000-voxmmsd.nii.gz"
+    torn.write_bytes(b"labels without a record")
+    assert finished_result(tmp_path, case) is None
+    assert torn.read_bytes() == b"labels without a record"
 
 
 def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ def test_a_model_survives_the_way_out_and_in(package, tmp_path):
 @pytest.mark.parametrize("prefix", ["", "folder/"])
 def test_a_zip_that_others_made_is_imported(package, tmp_path, prefix):
     file = zipped(package, tmp_path / "model.zip", prefix)
-    assert registry.resolve_model(str(file)).info == package.info
+    assert registry.import_model(file).info == package.info
     assert [p.info.id for p in registry.list_models()] == ["one-1"]
 
 

@@ -30,3 +30,11 @@ def test_a_line_that_says_something_else_is_named(tmp_path):
     file.write_text('{"model": "a", "decision": "accepted", "time": "t"}\n{"model": "b"}\n')
     with pytest.raises(ModelError, match="line 2: is no decision"):
         read(file)
+
+
+def test_a_damaged_line_is_not_passed_over_as_one_that_was_cut_off(tmp_path):
+    file = tmp_path / "decisions.jsonl"
+    whole = '{"model": "a", "decision": "accepted", "time": "t"}\n'
+    file.write_text(whole + '{"model": b", "decision": "accepted", "time": ""}\n')
+    with pytest.raises(ModelError, match="line 2: is damaged"):
+        read(file)

@@ -12,6 +12,8 @@ from toy_models import as_kept, toy_info, toy_network, toy_package
 
 from voxmmsd.errors import ModelError
 from voxmmsd.models import package as packages
+from voxmmsd.models import registry
+from voxmmsd.models.archive import export_model
 from voxmmsd.models.export_onnx import onnx_difference
 from voxmmsd.models.package import read_package, rewrite_record
 from voxmmsd.models.weights import load_network, pack_network
@@ -198,6 +200,38 @@ def test_a_reader_that_puts_the_new_card_in_place_first_does_the_writer_no_harm(
     monkeypatch.setattr(packages, "write_json_atomic", lambda file, record: (true(file, record), read_package(copy)))
     assert rewritten(package).info == read_package(copy).info
     assert (copy / "MODEL_CARD.md").read_text(encoding="utf-8") == "another card"
+
+
+def rewritten_up_to_the_record(copy, monkeypatch):
+    """As a kill leaves it between the record and the card."""
+    package = read_package(copy)
+    with monkeypatch.context() as killed:
+        killed.setattr(packages, "_put_waiting_card_in_place", lambda *_: None)
+        return rewritten(package)
+
+
+def test_reading_a_package_whose_rewrite_was_cut_short_writes_nothing_and_its_copies_are_whole(
+    copy, tmp_path, monkeypatch
+):
+    rewritten_up_to_the_record(copy, monkeypatch)
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    package = read_package(copy)
+    assert package.info.limits == "others"
+    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
+    for again in (registry.import_model(copy), registry.resolve_model(str(export_model(package, tmp_path / "a.zip")))):
+        assert (again.folder / "MODEL_CARD.md").read_text(encoding="utf-8") == "another card"
+
+
+def test_the_next_rewrite_ends_one_that_was_cut_short(copy, monkeypatch):
+    rewritten_up_to_the_record(copy, monkeypatch)
+    package = read_package(copy)
+    seen = []
+    true = packages.write_json_atomic
+    monkeypatch.setattr(packages, "write_json_atomic", lambda *a: (seen.append(read_package(copy)), true(*a)))
+    rewrite_record(package, dataclasses.replace(package.info, limits="third"), "third card")
+    assert seen[0].info.limits == "others"
+    assert read_package(copy).info.limits == "third"
+    assert not (copy / "MODEL_CARD.next.md").exists()
 
 
 def test_a_file_that_may_not_be_read_is_named(copy, monkeypatch):

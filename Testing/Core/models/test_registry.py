@@ -1,12 +1,16 @@
 import os
+import shutil
 import zipfile
 
 import pytest
+from patients import write_patient
 from toy_models import relabelled_package, toy_package
 
+from voxmmsd.cli import main
 from voxmmsd.errors import ModelError
 from voxmmsd.home import home
 from voxmmsd.models import registry
+from voxmmsd.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +75,109 @@ def test_two_models_of_one_id_are_told_apart(packages, tmp_path):
         registry.import_model(twin.folder)
 
 
-def test_a_broken_package_in_the_registry_is_no_choice(packages):
+def flip_a_byte(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def row_of(model_id):
+    return next(line for line in registry.report().splitlines() if f"  {model_id}  " in f" {line} ")
+
+
+def test_one_flipped_byte_in_the_accepted_model_is_an_error_and_no_other_model_takes_its_place(packages):
     registry.accept(packages[0])
-    taken = registry.accept(packages[1])
-    (taken.folder / "model.onnx").write_bytes(b"")
+    flip_a_byte(registry.accept(packages[1]).onnx)
+    with pytest.raises(ModelError, match=r"two-1: is the accepted model, but its package is damaged.*models rollback"):
+        registry.resolve_model()
+    with pytest.raises(ModelError, match="does not fit its checksum"):
+        registry.resolve_model("two-1")
     assert [p.info.id for p in registry.list_models()] == ["one-1"]
+
+
+def test_a_damaged_model_is_listed_as_damaged_and_marked_where_it_is_in_use(packages):
+    registry.accept(packages[0])
+    flip_a_byte(registry.accept(packages[1]).onnx)
+    assert row_of("two-1").startswith("*")
+    assert "damaged" in row_of("two-1")
+    assert "damaged: " in registry.report()
+    assert "does not fit its checksum" in registry.report()
+
+
+def test_a_name_does_not_fall_back_to_an_older_model_where_the_newest_of_it_is_damaged(packages):
+    registry.import_model(packages[0].folder)
+    flip_a_byte(registry.import_model(packages[1].folder).onnx)
+    with pytest.raises(ModelError, match="does not fit its checksum"):
+        registry.resolve_model("glioma")
+
+
+def test_a_damaged_model_in_use_is_left_by_rolling_back_or_made_whole_by_importing_it_again(packages):
+    registry.accept(packages[0])
+    flip_a_byte(registry.accept(packages[1]).onnx)
+    registry.import_model(packages[1].folder)
+    assert registry.resolve_model().info.id == "two-1"
+    flip_a_byte(registry.resolve_model().onnx)
+    assert registry.rollback() == ("two-1", "one-1")
     assert registry.resolve_model().info.id == "one-1"
+
+
+def test_another_model_does_not_replace_a_damaged_one_of_its_id(packages, tmp_path):
+    flip_a_byte(registry.import_model(packages[0].folder).onnx)
+    with pytest.raises(ModelError, match="another model of the id one-1"):
+        registry.import_model(toy_package(tmp_path / "twin", seed=5, id="one-1").folder)
+
+
+def test_an_accepted_model_whose_folder_is_gone_is_an_error(packages):
+    registry.accept(packages[0])
+    shutil.rmtree(registry.accept(packages[1]).folder)
+    with pytest.raises(ModelError, match="two-1: is the accepted model, but its package is damaged or gone"):
+        registry.resolve_model()
+
+
+def test_a_damaged_bundled_model_is_an_error_not_a_missing_one(tmp_path, monkeypatch):
+    flip_a_byte(toy_package(tmp_path / "shared" / "toy").onnx)
+    (tmp_path / "shared" / "notes").mkdir()
+    monkeypatch.setenv("VOXMMSD_BUNDLED", str(tmp_path / "shared"))
+    with pytest.raises(ModelError, match="does not fit its checksum"):
+        registry.resolve_model()
+    assert "notes" not in registry.report()
+    newer = toy_package(tmp_path / "shared" / "newer", id="newer-1", created="2026-06-01T00:00:00+00:00")
+    assert registry.resolve_model().info.id == newer.info.id, "an older one that is damaged is not in the way"
+
+
+def test_only_importing_a_zip_puts_it_into_the_registry(packages, tmp_path):
+    file = zipped(packages[0], tmp_path / "one.zip")
+    package = registry.resolve_model(str(file))
+    assert package.info.id == "one-1"
+    assert registry.resolve_model(str(file)).folder == package.folder
+    assert registry.list_models() == []
+    assert verify(str(file)) == (f"{file}: the model one-1, whole", True)
+    assert registry.list_models() == []
+    registry.import_model(registry.resolve_model(str(file)).folder)
+    assert registry.model_states() == {"one-1": "proposed"}
+
+
+@pytest.mark.parametrize("verb", ["check", "export", "models export", "segment"])
+def test_no_verb_but_import_imports_a_zip(packages, tmp_path, verb):
+    file = str(zipped(packages[0], tmp_path / "one.zip"))
+    write_patient(tmp_path / "in", shape_xyz=(20, 22, 18))
+    words = {
+        "check": ["check", str(tmp_path / "in"), "--model", file],
+        "export": ["export", file, "--out", str(tmp_path / "x.onnx")],
+        "models export": ["models", "export", file, "--out", str(tmp_path / "x.zip")],
+        "segment": ["segment", str(tmp_path / "in"), "--model", file, "--out", str(tmp_path / "out"), "--force"],
+    }[verb]
+    assert main(words) == 0
+    assert not registry.registry_folder().exists()
+    assert main(["models", "import", file]) == 0
+    assert registry.model_states() == {"one-1": "proposed"}
+
+
+def test_a_table_of_scores_is_not_written_into_a_zip_that_is_only_read(packages, tmp_path, capsys):
+    file = str(zipped(packages[0], tmp_path / "one.zip"))
+    write_patient(tmp_path / "in")
+    assert main(["evaluate", file, str(tmp_path / "in"), "--subsets"]) == 2
+    assert "voxmmsd models import" in capsys.readouterr().err
 
 
 def use(package):
@@ -86,7 +187,7 @@ def use(package):
 def test_rolling_back_goes_from_acceptance_to_acceptance_until_none_is_left(packages):
     for package in packages:
         use(package)
-    assert registry.rollback()[1].info.id == "one-1"
+    assert registry.rollback() == ("two-1", "one-1")
     assert registry.resolve_model().info.id == "one-1"
     assert registry.model_states() == {"one-1": "accepted", "two-1": "rolled back"}
     assert registry.rollback()[1] is None

@@ -93,7 +93,7 @@ def test_a_rewrite_that_is_cut_short_leaves_the_package_whole(package, monkeypat
             rewrite_record(package, info, card(info))
     again = read_package(package.folder)
     assert ("subsets" in again.info.scores) == (step == "card")
-    assert ("Mean Dice with each subset" in (package.folder / CARD).read_text(encoding="utf-8")) == (step == "card")
+    assert ("Mean Dice with each subset" in again.file(CARD).read_text(encoding="utf-8")) == (step == "card")
 
 
 def test_a_model_that_got_scores_is_still_the_same_model_to_the_registry(package):

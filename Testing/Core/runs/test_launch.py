@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,8 @@ import pytest
 
 from voxmmsd.cli import main
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import read_status, view_run
+from voxmmsd.runs import open_run, read_status, view_run
+from voxmmsd.runs.launch import resume_call
 
 STEPS = 400  # long enough to be met alive, short enough to end
 
@@ -88,6 +90,17 @@ def test_only_a_run_that_is_there_is_resumed_detached(tmp_path, capsys):
     assert not (tmp_path / "nothing").exists()
     assert main(["runs", "list", "--detach"]) == 2
     assert "--detach is for `runs resume`" in capsys.readouterr().err
+
+
+def test_looking_how_a_run_would_be_resumed_leaves_its_folder_as_it_is(tmp_path):
+    with open_run(tmp_path / "run", "finetune", {"steps": 3}, 3, call={"steps": 3, "run": "somewhere"}) as run:
+        run.progress(1)
+    status = {**read_status(tmp_path / "run"), "state": "paused"}
+    (tmp_path / "run" / "status.json").write_text(json.dumps(status), encoding="utf-8")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    verb, options, _ = resume_call(tmp_path / "run")
+    assert (verb, options) == ("finetune", {"steps": 3, "run": str(tmp_path / "run")})
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
 
 
 @pytest.mark.parametrize("verb", ["prepare", "segment", "finetune"])

@@ -203,6 +203,20 @@ def test_starting_from_a_model_takes_its_weights_and_says_which(straight, store,
     assert read_package(run / "model").info.parent == read_package(straight / "model").info.id
 
 
+def test_scoring_patients_that_the_start_has_learned_from_is_warned_of(straight, store, tmp_path, capsys):
+    ids = [file.stem for file in sorted(store.glob("*.npy"))]
+    (tmp_path / "splits.json").write_text(json.dumps({"train": ids[:2], "validation": [ids[3]], "test": [ids[2]]}))
+    knowing = relabelled_package(
+        read_package(straight / "model"), tmp_path / "m", training={"cases": {"train": [ids[2]]}}
+    )
+    given = {"splits": str(tmp_path / "splits.json"), "start": str(knowing.folder), "steps": 1}
+    finetune(options(store, tmp_path / "run", **given))
+    assert f"learned from validation or test patients ({ids[2]})" in capsys.readouterr().err
+    patients = read_package(tmp_path / "run" / "model").info.training
+    assert patients["inherited"]["cases"] == [ids[2]]
+    assert len(patients["patients"]["train"]) == 2
+
+
 def test_cases_of_another_voxel_size_than_the_starts_are_said(straight, store, tmp_path, capsys):
     start = relabelled_package(read_package(straight / "model"), tmp_path / "m", preprocess=PreprocessConfig(2.0))
     finetune(options(store, tmp_path / "run", start=str(start.folder), steps=1))
@@ -234,6 +248,15 @@ def test_a_splits_file_decides_who_trains(store, tmp_path):
     finetune(options(store, tmp_path / "run", splits=str(tmp_path / "splits.json"), steps=1))
     cases = read_package(tmp_path / "run" / "model").info.training["cases"]
     assert cases == {"train": ids[:2], "validation": [ids[3]], "test": [ids[2]]}
+
+
+def test_a_training_on_a_store_with_overwritten_voxels_does_not_start(store, tmp_path):
+    shutil.copytree(store, tmp_path / "store")
+    file = sorted((tmp_path / "store").glob("*.npy"))[1]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match=f"{file.stem}: its voxels were changed or damaged"):
+        finetune(options(tmp_path / "store", tmp_path / "run", steps=1))
 
 
 def test_nothing_to_learn_from_or_to_validate_on_is_refused(store, tmp_path):

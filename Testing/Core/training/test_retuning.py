@@ -27,6 +27,7 @@ from voxmmsd.training.corrections import (
     library_of,
     mixed,
 )
+from voxmmsd.training.options import finetune_config
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training.retuning import ReTuning, retune
 
@@ -231,6 +232,27 @@ def test_a_label_that_the_old_model_learned_is_no_judge(parent, tmp_path):
     assert comparison(tmp_path / "run")["unfair"] == {"case-001": "toy-1 learned from it"}
 
 
+def test_a_second_visit_of_a_patient_that_the_old_model_or_its_ancestor_learned_is_no_judge(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=0)
+    for number, case_id in ((1, "site1-001-001"), (2, "site1-002-001")):
+        library.add_case(case_id, images_of(phantom(number)), patient=case_id[:-4], part="hold-out")
+        library.accept(case_id, label_of(phantom(number)), SCHEMA)
+    training = {"cases": {"train": ["x"]}, "patients": {"train": ["site1-002"]}}
+    oldest = relabelled_package(parent, tmp_path / "o", id="oldest-1", training=training)
+    registry.import_model(oldest.folder)
+    training = {"cases": {"train": ["y"]}, "patients": {"train": ["site1-001"]}}
+    knowing = relabelled_package(parent, tmp_path / "m", parent="oldest-1", training=training)
+    package = retuned(library, knowing, tmp_path / "run", steps=1)
+    assert comparison(tmp_path / "run")["unfair"] == {
+        "site1-001-001": "toy-1 learned from it",
+        "site1-002-001": "a model that toy-1 was started from learned from it",
+    }
+    assert package.info.training["patients"]["train"] == ["case-000"]
+    assert package.info.training["inherited"] == {
+        "cases": ["x", "y"], "patients": ["site1-001", "site1-002"], "unknown": [],
+    }  # fmt: skip
+
+
 def test_the_command_line_learns_from_a_library_and_lists_who_used_it(parent, tmp_path, capsys):
     library = filled(tmp_path, training=1, held=1)
     words = [
@@ -300,15 +322,26 @@ def test_without_hold_out_labels_it_learns_and_says_that_nothing_can_be_said(par
 def test_a_library_takes_a_tenth_of_the_presets_steps_unless_they_are_stated(parent, tmp_path):
     library = create_library(tmp_path / "library")
     given = {"folders": (str(library.folder),), "start": str(parent.folder)}
-    assert make_config(FinetuneConfig, given).steps == 400
-    assert make_config(FinetuneConfig, {**given, "steps": 7}).steps == 7
-    assert make_config(FinetuneConfig, {**given, "start": "of-the-registry"}).steps == 400
+    assert finetune_config(given).steps == 400
+    assert finetune_config({**given, "steps": 7}).steps == 7
+    assert finetune_config({**given, "start": "of-the-registry"}).steps == 400
+
+
+def test_the_steps_of_a_correction_are_written_into_the_runs_configuration(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=0)
+    words = ["finetune", library.folder, "--from", parent.folder, "--run", tmp_path / "run", "--preset", "tiny"]
+    words += ["--patch", 16, "--device", "cpu", "--threads", 1, "--workers", 1]
+    assert main([str(word) for word in words]) == 0
+    record = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert record["options"]["steps"] == record["call"]["steps"] == 10
+    (library.folder / "library.json").rename(library.folder / "no-library.json")
+    assert finetune_config(record["call"]).steps == 10
 
 
 def test_a_first_model_takes_all_of_the_presets_steps(pretrained, tmp_path):
     library = create_library(tmp_path / "library")
     for start in ("", str(pretrained), str(pretrained / "model")):
-        assert make_config(FinetuneConfig, {"folders": (str(library.folder),), "start": start}).steps == 4000
+        assert finetune_config({"folders": (str(library.folder),), "start": start}).steps == 4000
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,10 @@ def _fastest(package: ModelPackage, candidates: list[Way], threads: int, say: Sa
     best = candidates[seconds.index(min(seconds))]
     measured = ", ".join(f"{name} {value:.2f} s" for name, value in found.items())
     say(f"measured once, for this machine and model: {measured}; {best.engine} it is")
-    write_json_atomic(_file(), {**known, key: {"way": asdict(best), "seconds": found}})
+    try:
+        write_json_atomic(_file(), {**known, key: {"way": asdict(best), "seconds": found}})
+    except OSError as error:
+        say(f"{_file()}: the measurement cannot be kept and is repeated at the next call ({error.strerror})")
     return best
 
 
