@@ -63,7 +63,7 @@ class NetworkConfig:
 
     @classmethod
     def of(cls, channels: tuple[int, ...]) -> NetworkConfig:
-        """METHOD section 4: no dropout on the two finest levels, 0.2 below."""
+        """No dropout on the two finest levels, 0.2 on the deeper ones (``docs/method.md``, section 4)."""
         return cls(channels, tuple(0.0 if level < 2 else 0.2 for level in range(len(channels))))
 
 

@@ -1,4 +1,4 @@
-"""The house stands as DESIGN draws it: imports go one way, and looking at it loads nothing heavy."""
+"""The layers of docs/design.md: imports go one way, and importing the package loads nothing heavy."""
 
 import ast
 import shutil

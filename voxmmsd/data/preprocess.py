@@ -1,7 +1,7 @@
-"""Bring a case to what the network sees, and its output back: both ways in one class (METHOD section 1).
+"""Preprocess a case, and map the network's output back: both in one class (``docs/method.md``, section 1).
 
-Prepared arrays are closest-canonical RAS, cropped to the brain's box, at the target spacing, uint8: the 99.9th
-percentile of a modality's non-zero voxels in the whole volume is 255. That rule presupposes a brain without skull.
+Prepared arrays are closest-canonical RAS, cropped to the bounding box of the brain, at the target spacing, uint8: the
+99.9th percentile of the non-zero voxels of a modality in the whole volume is 255. This assumes skull-stripped images.
 """
 
 from __future__ import annotations

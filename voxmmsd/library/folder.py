@@ -1,15 +1,15 @@
-"""The training library: a folder of cases and all labels they ever got. Append-only; no file is ever rewritten.
+"""The training library: a folder of cases and all their labels. Append-only; no file is ever rewritten.
 
 ::
 
-    library.json                       what it is, its share of held-out patients
+    library.json                       format, share of held-out patients
     cases/ID/case.json                 patient (a code), part, hashes; written once
-    cases/ID/images/t1c.nii.gz ...     the brain alone
+    cases/ID/images/t1c.nii.gz ...     skull-stripped images
     cases/ID/labels/0001-predicted.nii.gz, 0001-predicted.json, 0002-corrected.nii.gz, 0002-corrected.json ...
 
-A label's record is written after its voxels, under a number that nobody had: where the record stands the label is
-whole. DESIGN put the labels' ledger into ``case.json``; one record beside each label instead means that nothing is
-rewritten, so that a crash or a second writer can lose nothing. All names are relative: the folder may be moved.
+The record of a label is written after its voxels, under a new number: if the record exists, the label is complete.
+There is one record per label and no list of labels in ``case.json``, so nothing is rewritten, and neither a crash nor a
+second writer can lose anything (``docs/design.md``). All names are relative: the folder may be moved.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The label-efficiency experiment: methods x numbers of labelled cases x draws, paired by draw (METHOD section 9).
+"""The label-efficiency experiment: methods x numbers of labeled cases x draws (``docs/method.md``, section 9).
 
-Every method fine-tunes the same network by the same recipe on the same labelled cases; only its start differs. Each
-pre-training and fine-tuning is a run folder of its own below the experiment's, so an interrupted experiment continues
-where it stopped, within a run too, and one whose file has grown (more methods, numbers, draws) makes what is missing.
+Every method fine-tunes the same network with the same recipe on the same labeled cases, paired by draw; only the
+initialization differs. Each pre-training and fine-tuning has its own run folder below that of the experiment, so an
+interrupted experiment resumes where it stopped, also within a run. If methods, numbers or draws are added to the
+experiment's file, only the missing runs are made.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def compare(config: CompareConfig) -> str:
     ``validation`` or, with ``config.test``, ``test``: the same trained models on the cases kept back.
 
     Raises:
-        ConfigError: the experiment's file asks for what cannot be.
-        VoxMMSDError: cases cannot be used as they are.
+        ConfigError: the experiment's file is invalid.
+        VoxMMSDError: cases cannot be used.
         Cancelled: asked to pause or cancel; called again, it continues.
     """
     experiment = make_config(ExperimentConfig, {}, Path(config.experiment))

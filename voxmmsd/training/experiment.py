@@ -1,4 +1,4 @@
-"""What the file of ``compare`` says: which methods, on how many labelled cases, in how many draws.
+"""The experiment file of ``compare``: methods, numbers of labeled cases, draws.
 
 folders = ["store"]
 splits = "splits.json"
@@ -32,7 +32,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "one-mask-for-all-modalities": {"joint_mask": True},
     "pairs-in-one-modality": {"same_modality": True},
 }
-"""METHOD section 9; names of methods that differ from Vox-MMSD by these options of ``pretrain``."""
+"""Ablations of Vox-MMSD by name, as options of ``pretrain`` (``docs/method.md``, section 9)."""
 
 
 _OURS = frozenset({"folders", "run", "splits", "store", "start", "seed", "name"})  # decided by the experiment
@@ -40,10 +40,10 @@ _OURS = frozenset({"folders", "run", "splits", "store", "start", "seed", "name"}
 
 @dataclass(frozen=True)
 class Variant:
-    """How a method differs from the others.
+    """Settings of one method that differ from those of the others.
 
     ``pretrain`` and ``finetune``: options of these verbs. ``start``: a model or run to start from, instead of a
-    pre-training of the experiment's own. ``cases``: at which of the experiment's numbers of cases; at all if empty.
+    pre-training within the experiment. ``cases``: for which of the experiment's numbers of cases; all if empty.
     """
 
     start: str = ""
@@ -62,7 +62,7 @@ def _refuse_ours(*tables: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Arm:
-    """One fine-tuning: a method, how many labelled cases, which draw of them."""
+    """One fine-tuning: a method, the number of labeled cases, and the draw."""
 
     method: str
     cases: int
@@ -75,10 +75,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """``every_label``: the cases of each draw together hold every label, as those an expert would pick to label.
+    """``every_label``: the cases of each draw together contain every label, like cases an expert would choose to label.
 
-    ``pretrain_splits``: which patients are pre-trained on, where these are more than may be fine-tuned on, such as
-    those of another hospital (default: as ``splits`` says).
+    ``pretrain_splits``: patients for pre-training, if these are more than those for fine-tuning, such as patients of
+    another hospital (default: those of ``splits``).
     """
 
     folders: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ class ExperimentConfig:
         return self.methods[0]
 
     def variant(self, method: str) -> Variant:
-        """What is particular to a method: by its name, and by its table, which has the last word.
+        """Settings of a method, from its name and from its table; the table takes precedence.
 
         Raises:
             ConfigError: the table has keys that no variant has.
@@ -140,11 +140,11 @@ class ExperimentConfig:
         return Variant(stated.start, stated.cases, {**by_name, **stated.pretrain}, stated.finetune)
 
     def cases_of(self, method: str) -> tuple[int, ...]:
-        """The numbers of labelled cases that a method is tried at."""
+        """The numbers of labeled cases that a method is run with."""
         return self.variant(method).cases or self.cases
 
     def arms(self) -> Iterator[Arm]:
-        """All methods of one draw before the next draw, so that a broken-off experiment is paired as far as it went."""
+        """All methods of one draw before the next draw, so that an interrupted experiment is paired so far."""
         for cases in self.cases:
             for draw in range(self.draws):
                 yield from (Arm(method, cases, draw) for method in self.methods if cases in self.cases_of(method))
