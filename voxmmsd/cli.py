@@ -1,7 +1,7 @@
-"""The command line: a verb, its options read off its configuration, one clear line per error.
+"""The command line: verbs, options generated from their configurations, and one clear line per error.
 
-Imports nothing heavy, so that ``--help`` answers at once; each verb imports what it needs when it runs.
-Exit codes: 0 done, 2 bad input or usage, 1 a fault of ours, 130 cancelled.
+Nothing heavy is imported, so that ``--help`` is fast; each verb imports what it needs when it runs.
+Exit codes: 0 success, 2 bad input or usage, 1 internal error, 130 canceled.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.set_defaults(verb=verb, debug=False)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file of these options")
+        sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file with options")
         if verb.folder:
-            sub.add_argument("--detach", action="store_true", help="start it as a process of its own and return")
+            sub.add_argument("--detach", action="store_true", help="start it in the background and return")
         hints = typing.get_type_hints(verb.config)
         for item in dataclasses.fields(verb.config):
             _add_option(sub, item, hints[item.name])
