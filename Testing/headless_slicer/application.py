@@ -35,6 +35,7 @@ class Application:
     def __init__(self) -> None:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         self._qt = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
+        self._environment_of_the_start = QtCore.QProcessEnvironment.systemEnvironment()
         Path(self.temporaryPath).mkdir(exist_ok=True)
         QSettings._file = str(HOME / "Slicer.ini")
         self._logic = _application_logic()
@@ -110,7 +111,8 @@ class Application:
         """There are no live views."""
 
     def startupEnvironment(self) -> QtCore.QProcessEnvironment:
-        return QtCore.QProcessEnvironment.systemEnvironment()
+        """What this process changes later, a child never sees."""
+        return self._environment_of_the_start
 
     def topLevelWidgets(self) -> list[Any]:
         return []
@@ -189,7 +191,7 @@ class IOManager:
         return max(fitting, key=len, default="")
 
     def fileWriterExtensions(self, node: Any) -> tuple[str, ...]:
-        storage = self._storage(node)
+        storage = _stored(node)
         formats = storage.GetSupportedWriteFileTypes() if storage else None
         found = tuple(formats.GetValue(i) for i in range(formats.GetNumberOfValues())) if formats else ()
         # ITK's writers are registered by Slicer's application, so slicer-core lists none for volumes.
@@ -198,8 +200,10 @@ class IOManager:
     def loadNodes(self, file_type: str, properties: dict, collection: Any, messages: Any = None) -> bool:
         path = Path(properties["fileName"])
         if file_type == "SceneFile":
+            messages = messages or slicer.vtkMRMLMessageCollection()
             slicer.mrmlScene.SetURL(str(path))
-            return bool(slicer.mrmlScene.Connect())
+            connected = slicer.mrmlScene.Connect(messages)
+            return bool(connected) and not messages.GetNumberOfMessagesOfType(vtk.vtkCommand.ErrorEvent)
         node = (
             self._read_volume(path, properties)
             if file_type == "VolumeFile"
@@ -224,13 +228,14 @@ class IOManager:
         return node if storage.ReadData(node) else None
 
     def exportNodes(self, ids: Any, names: Any, properties: dict, harden: bool, messages: Any = None) -> bool:
-        """Write copies of nodes from a scene of their own, so that the nodes keep their storage."""
+        """Write copies of nodes from a scene of their own; a node without a storage node gets an empty one."""
         return all(
             self._export(slicer.mrmlScene.GetNodeByID(i), str(name), properties, harden)
             for i, name in zip(ids, names, strict=True)
         )
 
     def _export(self, node: Any, name: str, properties: dict, harden: bool) -> bool:
+        _stored(node)
         scene = slicer.vtkMRMLScene()
         scene.SetDataIOManager(slicer.mrmlScene.GetDataIOManager())
         copy = scene.AddNewNodeByClass(node.GetClassName(), node.GetName())
@@ -257,6 +262,14 @@ class IOManager:
         if storage:
             storage.UnRegister(None)
         return storage
+
+
+def _stored(node: Any) -> Any:
+    """Slicer's writers ask a node's storage node for its formats, and add one to the scene where there is none."""
+    storable = hasattr(node, "GetStorageNode")
+    if storable and node.GetStorageNode() is None:
+        node.AddDefaultStorageNode()
+    return node.GetStorageNode() if storable else None
 
 
 def _harden(copy: Any, transform: Any) -> None:

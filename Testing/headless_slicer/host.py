@@ -37,7 +37,8 @@ def start() -> Any:
     slicer.qSlicerScriptedLoadableModuleWidget = mrml_widgets.qSlicerScriptedLoadableModuleWidget
     _install("slicer.ScriptedLoadableModule", scripted)
     _install("slicer.parameterNodeWrapper", parameter_nodes)
-    for module in (small_modules.i18n(), small_modules.Packaging(), small_modules.sample_data()):
+    sys.meta_path.append(small_modules.PackagingOnImport())
+    for module in (small_modules.i18n(), small_modules.sample_data()):
         sys.modules[module.__name__] = module
         if module.__name__.startswith("slicer."):
             setattr(slicer, module.__name__.rpartition(".")[2], module)
