@@ -40,6 +40,6 @@ class VoxMMSDSegment(ScriptedLoadableModule):
         )
 
     def _when_slicer_has_started(self):
-        sample.register(_HERE / "Resources" / "Icons" / "VoxMMSDSegment.png")
         terms = _HERE / "Resources" / "Terminology" / "VoxMMSD.term.json"
         slicer.modules.terminologies.logic().LoadTerminologyFromFile(str(terms))
+        sample.register(_HERE / "Resources" / "Icons" / "VoxMMSDSegment.png")

@@ -200,6 +200,8 @@ class _Wrapper:
         return self._connect(mapping)
 
     def disconnectGui(self, tag: int) -> None:
+        if tag not in self._guis:  # as in Slicer, no error
+            return
         observer, connections = self._guis.pop(tag)
         self.parameterNode.RemoveObserver(observer)
         for connector in connections:
@@ -291,7 +293,7 @@ def _node_classes(kind: Any) -> tuple[type, ...]:
     return tuple(kinds) if are_nodes else ()
 
 
-def _node_types(field: _Field) -> tuple[str, ...]:
+def _node_types(field: _Field) -> list[str]:
     """As guiConnectors.py does: an object of each class is made to ask for its name, so abstract ones raise TypeError.
 
     Raises:
@@ -299,7 +301,7 @@ def _node_types(field: _Field) -> tuple[str, ...]:
     """
     if typing.get_origin(field.kind) is types.UnionType:
         raise TypeError(f"parameter {field.name}: no connector for {field.kind}: write typing.Union")
-    return tuple(kind().GetClassName() for kind in field.node_classes)
+    return [kind().GetClassName() for kind in field.node_classes]
 
 
 def _is_enum(kind: Any) -> bool:

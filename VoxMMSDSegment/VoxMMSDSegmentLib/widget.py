@@ -7,10 +7,12 @@ import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.review_tab import ReviewTab
 from VoxMMSDSegmentLib.segment_tab import SegmentTab
+from VoxMMSDSegmentLib.selectors import empty_when_deleted, leave_out_derived
 
 
 class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -33,6 +35,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for child in (panel, *slicer.util.findChildren(panel)):
             if hasattr(child, "setMRMLScene"):
                 child.setMRMLScene(slicer.mrmlScene)
+        empty_when_deleted((*self._inputs(), self.ui.resultSelector))
         self.logic = VoxMMSDSegmentLogic()
         self.segment_tab = SegmentTab(self.ui, self.logic, self._on_result)
         self.review_tab = ReviewTab(self.ui, self.logic, self.addObserver, self.removeObserver)
@@ -46,6 +49,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         if self.parameters is None:
             self._follow(self.logic.getParameterNode())
+        leave_out_derived(self._inputs())
         self.segment_tab.enter()
         self.review_tab.enter()
 
@@ -77,6 +81,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.parameters = parameters
         self.segment_tab.show(parameters)
         if parameters is not None:
+            leave_out_derived(self._inputs())
             self._gui_tag = parameters.connectGui(self._panel)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._on_modified)
             self._on_modified()
@@ -85,6 +90,11 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segment_tab.on_parameters_modified()
         self.review_tab.show(self.parameters.result)
 
+    def _inputs(self):
+        ui = self.ui
+        return (*(getattr(ui, f"{key}Selector") for key in MODALITIES), ui.brainMaskSelector)
+
     def _on_result(self, node):
+        leave_out_derived(self._inputs())
         self.parameters.result = node
         self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
