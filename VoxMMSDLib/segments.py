@@ -59,12 +59,9 @@ class Frame:
 
     def __init__(self, node, reference) -> None:
         self.node = node
-        image = reference.GetImageData()
-        x, y, z = image.GetDimensions()
+        x, y, z = reference.GetImageData().GetDimensions()
         self.shape_zyx = (z, y, x)
-        make = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode
-        self.image = make(reference, node.GetParentTransformNode())
-        self.image.UnRegister(None)
+        self.image = _geometry(node, reference)
 
     def part(self, segment_ids: Iterable[str]) -> Part:
         """Where any of the segments is, hidden or not."""
@@ -102,6 +99,20 @@ class Frame:
     def _holds(self, extent: tuple[int, ...]) -> bool:
         sizes = reversed(self.shape_zyx)
         return all(low >= 0 and high < n for low, high, n in zip(extent[::2], extent[1::2], sizes, strict=True))
+
+
+def _geometry(node, reference):
+    """Where the voxels of ``reference`` lie for ``node``; the voxels themselves are copied only where they must be."""
+    if reference.GetParentTransformNode() is not node.GetParentTransformNode():
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        image = logic.CreateOrientedImageDataFromVolumeNode(reference, node.GetParentTransformNode())
+        image.UnRegister(None)
+        return image
+    image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    reference.GetIJKToRASMatrix(matrix)
+    image.SetExtent(reference.GetImageData().GetExtent())
+    image.SetGeometryFromImageToWorldMatrix(matrix)
+    return image
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What the modules' tests share: an empty scene, a folder of their own, a panel that is taken down again."""
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -26,6 +27,25 @@ class ModuleTest(ScriptedLoadableModuleTest):
         panel = slicer.util.getNewModuleWidget(name)
         self.addCleanup(panel.cleanup)
         return panel
+
+
+def press_find(panel):
+    """Press *Find them* and wait for what it finds."""
+    panel.ui.findButton.click()
+    wait_until(lambda: not panel.segment_tab.is_searching)
+
+
+def needs_main_window(test):
+    """Marks a test in which an effect of the segment editor is active: without a main window Slicer itself crashes."""
+
+    @functools.wraps(test)
+    def run(self):
+        if slicer.app.layoutManager() is None:
+            self.skipTest("without a main window Slicer crashes as soon as an effect is active")
+        test(self)
+
+    run.needs_main_window = True
+    return run
 
 
 def long(test):

@@ -7,6 +7,7 @@ import slicer
 import slicer_case
 import vtk
 from phantom_case import TOY_MODEL, add_volumes, moved, phantom
+from slicer_case import press_find
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
@@ -62,7 +63,7 @@ class PanelTest(slicer_case.ModuleTest):
 
     def test_find_them_takes_the_four_by_their_names(self):
         volumes = add_volumes(self.made)
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertEqual(self.tab.volumes(), volumes)
 
     def test_find_them_stays_within_one_study(self):
@@ -78,7 +79,7 @@ class PanelTest(slicer_case.ModuleTest):
     def test_find_them_says_where_two_lay_claim(self):
         add_volumes(self.made)
         add_volumes(self.made, ("t2f",), prefix="again")
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertIn("FLAIR", self.ui.stageLabel.text)
 
     def test_the_same_volume_twice_is_found_and_left_out_by_one_click(self):
@@ -186,7 +187,7 @@ class PanelTest(slicer_case.ModuleTest):
         volumes = add_volumes(self.made)
         volumes["t2f"].SetName("series 7")
         with mock.patch("voxmmsd.preflight.modality.dealt", lambda arrays, free: ["t2f"] if free == ["t2f"] else [""]):
-            self.ui.findButton.click()
+            press_find(self.panel)
         self.assertIs(self.panel.parameters.t2f, volumes["t2f"])
         self.assertIn("FLAIR", self.ui.stageLabel.text)
         self.assertIn("content", self.ui.stageLabel.text)
@@ -206,7 +207,7 @@ class PanelTest(slicer_case.ModuleTest):
     def test_find_them_takes_a_brain_mask_by_its_name(self):
         volumes = add_volumes(self.made)
         labels = slicer.modules.volumes.logic().CreateAndAddLabelVolume(volumes["t1c"], "visit1 brain_mask")
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertEqual(self.tab.volumes(), volumes)
         self.assertIs(self.panel.parameters.brainMask, labels)
 
@@ -229,7 +230,7 @@ class PanelTest(slicer_case.ModuleTest):
         record = {"split": "validation", "cases": ["a"], "created": "today", "dice": dice}
         info = with_subset_scores(plain, record)
         self.assertIn(
-            "without t1n, t2w: the model's card expects a Dice of WT 0.200 (with all four 0.400), over 1 validation",
+            "without T1, T2: the model's card expects a Dice of WT 0.200 (with all four 0.400), over 1 validation",
             scores_text(info, ("t1c", "t2f")),
         )
         self.assertEqual(scores_text(info, MODALITIES), "Mean Dice (validation cases: 1): WT 0.40.")
@@ -242,6 +243,8 @@ class PanelTest(slicer_case.ModuleTest):
         self.tab.models.import_file(TOY_MODEL)
         self.assertEqual(self.tab.models.chosen.info.id, "toy-model-1")
         self.assertTrue(export_model(self.tab.models.chosen, self.folder / "out.zip").is_file())
+        self.ui.useModelButton.click()
+        self.ui.modelCombo.setCurrentIndex(self.ui.modelCombo.findData("toy-model-1"))
         with self.assertRaisesRegex(Exception, "in use"):
             self.tab.models.delete_chosen()
         self.assertEqual(len(list_models()), 1)
@@ -267,7 +270,7 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertEqual(self.tab.volumes(), {})
         self.assertFalse(self.ui.applyButton.enabled)
         volumes = add_volumes(self.made)
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertEqual(self.tab.volumes(), volumes)
 
     def test_a_deleted_input_leaves_its_slot_and_a_renamed_one_stays(self):
@@ -319,13 +322,10 @@ class PanelTest(slicer_case.ModuleTest):
     def test_choices_come_back_with_a_saved_scene(self):
         volumes = add_volumes(self.made)
         self.choose(t1c=volumes["t1c"], operated=True, model="toy-model-1")
-        for node in volumes.values():
-            slicer.util.exportNode(node, str(self.folder / f"{node.GetName()}.nrrd"))
-        slicer.mrmlScene.SetURL(str(self.folder / "scene.mrml"))
-        slicer.mrmlScene.Commit(str(self.folder / "scene.mrml"))
+        slicer.util.saveScene(str(self.folder / "scene.mrb"))
         slicer.mrmlScene.Clear()
         self.assertFalse(self.panel.parameters.operated)
-        slicer.util.loadScene(str(self.folder / "scene.mrml"))
+        slicer.util.loadScene(str(self.folder / "scene.mrb"))
         self.assertTrue(self.panel.parameters.operated)
         self.assertEqual(self.panel.parameters.model, "toy-model-1")
         self.assertEqual(self.panel.parameters.t1c.GetName(), "visit1 t1c")

@@ -272,6 +272,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         editor.undo()
         self.assertTrue(np.array_equal(label_array(self.result, self.volumes["t1c"]), before))
 
+    @slicer_case.needs_main_window
     def test_leaving_the_module_leaves_no_effect_active(self):
         self.ui.segmentEditor.setActiveEffectByName("Paint")
         self.panel.exit()
@@ -285,6 +286,8 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIn("training library", self.ui.acceptButton.toolTip)
         with self.assertRaisesRegex(Exception, "must be a code"):
             self.tab.accept()
+        self.ui.acceptButton.click()
+        self.assertIn("must be a code", self.ui.acceptedLabel.text)
         self.ui.caseEdit.setText("site1-008")
         self.ui.acceptButton.click()
         self.assertFalse(self.ui.acceptButton.enabled)
@@ -304,6 +307,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIn("not empty", self.ui.acceptedLabel.text)
         self.assertIn("name a new folder", self.ui.acceptedLabel.text)
         self.ui.acceptButton.click()
+        wait_until(lambda: self.tab.accepting._child is not None)
         process = self.tab.accepting._child._process
         slicer.mrmlScene.Clear()
         self.assertIsNone(self.tab.accepting)

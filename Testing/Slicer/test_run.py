@@ -12,7 +12,7 @@ import slicer
 import slicer_case
 import stripping
 from phantom_case import TOY_MODEL, add_result, moved, paint, phantom
-from slicer_case import wait_until
+from slicer_case import press_find, wait_until
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.labels import MODALITIES
@@ -58,7 +58,7 @@ class RunTest(slicer_case.ModuleTest):
     def test_apply_gives_the_command_lines_result_and_a_second_run_a_new_node(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
-        panel.ui.findButton.click()
+        press_find(panel)
         panel.ui.applyButton.click()
         self.assertEqual(panel.ui.applyButton.text, "C&ancel")
         wait_until(lambda: panel.segment_tab.job is None)
@@ -99,7 +99,7 @@ class RunTest(slicer_case.ModuleTest):
     def ready_panel(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
-        panel.ui.findButton.click()
+        press_find(panel)
         return panel
 
     def test_cancelling_at_the_start_leaves_no_trace(self):
@@ -152,7 +152,7 @@ class RunTest(slicer_case.ModuleTest):
         for node in (aligned, result.GetNodeReference(BRAIN_MASK)):
             places = [tree.GetItemParent(tree.GetItemByDataNode(one)) for one in (node, t1c)]
             self.assertEqual(*places)
-        panel.ui.findButton.click()
+        press_find(panel)
         self.assertEqual(panel.segment_tab.volumes(), self.volumes)
         VoxMMSDSegmentLogic().accept(result, self.folder / "library", "site1-007")
         library = open_library(self.folder / "library")
@@ -204,7 +204,7 @@ class RunTest(slicer_case.ModuleTest):
     def test_closing_the_scene_while_it_runs_ends_the_child(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
-        panel.ui.findButton.click()
+        press_find(panel)
         panel.ui.applyButton.click()
         process = panel.segment_tab.job.child._process
         slicer.mrmlScene.Clear()

@@ -201,8 +201,11 @@ class IOManager:
         path = Path(properties["fileName"])
         if file_type == "SceneFile":
             messages = messages or slicer.vtkMRMLMessageCollection()
-            slicer.mrmlScene.SetURL(str(path))
-            connected = slicer.mrmlScene.Connect(messages)
+            if path.suffix == ".mrb":
+                connected = slicer.mrmlScene.ReadFromMRB(str(path), True, messages)
+            else:
+                slicer.mrmlScene.SetURL(str(path))
+                connected = slicer.mrmlScene.Connect(messages)
             return bool(connected) and not messages.GetNumberOfMessagesOfType(vtk.vtkCommand.ErrorEvent)
         node = (
             self._read_volume(path, properties)

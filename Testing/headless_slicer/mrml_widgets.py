@@ -132,7 +132,7 @@ class qMRMLNodeComboBox(
         self._combo.removeItem(row)  # Qt chooses the row beside it, where it was the current one
 
     def _on_scene_event(self, _caller: Any, event: str) -> None:
-        if not _alive(self) or self._scene.IsBatchProcessing() and event != "EndBatchProcessEvent":
+        if not _alive(self) or (self._scene.IsBatchProcessing() and event != "EndBatchProcessEvent"):
             return
         if event == "NodeAddedEvent":
             self._add_rows()

@@ -1,7 +1,7 @@
 """``slicer.parameterNodeWrapper``: typed fields kept in a script node (Base/Python/slicer/parameterNodeWrapper/).
 
-Supports ``bool``, ``int``, ``float``, ``str``, enumerations and MRML nodes, with ``Default`` and the validators in
-``Annotated``, and ``Union`` of nodes with None; anything else raises, so that a module does not lean on what this stand-in lacks.
+Supports ``bool``, ``int``, ``float``, ``str``, enumerations, MRML nodes and their ``Union`` with None, with ``Default``
+and the validators in ``Annotated``; anything else raises, so that a module does not lean on what this stand-in lacks.
 """
 
 from __future__ import annotations

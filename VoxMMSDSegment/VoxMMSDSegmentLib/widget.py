@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import qt
 import slicer
 import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
@@ -9,7 +10,10 @@ from slicer.util import VTKObservationMixin
 
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.reload import renew_packages
+from VoxMMSDLib.segments import is_result
+from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
+from VoxMMSDSegmentLib.result import belonging, results
 from VoxMMSDSegmentLib.review_tab import ReviewTab
 from VoxMMSDSegmentLib.segment_tab import SegmentTab
 from VoxMMSDSegmentLib.selectors import empty_when_deleted, leave_out_derived
@@ -25,6 +29,11 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.ui = self.parameters = None
         self.segment_tab = self.review_tab = None
         self._gui_tag = None
+        self._coded_images = []  # of the case whose code may be written
+        self._orphans = []
+        self._orphans_timer = qt.QTimer()
+        self._orphans_timer.setSingleShot(True)
+        self._orphans_timer.connect("timeout()", self._remove_orphans)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -42,6 +51,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self._on_node_going)
         self._follow(self.logic.getParameterNode())
         if getattr(self.parent, "isEntered", False):  # after a reload, Slicer does not enter again
             self.enter()
@@ -57,6 +67,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.review_tab.exit()
 
     def cleanup(self):
+        self._orphans_timer.stop()
         self.segment_tab.close()
         self.review_tab.close()
         self._follow(None)
@@ -67,6 +78,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller, event):
+        self._orphans = []
         self.segment_tab.close()
         self.review_tab.forget_scene()
         self._follow(None)
@@ -89,6 +101,13 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _on_modified(self, *_):
         self.segment_tab.on_parameters_modified()
         self.review_tab.show(self.parameters.result)
+        self._forget_code_of_another_case()
+
+    def _forget_code_of_another_case(self):
+        images = [node.GetID() for node in self.segment_tab.volumes().values()]
+        if images and self._coded_images and not set(images) & set(self._coded_images):
+            self.review_tab.forget_case()
+        self._coded_images = images or self._coded_images
 
     def _inputs(self):
         ui = self.ui
@@ -97,4 +116,20 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _on_result(self, node):
         leave_out_derived(self._inputs())
         self.parameters.result = node
+        self.review_tab.first_look()
         self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_going(self, caller, event, node):
+        """A result that is deleted takes along what was made for it; not while the scene closes, which takes all."""
+        if is_result(node) and not slicer.mrmlScene.IsClosing():
+            self._orphans += [one.GetID() for one in belonging(node)]
+            self._orphans_timer.start()
+
+    def _remove_orphans(self):
+        orphans, self._orphans = self._orphans, []
+        kept = {one.GetID() for result in results() for one in belonging(result)}
+        for node_id in orphans:
+            node = slicer.mrmlScene.GetNodeByID(node_id)
+            if node is not None and node_id not in kept:
+                remove_whole(node)
