@@ -16,9 +16,10 @@ if str(_ROOT) not in sys.path[:1]:
 
 from VoxMMSDSegmentLib import sample  # noqa: E402
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic  # noqa: E402
+from VoxMMSDSegmentLib.self_test import VoxMMSDSegmentTest  # noqa: E402
 from VoxMMSDSegmentLib.widget import VoxMMSDSegmentWidget  # noqa: E402
 
-__all__ = ["VoxMMSDSegment", "VoxMMSDSegmentLogic", "VoxMMSDSegmentWidget"]
+__all__ = ["VoxMMSDSegment", "VoxMMSDSegmentLogic", "VoxMMSDSegmentTest", "VoxMMSDSegmentWidget"]
 
 
 class VoxMMSDSegment(ScriptedLoadableModule):

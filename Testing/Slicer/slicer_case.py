@@ -17,6 +17,10 @@ class ModuleTest(ScriptedLoadableModuleTest):
         self._place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.addCleanup(self._place.cleanup)
         self.folder = Path(self._place.name)
+        # Another test's stray file is none of this one's.
+        self.addCleanup(setattr, slicer.app, "temporaryPath", slicer.app.temporaryPath)
+        (self.folder / "temporary").mkdir()
+        slicer.app.temporaryPath = str(self.folder / "temporary")
         # What the panels and their children find is what the test put there: no user's models, no starter model.
         for name, folder in (("VOXMMSD_HOME", "home"), ("VOXMMSD_BUNDLED", "no-starter")):
             self.addCleanup(_restore, name, os.environ.get(name))

@@ -80,7 +80,7 @@ class RunTest(slicer_case.ModuleTest):
 
         def say_and_press(text):
             say(text)
-            if stage in text and not jobs and tab.job is not None:
+            if stage in text and not jobs and tab.job is not None and panel.ui.applyButton.enabled:
                 jobs.append(tab.job)
                 panel.ui.applyButton.click()
 
@@ -91,7 +91,7 @@ class RunTest(slicer_case.ModuleTest):
         wait_until(lambda: tab.job is None)
         self.assertTrue(jobs, f"{stage} was not seen; {panel.ui.errorLabel.text}")
         folder = jobs[0]._folder
-        self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Cancelled.", "&Apply"))
+        self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Canceled.", "&Apply"))
         self.assertFalse(folder.exists())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
         self.assertEqual(self.left_behind(), [])
@@ -101,6 +101,34 @@ class RunTest(slicer_case.ModuleTest):
         panel.segment_tab.models.import_file(TOY_MODEL)
         press_find(panel)
         return panel
+
+    def test_the_second_click_of_a_double_click_cancels_nothing(self):
+        panel = self.ready_panel()
+        panel.ui.applyButton.click()
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIsNotNone(panel.parameters.result, panel.ui.stageLabel.text)
+
+    def test_progress_says_from_the_first_moment_how_long_it_will_take(self):
+        panel, seen = self.ready_panel(), []
+        show = panel.segment_tab._show_progress
+        panel.segment_tab._show_progress = lambda progress: (seen.append(progress), show(progress))
+        panel.ui.applyButton.click()
+        self.assertTrue(panel.ui.progressBar.visibleTo(panel.parent))
+        self.assertIn("left", panel.ui.stageLabel.text)
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertFalse([progress for progress in seen if progress.share is None or progress.seconds_left is None])
+        shares = [progress.share for progress in seen]
+        self.assertGreater(len({round(share, 2) for share in shares}), 5)
+        self.assertGreater(shares[-1], 0.9)
+
+    def test_an_input_that_is_deleted_while_it_runs_is_refused_by_the_panels_name_for_it(self):
+        panel = self.ready_panel()
+        panel.ui.applyButton.click()
+        slicer.mrmlScene.RemoveNode(self.volumes["t2w"])
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIn("given as T2 was deleted", panel.ui.errorLabel.text)
+        self.assertIsNone(panel.parameters.result)
 
     def test_cancelling_at_the_start_leaves_no_trace(self):
         self.cancelled_at(self.ready_panel(), "Starting")
@@ -206,6 +234,7 @@ class RunTest(slicer_case.ModuleTest):
         panel.segment_tab.models.import_file(TOY_MODEL)
         press_find(panel)
         panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job.child is not None)
         process = panel.segment_tab.job.child._process
         slicer.mrmlScene.Clear()
         self.assertIsNotNone(process.poll())

@@ -7,6 +7,8 @@ import os
 import sys
 import tempfile
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +81,16 @@ class Application:
         return self._logic
 
     def layoutManager(self) -> Any:
-        """None, as with ``--no-main-window``; ``views.LayoutManager`` may be put here."""
+        """None, as with ``--no-main-window``; ``_with_main_window`` puts one here."""
         return self._layout_manager
+
+    @contextmanager
+    def _with_main_window(self) -> Iterator[None]:
+        self._layout_manager = LayoutManager()
+        try:
+            yield
+        finally:
+            self._layout_manager = None
 
     def coreIOManager(self) -> IOManager:
         return self._io
@@ -144,10 +154,21 @@ def _application_logic() -> Any:
     colors.SetMRMLScene(scene)
     logic.SetColorLogic(colors)
     logic.SetModuleLogic("Colors", colors)
-    scene._keep = (logic, colors)
+    scene._keep = (logic, colors, _data_io(scene))
     _add_what_slicer_always_has(scene)
     _fill_data_tree(scene)
     return logic
+
+
+def _data_io(scene: Any) -> Any:
+    """What unpacks scene bundles, and where."""
+    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    (HOME / "cache").mkdir()
+    cache.SetRemoteCacheDirectory(str(HOME / "cache"))
+    manager.SetCacheManager(cache)
+    scene.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
+    return cache, manager
 
 
 def _add_what_slicer_always_has(scene: Any) -> None:
@@ -167,6 +188,18 @@ def _add_what_slicer_always_has(scene: Any) -> None:
         composite.SetLayoutName(name)
         composite.SetSingletonTag(name)
         scene.AddNode(composite)
+
+
+class LayoutManager:
+    """Base/QTApp/qSlicerLayoutManager.h: there is one, and no more of it than that the views have names."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in api.widgets()["objects"]["slicer.app.layoutManager()"]:
+            raise AttributeError(f"the layout manager has no attribute {name!r} in Slicer")
+        raise NotImplementedError(f"layoutManager().{name}: the host has none yet; real Slicer does")
+
+    def sliceViewNames(self) -> tuple[str, ...]:
+        return ("Red", "Green", "Yellow")
 
 
 class IOManager:

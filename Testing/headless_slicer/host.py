@@ -72,6 +72,7 @@ class ScriptedModule:
         self.title, self.categories, self.dependencies, self.contributors = "", [], [], []
         self.helpText, self.acknowledgementText, self.hidden, self.icon = "", "", False, None
         self._widget: Any = None
+        self._module: Any = None
 
     def logic(self) -> Any:
         return None
@@ -96,7 +97,7 @@ def load_module(name: str, folder: Path | None = None) -> Any:
         sys.path.append(str(folder))
     namespace = _executed(name, folder / f"{name}.py")
     parent = ScriptedModule(name, folder / f"{name}.py")
-    getattr(namespace, name)(parent)
+    parent._module = getattr(namespace, name)(parent)
     setattr(slicer.modules, name.lower(), parent)
     slicer.app._complete_startup()
     return namespace

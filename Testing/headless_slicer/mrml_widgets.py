@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import slicer
@@ -30,12 +31,15 @@ class _WithScene:
         self._scene = scene
         if scene is not None:
             events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndBatchProcessEvent)
-            self._scene_tags = [scene.AddObserver(event, self._on_scene_event) for event in events]
+            self._scene_tags = [scene.AddObserver(event, partial(self._when, event)) for event in events]
         self._refresh()
 
-    def _on_scene_event(self, _caller: Any, event: str) -> None:
-        if _alive(self) and (not self._scene.IsBatchProcessing() or event == "EndBatchProcessEvent"):
-            self._refresh()
+    def _when(self, event: int, _caller: Any, _name: str) -> None:
+        if _alive(self) and (not self._scene.IsBatchProcessing() or event == self._scene.EndBatchProcessEvent):
+            self._on_scene_event(event)
+
+    def _on_scene_event(self, _event: int) -> None:
+        self._refresh()
 
     def _refresh(self) -> None:
         """To be overridden."""
@@ -131,12 +135,10 @@ class qMRMLNodeComboBox(
         del self._ids[row]
         self._combo.removeItem(row)  # Qt chooses the row beside it, where it was the current one
 
-    def _on_scene_event(self, _caller: Any, event: str) -> None:
-        if not _alive(self) or (self._scene.IsBatchProcessing() and event != "EndBatchProcessEvent"):
-            return
-        if event == "NodeAddedEvent":
+    def _on_scene_event(self, event: int) -> None:
+        if event == self._scene.NodeAddedEvent:
             self._add_rows()
-        elif event != "NodeRemovedEvent":
+        elif event != self._scene.NodeRemovedEvent:
             self._refresh()
 
     def _on_property(self, name: str) -> None:
