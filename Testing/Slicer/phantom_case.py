@@ -37,7 +37,7 @@ def add_volumes(made, modalities=MODALITIES, prefix="visit1"):
     }
 
 
-def add_result(made, volumes, folder, review=PLACES):
+def add_result(made, volumes, folder, review=PLACES, findings=()):
     """A result whose segments are the phantom's tumor."""
     labels = Path(folder) / "labels.nii.gz"
     write_nifti(labels, made.label_zyx, made.grid)
@@ -48,6 +48,7 @@ def add_result(made, volumes, folder, review=PLACES):
         "model": {"id": "toy-model-1"},
         "review": list(review),
         "volumes_ml": true_ml(made),
+        "findings": list(findings),
     }
     return make_result(SlicerCase(volumes), ResultFiles(record, labels, uncertainty, {}))
 

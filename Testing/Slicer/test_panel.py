@@ -6,8 +6,8 @@ from unittest import mock
 import slicer
 import slicer_case
 import vtk
-from phantom_case import TOY_MODEL, add_volumes, moved, phantom
-from slicer_case import press_find
+from phantom_case import TOY_MODEL, add_result, add_volumes, moved, phantom
+from slicer_case import press_find, wait_until
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
@@ -279,6 +279,80 @@ class PanelTest(slicer_case.ModuleTest):
         volumes["t1c"].SetName("another name")
         slicer.mrmlScene.RemoveNode(volumes["t2w"])
         self.assertEqual(set(self.tab.volumes()), {"t1n", "t1c", "t2f"})
+
+    def test_what_was_made_here_is_offered_as_no_input_and_the_rest_is(self):
+        volumes = add_volumes(self.made)
+        result = add_result(self.made, volumes, self.folder)
+        self.panel._on_result(result)
+        ui = self.ui
+        offered = [ui.t1nSelector.nodeFromIndex(i) for i in range(ui.t1nSelector.nodeCount())]
+        self.assertEqual(offered, list(volumes.values()))
+        masks = [ui.brainMaskSelector.nodeFromIndex(i) for i in range(ui.brainMaskSelector.nodeCount())]
+        self.assertEqual({node.GetName() for node in masks}, {node.GetName() for node in (*volumes.values(), result)})
+
+    def test_a_volume_and_a_segmentation_can_be_the_brain_mask(self):
+        volume = add_volumes(self.made, ("t1c",))["t1c"]
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "brain")
+        for node in (volume, segmentation):
+            self.ui.brainMaskSelector.setCurrentNode(node)
+            self.assertIs(self.panel.parameters.brainMask, node)
+
+    def test_a_look_is_done_beside_slicer_and_old_findings_cannot_be_pressed_meanwhile(self):
+        node = add_volumes(self.made)["t1c"]
+        self.choose(t1c=node, t1n=node)
+        self.tab.look_now()
+        self.assertTrue(self.ui.findingsFrame.enabled)
+        found = self.tab.findings.findings
+        self.choose(t1n=None)
+        self.assertFalse(self.ui.findingsFrame.enabled)
+        self.tab.look()
+        self.assertEqual(self.tab.findings.findings, found)
+        wait_until(lambda: self.tab.findings.findings != found)
+        self.assertTrue(self.ui.findingsFrame.enabled)
+
+    def test_a_look_that_fails_says_so_and_the_panel_works_on(self):
+        self.choose(**add_volumes(self.made))
+        with mock.patch("voxmmsd.preflight.check.check_volumes", side_effect=ValueError("odd")):
+            self.tab.look_now()
+        self.assertEqual([finding.kind for finding in self.tab.findings.findings], ["not-checked"])
+        self.tab.look_now()
+        self.assertNotIn("not-checked", [finding.kind for finding in self.tab.findings.findings])
+
+    def test_the_way_to_fix_a_skull_is_said_in_the_panels_words(self):
+        from voxmmsd.preflight.findings import SEVERITIES, Finding
+        from VoxMMSDSegmentLib.findings import how_to_fix
+
+        for kind in ("skull", "not-aligned", "different-grids", "constant"):
+            finding = Finding(SEVERITIES[1], kind, "text", "give it (t1c)", "t1c")
+            self.assertNotIn("--", how_to_fix(finding))
+            self.assertNotIn("t1c", how_to_fix(finding))
+
+    def test_an_imported_model_is_chosen_and_only_the_button_puts_it_into_use(self):
+        from voxmmsd.models.registry import model_in_use
+
+        self.tab.models.import_file(TOY_MODEL)
+        self.assertEqual(self.ui.modelCombo.currentData, "toy-model-1")
+        self.assertIsNone(model_in_use())
+        self.assertTrue(self.ui.useModelButton.enabled)
+        self.ui.useModelButton.click()
+        self.assertEqual(model_in_use().info.id, "toy-model-1")
+        self.assertEqual(self.ui.modelCombo.currentData, "")
+        self.assertFalse(self.ui.useModelButton.enabled)
+
+    def test_models_of_one_name_and_day_can_be_told_apart(self):
+        from VoxMMSDSegmentLib.models_box import titles
+
+        def model(model_id, created):
+            return SimpleNamespace(id=model_id, name="corrections", created=created)
+
+        alone = titles([model("a", "2026-11-25T10:00:00"), model("b", "2026-11-26T10:00:00")])
+        self.assertEqual([text for text, _ in alone], ["corrections  (2026-11-25)", "corrections  (2026-11-26)"])
+        twice = titles([model("a", "2026-11-26T09:30:00"), model("b", "2026-11-26T10:00:00")])
+        self.assertEqual(
+            [text for text, _ in twice], ["corrections  (2026-11-26 09:30)", "corrections  (2026-11-26 10:00)"]
+        )
+        same = titles([model("a", "2026-11-26T10:00:00"), model("b", "2026-11-26T10:00:30")])
+        self.assertEqual(len({text for text, _ in same}), 2)
 
     def test_a_mask_given_as_segmentation_is_written_whole_though_hidden(self):
         import nibabel

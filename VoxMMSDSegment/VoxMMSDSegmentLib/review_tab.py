@@ -13,13 +13,14 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.home import home
+from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
 from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
-from VoxMMSDSegmentLib.result import reference_of, warnings_of
+from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
 from VoxMMSDSegmentLib.saving import with_ending
 from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
 from VoxMMSDSegmentLib.words import in_panel_words
@@ -42,6 +43,7 @@ class ReviewTab:
         self._result: Any = None
         self._segmentation: Any = None
         self._is_entered = False
+        self._images_of_case: set[str] = set()
         self.overlay = Overlay()
         self.accepting: AcceptJob | None = None
         self._timer = qt.QTimer()
@@ -89,6 +91,7 @@ class ReviewTab:
         ui.show3DButton.setSegmentationNode(result)
         ui.placesWidget.setCurrentNode(self._places())
         self._edit(result)
+        self._forget_code_of_another_case()
         if result is not None:
             self._segmentation = result.GetSegmentation()
             for event in _EDITS:
@@ -231,6 +234,14 @@ class ReviewTab:
         """Another patient: the code of the one before must not be given to these images."""
         self._ui.caseEdit.setText("")
         self._ui.acceptedLabel.setText("")
+
+    def _forget_code_of_another_case(self) -> None:
+        images = (
+            {node.GetID() for key in MODALITIES if (node := input_of(self._result, key))} if self._result else set()
+        )
+        if images and self._images_of_case and not images & self._images_of_case:
+            self.forget_case()
+        self._images_of_case = images or self._images_of_case
 
     # Keeping
 

@@ -29,7 +29,6 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.ui = self.parameters = None
         self.segment_tab = self.review_tab = None
         self._gui_tag = None
-        self._coded_images = []  # of the case whose code may be written
         self._orphans = []
         self._orphans_timer = qt.QTimer()
         self._orphans_timer.setSingleShot(True)
@@ -101,13 +100,6 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _on_modified(self, *_):
         self.segment_tab.on_parameters_modified()
         self.review_tab.show(self.parameters.result)
-        self._forget_code_of_another_case()
-
-    def _forget_code_of_another_case(self):
-        images = [node.GetID() for node in self.segment_tab.volumes().values()]
-        if images and self._coded_images and not set(images) & set(self._coded_images):
-            self.review_tab.forget_case()
-        self._coded_images = images or self._coded_images
 
     def _inputs(self):
         ui = self.ui
