@@ -418,6 +418,7 @@ class qMRMLSegmentEditorWidget(
         self._grid = QtWidgets.QGridLayout()
         self._options = QtWidgets.QFrame()
         self._options.setObjectName("OptionsFrame")
+        self._list.setMinimumHeight(_HEIGHT_OF_SEGMENTS)
         layout.addLayout(row)
         layout.addWidget(self._list)
         layout.addLayout(self._grid)
@@ -501,23 +502,12 @@ class qMRMLSegmentEditorWidget(
         elif name == "unorderedEffectsVisible" and "_grid" in self.__dict__:
             self.setEffectNameOrder(self._order)
 
-    def minimumSizeHint(self) -> QtCore.QSize:
-        return QtCore.QSize(*self._smallest())
-
-    def sizeHint(self) -> QtCore.QSize:
-        return QtCore.QSize(*self._smallest())
-
-    def _smallest(self) -> tuple[int, int]:
-        """As measured in Slicer: what an effect's options need below the list of segments and the effects."""
-        if self._effect is None:
-            return 353, 434
-        return 494, 434 + _HEIGHT_OF_OPTIONS.get(self._effect, 57)
-
     def setActiveEffectByName(self, name: str) -> None:
         if name and slicer.app.layoutManager() is None:
             raise RuntimeError("without a main window Slicer crashes as soon as an effect is active")
         self._effect = name or None
-        QtWidgets.QWidget.updateGeometry(self)
+        self._options.setMinimumHeight(_HEIGHT_OF_OPTIONS.get(name, 57) if name else 0)
+        self._options.setMinimumWidth(_WIDTH_OF_OPTIONS if name else 0)
         if self._editor:
             self._editor.SetActiveEffectName(name or "")
 
@@ -562,6 +552,8 @@ class qMRMLSegmentEditorWidget(
         self.maximumNumberOfUndoStates = number
 
 
+# As measured in Slicer, in pixels.
+_HEIGHT_OF_SEGMENTS, _WIDTH_OF_OPTIONS = 230, 480
 _HEIGHT_OF_OPTIONS = {"Paint": 72, "Threshold": 205, "Smoothing": 158, "Grow from seeds": 121}
 
 
