@@ -47,8 +47,7 @@ def volume_write(node, file: Path) -> Write:
     Raises:
         InputError: the node has no image, or is bent and cannot be written.
     """
-    if node.GetImageData() is None:
-        raise InputError(_("{name}: has no image; load it again").format(name=node.GetName()))
+    refuse_empty(node)
     array = slicer.util.arrayFromVolume(node)
     if is_bent(node) or array.ndim != 3:
         export_by_slicer(node, file, compressed=False)
@@ -132,6 +131,12 @@ def hardened_copy(node):
     tree = slicer.mrmlScene.GetSubjectHierarchyNode()
     tree.SetItemParent(tree.GetItemByDataNode(copy), tree.GetItemParent(tree.GetItemByDataNode(node)))
     return copy
+
+
+def refuse_empty(node) -> None:
+    """Raises InputError: the volume has no voxels."""
+    if node.GetImageData() is None:
+        raise InputError(_("{name}: has no image; load it again").format(name=node.GetName()))
 
 
 def refuse_bent(node) -> None:

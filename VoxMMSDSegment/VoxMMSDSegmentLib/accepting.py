@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from voxmmsd.errors import VoxMMSDError
-from VoxMMSDLib.background import Background
+from VoxMMSDLib.background import Background, Slices
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.volumes import Write
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
@@ -33,6 +33,7 @@ class AcceptJob:
         self._on_done, self._on_failed = on_done, on_failed
         self._folder: Path | None = None
         self._is_cleared = False
+        self._slices: Slices | None = None
         self._writing: Background | None = None
         self._child: Child | None = None
 
@@ -41,27 +42,25 @@ class AcceptJob:
 
         Raises:
             LibraryError: the case's id is no code.
-            InputError: images are gone.
         """
         from voxmmsd.library.folder import check_code
 
         check_code(self.case_id, "case id")
         self._folder = new_workplace()
         slicer.app.connect("aboutToQuit()", self.close)
-        try:
-            options, writes = writes_for_library(self._result, self._folder)
-        except Exception:
-            self._clear()
-            raise
-        arguments = ["library", "add", str(self._library), "--case", self.case_id, *options]
-        self._writing = Background(lambda: self._write(writes), lambda _: self._start_child(arguments), self._fail)
-        self._writing.start()
+        self._slices = Slices(writes_for_library(self._result, self._folder), self._write_all, self._fail).start()
 
     def close(self) -> None:
         """End without a word; the library stays whole, with the label or without it."""
         if self._child is not None:
             self._child.close()
         self._clear()
+
+    def _write_all(self, taken: tuple[list[str], list[Write]]) -> None:
+        options, writes = taken
+        arguments = ["library", "add", str(self._library), "--case", self.case_id, *options]
+        self._writing = Background(lambda: self._write(writes), lambda _: self._start_child(arguments), self._fail)
+        self._writing.start()
 
     def _write(self, writes: list[Write]) -> None:
         """In a thread of its own."""
@@ -98,6 +97,8 @@ class AcceptJob:
 
     def _clear(self) -> None:
         self._is_cleared = True
+        if self._slices is not None:
+            self._slices.stop()
         if self._writing is not None:
             self._writing.end()  # or it would write an image of the patient after all was removed
         slicer.app.disconnect("aboutToQuit()", self.close)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
-from VoxMMSDLib.volumes import Write, ijk_to_world, mask_write, refuse_bent, volume_write
+from VoxMMSDLib.background import at_once
+from VoxMMSDLib.volumes import Write, ijk_to_world, mask_write, refuse_bent, refuse_empty, volume_write
 
 SURE_BY_CONTENT = 0.97
 CASE_ID = "case"  # of the files that the core sees: nothing of the patient
@@ -57,25 +58,33 @@ class SlicerCase:
         Raises:
             InputError: an image cannot be written, or the result's grid would be bent.
         """
-        options, writes = self.writes(folder)
+        options, writes = at_once(self.writes(folder))
         for write in writes:
             write()
         return options
 
-    def writes(self, folder: Path) -> tuple[list[str], list[Write]]:
-        """The core's options, and what writes the images as they are now: it can be called in a thread.
+    def refuse_unusable(self) -> None:
+        """Raises InputError: an image is empty, or the result's grid would be bent."""
+        refuse_bent(self.reference_node)
+        for node in self.volumes.values():
+            refuse_empty(node)
+
+    def writes(self, folder: Path) -> Generator[None, None, tuple[list[str], list[Write]]]:
+        """Take the images out of the scene, one a step: the core's options, and what writes the images in a thread.
 
         Raises:
             InputError: an image is empty, or the result's grid would be bent.
         """
-        refuse_bent(self.reference_node)
+        self.refuse_unusable()
         options, writes = ["--id", CASE_ID, "--reference", self.reference_key], []
         for key, node in self.volumes.items():
             options += [f"--{key}", str(folder / f"{key}.nii")]
             writes.append(volume_write(node, folder / f"{key}.nii"))
+            yield
         if self.brain_mask is not None:
             options += ["--brain-mask", str(folder / "brain-mask.nii")]
             writes.append(mask_write(self.brain_mask, self.reference_node, folder / "brain-mask.nii"))
+            yield
         return [*options, *["--operated"] * self.operated, *["--align"] * self.align], writes
 
 

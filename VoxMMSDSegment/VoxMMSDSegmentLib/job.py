@@ -90,7 +90,7 @@ class SegmentJob:
         self._plan = Plan(pace.expected(case, options), time.monotonic())
         self._is_cleared = False
         self._writing: Background | None = None
-        self._showing: Slices | None = None
+        self._slices: Slices | None = None
         self.child: Child | None = None
 
     @property
@@ -104,13 +104,11 @@ class SegmentJob:
             InputError: an image cannot be used.
         """
         try:
-            images, writes = self.case.writes(self._folder)
+            self.case.refuse_unusable()
         except Exception:
             self._clear()
             raise
-        arguments = ["segment", "--out", str(self._out), *images, *self.options.arguments()]
-        self._writing = Background(lambda: self._write(writes), lambda _: self._start_child(arguments), self._fail)
-        self._writing.start()
+        self._slices = Slices(self.case.writes(self._folder), self._write_all, self._fail).start()
         self._tell()
 
     def cancel(self) -> None:
@@ -119,17 +117,19 @@ class SegmentJob:
             self._on_progress(Progress(_("Canceling")))
             self.child.cancel()
             return
-        if self._showing is not None:
-            self._showing.stop()
         self._fail(Cancelled(_("canceled")))
 
     def close(self) -> None:
         """End without a word to anybody: the panel or Slicer goes."""
-        if self._showing is not None:
-            self._showing.stop()
         if self.child is not None:
             self.child.close()
         self._clear()
+
+    def _write_all(self, taken: tuple[list[str], list[Write]]) -> None:
+        images, writes = taken
+        arguments = ["segment", "--out", str(self._out), *images, *self.options.arguments()]
+        self._writing = Background(lambda: self._write(writes), lambda _: self._start_child(arguments), self._fail)
+        self._writing.start()
 
     def _write(self, writes: list[Write]) -> None:
         """In a thread of its own."""
@@ -172,7 +172,7 @@ class SegmentJob:
             return
         self._plan.begin("showing", time.monotonic())
         self._tell()
-        self._showing = Slices(self._show(files), self._shown, self._fail).start()
+        self._slices = Slices(self._show(files), self._shown, self._fail).start()
 
     def _shown(self, node: Any) -> None:
         self._plan.end(time.monotonic())
@@ -208,6 +208,8 @@ class SegmentJob:
 
     def _clear(self) -> None:
         self._is_cleared = True
+        if self._slices is not None:
+            self._slices.stop()
         if self._writing is not None:
             self._writing.end()  # or it would write an image of the patient after all was removed
         slicer.app.disconnect("aboutToQuit()", self.close)

@@ -109,9 +109,9 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         The label's version there, or the ``AcceptJob`` at work where ``wait`` is False. ``case_id``: a code, no name.
 
         Raises:
-            InputError: the result's images are gone.
             LibraryError: an id that is no code.
             MissingDependencyError: packages are missing, and installing them was declined.
+            InputError: the result's images are gone (only with ``wait``).
             VoxMMSDError: a head without brain mask, or what else the library refuses (only with ``wait``).
         """
         from VoxMMSDSegmentLib.accepting import AcceptJob

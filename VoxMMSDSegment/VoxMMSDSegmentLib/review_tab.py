@@ -274,7 +274,7 @@ class ReviewTab:
 
         Raises:
             LibraryError: the code is a name.
-            InputError: the result's images are gone.
+            MissingDependencyError: packages are missing, and installing them was declined.
         """
         folder, result = Path(self._ui.libraryPath.currentPath), self._result
         self._ui.acceptedLabel.setText("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,9 @@ def _reference(result: Any) -> Any:
     return reference
 
 
-def writes_for_library(result: Any, folder: Path) -> tuple[list[str], list[Write]]:
-    """Options of the core's ``library add`` for a result, and what writes the files that they name.
+def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple[list[str], list[Write]]]:
+    """Take a result out of the scene, one file a step: options of the core's ``library add``, and what writes the files
+    that they name.
 
     The case goes as it was segmented: aligned where that was done, with the brain mask that was made. Nothing of names,
     tags or paths goes along.
@@ -85,16 +87,19 @@ def writes_for_library(result: Any, folder: Path) -> tuple[list[str], list[Write
         if node is not None:
             options += [f"--{key}", str(folder / f"{key}.nii")]
             writes.append(volume_write(node, folder / f"{key}.nii"))
+            yield
     if not options:
         raise InputError(_("{name}: its images are no longer in the scene; load them").format(name=result.GetName()))
     if (mask := result.GetNodeReference(BRAIN_MASK)) is not None:
         options += ["--brain-mask", str(folder / "brain-mask.nii")]
         writes.append(mask_write(mask, reference, folder / "brain-mask.nii"))
+        yield
     if (predicted := result.GetNodeReference(PREDICTED_LABELS)) is not None:
         writes.append(volume_write(predicted, folder / f"{CASE_ID}-voxmmsd.nii.gz"))
         review = json.loads(result.GetAttribute(REVIEW) or "[]")
         record = {"schema": schema, "model": {"id": result.GetAttribute(MODEL)}, "review": review}
         (folder / f"{CASE_ID}-voxmmsd.json").write_text(json.dumps(record), encoding="utf-8")
         options += ["--result", str(folder / f"{CASE_ID}-voxmmsd.json")]
+        yield
     writes.append(labels_write(result, folder / "label.nii"))
     return [*options, "--label", str(folder / "label.nii"), "--schema", schema], writes
