@@ -244,7 +244,7 @@ class FitsItsText(qt.QObject):
 
     def eventFilter(self, label, event):
         if event.type() == qt.QEvent.Resize:
-            label.setMinimumHeight(label.heightForWidth(event.size().width()))
+            label.setMinimumHeight(label.heightForWidth(label.width))
         return False
 
 

@@ -125,3 +125,4 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             node = slicer.mrmlScene.GetNodeByID(node_id)
             if node is not None and node_id not in kept:
                 remove_whole(node)
+        leave_out_derived(self._inputs())  # by ids, which other nodes may get
