@@ -253,7 +253,7 @@ class PanelTest(slicer_case.ModuleTest):
         volumes = add_volumes(self.made)
         self.choose(t1c=volumes["t1c"], operated=True)
         self.ui.memoryEdit.setText("3G")
-        self.tab._keep_settings()
+        self.tab._computer.keep()
         node = self.panel.parameters.parameterNode
         self.assertEqual(node.GetNodeReferenceID("t1c"), volumes["t1c"].GetID())
         kept = " ".join(f"{name}={node.GetParameter(name)}" for name in node.GetParameterNames())

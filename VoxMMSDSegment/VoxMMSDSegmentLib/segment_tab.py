@@ -12,20 +12,20 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES, PRECISIONS
-from voxmmsd.data.strippers import installed
 from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
-from VoxMMSDLib import settings
 from VoxMMSDLib.background import Background
 from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.dependencies import ensure, missing
-from VoxMMSDSegmentLib.case import Found, SlicerCase, search
+from VoxMMSDSegmentLib.case import SlicerCase
+from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.findings import FindingsList, Lookout, WayOut
 from VoxMMSDSegmentLib.job import Options, SegmentJob
 from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
 from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.result import last_result_of, replace_result
+from VoxMMSDSegmentLib.searching import Searching
 from VoxMMSDSegmentLib.words import in_panel_words
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ class SegmentTab:
         self.findings = FindingsList(ui.findingsFrame)
         self.models = ModelsBox(ui, self._model_chosen)
         self._lookout = Lookout(self._show_findings)
-        self._search: Background | None = None
+        self._computer = ComputerOptions(ui)
+        self._searching = Searching(ui.findButton, self._say, self._search_failed)
         self._look_timer = _once_after(LOOK_AFTER_MS, self.look)
         self._cancel_timer = _once_after(DOUBLE_CLICK_MS, self._update_apply)
         self._connect()
-        self._read_settings()
 
     def _connect(self) -> None:
         ui = self._ui
@@ -59,26 +59,7 @@ class SegmentTab:
         ui.applyButton.connect("clicked()", self._apply_or_cancel)
         ui.copyDetailsButton.connect("clicked()", self._copy_details)
         ui.referenceCombo.connect("activated(int)", self._reference_chosen)
-        for device in DEVICES:
-            ui.deviceCombo.addItem(_DEVICE_NAMES.get(device, device), device)
-        for precision in PRECISIONS:
-            ui.precisionCombo.addItem(precision, precision)
-        self._fill_strippers()
-        for combo in (ui.deviceCombo, ui.precisionCombo):
-            combo.connect("activated(int)", self._keep_settings)
-        ui.smallestEdit.connect("editingFinished()", self._keep_settings)
-        ui.memoryEdit.connect("editingFinished()", self._keep_settings)
-        for check in (ui.uncertaintyCheck, ui.ttaCheck):
-            check.connect("toggled(bool)", self._keep_settings)
         ui.stripCombo.connect("currentIndexChanged(int)", self.on_parameters_modified)
-
-    def _fill_strippers(self) -> None:
-        combo, chosen = self._ui.stripCombo, self._ui.stripCombo.currentData
-        combo.clear()
-        combo.addItem(_("as it is"), "")
-        for word in installed():
-            combo.addItem(_("strip by {name}").format(name=word), word)
-        combo.setCurrentIndex(max(0, combo.findData(chosen)))
 
     # What is chosen
 
@@ -130,33 +111,16 @@ class SegmentTab:
 
     @property
     def is_searching(self) -> bool:
-        return self._search is not None and self._search.is_at_work
+        return self._searching.is_at_work
 
     def _find(self) -> None:
         self._show_error("", "")
         try:
-            ensure()
+            self._searching.start(self._parameters, next(iter(self.volumes().values()), None))
         except VoxMMSDError as error:
             self._show_error(*sentence_and_way_out(str(error)))
-            return
-        self._ui.findButton.setEnabled(False)
-        self._say(_("Searching the images ..."))
-        beside = next(iter(self.volumes().values()), None)
-        self._search = Background(search(beside), self._take_found, self._search_failed).start()
-
-    def _take_found(self, found: Found) -> None:
-        self._ui.findButton.setEnabled(True)
-        if self._parameters is None:
-            return
-        for key in MODALITIES:
-            setattr(self._parameters, key, _still_there(found.volumes.get(key)))
-        if self._parameters.brainMask is None and (mask := _still_there(found.brain_mask)) is not None:
-            self._parameters.brainMask = mask
-        self._say(_found_in_words(found))
 
     def _search_failed(self, error: Exception) -> None:
-        self._ui.findButton.setEnabled(True)
-        self._say("")
         self._show_error(_("The images could not be searched"), str(error))
 
     # Findings
@@ -202,7 +166,7 @@ class SegmentTab:
         except VoxMMSDError as error:
             self._show_error(*sentence_and_way_out(str(error)))
             return
-        self._fill_strippers()
+        self._computer.fill_strippers()
         self.look()
 
     def _align(self) -> bool:
@@ -230,7 +194,7 @@ class SegmentTab:
         if self._parameters is None or not self.volumes():
             return _("Choose at least one image.")
         if self.models.chosen is None:
-            return _("Import or teach a model first.")
+            return _("Import or train a model first.")
         return ""
 
     def _apply_or_cancel(self) -> None:
@@ -329,9 +293,7 @@ class SegmentTab:
         """The panel, the scene or Slicer goes: nothing goes on and nothing is left."""
         self._look_timer.stop()
         self._lookout.forget()
-        if self.is_searching:
-            self._search.forget()
-            self._ui.findButton.setEnabled(True)
+        self._searching.forget()
         if self.job is not None:
             self.job.close()
             self._end("")
@@ -350,40 +312,6 @@ class SegmentTab:
     def _copy_details(self) -> None:
         slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")
 
-    # Settings of this computer
-
-    def _read_settings(self) -> None:
-        ui = self._ui
-        ui.deviceCombo.setCurrentIndex(max(0, ui.deviceCombo.findData(settings.read("device", DEVICES[0]))))
-        ui.precisionCombo.setCurrentIndex(max(0, ui.precisionCombo.findData(settings.read("precision", PRECISIONS[0]))))
-        ui.memoryEdit.setText(settings.read("memory", ""))
-        ui.smallestEdit.setText(settings.read("smallest", ""))
-        ui.uncertaintyCheck.setChecked(settings.read_bool("uncertainty", True))
-        ui.ttaCheck.setChecked(settings.read_bool("tta", False))
-
-    def _keep_settings(self, *_: Any) -> None:
-        ui = self._ui
-        settings.write("device", ui.deviceCombo.currentData or DEVICES[0])
-        settings.write("precision", ui.precisionCombo.currentData or PRECISIONS[0])
-        settings.write("memory", ui.memoryEdit.text.strip())
-        settings.write("smallest", ui.smallestEdit.text.strip())
-        settings.write("uncertainty", ui.uncertaintyCheck.checked)
-        settings.write("tta", ui.ttaCheck.checked)
-
-
-def _found_in_words(found: Found) -> str:
-    """What the user is to check after a search; empty where all was told by names."""
-    if not found.volumes:
-        return _("No volume of this study looks like T1, T1 contrast, T2 or FLAIR: choose them by hand.")
-    said = []
-    if found.doubtful:
-        names = ", ".join(MODALITY_NAMES[key] for key in dict.fromkeys(found.doubtful))
-        said.append(_("There are several volumes for {names}: check the choice.").format(names=names))
-    if found.by_content:
-        names = ", ".join(MODALITY_NAMES[key] for key in found.by_content)
-        said.append(_("Recognized by their content, not by a name: {names}. Check them.").format(names=names))
-    return " ".join(said)
-
 
 def _once_after(milliseconds: int, act: Callable[[], None]):
     timer = qt.QTimer()
@@ -391,11 +319,6 @@ def _once_after(milliseconds: int, act: Callable[[], None]):
     timer.setInterval(milliseconds)
     timer.connect("timeout()", act)
     return timer
-
-
-def _still_there(node: Any) -> Any:
-    """None for a node that was deleted meanwhile."""
-    return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None
 
 
 def _warm_up() -> None:
@@ -407,6 +330,3 @@ def _warm_up() -> None:
 def _import_checks() -> None:
     import voxmmsd.data.dicom_cases
     import voxmmsd.preflight.check  # noqa: F401
-
-
-_DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mps": "MPS (Apple)"}
