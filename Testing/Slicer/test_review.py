@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 import slicer_case
 import vtk
-from phantom_case import PLACES, add_result, add_volumes, paint, phantom, table_rows, true_ml
+from phantom_case import PLACES, add_result, add_volumes, paint, phantom, result_files, table_rows, true_ml
 from slicer_case import wait_until
 
 from voxmmsd.errors import InputError
@@ -16,7 +16,7 @@ from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
 from VoxMMSDLib.volumes import export_mask
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
-from VoxMMSDSegmentLib.result import belonging, last_result_of, reference_of, replace_result
+from VoxMMSDSegmentLib.result import belonging, last_result_of, reference_of, replace_result, result_steps
 from VoxMMSDSegmentLib.sights import center_3d
 
 
@@ -96,6 +96,19 @@ class ResultTest(slicer_case.ModuleTest):
     def nodes(self):
         """Ids of all that is in the scene."""
         return {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+
+    def test_a_result_that_is_stopped_while_it_is_made_takes_back_its_nodes(self):
+        from VoxMMSDSegmentLib.case import SlicerCase
+
+        files = result_files(self.made, self.folder)
+        before = self.nodes()
+        for number in (1, 2, 4, 7):
+            steps = result_steps(SlicerCase(self.volumes), files)
+            for _ in range(number):
+                next(steps)
+            self.assertGreater(len(self.nodes()), len(before))
+            steps.close()
+            self.assertEqual(self.nodes(), before)
 
     def test_saving_leaves_no_node(self):
         before = self.nodes()

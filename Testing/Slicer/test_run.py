@@ -130,6 +130,19 @@ class RunTest(slicer_case.ModuleTest):
         self.assertIn("given as T2 was deleted", panel.ui.errorLabel.text)
         self.assertIsNone(panel.parameters.result)
 
+    def test_cancelling_before_the_images_are_written_leaves_no_trace(self):
+        panel = self.ready_panel()
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        for wait in (lambda job: True, lambda job: job._writing is not None):
+            panel.ui.applyButton.click()
+            job = panel.segment_tab.job
+            wait_until(lambda wait=wait, job=job: wait(job))
+            job.cancel()
+            self.assertIsNone(panel.segment_tab.job)
+            self.assertEqual(panel.ui.stageLabel.text, "Canceled.")
+            self.assertEqual(self.left_behind(), [])
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+
     def test_cancelling_at_the_start_leaves_no_trace(self):
         self.cancelled_at(self.ready_panel(), "Starting")
 
