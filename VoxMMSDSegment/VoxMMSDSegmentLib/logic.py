@@ -89,9 +89,11 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             InputError: the reference volume is gone, or the file cannot be written.
+            MissingDependencyError: packages are missing, and installing them was declined.
         """
         from VoxMMSDSegmentLib.saving import save_labels
 
+        dependencies.ensure()
         save_labels(result, Path(file))
 
     def accept(
