@@ -24,6 +24,12 @@ class ProgressTest(slicer_case.ModuleTest):
         plan.done(0.25, 10.0)
         self.assertAlmostEqual(plan.at(10.0).seconds_left, 32.0)
 
+    def test_a_share_never_falls_when_a_stage_takes_longer(self):
+        plan = Plan({"segmenting": 10.0, "writing": 10.0}, now=0.0)
+        before = plan.at(9.0).share
+        plan.done(0.1, 9.0)
+        self.assertEqual(plan.at(9.0).share, before)
+
     def test_one_window_moves_like_any_other_stage(self):
         plan = Plan({"segmenting": 10.0}, now=0.0)
         plan.done(0.0, 0.0)

@@ -60,6 +60,7 @@ class Plan:
     def __init__(self, expected: Mapping[str, float], now: float) -> None:
         self.expected = dict(expected)
         self.took: dict[str, float] = {}
+        self._share = 0.0
         self._stage, self._since, self._part = next(iter(expected)), now, 0.0
 
     def begin(self, stage: str, now: float) -> None:
@@ -87,4 +88,6 @@ class Plan:
         part = max(self._part, min(NEVER_FULL, spent / present if present else 0.0))
         done = sum(seconds[:number]) + part * present
         left = (1 - part) * present + sum(seconds[number + 1 :])
-        return Progress(STAGES[self._stage], min(1.0, done / max(sum(seconds), 1e-9)), left)
+        # A stage that takes longer than it was expected to moves the end away, but never what is done.
+        self._share = max(self._share, min(1.0, done / max(sum(seconds), 1e-9)))
+        return Progress(STAGES[self._stage], self._share, left)
