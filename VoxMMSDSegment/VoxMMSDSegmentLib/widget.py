@@ -67,9 +67,11 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self._orphans_timer.stop()
-        self.segment_tab.close()
-        self.review_tab.close()
-        self._follow(None)
+        for tab in (self.segment_tab, self.review_tab):
+            if tab is not None:  # where setup() failed half way, Slicer still cleans up
+                tab.close()
+        if self.segment_tab is not None:
+            self._follow(None)
         self.removeObservers()
 
     def onReload(self):
