@@ -18,6 +18,7 @@ SEGMENTING = {
     "nibabel": "nibabel>=5.2",
     "onnxruntime": "onnxruntime>=1.17",
     "safetensors": "safetensors>=0.4.3",
+    "scipy": "scipy>=1.11",
     "tqdm": "tqdm>=4.66",
     "psutil": "psutil>=5.9",
 }

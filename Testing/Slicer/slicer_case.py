@@ -1,5 +1,6 @@
 """What the modules' tests share: an empty scene, a folder of their own, a panel that is taken down again."""
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -16,6 +17,10 @@ class ModuleTest(ScriptedLoadableModuleTest):
         self._place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.addCleanup(self._place.cleanup)
         self.folder = Path(self._place.name)
+        # Another test's stray file is none of this one's.
+        self.addCleanup(setattr, slicer.app, "temporaryPath", slicer.app.temporaryPath)
+        (self.folder / "temporary").mkdir()
+        slicer.app.temporaryPath = str(self.folder / "temporary")
         # What the panels and their children find is what the test put there: no user's models, no starter model.
         for name, folder in (("VOXMMSD_HOME", "home"), ("VOXMMSD_BUNDLED", "no-starter")):
             self.addCleanup(_restore, name, os.environ.get(name))
@@ -26,6 +31,25 @@ class ModuleTest(ScriptedLoadableModuleTest):
         panel = slicer.util.getNewModuleWidget(name)
         self.addCleanup(panel.cleanup)
         return panel
+
+
+def press_find(panel):
+    """Press *Find them* and wait for what it finds."""
+    panel.ui.findButton.click()
+    wait_until(lambda: not panel.segment_tab.is_searching)
+
+
+def needs_main_window(test):
+    """Marks a test in which an effect of the segment editor is active: without a main window Slicer itself crashes."""
+
+    @functools.wraps(test)
+    def run(self):
+        if slicer.app.layoutManager() is None:
+            self.skipTest("without a main window Slicer crashes as soon as an effect is active")
+        test(self)
+
+    run.needs_main_window = True
+    return run
 
 
 def long(test):

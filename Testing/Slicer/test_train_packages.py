@@ -10,6 +10,7 @@ import types
 from unittest import mock
 
 import slicer
+import slicer.packaging
 import train_case
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 

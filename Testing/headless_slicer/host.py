@@ -37,7 +37,8 @@ def start() -> Any:
     slicer.qSlicerScriptedLoadableModuleWidget = mrml_widgets.qSlicerScriptedLoadableModuleWidget
     _install("slicer.ScriptedLoadableModule", scripted)
     _install("slicer.parameterNodeWrapper", parameter_nodes)
-    for module in (small_modules.i18n(), small_modules.Packaging(), small_modules.sample_data()):
+    sys.meta_path.append(small_modules.PackagingOnImport())
+    for module in (small_modules.i18n(), small_modules.sample_data()):
         sys.modules[module.__name__] = module
         if module.__name__.startswith("slicer."):
             setattr(slicer, module.__name__.rpartition(".")[2], module)
@@ -71,6 +72,7 @@ class ScriptedModule:
         self.title, self.categories, self.dependencies, self.contributors = "", [], [], []
         self.helpText, self.acknowledgementText, self.hidden, self.icon = "", "", False, None
         self._widget: Any = None
+        self._module: Any = None
 
     def logic(self) -> Any:
         return None
@@ -95,7 +97,7 @@ def load_module(name: str, folder: Path | None = None) -> Any:
         sys.path.append(str(folder))
     namespace = _executed(name, folder / f"{name}.py")
     parent = ScriptedModule(name, folder / f"{name}.py")
-    getattr(namespace, name)(parent)
+    parent._module = getattr(namespace, name)(parent)
     setattr(slicer.modules, name.lower(), parent)
     slicer.app._complete_startup()
     return namespace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import unittest
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,13 @@ class ScriptedLoadableModule:
         return f"<p>For more information see the {docPage or self.parent.title} documentation.</p>"
 
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
-        raise RuntimeError("the host runs tests by `python -m headless_slicer FILE`")
+        """As *Reload and Test* and Slicer's self tests: the module's file must hold the class ``<Module>Test``."""
+        module = sys.modules[self.__module__]
+        if not hasattr(module, f"{self.moduleName}Test"):
+            raise AssertionError(f"Test case class not found: {self.__module__}.{self.moduleName}Test ")
+        case = getattr(module, f"{self.moduleName}Test")()
+        case.messageDelay = msec
+        case.runTest(**kwargs)
 
 
 class ScriptedLoadableModuleWidget:
