@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cache, partial
 from typing import Any
 
+import shiboken6
 from PySide6 import QtCore, QtWidgets
 
 from headless_slicer import api
@@ -99,7 +100,7 @@ _EXTRAS: dict[str, Callable[[Any], Any]] = {
     "connect": lambda self: self._connect,
     "disconnect": lambda self: self._disconnect,
     "className": lambda self: partial(_qt_name, type(self)),
-    "delete": lambda self: QtCore.QObject.__getattribute__(self, "deleteLater"),
+    "delete": lambda self: partial(shiboken6.delete, self),
     "name": QtCore.QObject.objectName,
 }
 _OF_ITEM_VIEWS = frozenset(name for name in dir(QtWidgets.QTableView) if name not in dir(QtWidgets.QWidget))
