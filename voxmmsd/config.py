@@ -32,6 +32,7 @@ BRAIN_MASK = "image that is non-zero inside the brain, or a modality that is str
 MOST_LEVELS = 8  # of a network
 SUBSET_SPLITS = ("validation", "test", "other")
 LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
+CORRECTIONS_RECORD = "corrections.json"  # of a run: which labels of which library it learned
 MODEL_RECORD = "model.json"  # a folder that holds it is a model package
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 

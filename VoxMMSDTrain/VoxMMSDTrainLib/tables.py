@@ -8,17 +8,23 @@ import qt
 
 ROW_HEIGHT = 22
 LEAST_WIDTH = 40  # of a column; Qt's own least would push the last one out of a narrow panel
+WIDEST = 150  # of a column that is as wide as its contents; a long name is shown whole in the tooltip
+_MOST_ROWS = "mostRows"  # dynamic property
 
 
-def prepare(table, widths: Sequence[int]) -> None:
-    """Rows without numbers, columns as wide as asked for or as their titles need, the last one taking the rest."""
+def prepare(table, stretched: int, most_rows: int) -> None:
+    """Rows without numbers; column ``stretched`` takes the room that the others leave.
+
+    The table is as high as its rows, ``most_rows`` at most. Neither its width nor its height follows the room that it
+    gets: Slicer's panel follows what a module asks for, and would grow without end.
+    """
     table.verticalHeader().setVisible(False)
     header = table.horizontalHeader()
     header.setMinimumSectionSize(LEAST_WIDTH)
-    header.setStretchLastSection(True)
-    for column in range(table.columnCount):
-        asked = widths[column] if column < len(widths) else 0
-        table.setColumnWidth(column, max(asked, header.sectionSizeHint(column)))
+    header.setStretchLastSection(False)
+    header.setSectionResizeMode(stretched, qt.QHeaderView.Stretch)
+    table.setProperty(_MOST_ROWS, most_rows)
+    _fit(table)
 
 
 def fill(table, rows: Sequence[Sequence[str]], tips: Sequence[str] = (), chosen: int | None = None) -> None:
@@ -34,9 +40,23 @@ def fill(table, rows: Sequence[Sequence[str]], tips: Sequence[str] = (), chosen:
         table.setRowHeight(row, ROW_HEIGHT)
     if chosen is not None:
         table.selectRow(chosen)
+    _fit(table)
     table.blockSignals(was_blocked)
 
 
 def chosen_row(table) -> int | None:
     """The selected row, or None."""
     return next((item.row() for item in table.selectedItems()), None)
+
+
+def _fit(table) -> None:
+    """Columns as wide as their titles and texts need, the table as high as its rows."""
+    header = table.horizontalHeader()
+    for column in range(table.columnCount):
+        if header.sectionResizeMode(column) == qt.QHeaderView.Stretch:
+            continue
+        table.resizeColumnToContents(column)
+        widest = max(WIDEST, header.sectionSizeHint(column))
+        table.setColumnWidth(column, min(widest, table.columnWidth(column)))
+    rows = min(max(1, table.rowCount), int(table.property(_MOST_ROWS)))
+    table.setFixedHeight(header.sizeHint.height() + rows * ROW_HEIGHT + 2 * table.frameWidth)
