@@ -1,4 +1,4 @@
-"""Slicer's main window as a panel feels it: a dock that follows the panel's size, and modules that are entered and left.
+"""Slicer's main window as a panel feels it: a dock that follows the panel's size; modules are entered and left.
 
 ``with MainWindow(1366, 768) as window``: while it is open ``slicer.util.mainWindow()`` finds it.
 """
@@ -144,11 +144,19 @@ class MainWindow:
         real = QtWidgets.QWidget
         for child in real.findChildren(self.panel.frame, real):
             name = QtCore.QObject.objectName(child)
-            if not name or name.startswith("qt_") or not real.isVisible(child):
+            if not name or name.startswith("qt_") or not real.isVisible(child) or _is_folded(child):
                 continue
             least = _least(child)
             yield f"{name} width", real.width(child), least.width()
             yield f"{name} height", real.height(child), least.height()
+
+
+def _is_folded(widget: QtWidgets.QWidget) -> bool:
+    """Whether it lies in a part that is collapsed."""
+    while (widget := QtWidgets.QWidget.parentWidget(widget)) is not None:
+        if getattr(widget, "collapsed", False) is True:
+            return True
+    return False
 
 
 def _least(widget: QtWidgets.QWidget) -> QtCore.QSize:

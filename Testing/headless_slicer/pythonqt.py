@@ -103,7 +103,7 @@ _EXTRAS: dict[str, Callable[[Any], Any]] = {
     "delete": lambda self: partial(shiboken6.delete, self),
     "name": QtCore.QObject.objectName,
 }
-_OF_ITEM_VIEWS = frozenset(name for name in dir(QtWidgets.QTableView) if name not in dir(QtWidgets.QWidget))
+_OF_ITEM_VIEWS = frozenset(dir(QtWidgets.QTableView)) - frozenset(dir(QtWidgets.QWidget)) - {"frameWidth"}
 # Virtual methods that PySide looks up on the object when Qt calls them; item views have too many to list.
 _CALLED_BY_QT = frozenset({"connectNotify", "disconnectNotify"})
 # (object, property): a getter may be virtual (sizeHint), and PySide then looks for its override on the object, which
@@ -135,6 +135,7 @@ _VALUES = frozenset(
         "segmentCount",
         "normalGeometry",
         "frameGeometry",
+        "frameWidth",
         "modal",
         "down",
     }

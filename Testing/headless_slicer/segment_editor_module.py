@@ -1,7 +1,7 @@
 """Slicer's module Segment Editor: which segmentation and which volume it takes when it is entered.
 
-Modules/Scripted/SegmentEditor/SegmentEditor.py chooses the first segmentation of the scene where none was chosen before,
-and its widget takes the volume of a segmentation's reference geometry for the source.
+Modules/Scripted/SegmentEditor/SegmentEditor.py chooses the first segmentation of the scene where none was chosen
+before, and its widget takes the volume of a segmentation's reference geometry for the source.
 """
 
 from __future__ import annotations

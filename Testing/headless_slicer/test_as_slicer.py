@@ -1,4 +1,4 @@
-"""The host fails where Slicer does: at its exit, over nodes that are removed twice, in a dock that follows the panel."""
+"""The host fails where Slicer does: at its exit, over nodes removed twice, in a dock that follows the panel."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Work that would stop Slicer's window for seconds, done in steps: what is heavy in a thread, what touches the scene here.
+"""Work that would stop Slicer's window for seconds, in steps: what is heavy in a thread, what touches the scene here.
 
 The work is a generator that runs in the GUI thread. ``yield`` lets the window live for a moment; ``yield function``
 calls the function in a thread, which must touch no node and no widget, and gives back what it returned or raised.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -197,11 +198,11 @@ def _is_on_grid(image, node, reference) -> bool:
     return bool(np.allclose(slicer.util.arrayFromVTKMatrix(own), slicer.util.arrayFromVTKMatrix(wanted), atol=1e-4))
 
 
-class batch:
+@contextmanager
+def batch() -> Iterator[None]:
     """Within it the scene's changes are shown once, at the end."""
-
-    def __enter__(self) -> None:
-        slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
-
-    def __exit__(self, *_error: object) -> None:
+    slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
+    try:
+        yield
+    finally:
         slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)

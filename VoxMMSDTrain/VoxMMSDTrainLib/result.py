@@ -6,12 +6,17 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import VoxMMSDError
-from VoxMMSDTrainLib import tables
-from VoxMMSDTrainLib.comparison import Comparison, library_of, read_comparison
+from voxmmsd.errors import InputError, VoxMMSDError
+from VoxMMSDLib import dependencies
+from VoxMMSDTrainLib import tables, words
+from VoxMMSDTrainLib.both_models import open_both
+from VoxMMSDTrainLib.compared import Compared
+from VoxMMSDTrainLib.comparison import CaseScores, Comparison, library_of, read_comparison
 from VoxMMSDTrainLib.curves import CurvePlot, square
+from VoxMMSDTrainLib.in_steps import Steps, Work
 from VoxMMSDTrainLib.models import finished
 from VoxMMSDTrainLib.run import RunSection
 from VoxMMSDTrainLib.unnamed import UnnamedPairs
@@ -27,9 +32,13 @@ class ResultSection:
         self.comparison: Comparison | None = None
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
-        tables.prepare(ui.regionsTable, (90, 80, 80))
-        tables.prepare(ui.casesTable, (124, 42, 42, 76))
-        self.unnamed = UnnamedPairs(ui, self._say)
+        tables.prepare(ui.regionsTable, stretched=0, most_rows=6)
+        tables.prepare(ui.casesTable, stretched=0, most_rows=7)
+        self.compared = Compared(ui)
+        self.work = Work(self._enable, lambda error: self._say_of_cases(words.plain(error)))
+        self.unnamed = UnnamedPairs(ui, self.compared)
+        for notice in (ui.casesNotice, ui.importNotice):
+            _put(notice, "")
         ui.runChoice.connect("currentIndexChanged(int)", self._choose_other)
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open())
         ui.casesTable.connect("itemSelectionChanged()", self._enable)
@@ -38,7 +47,7 @@ class ResultSection:
         ui.acceptButton.connect("clicked()", lambda: self._do(self._accept))
         ui.rejectButton.connect("clicked()", lambda: self._do(self._reject))
         ui.rollBackButton.connect("clicked()", lambda: self._do(self._roll_back))
-        ui.importButton.connect("clicked()", lambda: self._do(self._import))
+        ui.importButton.connect("clicked()", lambda: self._do(self._import, ui.importNotice))
         self.refresh()
 
     def refresh(self) -> None:
@@ -64,8 +73,16 @@ class ResultSection:
     def redraw(self) -> None:
         """After the scene was closed: its nodes are gone."""
         self._draw()
+        self.compared.forget_removed()
+
+    def stop(self) -> None:
+        """The scene goes: what is being opened has no place any more."""
+        self.work.stop()
+        self.unnamed.stop()
+        self._enable()
 
     def cleanup(self) -> None:
+        self.work.stop()
         self._plot.remove()
         self.unnamed.cleanup()
 
@@ -81,7 +98,8 @@ class ResultSection:
         self._show()
 
     def _choose_other(self, *_arguments) -> None:
-        self._say("")  # what was said is of the run before
+        for notice in (self.ui.noticeLabel, self.ui.casesNotice, self.ui.importNotice):
+            _put(notice, "")  # what was said is of the run before
         self._choose()
 
     def _show(self) -> None:
@@ -93,9 +111,9 @@ class ResultSection:
         tables.fill(ui.regionsTable, [(key, *_three(old, new)) for key, (old, new) in regions.items()])
         ui.regionsTable.visible = bool(regions)
         cases = found.cases if found else ()
-        counts = [_("no: {reason}").format(reason=case.unfair) if case.unfair else _("yes") for case in cases]
+        counts = [_("yes") if case.counts else _("no") for case in cases]
         rows = [(case.case_id, *_three(case.old, case.new), text) for case, text in zip(cases, counts, strict=True)]
-        tables.fill(ui.casesTable, rows, [f"{case.case_id}: {text}" for case, text in zip(cases, counts, strict=True)])
+        tables.fill(ui.casesTable, rows, [_about(case) for case in cases])
         ui.casesTable.visible = ui.openButton.visible = bool(cases)
         ui.forceBox.visible = found is not None and found.is_worse
         self.unnamed.show(found)
@@ -105,12 +123,14 @@ class ResultSection:
     def _draw(self) -> None:
         regions = self.comparison.regions if self.comparison else {}
         bars = {_("old"): [old for old, _new in regions.values()], _("new"): [new for _old, new in regions.values()]}
-        bars = {name: [value or 0.0 for value in values] for name, values in bars.items()}
-        colors = {name: number for number, name in enumerate(bars) if any(bars[name])}  # new is new's, also alone
-        bars = {name: bars[name] for name in colors}
-        self.ui.plotView.visible = self.ui.plotLabel.visible = bool(bars)
+        known = {name: any(value is not None for value in values) for name, values in bars.items()}
+        colors = {name: number for number, name in enumerate(bars) if known[name]}  # new is new's, also alone
+        bars = {name: [value or 0.0 for value in bars[name]] for name in colors}  # a bar of 0 is said by the legend
+        self.ui.plotLabel.visible = bool(bars)
         if bars:
             self._plot.show_bars(list(regions), bars, colors)
+        else:
+            self._plot.remove()
         # A plot view writes no names at the axis of bars (qMRMLPlotView.cxx), so the panel does.
         legend = " &nbsp; ".join(f"{square(number)} {name}" for name, number in colors.items())
         groups = _("Mean Dice, from left to right: {regions}").format(regions=", ".join(regions))
@@ -125,13 +145,13 @@ class ResultSection:
         ui.acceptButton.enabled = segments and state != "accepted" and (not found.is_worse or ui.forceBox.checked)
         ui.rejectButton.enabled = segments and state != "rejected"
         ui.rollBackButton.enabled = bool(accepted_times())
-        ui.openButton.enabled = tables.chosen_row(ui.casesTable) is not None
+        ui.openButton.enabled = not self.work.is_running and tables.chosen_row(ui.casesTable) is not None
         try:
             used = resolve_model().info.id
         except VoxMMSDError:
             used = _("none")
-        words = {"accepted": _("accepted"), "rejected": _("rejected"), "rolled back": _("rolled back")}
-        about = _("This one is {state}. ").format(state=words[state]) if state in words else ""
+        states = {"accepted": _("accepted"), "rejected": _("rejected"), "rolled back": _("rolled back")}
+        about = _("This one is {state}. ").format(state=states[state]) if state in states else ""
         ui.usedLabel.text = about + _("Model in use: <b>{model}</b>").format(model=used)
 
     def _accept(self) -> None:
@@ -154,36 +174,66 @@ class ResultSection:
         self._decided(said.format(before=before.info.id, after=after.info.id if after else _("none")))
 
     def _import(self) -> None:
-        from voxmmsd.models.registry import import_model, resolve_model
+        from voxmmsd.models.registry import accept, import_model, resolve_model
 
-        package = import_model(resolve_model(self.ui.importPath.currentPath).folder)
-        self._decided(_("{model} is in the registry.").format(model=package.info.id))
+        place = self.ui.importPath.currentPath
+        if not place:
+            raise InputError(_("Choose the model first: its folder, its zip, or its run."))
+        package = import_model(resolve_model(place).folder)
+        question = _("{model} is in the registry. Use it for segmentation from now on?").format(model=package.info.id)
+        if package.info.segments and slicer.util.confirmYesNoDisplay(question):
+            package = accept(package)
+            said = _("{model} is in the registry, and in use from now on.")
+        else:
+            said = _("{model} is in the registry.")
+        self._decided(said.format(model=package.info.id), self.ui.importNotice)
 
-    def _decided(self, text: str) -> None:
-        self._say(text)
+    def _decided(self, text: str, notice=None) -> None:
+        _put(notice or self.ui.noticeLabel, text)
         self._enable()
         self._on_decided()
 
     def _open(self) -> None:
         row = tables.chosen_row(self.ui.casesTable)
-        if row is not None:
-            self._do(lambda: self._load(self.comparison.cases[row].case_id))
+        if row is not None and self._do(dependencies.ensure, self.ui.casesNotice):
+            self.work.start(self._opening(self.comparison.cases[row].case_id))
 
-    def _load(self, case_id: str) -> None:
-        from VoxMMSDTrainLib.both_models import open_both
+    def _opening(self, case_id: str) -> Steps:
+        self._say_of_cases(_("Opening {case} ...").format(case=case_id))
+        self.compared.clear()
+        shown = yield from open_both(self.comparison, library_of(self.comparison), case_id)
+        if not shown:
+            self._say_of_cases(_("The case before stays open."))
+            return
+        self.compared.show(shown)
+        self._say_of_cases(_("{case} is open with the segmentations of both models.").format(case=case_id))
 
-        open_both(self.comparison, library_of(self.comparison), case_id)
-        self._say(_("{case} is in the scene with the segmentations of both models.").format(case=case_id))
-
-    def _do(self, action: Callable[[], None]) -> None:
+    def _do(self, action: Callable[[], None], notice=None) -> bool:
+        """Whether it went well; if not, the panel says why, near the button."""
         try:
             action()
         except VoxMMSDError as error:
-            self._say(str(error))
+            _put(notice or self.ui.noticeLabel, words.plain(str(error)))
+            return False
+        return True
 
     def _say(self, text: str) -> None:
-        self.ui.noticeLabel.text = text
-        self.ui.noticeLabel.visible = bool(text)
+        _put(self.ui.noticeLabel, text)
+
+    def _say_of_cases(self, text: str) -> None:
+        _put(self.ui.casesNotice, text)
+
+
+def _put(notice, text: str) -> None:
+    notice.text = text
+    notice.visible = bool(text)
+
+
+def _about(case: CaseScores) -> str:
+    if case.counts:
+        return _("{case}: counts in the verdict").format(case=case.case_id)
+    reason = case.unfair or _("it has no region that could be scored")
+    return _("{case}: does not count in the verdict: {reason}").format(case=case.case_id, reason=reason)
 
 
 def _headline(found: Comparison | None) -> str:
@@ -193,12 +243,16 @@ def _headline(found: Comparison | None) -> str:
         return _("A pre-trained network: it cannot segment yet, fine-tuning can start from it.")
     if not found.old:
         return _("{model}: was compared with no other model.").format(model=found.model)
-    words = {
+    if found.outcome == "better" and found.few:
+        return _("The new model was better, on {count} patient(s) only: too few to be sure.").format(
+            count=found.patients
+        )
+    outcomes = {
         "better": _("The new model is better."),
         "worse": _("The new model is worse."),
         "alike": _("Old and new model are alike."),
     }
-    return words.get(found.outcome, _("Nothing can be said of old and new model."))
+    return outcomes.get(found.outcome, _("Nothing can be said of old and new model."))
 
 
 def _details(found: Comparison | None) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import qt
 
-ROW_HEIGHT = 22
 LEAST_WIDTH = 40  # of a column; Qt's own least would push the last one out of a narrow panel
 WIDEST = 150  # of a column that is as wide as its contents; a long name is shown whole in the tooltip
 _MOST_ROWS = "mostRows"  # dynamic property
@@ -37,7 +36,7 @@ def fill(table, rows: Sequence[Sequence[str]], tips: Sequence[str] = (), chosen:
             item = qt.QTableWidgetItem(text)
             item.setToolTip(tips[row] if tips else text)
             table.setItem(row, column, item)
-        table.setRowHeight(row, ROW_HEIGHT)
+        table.setRowHeight(row, _row_height(table))
     if chosen is not None:
         table.selectRow(chosen)
     _fit(table)
@@ -59,4 +58,10 @@ def _fit(table) -> None:
         widest = max(WIDEST, header.sectionSizeHint(column))
         table.setColumnWidth(column, min(widest, table.columnWidth(column)))
     rows = min(max(1, table.rowCount), int(table.property(_MOST_ROWS)))
-    table.setFixedHeight(header.sizeHint.height() + rows * ROW_HEIGHT + 2 * table.frameWidth)
+    height = _row_height(table)
+    header.setFixedHeight(height)
+    table.setFixedHeight(max(table.minimumSizeHint.height(), (1 + rows) * height + 2 * table.frameWidth))
+
+
+def _row_height(table) -> int:
+    return qt.QFontMetrics(table.font).height() + 6

@@ -40,6 +40,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.library = LibrarySection(pages["Library"], self.run, self.onLibraryChanged)
         self.task = TaskSection(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
         self.result = ResultSection(pages["Result"], self.run, self.onModelDecided)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.tabs.connect("currentChanged(int)", self.onTabChanged)
         self.run.open()
@@ -71,6 +72,10 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onModelDecided(self):
         self.task.refresh()
         self.library.refresh()
+
+    def onSceneStartClose(self, caller, event):
+        self.library.stop()
+        self.result.stop()
 
     def onSceneEndClose(self, caller, event):
         self.run.redraw()
