@@ -62,7 +62,7 @@ class TrainCircleTest(train_case.TrainTest):
         result.rollBackButton.click()
         self.assertIn(f"in use: <b>{first.name}", result.usedLabel.text)
 
-        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "worse-1, run second")  # what learned from it
+        self.assertEqual(panel.library.ui.casesTable.item(0, 3).text(), "worse-1, run second")  # what learned from it
 
     def library_of_new_cases(self):
         """Cases that the first model did not learn from: one trains, one judges."""

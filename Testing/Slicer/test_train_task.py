@@ -38,7 +38,7 @@ class TrainTaskTest(train_case.TrainTest):
         result = panel.result.ui
         self.assertIn("was compared with no other model", result.verdictLabel.text)
         self.assertIn("1 hold-out cases", result.detailLabel.text)
-        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "run first")
+        self.assertEqual(panel.library.ui.casesTable.item(0, 3).text(), "run first")
         result.acceptButton.click()
         panel.showTab("Task")
         self.assertIn(

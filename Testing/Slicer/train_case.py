@@ -44,7 +44,7 @@ class TrainTest(slicer_case.ModuleTest):
         return folder
 
     def library(self, predicted=0, accepted=0, unlabelled=0, seed=7):
-        """A library of phantoms: those that a model ``toy-1`` predicted, those with an expert's label, those with none."""
+        """A library of phantoms: some that a model ``toy-1`` predicted, some with an expert's label, some with none."""
         from voxmmsd.data.cases import find_cases
         from voxmmsd.data.sources import read_volume
         from voxmmsd.data.volume import Volume

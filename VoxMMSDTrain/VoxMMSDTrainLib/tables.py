@@ -29,6 +29,7 @@ def prepare(table, stretched: int, most_rows: int) -> None:
 def fill(table, rows: Sequence[Sequence[str]], tips: Sequence[str] = (), chosen: int | None = None) -> None:
     """Show ``rows`` in place of those before, with row ``chosen`` selected; no signal is sent."""
     was_blocked = table.blockSignals(True)
+    table.setCurrentCell(-1, -1)  # else Qt chooses a neighbor of a row that goes
     table.clearSelection()
     table.setRowCount(len(rows))
     for row, texts in enumerate(rows):
