@@ -97,15 +97,12 @@ def ijk_to_world(node):
 
 
 def remove_whole(node) -> None:
-    """Take a node out of the scene with its display and storage nodes, which must not stay there and be saved.
-
-    Slicer's application takes them along itself, and must not be asked to remove them again.
-    """
+    """Take a node out of the scene with its display and storage nodes, which would stay there, and be saved."""
     own = []
     for kind in ("DisplayNode", "StorageNode"):
         count = getattr(node, f"GetNumberOf{kind}s", lambda: 0)()
         own += [getattr(node, f"GetNth{kind}")(number) for number in range(count)]
-    for one in (node, *own):
+    for one in (node, *own):  # Slicer itself takes some of them along
         if one is not None and slicer.mrmlScene.IsNodePresent(one):
             slicer.mrmlScene.RemoveNode(one)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import unittest
 from pathlib import Path
@@ -21,6 +22,9 @@ class ScriptedLoadableModule:
         parent.helpText = ""
         parent.acknowledgementText = ""
         parent.hidden = False
+        if not hasattr(slicer, "selfTests"):
+            slicer.selfTests = {}
+        slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
         return str(Path(self.parent.path).parent / "Resources" / filename)
@@ -29,7 +33,13 @@ class ScriptedLoadableModule:
         return f"<p>For more information see the {docPage or self.parent.title} documentation.</p>"
 
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
-        raise RuntimeError("the host runs tests by `python -m headless_slicer FILE`")
+        namespace = importlib.import_module(type(self).__module__)
+        name = self.moduleName + "Test"
+        if not hasattr(namespace, name):
+            raise AssertionError(f"Test case class not found: {type(self).__module__}.{name} ")
+        test = getattr(namespace, name)()
+        test.messageDelay = msec
+        test.runTest(**kwargs)
 
 
 class ScriptedLoadableModuleWidget:

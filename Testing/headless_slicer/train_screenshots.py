@@ -45,6 +45,7 @@ def picture_tabs(out: Path, home: Path) -> None:
     panel.showTab("Library")
     panel.library.refresh()
     panel.library.ui.nextButton.click()
+    host.wait_until(lambda: not panel.library.work.is_running)
     _both(panel, out, "train-library", home)
     panel.showTab("Task")
     panel.task.learn_from(home / "library")
