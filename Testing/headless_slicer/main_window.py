@@ -135,7 +135,7 @@ class MainWindow:
             slicer.app.processEvents()
 
     def squeezed(self) -> list[str]:
-        """Visible widgets of the panel that got less room than they need, and how much: ``name: width x height``."""
+        """Visible widgets of the panel that got less room than they need, or reach over its edge, and by how much."""
         return [f"{name}: {have} < {need}" for name, have, need in self._measured() if have < need]
 
     def _measured(self) -> Iterator[tuple[str, int, int]]:
@@ -147,6 +147,9 @@ class MainWindow:
             if not name or name.startswith("qt_") or not real.isVisible(child) or _is_folded(child):
                 continue
             least = _least(child)
+            right = real.mapTo(child, self.panel.frame, QtCore.QPoint(real.width(child), 0)).x()
+            if not _is_scrolled(child, self.panel.frame):
+                yield f"{name} edge", real.width(self.panel.frame), right
             yield f"{name} width", real.width(child), least.width()
             yield f"{name} height", real.height(child), least.height()
 
@@ -155,6 +158,14 @@ def _is_folded(widget: QtWidgets.QWidget) -> bool:
     """Whether it lies in a part that is collapsed."""
     while (widget := QtWidgets.QWidget.parentWidget(widget)) is not None:
         if getattr(widget, "collapsed", False) is True:
+            return True
+    return False
+
+
+def _is_scrolled(widget: QtWidgets.QWidget, frame: QtWidgets.QWidget) -> bool:
+    """Whether it lies in a view that scrolls, such as a cell of a table."""
+    while (widget := QtWidgets.QWidget.parentWidget(widget)) is not frame:
+        if isinstance(widget, QtWidgets.QAbstractScrollArea):
             return True
     return False
 

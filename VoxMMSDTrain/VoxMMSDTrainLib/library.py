@@ -53,6 +53,7 @@ class LibrarySection:
         ui.correctButton.connect("clicked()", self._correct)
         ui.acceptButton.connect("clicked()", self._accept)
         ui.nextButton.connect("clicked()", self._open_next)
+        self._say("")
         self.refresh()
 
     @property

@@ -37,7 +37,7 @@ class ResultSection:
         self.compared = Compared(ui)
         self.work = Work(self._enable, lambda error: self._say_of_cases(words.plain(error)))
         self.unnamed = UnnamedPairs(ui, self.compared)
-        for notice in (ui.casesNotice, ui.importNotice):
+        for notice in (ui.noticeLabel, ui.casesNotice, ui.importNotice):
             _put(notice, "")
         ui.runChoice.connect("currentIndexChanged(int)", self._choose_other)
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open())

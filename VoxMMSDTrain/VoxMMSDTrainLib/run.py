@@ -45,6 +45,7 @@ class RunSection:
         self._timer.setInterval(LOOK_MS)
         self._timer.connect("timeout()", self.look)
         self._show_state(None)
+        self._say("")
         self._draw()
 
     @property

@@ -67,6 +67,7 @@ class TaskSection:
         ui.startButton.connect("clicked()", self._start)
         ui.exportButton.connect("clicked()", self._export)
         self._change_task()
+        self._say("")
         self._enable()
 
     def cleanup(self) -> None:
@@ -163,10 +164,10 @@ class TaskSection:
         self.ui.sizeBox.setValue(config.patch if self._kind is FinetuneConfig else config.block)
         self.ui.batchBox.setValue(config.batch)
         self.more_options.show(config)
-        self.ui.estimateLabel.text = ""
+        self._show_text(self.ui.estimateLabel, "")
 
     def _look_at_data(self) -> None:
-        self.ui.dataNotice.text = self._said_of_data()
+        self._show_text(self.ui.dataNotice, self._said_of_data())
 
     def _said_of_data(self) -> str:
         folder = Path(self.ui.dataPath.currentPath)
@@ -196,7 +197,7 @@ class TaskSection:
     def _show_estimate(self, said: str) -> None:
         found = json.loads(said.splitlines()[-1])
         self._say("")
-        self.ui.estimateLabel.text = estimate_in_words(found)
+        self._show_text(self.ui.estimateLabel, estimate_in_words(found))
 
     def _export(self) -> None:
         place = self.ui.exportPath.currentPath
@@ -270,8 +271,11 @@ class TaskSection:
         self.ui.cancelButton.enabled = self._child is not None
 
     def _say(self, text: str) -> None:
-        self.ui.noticeLabel.text = text
-        self.ui.noticeLabel.visible = bool(text)
+        self._show_text(self.ui.noticeLabel, text)
+
+    def _show_text(self, label, text: str) -> None:
+        label.text = text
+        label.visible = bool(text)
 
 
 def _is_library(folder: Path) -> bool:
