@@ -1,4 +1,7 @@
-"""Nodes that leave the scene, as in Slicer's application: a node takes its display and storage nodes along."""
+"""Nodes that leave the scene, as in Slicer's application: a node takes its display and storage nodes along.
+
+Its item in the data tree goes, too (qSlicerSubjectHierarchyPluginLogic.cxx), unless the whole scene is closed.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,13 @@ def follow(scene: Any) -> None:
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def about_to_go(_caller: Any, _event: str, node: Any) -> None:
-        if node is not None and (own := _own_nodes(scene, node)):
+        if node is None or scene.IsClosing():
+            return
+        if own := _own_nodes(scene, node):
             leaving[node] = own
+        tree = scene.GetSubjectHierarchyNode()
+        if tree is not None and node is not tree and (item := tree.GetItemByDataNode(node)):
+            tree.RemoveItem(item, False, False)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def gone(_caller: Any, _event: str, node: Any) -> None:
