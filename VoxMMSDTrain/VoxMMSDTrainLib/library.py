@@ -34,6 +34,8 @@ class LibrarySection:
     def __init__(self, ui, run: RunSection, on_changed: Callable[[], None] = lambda: None) -> None:
         self.ui, self._run, self._on_changed = ui, run, on_changed
         self.shown: list[LibraryCase] = []
+        self._cases: tuple[LibraryCase, ...] = ()
+        self._library_id = ""
         self._adding: Child | None = None
         self.work = Work(self._enable, lambda error: self._say(words.plain(error)))
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
@@ -85,14 +87,16 @@ class LibrarySection:
             self._adding.close()
 
     def _read(self) -> None:
-        self._cases, self._used, self._next = (), {}, None
+        known, self._cases, self._used, self._next = self._cases, (), {}, None
         from_library = self.records()
         if from_library is not None:
             from voxmmsd.library import next_to_label
             from voxmmsd.models.registry import list_models
             from voxmmsd.training.learned import learned_in
 
-            self._cases = from_library.cases()
+            is_same = from_library.id == self._library_id
+            self._library_id = from_library.id
+            self._cases = from_library.cases(known if is_same else ())
             runs = [run.folder for run in list_runs(self._run.folder)]
             self._used = learned_in(from_library, list_models(), runs)
             self._next = next(iter(next_to_label(self._cases)), None)

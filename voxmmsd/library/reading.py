@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +45,19 @@ class LibraryRecords:
         """Known by it wherever the folder lies."""
         return self._about.id
 
-    def cases(self) -> tuple[LibraryCase, ...]:
+    def cases(self, known: Iterable[LibraryCase] = ()) -> tuple[LibraryCase, ...]:
         """All cases with their labels, in natural order of id; reads records only, no image.
+
+        ``known``: what an earlier call gave. No record is ever rewritten, so that only what came since is read.
 
         Raises:
             LibraryError: a record is damaged.
         """
+        earlier = {case.folder: case for case in known}
         folders = [file.parent for file in (self.folder / "cases").glob(f"*/{CASE_RECORD}")]
         folders = [folder for folder in folders if not folder.name.startswith(".")]
-        return tuple(_read_case(folder) for folder in sorted(folders, key=lambda f: natural_key(f.name)))
+        folders.sort(key=lambda folder: natural_key(folder.name))
+        return tuple(_read_case(folder, earlier.get(folder)) for folder in folders)
 
     def case(self, case_id: str) -> LibraryCase:
         """Raises LibraryError: there is no such case, or a record of it is damaged."""
@@ -63,10 +68,12 @@ class LibraryRecords:
         return _read_case(folder)
 
 
-def _read_case(folder: Path) -> LibraryCase:
+def _read_case(folder: Path, known: LibraryCase | None = None) -> LibraryCase:
+    files = [file for file in (folder / "labels").glob("*.json") if not file.name.startswith(".")]
+    if known is not None and {file.stem for file in files} == {label.stem for label in known.labels}:
+        return known
     entry = read_record(folder / CASE_RECORD, CaseRecord.from_record)
     if entry.id != folder.name:
         raise LibraryError(f"{folder}: holds the case {entry.id}; give the folder its name back")
-    files = [file for file in (folder / "labels").glob("*.json") if not file.name.startswith(".")]
     labels = [read_record(file, LabelVersion.from_record) for file in files]
     return LibraryCase(folder, entry, tuple(sorted(labels, key=lambda label: label.number)))
