@@ -25,6 +25,7 @@ class TrainCircleTest(train_case.TrainTest):
         result = panel.result.ui
         self.assertIn("was compared with no other model", result.verdictLabel.text)
         result.acceptButton.click()
+        self.wait_for_work(panel)
         self.assertIn("is in use from now on", result.noticeLabel.text)
         self.assertFalse(result.acceptButton.enabled)
 
@@ -62,6 +63,7 @@ class TrainCircleTest(train_case.TrainTest):
         self.assertIn("first", result.usedLabel.text)
         result.forceBox.click()
         result.acceptButton.click()
+        self.wait_for_work(panel)
         self.assertIn("worse", result.usedLabel.text)
         result.rollBackButton.click()
         self.assertIn(f"in use: <b>{first.name}", result.usedLabel.text)

@@ -50,10 +50,12 @@ class TrainElsewhereTest(train_case.TrainTest):
 
         known = len(list_models())
         result.importButton.click()
+        self.wait_for_work(panel)
         self.assertIn("Choose the model first", result.importNotice.text)
         asked = self.answer(False)
         result.importPath.currentPath = str(back / "run")
         result.importButton.click()
+        self.wait_for_work(panel)
         self.assertIn("Use it for segmentation", asked[0])
         self.assertIn("is in the registry", result.importNotice.text)
         self.assertEqual(resolve_model().info.id, old)
@@ -65,6 +67,7 @@ class TrainElsewhereTest(train_case.TrainTest):
         self.assertNotIn("run run", titles)  # the same model is not offered twice
         self.answer(True)
         result.importButton.click()
+        self.wait_for_work(panel)
         self.assertIn("in use from now on", result.importNotice.text)
         self.assertEqual(resolve_model().info.id, panel.result.comparison.model)
 

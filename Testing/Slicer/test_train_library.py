@@ -211,7 +211,7 @@ class TrainLibraryTest(train_case.TrainTest):
         for _turn in range(20):
             slicer.app.processEvents()
             time.sleep(0.02)
-        self.assertFalse(panel.library.work.is_running)
+        self.assertFalse(panel.work.is_running)
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"), [])
         self.open_next(panel)
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 1)

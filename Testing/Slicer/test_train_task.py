@@ -43,6 +43,7 @@ class TrainTaskTest(train_case.TrainTest):
         self.assertIn("1 hold-out cases", result.detailLabel.text)
         self.assertEqual(panel.library.ui.casesTable.item(0, 3).text(), "run first")
         result.acceptButton.click()
+        self.wait_for_work(panel)
         panel.showTab("Task")
         self.assertIn(
             f"{self.id_of(first)} (in use)", [ui.startChoice.itemText(i) for i in range(ui.startChoice.count)]

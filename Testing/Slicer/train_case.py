@@ -132,8 +132,7 @@ class TrainTest(slicer_case.ModuleTest):
 
     def wait_for_work(self, panel):
         """Until what was begun in the panel, such as opening a case, is done."""
-        works = (panel.library.work, panel.result.work, panel.result.unnamed.work)
-        self.wait_for(lambda: not any(work.is_running for work in works))
+        self.wait_for(lambda: not panel.work.is_running)
 
     def answer(self, yes):
         """Answer all questions from now on; the list of what is asked."""

@@ -47,6 +47,11 @@ class Compared:
         self._ui.shownBox.visible = True
         self._apply()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether the segmentations are in the scene."""
+        return bool(self._shown) and all(slicer.mrmlScene.IsNodePresent(one.node) for one in self._shown)
+
     def clear(self) -> None:
         """There is nothing to compare."""
         self._shown = ()
@@ -54,7 +59,7 @@ class Compared:
 
     def forget_removed(self) -> None:
         """After nodes went: another case was opened, or the scene was closed."""
-        if self._shown and not all(slicer.mrmlScene.IsNodePresent(one.node) for one in self._shown):
+        if not self.is_shown:
             self.clear()
 
     def _apply(self, *_arguments) -> None:

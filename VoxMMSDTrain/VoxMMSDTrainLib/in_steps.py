@@ -20,10 +20,11 @@ GIVEN_SECONDS = 0.02  # of each turn to the thread, which else waits for Python 
 
 
 class Work:
-    """One work at a time. ``on_change`` hears of its beginning and end, ``on_error`` the core's word of what failed."""
+    """One work at a time, of all the tabs: two that open a case would mix them up in the scene."""
 
-    def __init__(self, on_change: Callable[[], None], on_error: Callable[[str], None]) -> None:
-        self._on_change, self._on_error = on_change, on_error
+    def __init__(self) -> None:
+        self._followers: list[Callable[[], None]] = []
+        self._on_error: Callable[[VoxMMSDError], None] = _nobody
         self._steps: Steps | None = None
         self._call: _Call | None = None
         self._is_in_turn = False
@@ -35,14 +36,18 @@ class Work:
     def is_running(self) -> bool:
         return self._steps is not None
 
-    def start(self, steps: Steps) -> bool:
-        """Begin; False where another work is not done yet."""
+    def follow(self, on_change: Callable[[], None]) -> None:
+        """``on_change`` hears of each work's beginning and end."""
+        self._followers.append(on_change)
+
+    def start(self, steps: Steps, on_error: Callable[[VoxMMSDError], None]) -> bool:
+        """Begin; False where another work is not done yet. ``on_error`` hears the core's word of what failed."""
         if self.is_running:
             steps.close()
             return False
-        self._steps = steps
+        self._steps, self._on_error = steps, on_error
         self._timer.start()
-        self._on_change()
+        self._tell()
         self._turn()
         return True
 
@@ -50,8 +55,11 @@ class Work:
         """Give it up: the scene or the panel goes. What a thread is writing is written to its end."""
         steps, self._steps, self._call = self._steps, None, None
         self._timer.stop()
-        if steps is not None and not self._is_in_turn:  # else it is closed at the end of its turn
+        if steps is None:
+            return
+        if not self._is_in_turn:  # else it is closed at the end of its turn
             steps.close()
+        self._tell()
 
     def _turn(self) -> None:
         steps = self._steps
@@ -67,7 +75,7 @@ class Work:
             self._end(steps)
         except VoxMMSDError as error:
             self._end(steps)
-            self._on_error(str(error))
+            self._on_error(error)
         except BaseException:
             self._end(steps)
             raise
@@ -86,7 +94,15 @@ class Work:
         if self._steps is steps:
             self._steps = None
             self._timer.stop()
-            self._on_change()
+            self._tell()
+
+    def _tell(self) -> None:
+        for on_change in self._followers:
+            on_change()
+
+
+def _nobody(_error: VoxMMSDError) -> None:
+    """Before any work has begun."""
 
 
 class _Call:

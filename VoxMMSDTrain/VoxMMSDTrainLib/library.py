@@ -31,13 +31,12 @@ ALL = ""
 class LibrarySection:
     """``on_changed`` hears when cases or labels came in."""
 
-    def __init__(self, ui, run: RunSection, on_changed: Callable[[], None] = lambda: None) -> None:
-        self.ui, self._run, self._on_changed = ui, run, on_changed
+    def __init__(self, ui, run: RunSection, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
+        self.ui, self._run, self._work, self._on_changed = ui, run, work, on_changed
         self.shown: list[LibraryCase] = []
         self._cases: tuple[LibraryCase, ...] = ()
         self._library_id = ""
         self._adding: Child | None = None
-        self.work = Work(self._enable, lambda error: self._say(words.plain(error)))
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
         ui.libraryPath.currentPath = settings.read(SETTING, str(home() / "library"))
         for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabelled", "predicted", "accepted"))):
@@ -57,6 +56,7 @@ class LibrarySection:
         ui.nextButton.connect("clicked()", self._open_next)
         self._say("")
         self.refresh()
+        work.follow(self._enable)
 
     @property
     def folder(self) -> Path:
@@ -76,13 +76,7 @@ class LibrarySection:
         """Read the library's records anew."""
         self._do(self._read)
 
-    def stop(self) -> None:
-        """The scene goes: what is being opened has no place any more."""
-        self.work.stop()
-        self._enable()
-
     def cleanup(self) -> None:
-        self.work.stop()
         if self._adding is not None:
             self._adding.close()
 
@@ -152,7 +146,7 @@ class LibrarySection:
         return self.ui.casesTable.item(row, 0).text() if row is not None else ""
 
     def _enable(self) -> None:
-        ui, chosen, is_free = self.ui, self._chosen, not self.work.is_running
+        ui, chosen, is_free = self.ui, self._chosen, not self._work.is_running
         ui.openButton.enabled = ui.correctButton.enabled = is_free and bool(chosen)
         ui.acceptButton.enabled = is_free and bool(chosen) and library_case.opened_labels(chosen) is not None
         ui.nextButton.enabled = is_free
@@ -182,7 +176,7 @@ class LibrarySection:
         if dependencies.missing():
             steps.close()
         else:
-            self.work.start(steps)
+            self._work.start(steps, self._say_error)
 
     def _opening(self, case_id: str) -> Steps:
         was_open = library_case.opened_labels(case_id) is not None
@@ -208,7 +202,10 @@ class LibrarySection:
 
     def _accepting(self, case_id: str) -> Steps:
         self._say(_("Comparing the labels of {case} with those in the library ...").format(case=case_id))
-        correction = yield from library_case.read_correction(self.folder, library_case.opened_labels(case_id))
+        node = library_case.opened_labels(case_id)
+        if node is None:
+            raise InputError(_("{case}: its labels are no longer in the scene; open it again").format(case=case_id))
+        correction = yield from library_case.read_correction(self.folder, node)
         if not _is_meant(correction):
             self._say(_("{case}: nothing was accepted.").format(case=case_id))
             return
@@ -254,7 +251,10 @@ class LibrarySection:
         try:
             action()
         except VoxMMSDError as error:
-            self._say(words.plain(str(error)))
+            self._say_error(error)
+
+    def _say_error(self, error: VoxMMSDError) -> None:
+        self._say(words.plain(str(error)))
 
     def _say(self, text: str) -> None:
         self.ui.noticeLabel.text = text

@@ -27,16 +27,15 @@ NOTHING = "–"
 class ResultSection:
     """Only proposes: a model comes into use by the button, and one that is worse by a tick more."""
 
-    def __init__(self, ui, run: RunSection, on_decided: Callable[[], None] = lambda: None) -> None:
-        self.ui, self._run, self._on_decided = ui, run, on_decided
+    def __init__(self, ui, run: RunSection, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
+        self.ui, self._run, self._work, self._on_decided = ui, run, work, on_decided
         self.comparison: Comparison | None = None
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
         tables.prepare(ui.regionsTable, stretched=0, most_rows=6)
         tables.prepare(ui.casesTable, stretched=0, most_rows=7)
         self.compared = Compared(ui)
-        self.work = Work(self._enable, lambda error: self._say_of_cases(words.plain(error)))
-        self.unnamed = UnnamedPairs(ui, self.compared)
+        self.unnamed = UnnamedPairs(ui, self.compared, work)
         for notice in (ui.noticeLabel, ui.casesNotice, ui.importNotice):
             _put(notice, "")
         ui.runChoice.connect("currentIndexChanged(int)", self._choose_other)
@@ -44,11 +43,12 @@ class ResultSection:
         ui.casesTable.connect("itemSelectionChanged()", self._enable)
         ui.forceBox.connect("toggled(bool)", self._enable)
         ui.openButton.connect("clicked()", self._open)
-        ui.acceptButton.connect("clicked()", lambda: self._do(self._accept))
+        ui.acceptButton.connect("clicked()", lambda: self._begin(self._accepting(), ui.noticeLabel))
         ui.rejectButton.connect("clicked()", lambda: self._do(self._reject))
         ui.rollBackButton.connect("clicked()", lambda: self._do(self._roll_back))
-        ui.importButton.connect("clicked()", lambda: self._do(self._import, ui.importNotice))
+        ui.importButton.connect("clicked()", lambda: self._begin(self._importing(), ui.importNotice))
         self.refresh()
+        work.follow(self._enable)
 
     def refresh(self) -> None:
         """Runs may have finished, models may have come."""
@@ -73,16 +73,9 @@ class ResultSection:
     def redraw(self) -> None:
         """After the scene was closed: its nodes are gone."""
         self._draw()
-        self.compared.forget_removed()
-
-    def stop(self) -> None:
-        """The scene goes: what is being opened has no place any more."""
-        self.work.stop()
-        self.unnamed.stop()
         self._enable()
 
     def cleanup(self) -> None:
-        self.work.stop()
         self._plot.remove()
         self.unnamed.cleanup()
 
@@ -93,7 +86,10 @@ class ResultSection:
             try:
                 self.comparison = read_comparison(self._folders[number])
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever is no such record
-                self._say(_("{run}: cannot be read ({error})").format(run=self._folders[number], error=error))
+                _put(
+                    self.ui.noticeLabel,
+                    _("{run}: cannot be read ({error})").format(run=self._folders[number], error=error),
+                )
         self.ui.forceBox.checked = False
         self._show()
 
@@ -139,13 +135,17 @@ class ResultSection:
     def _enable(self, *_arguments) -> None:
         from voxmmsd.models.registry import accepted_times, resolve_model, state_of
 
-        ui, found = self.ui, self.comparison
+        ui, found, is_free = self.ui, self.comparison, not self._work.is_running
+        if is_free:
+            self.compared.forget_removed()
         segments = found is not None and bool(found.schema)
         state = state_of(found.model) if segments else ""
-        ui.acceptButton.enabled = segments and state != "accepted" and (not found.is_worse or ui.forceBox.checked)
-        ui.rejectButton.enabled = segments and state != "rejected"
-        ui.rollBackButton.enabled = bool(accepted_times())
-        ui.openButton.enabled = not self.work.is_running and tables.chosen_row(ui.casesTable) is not None
+        may_accept = segments and state != "accepted" and (not found.is_worse or ui.forceBox.checked)
+        ui.acceptButton.enabled = is_free and may_accept
+        ui.rejectButton.enabled = is_free and segments and state != "rejected"
+        ui.rollBackButton.enabled = is_free and bool(accepted_times())
+        ui.importButton.enabled = is_free
+        ui.openButton.enabled = is_free and tables.chosen_row(ui.casesTable) is not None
         try:
             used = resolve_model().info.id
         except VoxMMSDError:
@@ -154,10 +154,11 @@ class ResultSection:
         about = _("This one is {state}. ").format(state=states[state]) if state in states else ""
         ui.usedLabel.text = about + _("Model in use: <b>{model}</b>").format(model=used)
 
-    def _accept(self) -> None:
+    def _accepting(self) -> Steps:
         from voxmmsd.models.registry import accept, resolve_model
 
-        package = accept(resolve_model(str(self.comparison.folder)), force=self.ui.forceBox.checked)
+        folder, is_forced = str(self.comparison.folder), self.ui.forceBox.checked
+        package = yield lambda: accept(resolve_model(folder), force=is_forced)
         self._decided(_("{model} is in use from now on, in the segmentation module too.").format(model=package.info.id))
 
     def _reject(self) -> None:
@@ -173,19 +174,19 @@ class ResultSection:
         said = _("{before} is taken back; in use now: {after}.")
         self._decided(said.format(before=before.info.id, after=after.info.id if after else _("none")))
 
-    def _import(self) -> None:
+    def _importing(self) -> Steps:
         from voxmmsd.models.registry import accept, import_model, resolve_model
 
         place = self.ui.importPath.currentPath
         if not place:
             raise InputError(_("Choose the model first: its folder, its zip, or its run."))
-        package = import_model(resolve_model(place).folder)
+        _put(self.ui.importNotice, _("Importing {place} ...").format(place=place))
+        package = yield lambda: import_model(resolve_model(place).folder)
         question = _("{model} is in the registry. Use it for segmentation from now on?").format(model=package.info.id)
+        said = _("{model} is in the registry.")
         if package.info.segments and slicer.util.confirmYesNoDisplay(question):
-            package = accept(package)
+            package = yield lambda: accept(package)
             said = _("{model} is in the registry, and in use from now on.")
-        else:
-            said = _("{model} is in the registry.")
         self._decided(said.format(model=package.info.id), self.ui.importNotice)
 
     def _decided(self, text: str, notice=None) -> None:
@@ -196,7 +197,10 @@ class ResultSection:
     def _open(self) -> None:
         row = tables.chosen_row(self.ui.casesTable)
         if row is not None and self._do(dependencies.ensure, self.ui.casesNotice):
-            self.work.start(self._opening(self.comparison.cases[row].case_id))
+            self._begin(self._opening(self.comparison.cases[row].case_id), self.ui.casesNotice)
+
+    def _begin(self, steps: Steps, notice) -> None:
+        self._work.start(steps, lambda error: _put(notice, words.plain(str(error))))
 
     def _opening(self, case_id: str) -> Steps:
         self._say_of_cases(_("Opening {case} ...").format(case=case_id))
@@ -216,9 +220,6 @@ class ResultSection:
             _put(notice or self.ui.noticeLabel, words.plain(str(error)))
             return False
         return True
-
-    def _say(self, text: str) -> None:
-        _put(self.ui.noticeLabel, text)
 
     def _say_of_cases(self, text: str) -> None:
         _put(self.ui.casesNotice, text)

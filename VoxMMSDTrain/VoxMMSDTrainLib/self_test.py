@@ -49,7 +49,7 @@ class VoxMMSDTrainTest(ScriptedLoadableModuleTest):
         panel.library.ui.casesTable.selectRow(0)
         panel.library.ui.openButton.click()
         end = time.monotonic() + LONGEST_SECONDS
-        while panel.library.work.is_running and time.monotonic() < end:
+        while panel.work.is_running and time.monotonic() < end:
             slicer.app.processEvents()
         nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         self.assertEqual(len(nodes), 1, panel.library.ui.noticeLabel.text)

@@ -19,16 +19,16 @@ from VoxMMSDTrainLib.in_steps import Steps, Work
 class UnnamedPairs:
     """The part of the tab Result that is shown where few hold-out patients count."""
 
-    def __init__(self, ui, compared: Compared) -> None:
-        self._ui, self._compared = ui, compared
+    def __init__(self, ui, compared: Compared, work: Work) -> None:
+        self._ui, self._compared, self._work = ui, compared, work
         self._comparison: Comparison | None = None
         self._child: Child | None = None
         self._number = ""
-        self.work = Work(self._enable, lambda error: self._say(words.plain(error)))
         self._say("")
         ui.pairButton.connect("clicked()", self._make)
         for answer in ("first", "second", "equal"):
             getattr(ui, f"{answer}Button").connect("clicked()", lambda answer=answer: self._answer(answer))
+        work.follow(self._enable)
 
     def show(self, comparison: Comparison | None) -> None:
         """Offer it for a comparison whose verdict rests on few patients."""
@@ -39,20 +39,13 @@ class UnnamedPairs:
         self._ui.unnamedBox.visible = comparison is not None and bool(comparison.old) and comparison.few
         self._enable()
 
-    def stop(self) -> None:
-        """The scene goes, and the pair with it."""
-        self.work.stop()
-        self._number = ""
-        self._enable()
-
     def cleanup(self) -> None:
-        self.work.stop()
         if self._child is not None:
             self._child.close()
 
     def open_pair(self) -> None:
         """Load the pair that waits for an answer, as first and second."""
-        self.work.start(self._opening())
+        self._work.start(self._opening(), self._say_error)
 
     def _opening(self) -> Steps:
         self._say(_("Opening the pair ..."))
@@ -75,7 +68,7 @@ class UnnamedPairs:
             self._say(_("Both models segment a case ..."))
         except VoxMMSDError as error:
             self._child = None
-            self._say(words.plain(str(error)))
+            self._say_error(error)
         self._enable()
 
     def _made(self, code: int) -> None:
@@ -87,7 +80,7 @@ class UnnamedPairs:
         self._enable()
 
     def _answer(self, answer: str) -> None:
-        self.work.start(self._choosing(answer))
+        self._work.start(self._choosing(answer), self._say_error)
 
     def _choosing(self, answer: str) -> Steps:
         folder, number, compared_with = library_of(self._comparison), self._number, self._comparison.old
@@ -107,10 +100,15 @@ class UnnamedPairs:
         self._say(said.format(model=chosen or _("neither"), tally=text))
 
     def _enable(self) -> None:
-        is_free = self._child is None and not self.work.is_running
+        is_free = self._child is None and not self._work.is_running
+        if is_free and not self._compared.is_shown:
+            self._number = ""  # its segmentations are gone
         self._ui.pairButton.enabled = is_free
         for button in (self._ui.firstButton, self._ui.secondButton, self._ui.equalButton):
             button.enabled = is_free and bool(self._number)
+
+    def _say_error(self, error: VoxMMSDError) -> None:
+        self._say(words.plain(str(error)))
 
     def _say(self, text: str) -> None:
         self._ui.unnamedNotice.text = text
