@@ -216,6 +216,16 @@ class TrainLibraryTest(train_case.TrainTest):
         self.open_next(panel)
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 1)
 
+    def test_a_case_that_came_with_a_loaded_scene_is_chosen_and_can_be_accepted(self):
+        self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        ui = panel.library.ui
+        self.open_next(panel)
+        ui.casesTable.clearSelection()
+        self.assertFalse(ui.acceptButton.enabled)
+        slicer.mrmlScene.InvokeEvent(slicer.mrmlScene.EndImportEvent)
+        self.assertTrue(ui.acceptButton.enabled)
+
     def test_a_scene_that_is_saved_carries_no_path_of_the_library(self):
         self.library(predicted=1)
         panel = self.open_panel("VoxMMSDTrain")

@@ -44,6 +44,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.result = ResultSection(pages["Result"], self.run, self.work, self.onModelDecided)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.tabs.connect("currentChanged(int)", self.onTabChanged)
         self.run.open()
 
@@ -82,6 +83,9 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run.redraw()
         self.result.redraw()
         self.library.refresh()
+
+    def onSceneEndImport(self, caller, event):
+        self.library.refresh()  # a case may be open in the scene that was loaded
 
     def cleanup(self):
         self.work.stop()
