@@ -20,8 +20,8 @@ from VoxMMSDTrainLib.library_case import OPENED, close_case, core_grid, load_ima
 if TYPE_CHECKING:
     from voxmmsd.library import LibraryCase
 
-OLD_COLOR, NEW_COLOR = 0, 1  # as in the chart of the regions
-FIRST_COLOR, SECOND_COLOR = 2, 3  # of a pair whose models nobody names: neither the old one's color nor the new one's
+OLD_COLOR, NEW_COLOR, EXPERT_COLOR = 0, 1, 2  # the models' as in the chart of the regions
+FIRST_COLOR, SECOND_COLOR = 3, 2  # of a pair whose models nobody names: neither the old one's color nor the new one's
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def open_both(comparison: Comparison, library_folder: Path, case_id: str) -> Ste
             labels[_("expert")] = pieces_of(expert.array, schema_named(case.accepted.schema), expert.grid)
         return _Read(case, labels)
 
-    return (yield from _opened(library_folder, (yield read), (OLD_COLOR, NEW_COLOR, None)))
+    return (yield from _opened(library_folder, (yield read), (OLD_COLOR, NEW_COLOR, EXPERT_COLOR)))
 
 
 def open_pair(library_folder: Path) -> Steps:
@@ -99,7 +99,7 @@ def _labels_of(file: Path, schema: LabelSchema) -> Labels:
     return pieces_of(indices_from_values(volume.array, schema, str(file)), schema, volume.grid)
 
 
-def _opened(library_folder: Path, found: _Read, colors: tuple[int | None, ...]) -> Steps:
+def _opened(library_folder: Path, found: _Read, colors: tuple[int, ...]) -> Steps:
     if not (yield from close_case(library_folder)):
         return ()
     case_id = found.case.id

@@ -10,17 +10,16 @@ from slicer.i18n import tr as _
 
 from VoxMMSDTrainLib.curves import color_of, square
 
-WHITE = (1.0, 1.0, 1.0)
 OUTLINE_PIXELS = 2
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A segmentation, what it is called, and the number of its color; no number: white."""
+    """A segmentation, what it is called, and the number of its color."""
 
     title: str
     node: object
-    color: int | None
+    color: int
 
 
 class Compared:
@@ -41,9 +40,7 @@ class Compared:
         choice.addItems([_("all, as outlines"), *(one.title for one in self._shown)])
         choice.setCurrentIndex(0)
         choice.blockSignals(was_blocked)
-        self._ui.shownLegend.text = " &nbsp; ".join(
-            f"{square(one.color) if one.color is not None else '&#9633;'} {one.title}" for one in self._shown
-        )
+        self._ui.shownLegend.text = " &nbsp; ".join(f"{square(one.color)} {one.title}" for one in self._shown)
         self._ui.shownBox.visible = True
         self._apply()
 
@@ -68,7 +65,7 @@ class Compared:
         self._ui.shownLegend.visible = chosen < 0
         for number, one in enumerate(self._shown):
             if chosen < 0:
-                _outline(one.node, WHITE if one.color is None else color_of(one.color))
+                _outline(one.node, color_of(one.color))
             else:
                 _fill(one.node, is_visible=number == chosen)
 
