@@ -64,6 +64,16 @@ class TrainResultTest(train_case.TrainTest):
         self.assertIn("Choose the model first", ui.importNotice.text)
         self.assertTrue(ui.noticeLabel.isHidden())
 
+    def test_whoever_comes_back_to_the_tab_finds_the_case_chosen(self):
+        cases = [{"case_id": f"a-{n}", "patient": f"a{n}", "old": {"WT": 0.5}, "new": {"WT": 0.6}} for n in range(3)]
+        panel = self.show(cases)
+        panel.showTab("Result")
+        panel.result.ui.casesTable.selectRow(1)
+        panel.showTab("Task")
+        panel.showTab("Result")
+        self.assertEqual(panel.result.ui.casesTable.selectedItems()[0].text(), "a-1")
+        self.assertTrue(panel.result.ui.openButton.enabled)
+
     def test_errors_of_the_core_are_said_without_its_command_line(self):
         said = plain("/data/library: is no training library (it has no x); `voxmmsd library add /data F` makes one")
         self.assertEqual(said, "/data/library: is no training library (it has no x)")

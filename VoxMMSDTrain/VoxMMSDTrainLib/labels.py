@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -156,10 +156,10 @@ def _paint(mask: np.ndarray, voxels: np.ndarray, start: tuple[int, int, int]) ->
     mask[there] |= voxels[inside]
 
 
-def snapshot(node, reference) -> Iterator[None]:
+def snapshot(node, reference) -> Generator[None, None, Snapshot]:
     """Copy the segments of ``node`` on the grid of the volume ``reference``, hidden ones too; a step for each segment.
 
-    Returns a ``Snapshot``. Segments without a value are left out.
+    Segments without a value are left out.
     """
     schema, segmentation = schema_of(node), node.GetSegmentation()
     values = {label.value: label.key for label in schema.labels}

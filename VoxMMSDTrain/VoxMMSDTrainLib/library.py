@@ -142,8 +142,7 @@ class LibrarySection:
     @property
     def _chosen(self) -> str:
         """The id of the chosen case; empty where none is."""
-        row = tables.chosen_row(self.ui.casesTable)
-        return self.ui.casesTable.item(row, 0).text() if row is not None else ""
+        return tables.chosen_text(self.ui.casesTable)
 
     def _enable(self) -> None:
         ui, chosen, is_free = self.ui, self._chosen, not self._work.is_running

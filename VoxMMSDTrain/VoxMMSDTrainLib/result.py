@@ -109,7 +109,9 @@ class ResultSection:
         cases = found.cases if found else ()
         counts = [_("yes") if case.counts else _("no") for case in cases]
         rows = [(case.case_id, *_three(case.old, case.new), text) for case, text in zip(cases, counts, strict=True)]
-        tables.fill(ui.casesTable, rows, [_about(case) for case in cases])
+        chosen = tables.chosen_text(ui.casesTable)  # coming back to the tab is no choice of another case
+        row = next((row for row, case in enumerate(cases) if case.case_id == chosen), None)
+        tables.fill(ui.casesTable, rows, [_about(case) for case in cases], row)
         ui.casesTable.visible = ui.openButton.visible = bool(cases)
         ui.forceBox.visible = found is not None and found.is_worse
         self.unnamed.show(found)

@@ -49,6 +49,12 @@ def chosen_row(table) -> int | None:
     return next((item.row() for item in table.selectedItems()), None)
 
 
+def chosen_text(table) -> str:
+    """The first cell of the selected row; empty where none is selected."""
+    row = chosen_row(table)
+    return table.item(row, 0).text() if row is not None else ""
+
+
 def _fit(table) -> None:
     """Columns as wide as their titles and texts need, the table as high as its rows."""
     header = table.horizontalHeader()
