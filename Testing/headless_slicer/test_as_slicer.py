@@ -133,3 +133,26 @@ def draw_line(points):
     view.setMRMLScene(scene)
     view.setMRMLPlotViewNode(node)
     view.fitToContent()
+
+
+def test_curves_of_one_point_are_drawn_without_a_warning_and_grow_without_new_nodes(caplog):
+    import qt
+
+    from VoxMMSDTrainLib.curves import CurvePlot
+
+    place = qt.QWidget()
+    place.setLayout(qt.QVBoxLayout())
+    plot = CurvePlot(place, "test")
+    assert place.isHidden()  # an empty view would be a black box
+    with caplog.at_level(logging.WARNING):
+        plot.show("Losses", {"loss": [(1, 0.5)]})
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        assert not place.isHidden()
+        for steps in (2, 500, 3):
+            plot.show("Losses", {"loss": [(step, 1 / (step + 1)) for step in range(steps)]})
+    assert caplog.text == ""
+    assert slicer.mrmlScene.GetNumberOfNodes() == count
+    table = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLTableNode").GetTable()
+    assert [table.GetValue(row, 1).ToDouble() for row in range(table.GetNumberOfRows())] == [1, 1 / 2, 1 / 3]
+    plot.remove()
+    assert place.isHidden()
