@@ -79,10 +79,10 @@ class ScriptedModule:
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, str(path)
+        self._more_widgets: list[Any] = []  # representations beside the module's own
         self.title, self.categories, self.dependencies, self.contributors = "", [], [], []
         self.helpText, self.acknowledgementText, self.hidden, self.icon = "", "", False, None
         self._widget: Any = None
-        self._more_widgets: list[Any] = []  # representations beside the module's own
 
     def logic(self) -> Any:
         return None

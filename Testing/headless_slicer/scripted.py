@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
+import sys
 import unittest
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,13 @@ class ScriptedLoadableModule:
         return f"<p>For more information see the {docPage or self.parent.title} documentation.</p>"
 
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
-        namespace = importlib.import_module(type(self).__module__)
-        name = self.moduleName + "Test"
-        if not hasattr(namespace, name):
-            raise AssertionError(f"Test case class not found: {type(self).__module__}.{name} ")
-        test = getattr(namespace, name)()
-        test.messageDelay = msec
-        test.runTest(**kwargs)
+        """As *Reload and Test* and Slicer's self tests: the module's file must hold the class ``<Module>Test``."""
+        module = sys.modules[self.__module__]
+        if not hasattr(module, f"{self.moduleName}Test"):
+            raise AssertionError(f"Test case class not found: {self.__module__}.{self.moduleName}Test ")
+        case = getattr(module, f"{self.moduleName}Test")()
+        case.messageDelay = msec
+        case.runTest(**kwargs)
 
 
 class ScriptedLoadableModuleWidget:
