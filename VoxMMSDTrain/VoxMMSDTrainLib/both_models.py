@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
-from VoxMMSDTrainLib.compared import Shown
+from VoxMMSDTrainLib.compared import Shown, outline
 from VoxMMSDTrainLib.comparison import Comparison
 from VoxMMSDTrainLib.in_steps import Steps
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of
@@ -109,7 +109,9 @@ def _opened(library_folder: Path, found: _Read, colors: tuple[int, ...]) -> Step
     for (title, labels), color in zip(found.labels.items(), colors, strict=False):
         fitting = [volume for volume in volumes.values() if labels.grid.same_as(core_grid(volume))]
         reference = (fitting or [shown_first(volumes)])[0]
-        node = segmentation_of(labels, f"{case_id} {title}", reference, {OPENED: case_id})
+        node = segmentation_of(labels, f"{case_id} {title}", reference, {OPENED: case_id}, is_shown=False)
         shown.append(Shown(title, node, color))
+        yield
+        outline(node, color)  # here, a step for each, and not of all of them at the end
         yield
     return tuple(shown)

@@ -32,7 +32,7 @@ class Compared:
         self.clear()
 
     def show(self, shown: Sequence[Shown]) -> None:
-        """Offer these, and begin with all as outlines."""
+        """Offer these, which are outlined already."""
         self._shown = tuple(shown)
         choice = self._ui.shownChoice
         was_blocked = choice.blockSignals(True)
@@ -41,8 +41,7 @@ class Compared:
         choice.setCurrentIndex(0)
         choice.blockSignals(was_blocked)
         self._ui.shownLegend.text = " &nbsp; ".join(f"{square(one.color)} {one.title}" for one in self._shown)
-        self._ui.shownBox.visible = True
-        self._apply()
+        self._ui.shownLegend.visible = self._ui.shownBox.visible = True
 
     @property
     def is_shown(self) -> bool:
@@ -65,16 +64,17 @@ class Compared:
         self._ui.shownLegend.visible = chosen < 0
         for number, one in enumerate(self._shown):
             if chosen < 0:
-                _outline(one.node, color_of(one.color))
+                outline(one.node, one.color)
             else:
                 _fill(one.node, is_visible=number == chosen)
 
 
-def _outline(node, color: tuple[float, float, float]) -> None:
+def outline(node, color: int) -> None:
+    """Show a segmentation as outlines, all in the color of that number."""
     display = node.GetDisplayNode()
     was_modifying = display.StartModify()
     for segment_id in node.GetSegmentation().GetSegmentIDs():
-        display.SetSegmentOverrideColor(segment_id, *color)
+        display.SetSegmentOverrideColor(segment_id, *color_of(color))
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(OUTLINE_PIXELS)

@@ -57,10 +57,11 @@ def _cut(mask: np.ndarray) -> Piece:
     return Piece(np.ascontiguousarray(mask[tuple(box)], np.uint8), (box[0].start, box[1].start, box[2].start))
 
 
-def segmentation_of(labels: Labels, name: str, reference, attributes: Mapping[str, str]):
+def segmentation_of(labels: Labels, name: str, reference, attributes: Mapping[str, str], is_shown: bool = True):
     """A segmentation node of ``labels``; ``reference``: the volume whose geometry it has, and whose grid if that fits.
 
     Whole before it is displayed, tags before a segment is added: each change of a shown node costs Slicer a redraw.
+    ``is_shown``: false where its looks are yet to be chosen.
     """
     affine = _affine_for(labels, reference)
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentationNode")
@@ -76,6 +77,7 @@ def segmentation_of(labels: Labels, name: str, reference, attributes: Mapping[st
         node = slicer.mrmlScene.AddNode(node)
         node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
         node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetVisibility(is_shown)
     return node
 
 
