@@ -15,10 +15,10 @@ from voxmmsd.errors import MissingDependencyError
 
 # To segment on a CPU; no torch. Import name -> requirement.
 SEGMENTING = {
+    "scipy": "scipy>=1.11",
     "nibabel": "nibabel>=5.2",
     "onnxruntime": "onnxruntime>=1.17",
     "safetensors": "safetensors>=0.4.3",
-    "scipy": "scipy>=1.11",
     "tqdm": "tqdm>=4.66",
     "psutil": "psutil>=5.9",
 }

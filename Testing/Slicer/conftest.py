@@ -11,6 +11,13 @@ for name in host.MODULES:
     host.load_module(name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def slicer_is_left_well():
+    """As each file is run by a Slicer of its own: what a file leaves behind must not spoil its exit."""
+    yield
+    host.leave()
+
+
 def pytest_itemcollected(item):
     """The tests know nothing of pytest, which Slicer lacks."""
     if getattr(item.function, "is_long", False):

@@ -27,9 +27,9 @@ class ModuleTest(ScriptedLoadableModuleTest):
             os.environ[name] = str(self.folder / folder)
 
     def open_panel(self, name):
-        """A new panel of the module; it is cleaned up after the test."""
+        """A new panel of the module; it is cleaned up and deleted after the test."""
         panel = slicer.util.getNewModuleWidget(name)
-        self.addCleanup(panel.cleanup)
+        self.addCleanup(_take_down, panel)
         return panel
 
 
@@ -68,6 +68,16 @@ def wait_until(condition, seconds=120):
             raise TimeoutError(f"not reached in {seconds} s")
         slicer.app.processEvents()
         time.sleep(0.02)
+
+
+def _take_down(panel):
+    """Slicer keeps each representation of a module, and crashes at its exit where two are left; ``deleteLater`` is too
+    late for it. A deleted panel must not be cleaned up once more when the modules are unloaded.
+    """
+    panel.cleanup()
+    manager = slicer.app.moduleManager()
+    manager.disconnect("moduleAboutToBeUnloaded(QString)", panel._onModuleAboutToBeUnloaded)
+    panel.parent.delete()
 
 
 def _restore(name, value):

@@ -16,7 +16,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from headless_slicer import api
+from headless_slicer import api, removal
 from headless_slicer.qt_module import QSettings
 
 HOME = Path(tempfile.mkdtemp(prefix="headless-slicer-"))
@@ -44,6 +44,7 @@ class Application:
         self._layout_manager: Any = None
         self._waiting: list[Any] = []  # for the end of the start
         self._connected: list[tuple[str, Any]] = []
+        self._top_level: list[Any] = []  # the main window, where there is one
         self._io = IOManager()
         self._modules = ModuleManager()
         self.mrmlScene = self._logic.GetMRMLScene()
@@ -125,7 +126,7 @@ class Application:
         return self._environment_of_the_start
 
     def topLevelWidgets(self) -> list[Any]:
-        return []
+        return list(self._top_level)
 
     def setOverrideCursor(self, cursor: Any) -> None:
         self._qt.setOverrideCursor(cursor)
@@ -157,6 +158,7 @@ def _application_logic() -> Any:
     scene._keep = (logic, colors, _data_io(scene))
     _add_what_slicer_always_has(scene)
     _fill_data_tree(scene)
+    removal.follow(scene)
     return logic
 
 
@@ -336,6 +338,27 @@ class Module:
 
 class ModuleManager:
     """Base/QTCore/qSlicerModuleManager.h."""
+
+    _UNLOADED = "moduleAboutToBeUnloaded(QString)"
+
+    def __init__(self) -> None:
+        self._slots: list[Any] = []
+
+    def connect(self, signature: str, slot: Any) -> bool:
+        if signature != self._UNLOADED:
+            raise NotImplementedError(f"qSlicerModuleManager: the host sends no {signature}")
+        self._slots.append(slot)
+        return True
+
+    def disconnect(self, signature: str, slot: Any) -> bool:
+        if signature != self._UNLOADED or slot not in self._slots:
+            return False
+        self._slots.remove(slot)
+        return True
+
+    def _unload(self, name: str) -> None:
+        for slot in list(self._slots):
+            slot(name)
 
     def module(self, name: str) -> Any:
         return getattr(slicer.modules, name.lower(), None)

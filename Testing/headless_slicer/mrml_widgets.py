@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import partial
 from typing import Any
@@ -702,7 +703,10 @@ class qMRMLTableView(_WithScene, declared("qMRMLTableView", Q.QTableView)):
 
 
 class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
-    """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines; white whatever the palette is."""
+    """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines; white whatever the palette is.
+
+    Black until it has something to draw, as a render window is; a line through one point gets VTK's warning.
+    """
 
     _stands_for = "qMRMLPlotView"
 
@@ -716,11 +720,18 @@ class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
             node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: _alive(self) and QtWidgets.QWidget.update(self))
 
     def fitToContent(self) -> None:
+        for series in self._series():
+            is_line = series.GetPlotType() in (series.PlotTypeLine, series.PlotTypeScatter)
+            if is_line and series.GetLineStyle() != series.LineStyleNone and len(_points(series)) < 2:
+                logging.warning("Attempted to paint a line with <2 points.")
         QtWidgets.QWidget.update(self)
 
     def paintEvent(self, _event: Any) -> None:
         painter = QtGui.QPainter(self)
         area = QtWidgets.QWidget.rect(self)
+        if not self._series():
+            painter.fillRect(area, QtCore.Qt.GlobalColor.black)
+            return
         painter.fillRect(area, QtCore.Qt.GlobalColor.white)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         frame = area.adjusted(34, 8, -9, -18)

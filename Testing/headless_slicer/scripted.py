@@ -22,6 +22,9 @@ class ScriptedLoadableModule:
         parent.helpText = ""
         parent.acknowledgementText = ""
         parent.hidden = False
+        if not hasattr(slicer, "selfTests"):
+            slicer.selfTests = {}
+        slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
         return str(Path(self.parent.path).parent / "Resources" / filename)
@@ -49,6 +52,7 @@ class ScriptedLoadableModuleWidget:
         if self.parent.layout() is None:
             self.parent.setLayout(qt.QVBoxLayout())
         self.layout = self.parent.layout()
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename: str) -> str:
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / filename)
@@ -61,6 +65,11 @@ class ScriptedLoadableModuleWidget:
 
     def cleanup(self) -> None:
         """To be overridden."""
+
+    def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
+        if moduleName == self.moduleName:
+            self.cleanup()
+            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def onReload(self) -> None:
         slicer.util.reloadScriptedModule(self.moduleName)

@@ -158,7 +158,7 @@ def test_texts_of_the_training_panel_can_be_read_too(palette):
 
 
 def test_titles_of_columns_are_not_cut_off_and_fit_a_narrow_panel():
-    """Also in bold, which they are where a row is chosen; of the library's six the last ones are scrolled to."""
+    """Also in bold, which they are where a row is chosen."""
     panel = host.open_widget("VoxMMSDTrain")
     try:
         run, result = panel.run.ui, panel.result.ui
@@ -167,8 +167,7 @@ def test_titles_of_columns_are_not_cut_off_and_fit_a_narrow_panel():
             needed = [header.sectionSizeHint(column) for column in range(table.columnCount)]
             given = [table.columnWidth(column) for column in range(table.columnCount)]
             assert [pair for pair in zip(needed, given, strict=True) if pair[1] < pair[0]] == []
-            if table is not panel.library.ui.casesTable:
-                assert sum(given[:-1]) + needed[-1] <= WIDTH_OF_TABLES
+            assert sum(needed) <= WIDTH_OF_TABLES
     finally:
         panel.cleanup()
 
@@ -187,7 +186,7 @@ def lowest_contrast(panel, number):
         and real.isVisible(child) and real.isEnabled(child) and re.search(r"\w", child.property("text"))
         and not real.grab(child).isNull() and min(real.size(child).toTuple()) > 1
     }  # fmt: skip
-    assert len(seen) >= 3
+    assert len(seen) >= 2
     return min(seen.values())
 
 
