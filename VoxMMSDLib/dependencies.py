@@ -15,6 +15,7 @@ from voxmmsd.errors import MissingDependencyError
 
 # To segment on a CPU; no torch. Import name -> requirement.
 SEGMENTING = {
+    "scipy": "scipy>=1.11",
     "nibabel": "nibabel>=5.2",
     "onnxruntime": "onnxruntime>=1.17",
     "safetensors": "safetensors>=0.4.3",

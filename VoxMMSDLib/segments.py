@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import slicer
@@ -53,18 +54,144 @@ def is_result(node) -> bool:
     return node is not None and bool(node.GetAttribute(SCHEMA))
 
 
-def mask_of(node, segment_ids: Iterable[str], reference) -> np.ndarray:
-    """Bool ``(z, y, x)`` on the grid of the volume ``reference``: where any of the segments is, hidden or not."""
+class Frame:
+    """The voxels of a volume, ``(z, y, x)``, as the segments of a segmentation are told them."""
+
+    def __init__(self, node, reference) -> None:
+        self.node = node
+        x, y, z = reference.GetImageData().GetDimensions()
+        self.shape_zyx = (z, y, x)
+        self.image = _geometry(node, reference)
+
+    def part(self, segment_ids: Iterable[str]) -> Part:
+        """Where any of the segments is, hidden or not."""
+        return union([self._one(segment_id) for segment_id in segment_ids])
+
+    def put(self, segment_id: str, part: Part) -> None:
+        """Make a segment what ``part`` is; no node is made."""
+        import numpy as np
+        from vtk.util.numpy_support import numpy_to_vtk
+
+        part = part if part.array.size else Part((0, 0, 0), np.zeros((1, 1, 1), bool))
+        image = slicer.vtkOrientedImageData()
+        bounds = [(start, start + n - 1) for start, n in zip(part.start_zyx, part.array.shape, strict=True)]
+        image.SetExtent(*(limit for axis in reversed(bounds) for limit in axis))
+        matrix = vtk.vtkMatrix4x4()
+        self.image.GetImageToWorldMatrix(matrix)
+        image.SetGeometryFromImageToWorldMatrix(matrix)
+        voxels = np.ascontiguousarray(part.array, np.uint8).ravel()
+        image.GetPointData().SetScalars(numpy_to_vtk(voxels, deep=True, array_type=vtk.VTK_UNSIGNED_CHAR))
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        if not logic.SetBinaryLabelmapToSegment(image, self.node, segment_id, logic.MODE_REPLACE):
+            raise RuntimeError(f"segment {segment_id} could not be set")
+
+    def _one(self, segment_id: str) -> Part:
+        own = slicer.vtkOrientedImageData()
+        if not self.node.GetBinaryLabelmapRepresentation(segment_id, own) or own.IsEmpty():
+            return _nothing()
+        resampler = slicer.vtkOrientedImageDataResample
+        if not (resampler.DoGeometriesMatch(own, self.image) and self._holds(own.GetExtent())):
+            on_grid = slicer.vtkOrientedImageData()
+            resampler.ResampleOrientedImageToReferenceOrientedImage(own, self.image, on_grid)
+            own = on_grid
+        return _part_of(own).cropped()
+
+    def _holds(self, extent: tuple[int, ...]) -> bool:
+        sizes = reversed(self.shape_zyx)
+        return all(low >= 0 and high < n for low, high, n in zip(extent[::2], extent[1::2], sizes, strict=True))
+
+
+def _geometry(node, reference):
+    """Where the voxels of ``reference`` lie for ``node``; the voxels themselves are copied only where they must be."""
+    if reference.GetParentTransformNode() is not node.GetParentTransformNode():
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        image = logic.CreateOrientedImageDataFromVolumeNode(reference, node.GetParentTransformNode())
+        image.UnRegister(None)
+        return image
+    image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    reference.GetIJKToRASMatrix(matrix)
+    image.SetExtent(reference.GetImageData().GetExtent())
+    image.SetGeometryFromImageToWorldMatrix(matrix)
+    return image
+
+
+@dataclass(frozen=True)
+class Part:
+    """A mask in a larger grid: bool ``(z, y, x)`` of a box, and where the box starts."""
+
+    start_zyx: tuple[int, int, int]
+    array: np.ndarray
+
+    @property
+    def voxels(self) -> int:
+        return int(self.array.sum())
+
+    def cropped(self) -> Part:
+        """The same in the smallest box."""
+        box = _box_of(self.array)
+        start = tuple(start + side.start for start, side in zip(self.start_zyx, box, strict=True))
+        return Part(start, self.array[box])
+
+    def within(self, start_zyx: tuple[int, int, int], shape_zyx: tuple[int, ...]) -> np.ndarray:
+        """The mask in another box that holds it."""
+        import numpy as np
+
+        whole = np.zeros(shape_zyx, bool)
+        box = [slice(own - start, own - start + n)
+               for own, start, n in zip(self.start_zyx, start_zyx, self.array.shape, strict=True)]  # fmt: skip
+        whole[tuple(box)] = self.array
+        return whole
+
+
+def union(parts: Iterable[Part]) -> Part:
+    """All that any of the parts holds."""
     import numpy as np
 
-    make = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode
-    image = make(reference, node.GetParentTransformNode())
-    image.UnRegister(None)
-    shape = slicer.util.arrayFromVolume(reference).shape
-    inside = np.zeros(shape, bool)
-    for segment_id in segment_ids:
-        inside |= _one(node, segment_id, image, shape)
-    return inside
+    parts = [part for part in parts if part.array.size]
+    if not parts:
+        return _nothing()
+    start, shape = common_box(parts)
+    return Part(start, np.logical_or.reduce([part.within(start, shape) for part in parts]))
+
+
+def common_box(parts: Iterable[Part]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Start and shape of the smallest box that holds the parts, of which one at least holds something."""
+    parts = [part for part in parts if part.array.size]
+    starts = [part.start_zyx for part in parts]
+    ends = [[s + n for s, n in zip(part.start_zyx, part.array.shape, strict=True)] for part in parts]
+    start = tuple(min(axis) for axis in zip(*starts, strict=True))
+    end = [max(axis) for axis in zip(*ends, strict=True)]
+    return start, tuple(e - s for s, e in zip(start, end, strict=True))
+
+
+def _nothing() -> Part:
+    import numpy as np
+
+    return Part((0, 0, 0), np.zeros((0, 0, 0), bool))
+
+
+def _part_of(image) -> Part:
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    low_x, high_x, low_y, high_y, low_z, high_z = image.GetExtent()
+    shape = (high_z - low_z + 1, high_y - low_y + 1, high_x - low_x + 1)
+    return Part((low_z, low_y, low_x), vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape) > 0)
+
+
+def _box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest box around what is true; of no size where nothing is."""
+    import numpy as np
+
+    planes = mask.any(axis=2)
+    lines = (planes.any(axis=1), planes.any(axis=0), mask.any(axis=(0, 1)))
+    inside = [np.flatnonzero(line) for line in lines]
+    return tuple(slice(int(i[0]), int(i[-1]) + 1) if i.size else slice(0, 0) for i in inside)
+
+
+def mask_of(node, segment_ids: Iterable[str], reference) -> np.ndarray:
+    """Bool ``(z, y, x)`` on the grid of the volume ``reference``: where any of the segments is, hidden or not."""
+    frame = Frame(node, reference)
+    return frame.part(segment_ids).within((0, 0, 0), frame.shape_zyx)
 
 
 def label_array(node, reference) -> np.ndarray:
@@ -73,12 +200,21 @@ def label_array(node, reference) -> np.ndarray:
     Where segments overlap, the inner tissue holds the voxel (``voxmmsd.labels.PRECEDENCE``), whatever the segments'
     order. Segments without a value are left out.
     """
-    schema, segmentation = schema_of(node), node.GetSegmentation()
-    masks = {}
+    import numpy as np
+
+    schema, segmentation, frame = schema_of(node), node.GetSegmentation(), Frame(node, reference)
+    parts = {}
     for label in schema.labels:
         ids = [i for i in segmentation.GetSegmentIDs() if value_of(segmentation.GetSegment(i)) == label.value]
-        masks[label.key] = mask_of(node, ids, reference)
-    return values_from_indices(indices_from_masks(masks, schema), schema)
+        parts[label.key] = frame.part(ids)
+    labels = np.zeros(frame.shape_zyx, np.uint8)
+    if any(part.array.size for part in parts.values()):
+        start, shape = common_box(parts.values())
+        masks = {key: part.within(start, shape) if part.array.size else np.zeros(shape, bool)
+                 for key, part in parts.items()}  # fmt: skip
+        box = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
+        labels[box] = values_from_indices(indices_from_masks(masks, schema), schema)
+    return labels
 
 
 def without_value(node) -> list[str]:
@@ -91,30 +227,10 @@ def without_value(node) -> list[str]:
 def set_mask(node, segment_id: str, mask: np.ndarray, reference) -> None:
     """Make a segment what ``mask`` ``(z, y, x)`` says on the grid of the volume ``reference``; no node is made."""
     import numpy as np
-    from vtk.util.numpy_support import numpy_to_vtk
 
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    image = logic.CreateOrientedImageDataFromVolumeNode(reference, node.GetParentTransformNode())
-    image.UnRegister(None)
-    voxels = np.ascontiguousarray(mask, np.uint8).ravel()
-    image.GetPointData().SetScalars(numpy_to_vtk(voxels, deep=True, array_type=vtk.VTK_UNSIGNED_CHAR))
-    if not logic.SetBinaryLabelmapToSegment(image, node, segment_id, logic.MODE_REPLACE):
-        raise RuntimeError(f"segment {segment_id} could not be set")
+    Frame(node, reference).put(segment_id, Part((0, 0, 0), np.asarray(mask, bool)).cropped())
 
 
-def volume_ml(mask: np.ndarray, reference) -> float:
+def voxel_ml(reference) -> float:
     spacing = reference.GetSpacing()
-    return float(mask.sum()) * spacing[0] * spacing[1] * spacing[2] / 1000.0
-
-
-def _one(node, segment_id: str, image, shape) -> np.ndarray:
-    import numpy as np
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    own = slicer.vtkOrientedImageData()
-    if not node.GetBinaryLabelmapRepresentation(segment_id, own) or own.IsEmpty():
-        return np.zeros(shape, bool)
-    on_grid = slicer.vtkOrientedImageData()
-    resampler = slicer.vtkOrientedImageDataResample
-    resampler.ResampleOrientedImageToReferenceOrientedImage(own, image, on_grid)
-    return vtk_to_numpy(on_grid.GetPointData().GetScalars()).reshape(shape) > 0
+    return spacing[0] * spacing[1] * spacing[2] / 1000.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,14 @@ import vtk
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
+from VoxMMSDLib.segments import mask_of
 
 if TYPE_CHECKING:
     from voxmmsd.data.volume import Volume
+
+
+Write = Callable[[], object]
+"""Writes what was taken out of MRML before: may be called in a thread. Raises InputError where it cannot."""
 
 
 def export_volume(node, file: Path) -> Path:
@@ -21,30 +27,85 @@ def export_volume(node, file: Path) -> Path:
     Raises:
         InputError: the node has no image, or cannot be written.
     """
-    if node.GetImageData() is None:
-        raise InputError(_("{name}: has no image; load it again").format(name=node.GetName()))
-    if not slicer.util.exportNode(node, str(file), {"useCompression": 0}, world=True):
-        raise InputError(_("{name}: cannot be written to {folder}; is the disk full?").format(
-            name=node.GetName(), folder=file.parent))  # fmt: skip
+    volume_write(node, file)()
     return file
 
 
 def export_mask(node, reference, file: Path) -> Path:
-    """Write a brain mask, given as a volume or as a segmentation (all its segments, hidden ones too)."""
+    """Write a brain mask, given as a volume or as a segmentation (all its segments, hidden ones too).
+
+    Raises:
+        InputError: it holds nothing, or cannot be written.
+    """
+    mask_write(node, reference, file)()
+    return file
+
+
+def volume_write(node, file: Path) -> Write:
+    """What writes a volume as it is now. Only what Slicer alone can write, since it is bent, is written at once.
+
+    Raises:
+        InputError: the node has no image, or is bent and cannot be written.
+    """
+    refuse_empty(node)
+    array = slicer.util.arrayFromVolume(node)
+    if is_bent(node) or array.ndim != 3:
+        export_by_slicer(node, file, compressed=False)
+        return lambda: None
+    return array_write(array.copy(), ijk_to_world(node), file, node.GetName())
+
+
+def mask_write(node, reference, file: Path) -> Write:
+    """As ``volume_write``, of a brain mask: a volume, or a segmentation on the grid of ``reference``."""
     if not node.IsA("vtkMRMLSegmentationNode"):
-        return export_volume(node, file)
-    labelmap = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "VoxMMSD temporary mask")
-    labelmap.SetHideFromEditors(True)
+        return volume_write(node, file)
+    mask = mask_of(node, node.GetSegmentation().GetSegmentIDs(), reference)
+    if not mask.any():
+        raise InputError(_("{name}: holds no segment to take for the brain").format(name=node.GetName()))
+    return array_write(mask.astype("uint8"), ijk_to_world(reference), file, node.GetName())
+
+
+def array_write(array, affine_xyz, file: Path, name: str) -> Write:
+    """What writes voxels ``(z, y, x)`` as NIfTI; ``name`` is what an error calls them."""
+
+    def write() -> None:
+        from voxmmsd.data.volume import Grid
+        from voxmmsd.data.writing import write_nifti
+
+        try:
+            write_nifti(file, _as_nifti_holds(array), Grid(array.shape, affine_xyz))
+        except OSError as error:
+            raise InputError(_("{name}: cannot be written to {folder}; is the disk full?").format(
+                name=name, folder=file.parent)) from error  # fmt: skip
+
+    return write
+
+
+def _as_nifti_holds(array):
+    """Whole numbers of 64 bits are no type that other programs read."""
+    return array.astype("float64") if array.dtype.kind in "iu" and array.dtype.itemsize > 4 else array
+
+
+def export_by_slicer(node, file: Path, *, compressed: bool) -> None:
+    """Write a node by Slicer in world coordinates; the file's ending chooses the format. The node stays as it is.
+
+    Raises:
+        InputError: Slicer knows no such format, or cannot write the file.
+    """
+    had_storage = node.GetStorageNode() is not None
     try:
-        ids = vtk.vtkStringArray()
-        for segment_id in node.GetSegmentation().GetSegmentIDs():
-            ids.InsertNextValue(segment_id)
-        logic = slicer.modules.segmentations.logic()
-        if not logic.ExportSegmentsToLabelmapNode(node, ids, labelmap, reference):
-            raise InputError(_("{name}: holds no segment to take for the brain").format(name=node.GetName()))
-        return export_volume(labelmap, file)
+        is_written = slicer.util.exportNode(node, str(file), {"useCompression": int(compressed)}, world=True)
+    except ValueError as error:
+        raise InputError(
+            _("{file}: an unknown format; end the name in .nii.gz or .nrrd").format(file=file.name)
+        ) from error
     finally:
-        _remove_with_colors(labelmap)
+        # Slicer asks an empty storage node for the formats, and leaves it in the scene.
+        if not had_storage and (storage := node.GetStorageNode()) is not None:
+            slicer.mrmlScene.RemoveNode(storage)
+    if not is_written:
+        raise InputError(_("{name}: cannot be written to {folder}; is the disk full?").format(
+            name=node.GetName(), folder=file.parent))  # fmt: skip
 
 
 def core_volume(node) -> Volume:
@@ -70,6 +131,12 @@ def hardened_copy(node):
     tree = slicer.mrmlScene.GetSubjectHierarchyNode()
     tree.SetItemParent(tree.GetItemByDataNode(copy), tree.GetItemParent(tree.GetItemByDataNode(node)))
     return copy
+
+
+def refuse_empty(node) -> None:
+    """Raises InputError: the volume has no voxels."""
+    if node.GetImageData() is None:
+        raise InputError(_("{name}: has no image; load it again").format(name=node.GetName()))
 
 
 def refuse_bent(node) -> None:
@@ -102,13 +169,6 @@ def remove_whole(node) -> None:
     for kind in ("DisplayNode", "StorageNode"):
         count = getattr(node, f"GetNumberOf{kind}s", lambda: 0)()
         own += [getattr(node, f"GetNth{kind}")(number) for number in range(count)]
-    for one in (node, *own):
-        if one is not None:
+    for one in (node, *own):  # Slicer itself takes some of them along
+        if one is not None and slicer.mrmlScene.IsNodePresent(one):
             slicer.mrmlScene.RemoveNode(one)
-
-
-def _remove_with_colors(labelmap) -> None:
-    display = labelmap.GetDisplayNode()
-    if display is not None and display.GetColorNode() is not None:
-        slicer.mrmlScene.RemoveNode(display.GetColorNode())
-    remove_whole(labelmap)

@@ -14,7 +14,7 @@ _PREFIX = "voxmmsd-"
 
 def new_workplace() -> Path:
     """An empty folder in Slicer's temporary folder; those of jobs whose Slicer was killed are removed."""
-    _clear_what_was_left()
+    clear_what_was_left()
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=slicer.app.temporaryPath))
 
 
@@ -29,10 +29,14 @@ def remove(workplace: Path) -> None:
     shutil.rmtree(workplace, ignore_errors=True)
 
 
-def _clear_what_was_left() -> None:
+def clear_what_was_left() -> None:
+    """Remove folders and files of jobs whose Slicer was killed."""
     import psutil
 
     for folder in Path(slicer.app.temporaryPath).glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            remove(folder)
+            if folder.is_dir():
+                remove(folder)
+            else:
+                folder.unlink(missing_ok=True)

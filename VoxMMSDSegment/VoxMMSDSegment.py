@@ -16,9 +16,10 @@ if str(_ROOT) not in sys.path[:1]:
 
 from VoxMMSDSegmentLib import sample  # noqa: E402
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic  # noqa: E402
+from VoxMMSDSegmentLib.self_test import VoxMMSDSegmentTest  # noqa: E402
 from VoxMMSDSegmentLib.widget import VoxMMSDSegmentWidget  # noqa: E402
 
-__all__ = ["VoxMMSDSegment", "VoxMMSDSegmentLogic", "VoxMMSDSegmentWidget"]
+__all__ = ["VoxMMSDSegment", "VoxMMSDSegmentLogic", "VoxMMSDSegmentTest", "VoxMMSDSegmentWidget"]
 
 
 class VoxMMSDSegment(ScriptedLoadableModule):
@@ -40,6 +41,6 @@ class VoxMMSDSegment(ScriptedLoadableModule):
         )
 
     def _when_slicer_has_started(self):
-        sample.register(_HERE / "Resources" / "Icons" / "VoxMMSDSegment.png")
         terms = _HERE / "Resources" / "Terminology" / "VoxMMSD.term.json"
         slicer.modules.terminologies.logic().LoadTerminologyFromFile(str(terms))
+        sample.register(_HERE / "Resources" / "Icons" / "VoxMMSDSegment.png")

@@ -14,9 +14,10 @@ if str(_ROOT) not in sys.path[:1]:
     sys.path.insert(0, str(_ROOT))
 
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic  # noqa: E402
+from VoxMMSDTrainLib.self_test import VoxMMSDTrainTest  # noqa: E402
 from VoxMMSDTrainLib.widget import VoxMMSDTrainWidget  # noqa: E402
 
-__all__ = ["VoxMMSDTrain", "VoxMMSDTrainLogic", "VoxMMSDTrainWidget"]
+__all__ = ["VoxMMSDTrain", "VoxMMSDTrainLogic", "VoxMMSDTrainTest", "VoxMMSDTrainWidget"]
 
 
 class VoxMMSDTrain(ScriptedLoadableModule):

@@ -31,6 +31,7 @@ BRAIN_MASK = "image that is non-zero inside the brain, a skull-stripped modality
 MOST_LEVELS = 8  # of a network
 SUBSET_SPLITS = ("validation", "test", "other")
 LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
+CORRECTIONS_RECORD = "corrections.json"  # of a run: which labels of which library it learned
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 
 

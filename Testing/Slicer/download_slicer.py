@@ -7,19 +7,23 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import urllib.request
 from pathlib import Path
 
 ADDRESS = "https://download.slicer.org/download?os={os}&stability={stability}"
 SYSTEMS = {"Linux": "linux", "Windows": "win", "Darwin": "macosx"}
 STABILITY = {"stable": "release", "preview": "nightly"}
+FILES = {"Linux": "slicer.tar.gz", "Windows": "slicer.exe", "Darwin": "slicer.dmg"}
+TRIES, PAUSE_S, SILENCE_S = 4, 20, 60
+SMALLEST_BYTES = 100_000_000  # Slicer has several times that; an error's page has a few thousand
 
 
 def main(release: str, folder: Path) -> None:
     system = platform.system()
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / {"Linux": "slicer.tar.gz", "Windows": "slicer.exe", "Darwin": "slicer.dmg"}[system]
-    urllib.request.urlretrieve(ADDRESS.format(os=SYSTEMS[system], stability=STABILITY[release]), file)
+    file = folder / FILES[system]
+    download(ADDRESS.format(os=SYSTEMS[system], stability=STABILITY[release]), file)
     if system == "Linux":
         with tarfile.open(file) as archive:
             archive.extractall(folder, filter="data")
@@ -28,6 +32,33 @@ def main(release: str, folder: Path) -> None:
     else:
         subprocess.run(["hdiutil", "attach", "-nobrowse", "-mountpoint", "/Volumes/slicer", str(file)], check=True)
         shutil.copytree("/Volumes/slicer/Slicer.app", folder / "Slicer.app", symlinks=True)
+    file.unlink()
+
+
+def download(address: str, file: Path, *, smallest: int = SMALLEST_BYTES, pause_s: float = PAUSE_S) -> None:
+    """Fetch a file whole, in several tries.
+
+    Raises:
+        OSError: the last try failed as well, was cut off or is no Slicer.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            _download_once(address, file, smallest)
+            return
+        except OSError as error:
+            print(f"{address}: {error}; {left} tries left", flush=True)
+            if not left:
+                raise
+            time.sleep(pause_s)
+
+
+def _download_once(address: str, file: Path, smallest: int) -> None:
+    with urllib.request.urlopen(address, timeout=SILENCE_S) as answer, file.open("wb") as target:
+        shutil.copyfileobj(answer, target, 1 << 20)
+        told = int(answer.headers.get("Content-Length") or 0)
+    size = file.stat().st_size
+    if size < max(told, smallest):
+        raise OSError(f"cut off or no Slicer: {size} bytes of {told or 'an unknown number'}")
 
 
 if __name__ == "__main__":

@@ -37,8 +37,13 @@ def add_volumes(made, modalities=MODALITIES, prefix="visit1"):
     }
 
 
-def add_result(made, volumes, folder, review=PLACES):
+def add_result(made, volumes, folder, review=PLACES, findings=()):
     """A result whose segments are the phantom's tumor."""
+    return make_result(SlicerCase(volumes), result_files(made, folder, review, findings))
+
+
+def result_files(made, folder, review=PLACES, findings=()):
+    """What the core would write, had it found the phantom's tumor."""
     labels = Path(folder) / "labels.nii.gz"
     write_nifti(labels, made.label_zyx, made.grid)
     uncertainty = Path(folder) / "uncertainty.nii.gz"
@@ -48,8 +53,9 @@ def add_result(made, volumes, folder, review=PLACES):
         "model": {"id": "toy-model-1"},
         "review": list(review),
         "volumes_ml": true_ml(made),
+        "findings": list(findings),
     }
-    return make_result(SlicerCase(volumes), ResultFiles(record, labels, uncertainty, {}))
+    return ResultFiles(record, labels, uncertainty, {})
 
 
 def true_ml(made):

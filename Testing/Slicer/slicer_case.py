@@ -1,5 +1,6 @@
 """What the modules' tests share: an empty scene, a folder of their own, a panel that is taken down again."""
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -16,16 +17,39 @@ class ModuleTest(ScriptedLoadableModuleTest):
         self._place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.addCleanup(self._place.cleanup)
         self.folder = Path(self._place.name)
+        # Another test's stray file is none of this one's.
+        self.addCleanup(setattr, slicer.app, "temporaryPath", slicer.app.temporaryPath)
+        (self.folder / "temporary").mkdir()
+        slicer.app.temporaryPath = str(self.folder / "temporary")
         # What the panels and their children find is what the test put there: no user's models, no starter model.
         for name, folder in (("VOXMMSD_HOME", "home"), ("VOXMMSD_BUNDLED", "no-starter")):
             self.addCleanup(_restore, name, os.environ.get(name))
             os.environ[name] = str(self.folder / folder)
 
     def open_panel(self, name):
-        """A new panel of the module; it is cleaned up after the test."""
+        """A new panel of the module; it is cleaned up and deleted after the test."""
         panel = slicer.util.getNewModuleWidget(name)
-        self.addCleanup(panel.cleanup)
+        self.addCleanup(_take_down, panel)
         return panel
+
+
+def press_find(panel):
+    """Press *Find them* and wait for what it finds."""
+    panel.ui.findButton.click()
+    wait_until(lambda: not panel.segment_tab.is_searching)
+
+
+def needs_main_window(test):
+    """Marks a test in which an effect of the segment editor is active: without a main window Slicer itself crashes."""
+
+    @functools.wraps(test)
+    def run(self):
+        if slicer.app.layoutManager() is None:
+            self.skipTest("without a main window Slicer crashes as soon as an effect is active")
+        test(self)
+
+    run.needs_main_window = True
+    return run
 
 
 def long(test):
@@ -44,6 +68,16 @@ def wait_until(condition, seconds=120):
             raise TimeoutError(f"not reached in {seconds} s")
         slicer.app.processEvents()
         time.sleep(0.02)
+
+
+def _take_down(panel):
+    """Slicer keeps each representation of a module, and crashes at its exit where two are left; ``deleteLater`` is too
+    late for it. A deleted panel must not be cleaned up once more when the modules are unloaded.
+    """
+    panel.cleanup()
+    manager = slicer.app.moduleManager()
+    manager.disconnect("moduleAboutToBeUnloaded(QString)", panel._onModuleAboutToBeUnloaded)
+    panel.parent.delete()
 
 
 def _restore(name, value):

@@ -1,10 +1,16 @@
-"""A stand-in for the program HD-BET: it takes its image and works for ever, or makes a mask of what is bright."""
+"""A stand-in for the program HD-BET: it takes its image and works for ever, or makes a mask of what is bright.
+
+A child process gets the environment with which Slicer was started: so there is a folder for such programs that must lie
+on the PATH from then on.
+"""
 
 import os
 import sys
 import tempfile
+import unittest
 from pathlib import Path
 
+FOLDER = "VOXMMSD_TEST_PROGRAMS"
 FOR_EVER = "#!/bin/sh\nexec sleep 600\n"
 AT_ONCE = """#!/bin/sh
 exec "{python}" - "$@" <<'END'
@@ -19,12 +25,33 @@ END
 """
 
 
+def with_folder(environment):
+    """An environment to start Slicer with: a new folder for programs is first on its PATH."""
+    folder = tempfile.mkdtemp(prefix="programs-")
+    return {**environment, FOLDER: folder, "PATH": os.pathsep.join([folder, environment["PATH"]])}
+
+
+def put_folder_on_path():
+    if FOLDER not in os.environ:
+        os.environ.update(with_folder(os.environ))
+
+
 def stand_in(script=FOR_EVER):
-    """Put a program ``hd-bet`` first on the PATH; a function that takes it away again."""
-    folder = Path(tempfile.mkdtemp(prefix="stripper-"))
-    program = folder / "hd-bet"
-    program.write_text(script.replace("{python}", sys.executable), encoding="utf-8")
+    """Make a program ``hd-bet``; a function that takes it away again.
+
+    Raises:
+        SkipTest: Slicer was started without a folder for it.
+    """
+    if FOLDER not in os.environ:
+        raise unittest.SkipTest(f"{FOLDER} is not set: start Slicer by run_in_slicer.py")
+    program = Path(os.environ[FOLDER]) / "hd-bet"
+    program.write_text(script.replace("{python}", _interpreter()), encoding="utf-8")
     program.chmod(0o755)
-    before = os.environ["PATH"]
-    os.environ["PATH"] = os.pathsep.join([str(folder), before])
-    return lambda: os.environ.__setitem__("PATH", before)
+    return program.unlink
+
+
+def _interpreter():
+    """Slicer's launcher for Python, where this runs in Slicer itself."""
+    import shutil
+
+    return shutil.which("PythonSlicer") or sys.executable

@@ -14,6 +14,12 @@ class ModulesTest(slicer_case.ModuleTest):
             panel = self.open_panel(name)
             self.assertIsNotNone(panel.ui)
 
+    def test_reload_and_test_finds_the_modules_own_test_and_passes_it(self):
+        import VoxMMSDSegment
+
+        VoxMMSDSegment.VoxMMSDSegmentTest().runTest()
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), 4)
+
     def test_the_sample_patient_is_made_on_the_spot_and_found_at_once(self):
         from VoxMMSDSegmentLib import sample
         from VoxMMSDSegmentLib.case import find_volumes

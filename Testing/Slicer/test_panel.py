@@ -6,7 +6,8 @@ from unittest import mock
 import slicer
 import slicer_case
 import vtk
-from phantom_case import TOY_MODEL, add_volumes, moved, phantom
+from phantom_case import TOY_MODEL, add_result, add_volumes, moved, phantom
+from slicer_case import press_find, wait_until
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
@@ -62,7 +63,7 @@ class PanelTest(slicer_case.ModuleTest):
 
     def test_find_them_takes_the_four_by_their_names(self):
         volumes = add_volumes(self.made)
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertEqual(self.tab.volumes(), volumes)
 
     def test_find_them_stays_within_one_study(self):
@@ -78,7 +79,7 @@ class PanelTest(slicer_case.ModuleTest):
     def test_find_them_says_where_two_lay_claim(self):
         add_volumes(self.made)
         add_volumes(self.made, ("t2f",), prefix="again")
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertIn("FLAIR", self.ui.stageLabel.text)
 
     def test_the_same_volume_twice_is_found_and_left_out_by_one_click(self):
@@ -186,7 +187,7 @@ class PanelTest(slicer_case.ModuleTest):
         volumes = add_volumes(self.made)
         volumes["t2f"].SetName("series 7")
         with mock.patch("voxmmsd.preflight.modality.dealt", lambda arrays, free: ["t2f"] if free == ["t2f"] else [""]):
-            self.ui.findButton.click()
+            press_find(self.panel)
         self.assertIs(self.panel.parameters.t2f, volumes["t2f"])
         self.assertIn("FLAIR", self.ui.stageLabel.text)
         self.assertIn("content", self.ui.stageLabel.text)
@@ -206,7 +207,7 @@ class PanelTest(slicer_case.ModuleTest):
     def test_find_them_takes_a_brain_mask_by_its_name(self):
         volumes = add_volumes(self.made)
         labels = slicer.modules.volumes.logic().CreateAndAddLabelVolume(volumes["t1c"], "visit1 brain_mask")
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertEqual(self.tab.volumes(), volumes)
         self.assertIs(self.panel.parameters.brainMask, labels)
 
@@ -229,7 +230,7 @@ class PanelTest(slicer_case.ModuleTest):
         record = {"split": "validation", "cases": ["a"], "created": "today", "dice": dice}
         info = with_subset_scores(plain, record)
         self.assertIn(
-            "without t1n, t2w: the model's card expects a Dice of WT 0.200 (with all four 0.400), over 1 validation",
+            "without T1, T2: the model's card expects a Dice of WT 0.200 (with all four 0.400), over 1 validation",
             scores_text(info, ("t1c", "t2f")),
         )
         self.assertEqual(scores_text(info, MODALITIES), "Mean Dice (validation cases: 1): WT 0.40.")
@@ -242,6 +243,8 @@ class PanelTest(slicer_case.ModuleTest):
         self.tab.models.import_file(TOY_MODEL)
         self.assertEqual(self.tab.models.chosen.info.id, "toy-model-1")
         self.assertTrue(export_model(self.tab.models.chosen, self.folder / "out.zip").is_file())
+        self.ui.useModelButton.click()
+        self.ui.modelCombo.setCurrentIndex(self.ui.modelCombo.findData("toy-model-1"))
         with self.assertRaisesRegex(Exception, "in use"):
             self.tab.models.delete_chosen()
         self.assertEqual(len(list_models()), 1)
@@ -250,7 +253,7 @@ class PanelTest(slicer_case.ModuleTest):
         volumes = add_volumes(self.made)
         self.choose(t1c=volumes["t1c"], operated=True)
         self.ui.memoryEdit.setText("3G")
-        self.tab._keep_settings()
+        self.tab._computer.keep()
         node = self.panel.parameters.parameterNode
         self.assertEqual(node.GetNodeReferenceID("t1c"), volumes["t1c"].GetID())
         kept = " ".join(f"{name}={node.GetParameter(name)}" for name in node.GetParameterNames())
@@ -267,7 +270,7 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertEqual(self.tab.volumes(), {})
         self.assertFalse(self.ui.applyButton.enabled)
         volumes = add_volumes(self.made)
-        self.ui.findButton.click()
+        press_find(self.panel)
         self.assertEqual(self.tab.volumes(), volumes)
 
     def test_a_deleted_input_leaves_its_slot_and_a_renamed_one_stays(self):
@@ -276,6 +279,80 @@ class PanelTest(slicer_case.ModuleTest):
         volumes["t1c"].SetName("another name")
         slicer.mrmlScene.RemoveNode(volumes["t2w"])
         self.assertEqual(set(self.tab.volumes()), {"t1n", "t1c", "t2f"})
+
+    def test_what_was_made_here_is_offered_as_no_input_and_the_rest_is(self):
+        volumes = add_volumes(self.made)
+        result = add_result(self.made, volumes, self.folder)
+        self.panel._on_result(result)
+        ui = self.ui
+        offered = [ui.t1nSelector.nodeFromIndex(i) for i in range(ui.t1nSelector.nodeCount())]
+        self.assertEqual(offered, list(volumes.values()))
+        masks = [ui.brainMaskSelector.nodeFromIndex(i) for i in range(ui.brainMaskSelector.nodeCount())]
+        self.assertEqual({node.GetName() for node in masks}, {node.GetName() for node in (*volumes.values(), result)})
+
+    def test_a_volume_and_a_segmentation_can_be_the_brain_mask(self):
+        volume = add_volumes(self.made, ("t1c",))["t1c"]
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "brain")
+        for node in (volume, segmentation):
+            self.ui.brainMaskSelector.setCurrentNode(node)
+            self.assertIs(self.panel.parameters.brainMask, node)
+
+    def test_a_look_is_done_beside_slicer_and_old_findings_cannot_be_pressed_meanwhile(self):
+        node = add_volumes(self.made)["t1c"]
+        self.choose(t1c=node, t1n=node)
+        self.tab.look_now()
+        self.assertTrue(self.ui.findingsFrame.enabled)
+        found = self.tab.findings.findings
+        self.choose(t1n=None)
+        self.assertFalse(self.ui.findingsFrame.enabled)
+        self.tab.look()
+        self.assertEqual(self.tab.findings.findings, found)
+        wait_until(lambda: self.tab.findings.findings != found)
+        self.assertTrue(self.ui.findingsFrame.enabled)
+
+    def test_a_look_that_fails_says_so_and_the_panel_works_on(self):
+        self.choose(**add_volumes(self.made))
+        with mock.patch("voxmmsd.preflight.check.check_volumes", side_effect=ValueError("odd")):
+            self.tab.look_now()
+        self.assertEqual([finding.kind for finding in self.tab.findings.findings], ["not-checked"])
+        self.tab.look_now()
+        self.assertNotIn("not-checked", [finding.kind for finding in self.tab.findings.findings])
+
+    def test_the_way_to_fix_a_skull_is_said_in_the_panels_words(self):
+        from voxmmsd.preflight.findings import SEVERITIES, Finding
+        from VoxMMSDSegmentLib.findings import how_to_fix
+
+        for kind in ("skull", "not-aligned", "different-grids", "constant"):
+            finding = Finding(SEVERITIES[1], kind, "text", "give it (t1c)", "t1c")
+            self.assertNotIn("--", how_to_fix(finding))
+            self.assertNotIn("t1c", how_to_fix(finding))
+
+    def test_an_imported_model_is_chosen_and_only_the_button_puts_it_into_use(self):
+        from voxmmsd.models.registry import model_in_use
+
+        self.tab.models.import_file(TOY_MODEL)
+        self.assertEqual(self.ui.modelCombo.currentData, "toy-model-1")
+        self.assertIsNone(model_in_use())
+        self.assertTrue(self.ui.useModelButton.enabled)
+        self.ui.useModelButton.click()
+        self.assertEqual(model_in_use().info.id, "toy-model-1")
+        self.assertEqual(self.ui.modelCombo.currentData, "")
+        self.assertFalse(self.ui.useModelButton.enabled)
+
+    def test_models_of_one_name_and_day_can_be_told_apart(self):
+        from VoxMMSDSegmentLib.models_box import titles
+
+        def model(model_id, created):
+            return SimpleNamespace(id=model_id, name="corrections", created=created)
+
+        alone = titles([model("a", "2026-11-25T10:00:00"), model("b", "2026-11-26T10:00:00")])
+        self.assertEqual([text for text, _ in alone], ["corrections  (2026-11-25)", "corrections  (2026-11-26)"])
+        twice = titles([model("a", "2026-11-26T09:30:00"), model("b", "2026-11-26T10:00:00")])
+        self.assertEqual(
+            [text for text, _ in twice], ["corrections  (2026-11-26 09:30)", "corrections  (2026-11-26 10:00)"]
+        )
+        same = titles([model("a", "2026-11-26T10:00:00"), model("b", "2026-11-26T10:00:30")])
+        self.assertEqual(len({text for text, _ in same}), 2)
 
     def test_a_mask_given_as_segmentation_is_written_whole_though_hidden(self):
         import nibabel
@@ -319,13 +396,10 @@ class PanelTest(slicer_case.ModuleTest):
     def test_choices_come_back_with_a_saved_scene(self):
         volumes = add_volumes(self.made)
         self.choose(t1c=volumes["t1c"], operated=True, model="toy-model-1")
-        for node in volumes.values():
-            slicer.util.exportNode(node, str(self.folder / f"{node.GetName()}.nrrd"))
-        slicer.mrmlScene.SetURL(str(self.folder / "scene.mrml"))
-        slicer.mrmlScene.Commit(str(self.folder / "scene.mrml"))
+        slicer.util.saveScene(str(self.folder / "scene.mrb"))
         slicer.mrmlScene.Clear()
         self.assertFalse(self.panel.parameters.operated)
-        slicer.util.loadScene(str(self.folder / "scene.mrml"))
+        slicer.util.loadScene(str(self.folder / "scene.mrb"))
         self.assertTrue(self.panel.parameters.operated)
         self.assertEqual(self.panel.parameters.model, "toy-model-1")
         self.assertEqual(self.panel.parameters.t1c.GetName(), "visit1 t1c")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 import slicer_case
-from slicer_case import wait_until
+from slicer_case import press_find, wait_until
 
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.child import child_environment, python_slicer
@@ -47,7 +47,7 @@ class RealCaseTest(slicer_case.ModuleTest):
         volumes = {key: slicer.util.loadVolume(str(file)) for key, file in self.files.items()}
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(self.model)
-        panel.ui.findButton.click()
+        press_find(panel)
         self.assertEqual(panel.segment_tab.volumes(), volumes)
         panel.segment_tab.look_now()
         self.assertEqual(panel.segment_tab.findings.findings, ())
@@ -65,7 +65,7 @@ class RealCaseTest(slicer_case.ModuleTest):
             for number, (key, file) in enumerate(reversed(self.files.items()))
         }
         panel = self.open_panel("VoxMMSDSegment")
-        panel.ui.findButton.click()
+        press_find(panel)
         self.assertEqual(panel.segment_tab.volumes(), volumes)
         self.assertIn("content", panel.ui.stageLabel.text)
         panel.parameters.t1n, panel.parameters.t2f = volumes["t2f"], volumes["t1n"]

@@ -1,20 +1,23 @@
 """A result is what the core said, its regions and volumes follow every edit, and what is kept is what was drawn."""
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import slicer
 import slicer_case
 import vtk
-from phantom_case import PLACES, add_result, add_volumes, paint, phantom, table_rows, true_ml
+from phantom_case import PLACES, add_result, add_volumes, paint, phantom, result_files, table_rows, true_ml
 from slicer_case import wait_until
 
+from voxmmsd.errors import InputError
 from voxmmsd.labels import SCHEMAS
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
 from VoxMMSDLib.volumes import export_mask
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
-from VoxMMSDSegmentLib.result import last_result_of, reference_of, replace_result
+from VoxMMSDSegmentLib.result import belonging, last_result_of, reference_of, replace_result, result_steps
+from VoxMMSDSegmentLib.sights import center_3d
 
 
 class ResultTest(slicer_case.ModuleTest):
@@ -93,6 +96,19 @@ class ResultTest(slicer_case.ModuleTest):
     def nodes(self):
         """Ids of all that is in the scene."""
         return {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+
+    def test_a_result_that_is_stopped_while_it_is_made_takes_back_its_nodes(self):
+        from VoxMMSDSegmentLib.case import SlicerCase
+
+        files = result_files(self.made, self.folder)
+        before = self.nodes()
+        for number in (1, 2, 4, 7):
+            steps = result_steps(SlicerCase(self.volumes), files)
+            for _ in range(number):
+                next(steps)
+            self.assertGreater(len(self.nodes()), len(before))
+            steps.close()
+            self.assertEqual(self.nodes(), before)
 
     def test_saving_leaves_no_node(self):
         before = self.nodes()
@@ -272,6 +288,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         editor.undo()
         self.assertTrue(np.array_equal(label_array(self.result, self.volumes["t1c"]), before))
 
+    @slicer_case.needs_main_window
     def test_leaving_the_module_leaves_no_effect_active(self):
         self.ui.segmentEditor.setActiveEffectByName("Paint")
         self.panel.exit()
@@ -285,6 +302,8 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIn("training library", self.ui.acceptButton.toolTip)
         with self.assertRaisesRegex(Exception, "must be a code"):
             self.tab.accept()
+        self.ui.acceptButton.click()
+        self.assertIn("must be a code", self.ui.acceptedLabel.text)
         self.ui.caseEdit.setText("site1-008")
         self.ui.acceptButton.click()
         self.assertFalse(self.ui.acceptButton.enabled)
@@ -304,6 +323,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIn("not empty", self.ui.acceptedLabel.text)
         self.assertIn("name a new folder", self.ui.acceptedLabel.text)
         self.ui.acceptButton.click()
+        wait_until(lambda: self.tab.accepting._child is not None)
         process = self.tab.accepting._child._process
         slicer.mrmlScene.Clear()
         self.assertIsNone(self.tab.accepting)
@@ -315,8 +335,102 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.ui.regionsCheck.click()
         self.assertTrue(display.GetVisibility())
 
-    def test_a_deleted_result_leaves_an_empty_tab(self):
+    def test_a_deleted_result_leaves_an_empty_tab_and_takes_along_what_was_made_for_it(self):
+        names = {node.GetID() for node in belonging(self.result)}
+        self.assertEqual(len(names), 5)
         slicer.mrmlScene.RemoveNode(self.result)
-        slicer.app.processEvents()
+        wait_until(lambda: not any(slicer.mrmlScene.GetNodeByID(name) for name in names))
         self.assertIsNone(self.tab.result)
         self.assertFalse(self.ui.saveButton.enabled)
+        self.assertTrue(all(slicer.mrmlScene.IsNodePresent(node) for node in self.volumes.values()))
+
+    def test_what_a_replaced_result_owned_goes_and_what_the_old_one_took_over_stays(self):
+        replace_result(self.result, add_result(self.made, self.volumes, self.folder))
+        owned = belonging(self.result)
+        wait_until(lambda: not self.panel._orphans)
+        self.assertEqual(belonging(self.result), owned)
+        self.assertTrue(all(node.GetName().startswith(self.result.GetName() + " ") for node in owned))
+
+    def test_undo_and_redo_are_followed_by_volumes_and_regions(self):
+        editor, t1c = self.ui.segmentEditor, self.volumes["t1c"]
+        predicted = table_rows(table_node(self.result))
+        editor.saveStateForUndo()
+        set_mask(self.result, "ED", np.zeros(self.made.label_zyx.shape, bool), t1c)
+        wait_until(lambda: table_rows(table_node(self.result)) != predicted)
+        drawn = table_rows(table_node(self.result))
+        editor.undo()
+        wait_until(lambda: table_rows(table_node(self.result)) == predicted)
+        self.assertTrue(np.array_equal(mask_of(regions_node(self.result), ["WT"], t1c), self.made.label_zyx > 0))
+        editor.redo()
+        wait_until(lambda: table_rows(table_node(self.result)) == drawn)
+
+    def test_a_second_result_hides_the_first_and_shows_its_regions_where_they_were_asked_for(self):
+        self.ui.regionsCheck.click()
+        again = add_result(self.made, self.volumes, self.folder)
+        self.panel._on_result(again)
+        shown = [bool(node.GetDisplayNode().GetVisibility()) for node in
+                 (self.result, regions_node(self.result), again, regions_node(again))]  # fmt: skip
+        self.assertEqual(shown, [False, False, True, True])
+        self.assertTrue(self.ui.regionsCheck.checked)
+
+    def test_a_new_result_is_shown_where_it_is_largest(self):
+        self.panel._on_result(self.result)
+        tumor = self.made.label_zyx > 0
+        index = [int(tumor.sum(axis=axes).argmax()) for axes in ((0, 1), (0, 2), (1, 2))]  # x, y, z
+        place = (self.made.grid.affine_xyz @ [*index, 1])[:3]
+        for name, axis in (("Yellow", 0), ("Green", 1), ("Red", 2)):
+            view = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
+            self.assertAlmostEqual(view.GetSliceToRAS().GetElement(axis, 3), place[axis], places=3)
+
+    def test_the_3d_view_looks_at_the_tumor_from_as_far_as_before(self):
+        camera = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCameraNode")
+        camera.SetFocalPoint(0, 0, 0)
+        camera.SetPosition(0, 300, 0)
+        center_3d(self.result)
+        bounds = [0.0] * 6
+        self.result.GetRASBounds(bounds)
+        middle = [(low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
+        self.assertLess(np.abs(np.subtract(camera.GetFocalPoint(), middle)).max(), 1e-6)
+        self.assertAlmostEqual(np.linalg.norm(np.subtract(camera.GetPosition(), camera.GetFocalPoint())), 300)
+
+    def test_places_are_marked_in_the_slices_while_the_module_is_open_and_not_in_3d(self):
+        display = self.result.GetNodeReference("VoxMMSD.Places").GetDisplayNode()
+        self.panel.enter()
+        self.assertTrue(display.GetVisibility())
+        self.assertFalse(display.GetVisibility3D())
+        self.panel.exit()
+        self.assertFalse(display.GetVisibility())
+
+    def test_what_the_images_were_warned_of_stands_beside_the_result(self):
+        self.assertEqual(self.ui.warningsLabel.text, "")
+        findings = ["warning: t1c: the skull is there; strip it", "note: t2w: nothing much"]
+        warned = add_result(self.made, self.volumes, self.folder, findings=findings)
+        self.panel.parameters.result = warned
+        self.assertIn("T1 contrast: the skull is there; strip it", self.ui.warningsLabel.text)
+        self.assertNotIn("nothing much", self.ui.warningsLabel.text)
+
+    def test_the_case_code_goes_with_the_scene_and_with_the_case(self):
+        self.ui.caseEdit.setText("site1-006")
+        self.panel.parameters.result = add_result(self.made, self.volumes, self.folder)
+        self.assertEqual(self.ui.caseEdit.text, "site1-006")
+        other = add_volumes(self.made, prefix="visit2")
+        self.panel.parameters.result = add_result(self.made, other, self.folder)
+        self.assertEqual(self.ui.caseEdit.text, "")
+        self.ui.caseEdit.setText("site1-007")
+        slicer.mrmlScene.Clear()
+        self.assertEqual(self.ui.caseEdit.text, "")
+
+    def test_labels_saved_without_an_ending_get_one_and_an_unknown_ending_is_said_in_one_sentence(self):
+        for written, name in (("out2", "out2.nii.gz"), ("out3.nrrd", "out3.nrrd")):
+            with mock.patch("qt.QFileDialog.getSaveFileName", return_value=str(self.folder / written)):
+                self.ui.saveButton.click()
+            self.assertIn(name, self.ui.acceptedLabel.text)
+            node = slicer.util.loadLabelVolume(str(self.folder / name))
+            self.assertTrue(np.array_equal(slicer.util.arrayFromVolume(node), self.made.label_zyx))
+        with self.assertRaisesRegex(InputError, "unknown format; end the name in"):
+            VoxMMSDSegmentLogic().save_result(self.result, self.folder / "labels.jpeg9")
+
+    def test_all_rows_of_the_volumes_are_seen(self):
+        view = self.ui.volumesView
+        rows = table_node(self.result).GetNumberOfRows()
+        self.assertGreaterEqual(view.minimumHeight, (rows + 1) * view.rowHeight(0))

@@ -12,7 +12,7 @@ import slicer
 import slicer_case
 import stripping
 from phantom_case import TOY_MODEL, add_result, moved, paint, phantom
-from slicer_case import wait_until
+from slicer_case import press_find, wait_until
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.labels import MODALITIES
@@ -58,7 +58,7 @@ class RunTest(slicer_case.ModuleTest):
     def test_apply_gives_the_command_lines_result_and_a_second_run_a_new_node(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
-        panel.ui.findButton.click()
+        press_find(panel)
         panel.ui.applyButton.click()
         self.assertEqual(panel.ui.applyButton.text, "C&ancel")
         wait_until(lambda: panel.segment_tab.job is None)
@@ -80,7 +80,7 @@ class RunTest(slicer_case.ModuleTest):
 
         def say_and_press(text):
             say(text)
-            if stage in text and not jobs and tab.job is not None:
+            if stage in text and not jobs and tab.job is not None and panel.ui.applyButton.enabled:
                 jobs.append(tab.job)
                 panel.ui.applyButton.click()
 
@@ -91,7 +91,7 @@ class RunTest(slicer_case.ModuleTest):
         wait_until(lambda: tab.job is None)
         self.assertTrue(jobs, f"{stage} was not seen; {panel.ui.errorLabel.text}")
         folder = jobs[0]._folder
-        self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Cancelled.", "&Apply"))
+        self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Canceled.", "&Apply"))
         self.assertFalse(folder.exists())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
         self.assertEqual(self.left_behind(), [])
@@ -99,8 +99,50 @@ class RunTest(slicer_case.ModuleTest):
     def ready_panel(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
-        panel.ui.findButton.click()
+        press_find(panel)
         return panel
+
+    def test_the_second_click_of_a_double_click_cancels_nothing(self):
+        panel = self.ready_panel()
+        panel.ui.applyButton.click()
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIsNotNone(panel.parameters.result, panel.ui.stageLabel.text)
+
+    def test_progress_says_from_the_first_moment_how_long_it_will_take(self):
+        panel, seen = self.ready_panel(), []
+        show = panel.segment_tab._show_progress
+        panel.segment_tab._show_progress = lambda progress: (seen.append(progress), show(progress))
+        panel.ui.applyButton.click()
+        self.assertEqual(panel.ui.progressBar.maximum, 1000)
+        self.assertIn("left", panel.ui.stageLabel.text)
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertFalse([progress for progress in seen if progress.share is None or progress.seconds_left is None])
+        shares = [progress.share for progress in seen]
+        self.assertGreater(len({round(share, 2) for share in shares}), 5)
+        self.assertEqual(shares, sorted(shares))
+        self.assertIn("Showing", seen[-1].stage)
+
+    def test_an_input_that_is_deleted_while_it_runs_is_refused_by_the_panels_name_for_it(self):
+        panel = self.ready_panel()
+        panel.ui.applyButton.click()
+        slicer.mrmlScene.RemoveNode(self.volumes["t2w"])
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIn("given as T2 was deleted", panel.ui.errorLabel.text)
+        self.assertIsNone(panel.parameters.result)
+
+    def test_cancelling_before_the_images_are_written_leaves_no_trace(self):
+        panel = self.ready_panel()
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        for wait in (lambda job: True, lambda job: job._writing is not None):
+            panel.ui.applyButton.click()
+            job = panel.segment_tab.job
+            wait_until(lambda wait=wait, job=job: wait(job))
+            job.cancel()
+            self.assertIsNone(panel.segment_tab.job)
+            self.assertEqual(panel.ui.stageLabel.text, "Canceled.")
+            self.assertEqual(self.left_behind(), [])
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
 
     def test_cancelling_at_the_start_leaves_no_trace(self):
         self.cancelled_at(self.ready_panel(), "Starting")
@@ -152,7 +194,7 @@ class RunTest(slicer_case.ModuleTest):
         for node in (aligned, result.GetNodeReference(BRAIN_MASK)):
             places = [tree.GetItemParent(tree.GetItemByDataNode(one)) for one in (node, t1c)]
             self.assertEqual(*places)
-        panel.ui.findButton.click()
+        press_find(panel)
         self.assertEqual(panel.segment_tab.volumes(), self.volumes)
         VoxMMSDSegmentLogic().accept(result, self.folder / "library", "site1-007")
         library = open_library(self.folder / "library")
@@ -204,8 +246,9 @@ class RunTest(slicer_case.ModuleTest):
     def test_closing_the_scene_while_it_runs_ends_the_child(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
-        panel.ui.findButton.click()
+        press_find(panel)
         panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job.child is not None)
         process = panel.segment_tab.job.child._process
         slicer.mrmlScene.Clear()
         self.assertIsNotNone(process.poll())

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import slicer
 import train_case
 
 from voxmmsd.files import write_json_atomic
@@ -24,6 +25,7 @@ class TrainCircleTest(train_case.TrainTest):
         result = panel.result.ui
         self.assertIn("was compared with no other model", result.verdictLabel.text)
         result.acceptButton.click()
+        self.wait_for_work(panel)
         self.assertIn("is in use from now on", result.noticeLabel.text)
         self.assertFalse(result.acceptButton.enabled)
 
@@ -40,7 +42,10 @@ class TrainCircleTest(train_case.TrainTest):
         self.assertEqual(result.casesTable.rowCount, 1)
         result.casesTable.selectRow(0)
         result.openButton.click()
-        self.assertIn("both models", result.noticeLabel.text)
+        self.assertFalse(result.openButton.enabled)
+        self.wait_for_work(panel)
+        self.assertIn("both models", result.casesNotice.text)  # beside the button, whatever is scrolled away
+        self.tell_three_apart(result)
 
         worse = self.told_to_be_worse(second)
         panel.result.show(worse)
@@ -58,11 +63,23 @@ class TrainCircleTest(train_case.TrainTest):
         self.assertIn("first", result.usedLabel.text)
         result.forceBox.click()
         result.acceptButton.click()
+        self.wait_for_work(panel)
         self.assertIn("worse", result.usedLabel.text)
         result.rollBackButton.click()
         self.assertIn(f"in use: <b>{first.name}", result.usedLabel.text)
 
-        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "worse-1, run second")  # what learned from it
+        self.assertEqual(panel.library.ui.casesTable.item(0, 3).text(), "worse-1, run second")  # what learned from it
+
+    def tell_three_apart(self, result):
+        """The two models' segmentations and the expert's, of one case."""
+        titles = [result.shownChoice.itemText(i) for i in range(result.shownChoice.count)]
+        self.assertEqual(titles, ["all, as outlines", "old model", "new model", "expert"])
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        displays = [node.GetDisplayNode() for node in nodes]
+        self.assertEqual([display.GetVisibility2DFill() for display in displays], [0, 0, 0])
+        self.assertEqual(len({tuple(display.GetSegmentOverrideColor("ED")) for display in displays}), 3)
+        result.shownChoice.setCurrentIndex(2)
+        self.assertEqual([display.GetVisibility() for display in displays], [0, 1, 0])
 
     def library_of_new_cases(self):
         """Cases that the first model did not learn from: one trains, one judges."""

@@ -25,7 +25,7 @@ class TrainElsewhereTest(train_case.TrainTest):
 
     @unittest.skipIf(shutil.which("bash") is None, "the job's command is a bash script")
     def test_a_job_on_a_library_runs_by_its_one_command_comes_back_and_is_imported(self):
-        from voxmmsd.models.registry import list_models
+        from voxmmsd.models.registry import list_models, resolve_model
 
         old = self.model_in_use()
         self.library(accepted=3)
@@ -44,17 +44,32 @@ class TrainElsewhereTest(train_case.TrainTest):
         self.assertEqual(result.casesTable.rowCount, 1)
         result.casesTable.selectRow(0)
         result.openButton.click()  # from the copy of the library that travelled along
-        self.assertIn("both models", result.noticeLabel.text)
+        self.wait_for_work(panel)
+        self.assertIn("both models", result.casesNotice.text)
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 3)
 
         known = len(list_models())
+        result.importButton.click()
+        self.wait_for_work(panel)
+        self.assertIn("Choose the model first", result.importNotice.text)
+        asked = self.answer(False)
         result.importPath.currentPath = str(back / "run")
         result.importButton.click()
-        self.assertIn("is in the registry", result.noticeLabel.text)
+        self.wait_for_work(panel)
+        self.assertIn("Use it for segmentation", asked[0])
+        self.assertIn("is in the registry", result.importNotice.text)
+        self.assertEqual(resolve_model().info.id, old)
         self.assertEqual(len(list_models()), known + 1)
         panel.showTab("Task")
         starts = panel.task.ui.startChoice
-        self.assertIn(panel.result.comparison.model, [starts.itemText(i) for i in range(starts.count)])
+        titles = [starts.itemText(i) for i in range(starts.count)]
+        self.assertIn(panel.result.comparison.model, titles)
+        self.assertNotIn("run run", titles)  # the same model is not offered twice
+        self.answer(True)
+        result.importButton.click()
+        self.wait_for_work(panel)
+        self.assertIn("in use from now on", result.importNotice.text)
+        self.assertEqual(resolve_model().info.id, panel.result.comparison.model)
 
     def test_a_run_of_another_host_is_shown_by_its_heartbeat_and_asked_through_its_folder(self):
         run = self.folder / "share" / "on-the-server"

@@ -1,7 +1,12 @@
 """The tab Library: what there is, what to label next, a case into the scene and its correction back."""
 
+import threading
+import time
+from unittest import mock
+
 import slicer
 import train_case
+import vtk
 from slicer.util import arrayFromVolume
 
 from VoxMMSDLib import settings
@@ -43,14 +48,13 @@ class TrainLibraryTest(train_case.TrainTest):
         ui = panel.library.ui
         self.assertIn("phantom-007-000", ui.nextLabel.text)
         self.assertFalse(ui.acceptButton.enabled)
-        ui.nextButton.click()
+        node = self.open_next(panel)
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"), 4)
-        node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         self.assertEqual(node.GetSegmentation().GetSegmentIDs(), ("NCR", "ED", "ET"))
         removed = self.clear_segment(node, "ET")
         self.assertGreater(removed, 0)
         node.GetDisplayNode().SetSegmentVisibility("ED", False)  # what is hidden counts all the same
-        ui.acceptButton.click()
+        self.press_accept(panel)
         case = library.case("phantom-007-000")
         self.assertEqual(case.newest.kind, "corrected")
         self.assertEqual(case.newest.drawn_over, ("toy-1",))
@@ -58,13 +62,193 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertEqual({key: change.added for key, change in case.newest.changed_voxels.items()}["ED"], 0)
         self.assertIn(f"{removed} voxels changed", ui.noticeLabel.text)
 
-    def test_a_scene_that_is_saved_carries_no_path_of_the_library(self):
+    def test_labels_come_into_the_scene_voxel_by_voxel_on_the_image_that_is_shown(self):
+        from VoxMMSDLib.segments import VALUE, label_array
+        from VoxMMSDTrainLib.library_case import reference_of
+
+        library = self.library(accepted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open(panel, "phantom-007-000")
+        reference = reference_of(node)
+        self.assertEqual(reference.GetName(), "phantom-007-000 t1c")
+        (case,) = library.cases()
+        kept = slicer.util.loadLabelVolume(str(case.label_file(case.newest)), {"show": False})
+        self.assertTrue((label_array(node, reference) == arrayFromVolume(kept)).all())
+        segment, value = node.GetSegmentation().GetSegment("ED"), vtk.reference("")
+        self.assertTrue(segment.GetTag(VALUE, value))
+        self.assertEqual(str(value), "2")
+        self.assertIsNotNone(node.GetDisplayNode())
+
+    def test_a_case_is_read_beside_the_window_and_only_put_into_the_scene_in_it(self):
+        from VoxMMSDTrainLib import library_case
+
+        self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        read, threads = library_case.read_case, []
+
+        def watched(*arguments):
+            threads.append(threading.current_thread())
+            return read(*arguments)
+
+        with mock.patch.object(library_case, "read_case", watched):
+            panel.library.ui.nextButton.click()
+            self.assertFalse(panel.library.ui.openButton.enabled or panel.library.ui.nextButton.enabled)
+            self.wait_for_work(panel)
+        self.assertEqual(len(threads), 1)
+        self.assertIsNot(threads[0], threading.main_thread())
+
+    def test_a_case_that_is_open_is_not_opened_once_more_and_what_is_corrected_is_what_is_accepted(self):
+        library = self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open_next(panel)
+        removed = self.clear_segment(node, "ET")
+        self.assertIs(self.open_next(panel), node)
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 1)
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"), 4)
+        self.assertIn("open already", panel.library.ui.noticeLabel.text)
+        self.press_accept(panel)
+        self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
+        self.assertEqual(library.case("phantom-007-000").newest.kind, "corrected")
+
+    def test_whoever_comes_back_finds_the_case_chosen_and_can_accept_it(self):
+        self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        ui = panel.library.ui
+        self.open(panel, "phantom-007-001")
+        panel.exit()
+        panel.enter()
+        self.assertEqual(ui.casesTable.selectedItems()[0].text(), "phantom-007-001")
+        self.assertTrue(ui.acceptButton.enabled)
+        panel.showTab("Task")
+        panel.showTab("Library")
+        self.assertTrue(ui.acceptButton.enabled)
+        ui.searchBox.text = "007-000"
+        self.assertFalse(ui.acceptButton.enabled)
+        ui.searchBox.text = ""
+        self.assertTrue(ui.acceptButton.enabled)  # what is open is chosen again
+
+    def test_the_case_before_is_closed_with_its_images_and_leaves_nothing(self):
+        self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        self.open(panel, "phantom-007-000")
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        self.open(panel, "phantom-007-001")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
+        names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
+        self.assertEqual(names, ["phantom-007-001 labels"])
+        composite = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        shown = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID())
+        self.assertEqual(shown.GetName(), "phantom-007-001 t1c")
+
+    def test_corrections_that_are_not_accepted_are_not_lost_without_a_question(self):
+        self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open(panel, "phantom-007-000")
+        self.clear_segment(node, "ET")
+        asked = self.answer(False)
+        self.open(panel, "phantom-007-001")
+        self.assertEqual(len(asked), 1)
+        self.assertIn("phantom-007-000", asked[0])
+        self.assertIn("stays open", panel.library.ui.noticeLabel.text)
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0], node)
+        panel.library.choose("phantom-007-000")
+        self.press_accept(panel)
+        self.open(panel, "phantom-007-001")
+        self.assertEqual(len(asked), 1)  # accepted: nothing is lost any more
+        self.assertFalse(slicer.mrmlScene.IsNodePresent(node))
+
+    def test_labels_that_nobody_drew_are_accepted_on_purpose_only(self):
+        library = self.library(predicted=1, unlabelled=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        asked = self.answer(False)
+        for case_id, said in (("phantom-007-001", "no voxel is labeled"), ("phantom-007-000", "as they were opened")):
+            self.open(panel, case_id)
+            asked.clear()
+            self.press_accept(panel)
+            self.assertEqual(len(asked), 1)
+            self.assertIn(said, asked[0])
+            self.assertIn("nothing was accepted", panel.library.ui.noticeLabel.text)
+            self.assertIsNone(library.case(case_id).accepted)
+        self.answer(True)
+        self.press_accept(panel)
+        self.assertIsNotNone(library.case("phantom-007-000").accepted)
+
+    def test_correct_opens_the_segment_editor_on_this_case_over_the_contrast_enhanced_image(self):
+        self.library(predicted=1)
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "of somebody else")
+        with self.main_window():
+            slicer.util.selectModule("VoxMMSDTrain")
+            panel = slicer.util.getModuleWidget("VoxMMSDTrain")
+            panel.library.ui.libraryPath.currentPath = str(self.folder / "library")
+            panel.showTab("Library")
+            ui = panel.library.ui
+            ui.casesTable.selectRow(0)
+            ui.correctButton.click()
+            self.wait_for_work(panel)
+            self.assertEqual(slicer.util.selectedModule(), "SegmentEditor")
+            editor = slicer.util.getModuleWidget("SegmentEditor").editor
+            self.assertEqual(editor.segmentationNode().GetName(), "phantom-007-000 labels")
+            self.assertEqual(editor.sourceVolumeNode().GetName(), "phantom-007-000 t1c")
+            slicer.util.selectModule("VoxMMSDTrain")
+            self.assertTrue(ui.acceptButton.enabled)
+            self.assertIn("press Accept correction", ui.noticeLabel.text)
+
+    def test_without_a_main_window_correct_says_so(self):
+        if slicer.util.mainWindow() is not None:
+            self.skipTest("there is one")
+        self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        panel.library.ui.casesTable.selectRow(0)
+        panel.library.ui.correctButton.click()
+        self.wait_for_work(panel)
+        self.assertIn("no main window", panel.library.ui.noticeLabel.text)
+
+    def test_a_scene_that_is_closed_meanwhile_gets_nothing_more(self):
         self.library(predicted=1)
         panel = self.open_panel("VoxMMSDTrain")
         panel.library.ui.nextButton.click()
-        node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        slicer.mrmlScene.Clear()
+        for _turn in range(20):
+            slicer.app.processEvents()
+            time.sleep(0.02)
+        self.assertFalse(panel.work.is_running)
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"), [])
+        self.open_next(panel)
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 1)
+
+    def test_a_case_that_came_with_a_loaded_scene_is_chosen_and_can_be_accepted(self):
+        self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        ui = panel.library.ui
+        self.open_next(panel)
+        ui.casesTable.clearSelection()
+        self.assertFalse(ui.acceptButton.enabled)
+        slicer.mrmlScene.InvokeEvent(slicer.mrmlScene.EndImportEvent)
+        self.assertTrue(ui.acceptButton.enabled)
+
+    def test_a_scene_that_is_saved_carries_no_path_of_the_library(self):
+        self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open_next(panel)
         values = [node.GetAttribute(name) for name in node.GetAttributeNames()]
         self.assertFalse([value for value in values if str(self.folder) in value])
+
+    def open(self, panel, case_id):
+        """Choose a case and press Open; its labels, or those that stayed open."""
+        panel.library.choose(case_id)
+        panel.library.ui.openButton.click()
+        self.wait_for_work(panel)
+        return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+
+    def open_next(self, panel):
+        panel.library.ui.nextButton.click()
+        self.wait_for_work(panel)
+        return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+
+    def press_accept(self, panel):
+        self.assertTrue(panel.library.ui.acceptButton.enabled)
+        panel.library.ui.acceptButton.click()
+        self.wait_for_work(panel)
 
     def clear_segment(self, node, segment_id):
         from VoxMMSDLib.segments import mask_of, set_mask

@@ -10,6 +10,7 @@ import types
 from unittest import mock
 
 import slicer
+import slicer.packaging
 import train_case
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
@@ -96,6 +97,7 @@ class TrainPackagesTest(train_case.TrainTest):
             mock.patch.dict(sys.modules, {"PyTorchUtils": module}),
             mock.patch.object(panel.logic, "start", lambda verb, *rest: started.append(verb)),
         ):
+            panel.task.ui.dataPath.currentPath = str(self.folder)
             panel.task.ui.startButton.click()
             self.assertEqual(self._faults, [])
             self.assertTrue(panel.task.ui.startButton.enabled)
@@ -130,7 +132,7 @@ class TrainPackagesTest(train_case.TrainTest):
     def test_without_the_pytorch_extension_it_is_named(self):
         machine = Machine({"torch", "monai"})
         said, started = self.press_start(machine, extension=False)
-        self.assertEqual((machine.installed, started), ([], []))
+        self.assertEqual((machine.questions, machine.installed, started), ([], [], []))  # a yes would be of no use
         self.assertIn("install that in the Extensions Manager", said)
 
     def test_a_failing_installation_is_said_in_the_panel(self):

@@ -1,7 +1,10 @@
 """The tab Task: presets fill the form, the estimate is measured, a job is packed, a start goes to the tab Run."""
 
 import json
+import os
+from pathlib import Path
 
+import slicer
 import train_case
 
 from VoxMMSDLib import settings
@@ -38,8 +41,9 @@ class TrainTaskTest(train_case.TrainTest):
         result = panel.result.ui
         self.assertIn("was compared with no other model", result.verdictLabel.text)
         self.assertIn("1 hold-out cases", result.detailLabel.text)
-        self.assertEqual(panel.library.ui.casesTable.item(0, 5).text(), "run first")
+        self.assertEqual(panel.library.ui.casesTable.item(0, 3).text(), "run first")
         result.acceptButton.click()
+        self.wait_for_work(panel)
         panel.showTab("Task")
         self.assertIn(
             f"{self.id_of(first)} (in use)", [ui.startChoice.itemText(i) for i in range(ui.startChoice.count)]
@@ -81,6 +85,48 @@ class TrainTaskTest(train_case.TrainTest):
         text = estimate_in_words(found)
         self.assertIn("3.0 days", text)
         self.assertIn("export the job to a GPU server", text)
+
+    def test_many_hours_are_warned_of_before_they_are_senseless(self):
+        found = dict.fromkeys(("memory_bytes", "free_memory_bytes", "disk_bytes", "free_disk_bytes"), 1e9)
+        found.update(device="cpu", seconds=21 * 3600, step_seconds=38.0, cases=9, problems=[])
+        self.assertIn("many hours", estimate_in_words(found))
+        self.assertNotIn("many hours", estimate_in_words({**found, "seconds": 3600.0}))
+
+    def test_an_estimate_can_be_canceled_and_leaves_no_file(self):
+        panel = self.open_panel("VoxMMSDTrain")
+        self.choose_trial(panel)
+        ui = panel.task.ui
+        self.assertFalse(ui.cancelButton.enabled)
+        ui.estimateButton.click()
+        self.assertTrue(ui.cancelButton.enabled)
+        ui.cancelButton.click()
+        self.wait_for(lambda: ui.startButton.enabled)
+        self.assertEqual(ui.noticeLabel.text, "Canceled.")
+        self.assertEqual(self.option_files(), [])
+
+    def test_slicer_is_closed_during_an_estimate_or_a_start_and_no_file_stays(self):
+        panel = self.open_panel("VoxMMSDTrain")
+        self.choose_trial(panel)
+        panel.task.ui.estimateButton.click()
+        panel.task.cleanup()
+        self.assertEqual(self.option_files(), [])
+        folder = self.folder / "home" / "runs" / "never"
+        panel.logic.start("finetune", {"folders": [str(self.folder)], "steps": 1}, folder)
+        self.assertEqual(len(self.option_files()), 1)
+        panel.logic.cleanup()
+        self.assertEqual(self.option_files(), [])
+
+    def test_a_field_that_is_empty_is_named_as_the_panel_names_it(self):
+        ui = self.open_panel("VoxMMSDTrain").task.ui
+        for button in (ui.estimateButton, ui.startButton):
+            button.click()
+            self.assertEqual(ui.noticeLabel.text, "Choose the folder of the cases first.")
+        ui.dataPath.currentPath = str(self.folder)
+        ui.exportButton.click()
+        self.assertIn("Choose the folder that is made for the job", ui.noticeLabel.text)
+
+    def option_files(self):
+        return list(Path(slicer.app.temporaryPath).glob(f"voxmmsd-{os.getpid()}-*.json"))
 
     def choose_trial(self, panel):
         ui = panel.task.ui

@@ -5,6 +5,7 @@ import train_case
 
 from voxmmsd.files import write_json_atomic
 from voxmmsd.library.blinded import offer_pair, pairs
+from VoxMMSDTrainLib.curves import color_of
 
 
 class TrainUnnamedTest(train_case.TrainTest):
@@ -20,14 +21,35 @@ class TrainUnnamedTest(train_case.TrainTest):
         self.assertFalse(ui.unnamedBox.isHidden())
         self.assertFalse(ui.firstButton.enabled)
         panel.result.unnamed.open_pair()
-        names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
-        self.assertEqual(names[1:], ["phantom-007-000 first", "phantom-007-000 second"])
-        self.assertNotIn("old-1", ui.noticeLabel.text + "".join(names))
+        self.wait_for_work(panel)
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        names = [node.GetName() for node in nodes]
+        self.assertEqual(names, ["phantom-007-000 first", "phantom-007-000 second"])
+        self.assertNotIn("old-1", ui.unnamedNotice.text + "".join(names))
+        self.tell_apart(ui, nodes)
+        panel.showTab("Task")
+        panel.showTab("Result")  # what was opened can be answered still
         ui.secondButton.click()
+        self.wait_for_work(panel)
         (pair,) = pairs(library)
         self.assertEqual(pair.choice, "second")
-        self.assertIn(pair.chosen, ui.noticeLabel.text)
+        self.assertIn(pair.chosen, ui.unnamedNotice.text)
         self.assertFalse(ui.secondButton.enabled)
+
+    def tell_apart(self, ui, nodes):
+        """Two segmentations lie over each other as outlines in two colors, or one of them is shown, in its tissues'."""
+        self.assertFalse(ui.shownBox.isHidden())
+        displays = [node.GetDisplayNode() for node in nodes]
+        self.assertEqual([display.GetVisibility2DFill() for display in displays], [0, 0])
+        colors = {tuple(display.GetSegmentOverrideColor("ED")) for display in displays}
+        self.assertEqual(len(colors), 2)
+        self.assertFalse(colors & {color_of(0), color_of(1)})  # the old model's and the new one's would tell
+        for chosen, visible in ((1, [1, 0]), (2, [0, 1]), (0, [1, 1])):
+            ui.shownChoice.setCurrentIndex(chosen)
+            self.assertEqual([display.GetVisibility() for display in displays], visible)
+            if chosen:
+                self.assertEqual(displays[chosen - 1].GetVisibility2DFill(), 1)
+                self.assertLess(displays[chosen - 1].GetSegmentOverrideColor("ED")[0], 0)
 
     def run_that_learned_from(self, library):
         """A finished run whose comparison rests on no patient."""

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from contextlib import contextmanager
+from unittest import mock
 
 import slicer
 import slicer_case
@@ -41,8 +43,8 @@ class TrainTest(slicer_case.ModuleTest):
         write_phantoms(folder, count, seed=seed, side=side)
         return folder
 
-    def library(self, predicted=0, accepted=0, seed=7):
-        """A library of phantoms: first those that a model ``toy-1`` predicted, then those with an expert's label."""
+    def library(self, predicted=0, accepted=0, unlabelled=0, seed=7):
+        """A library of phantoms: some that a model ``toy-1`` predicted, some with an expert's label, some with none."""
         from voxmmsd.data.cases import find_cases
         from voxmmsd.data.sources import read_volume
         from voxmmsd.data.volume import Volume
@@ -50,14 +52,14 @@ class TrainTest(slicer_case.ModuleTest):
         from voxmmsd.library import create_library
 
         library = create_library(self.folder / "library", seed=0)
-        for number, case in enumerate(find_cases(self.phantoms(predicted + accepted, seed)).cases):
+        for number, case in enumerate(find_cases(self.phantoms(predicted + accepted + unlabelled, seed)).cases):
             images = {name: read_volume(source) for name, source in case.modalities.items()}
             library.add_case(case.id, images, part="hold-out" if number % 2 else "training")
             label = read_volume(case.label)
             indices = Volume(indices_from_values(label.array, schema_named(case.schema), case.id), label.grid)
             if number < predicted:
                 library.add_prediction(case.id, indices, case.schema, "toy-1")
-            else:
+            elif number < predicted + accepted:
                 library.accept(case.id, indices, case.schema, drawn_over=())
         return library
 
@@ -127,6 +129,36 @@ class TrainTest(slicer_case.ModuleTest):
         self.wait_for_state(folder, "finished")
         self.wait_for(lambda: panel.result.comparison is not None and panel.result.comparison.folder == folder)
         return folder
+
+    def wait_for_work(self, panel):
+        """Until what was begun in the panel, such as opening a case, is done."""
+        self.wait_for(lambda: not panel.work.is_running)
+
+    def answer(self, yes):
+        """Answer all questions from now on; the list of what is asked."""
+        asked = []
+
+        def confirm(text, windowTitle=None, parent=None, **kwargs):
+            asked.append(text)
+            return yes
+
+        patch = mock.patch.object(slicer.util, "confirmYesNoDisplay", confirm)
+        patch.start()
+        self.addCleanup(patch.stop)
+        return asked
+
+    @contextmanager
+    def main_window(self):
+        """Slicer's own; outside Slicer the host's. A Slicer without one skips the test."""
+        if slicer.util.mainWindow() is not None:
+            yield slicer.util.mainWindow()
+            return
+        try:
+            from headless_slicer.main_window import MainWindow
+        except ImportError:
+            self.skipTest("Slicer runs without a main window")
+        with MainWindow(1366, 768) as window:
+            yield window
 
     def wait_for(self, condition, seconds=900):
         """Let the panel live until ``condition()``."""

@@ -7,6 +7,8 @@ import os
 import sys
 import tempfile
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from headless_slicer import api
+from headless_slicer import api, removal
 from headless_slicer.qt_module import QSettings
 
 HOME = Path(tempfile.mkdtemp(prefix="headless-slicer-"))
@@ -35,12 +37,14 @@ class Application:
     def __init__(self) -> None:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         self._qt = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
+        self._environment_of_the_start = QtCore.QProcessEnvironment.systemEnvironment()
         Path(self.temporaryPath).mkdir(exist_ok=True)
         QSettings._file = str(HOME / "Slicer.ini")
         self._logic = _application_logic()
         self._layout_manager: Any = None
         self._waiting: list[Any] = []  # for the end of the start
         self._connected: list[tuple[str, Any]] = []
+        self._top_level: list[Any] = []  # the main window, where there is one
         self._io = IOManager()
         self._modules = ModuleManager()
         self.mrmlScene = self._logic.GetMRMLScene()
@@ -78,8 +82,16 @@ class Application:
         return self._logic
 
     def layoutManager(self) -> Any:
-        """None, as with ``--no-main-window``; ``views.LayoutManager`` may be put here."""
+        """None, as with ``--no-main-window``; ``_with_main_window`` puts one here."""
         return self._layout_manager
+
+    @contextmanager
+    def _with_main_window(self) -> Iterator[None]:
+        self._layout_manager = LayoutManager()
+        try:
+            yield
+        finally:
+            self._layout_manager = None
 
     def coreIOManager(self) -> IOManager:
         return self._io
@@ -110,10 +122,11 @@ class Application:
         """There are no live views."""
 
     def startupEnvironment(self) -> QtCore.QProcessEnvironment:
-        return QtCore.QProcessEnvironment.systemEnvironment()
+        """What this process changes later, a child never sees."""
+        return self._environment_of_the_start
 
     def topLevelWidgets(self) -> list[Any]:
-        return []
+        return list(self._top_level)
 
     def setOverrideCursor(self, cursor: Any) -> None:
         self._qt.setOverrideCursor(cursor)
@@ -142,10 +155,22 @@ def _application_logic() -> Any:
     colors.SetMRMLScene(scene)
     logic.SetColorLogic(colors)
     logic.SetModuleLogic("Colors", colors)
-    scene._keep = (logic, colors)
+    scene._keep = (logic, colors, _data_io(scene))
     _add_what_slicer_always_has(scene)
     _fill_data_tree(scene)
+    removal.follow(scene)
     return logic
+
+
+def _data_io(scene: Any) -> Any:
+    """What unpacks scene bundles, and where."""
+    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    (HOME / "cache").mkdir()
+    cache.SetRemoteCacheDirectory(str(HOME / "cache"))
+    manager.SetCacheManager(cache)
+    scene.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
+    return cache, manager
 
 
 def _add_what_slicer_always_has(scene: Any) -> None:
@@ -165,6 +190,18 @@ def _add_what_slicer_always_has(scene: Any) -> None:
         composite.SetLayoutName(name)
         composite.SetSingletonTag(name)
         scene.AddNode(composite)
+
+
+class LayoutManager:
+    """Base/QTApp/qSlicerLayoutManager.h: there is one, and no more of it than that the views have names."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in api.widgets()["objects"]["slicer.app.layoutManager()"]:
+            raise AttributeError(f"the layout manager has no attribute {name!r} in Slicer")
+        raise NotImplementedError(f"layoutManager().{name}: the host has none yet; real Slicer does")
+
+    def sliceViewNames(self) -> tuple[str, ...]:
+        return ("Red", "Green", "Yellow")
 
 
 class IOManager:
@@ -189,7 +226,7 @@ class IOManager:
         return max(fitting, key=len, default="")
 
     def fileWriterExtensions(self, node: Any) -> tuple[str, ...]:
-        storage = self._storage(node)
+        storage = _stored(node)
         formats = storage.GetSupportedWriteFileTypes() if storage else None
         found = tuple(formats.GetValue(i) for i in range(formats.GetNumberOfValues())) if formats else ()
         # ITK's writers are registered by Slicer's application, so slicer-core lists none for volumes.
@@ -198,8 +235,13 @@ class IOManager:
     def loadNodes(self, file_type: str, properties: dict, collection: Any, messages: Any = None) -> bool:
         path = Path(properties["fileName"])
         if file_type == "SceneFile":
-            slicer.mrmlScene.SetURL(str(path))
-            return bool(slicer.mrmlScene.Connect())
+            messages = messages or slicer.vtkMRMLMessageCollection()
+            if path.suffix == ".mrb":
+                connected = slicer.mrmlScene.ReadFromMRB(str(path), True, messages)
+            else:
+                slicer.mrmlScene.SetURL(str(path))
+                connected = slicer.mrmlScene.Connect(messages)
+            return bool(connected) and not messages.GetNumberOfMessagesOfType(vtk.vtkCommand.ErrorEvent)
         node = (
             self._read_volume(path, properties)
             if file_type == "VolumeFile"
@@ -224,13 +266,14 @@ class IOManager:
         return node if storage.ReadData(node) else None
 
     def exportNodes(self, ids: Any, names: Any, properties: dict, harden: bool, messages: Any = None) -> bool:
-        """Write copies of nodes from a scene of their own, so that the nodes keep their storage."""
+        """Write copies of nodes from a scene of their own; a node without a storage node gets an empty one."""
         return all(
             self._export(slicer.mrmlScene.GetNodeByID(i), str(name), properties, harden)
             for i, name in zip(ids, names, strict=True)
         )
 
     def _export(self, node: Any, name: str, properties: dict, harden: bool) -> bool:
+        _stored(node)
         scene = slicer.vtkMRMLScene()
         scene.SetDataIOManager(slicer.mrmlScene.GetDataIOManager())
         copy = scene.AddNewNodeByClass(node.GetClassName(), node.GetName())
@@ -257,6 +300,14 @@ class IOManager:
         if storage:
             storage.UnRegister(None)
         return storage
+
+
+def _stored(node: Any) -> Any:
+    """Slicer's writers ask a node's storage node for its formats, and add one to the scene where there is none."""
+    storable = hasattr(node, "GetStorageNode")
+    if storable and node.GetStorageNode() is None:
+        node.AddDefaultStorageNode()
+    return node.GetStorageNode() if storable else None
 
 
 def _harden(copy: Any, transform: Any) -> None:
@@ -287,6 +338,27 @@ class Module:
 
 class ModuleManager:
     """Base/QTCore/qSlicerModuleManager.h."""
+
+    _UNLOADED = "moduleAboutToBeUnloaded(QString)"
+
+    def __init__(self) -> None:
+        self._slots: list[Any] = []
+
+    def connect(self, signature: str, slot: Any) -> bool:
+        if signature != self._UNLOADED:
+            raise NotImplementedError(f"qSlicerModuleManager: the host sends no {signature}")
+        self._slots.append(slot)
+        return True
+
+    def disconnect(self, signature: str, slot: Any) -> bool:
+        if signature != self._UNLOADED or slot not in self._slots:
+            return False
+        self._slots.remove(slot)
+        return True
+
+    def _unload(self, name: str) -> None:
+        for slot in list(self._slots):
+            slot(name)
 
     def module(self, name: str) -> Any:
         return getattr(slicer.modules, name.lower(), None)

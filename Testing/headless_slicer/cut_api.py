@@ -29,6 +29,7 @@ CLASSES = (
     "qSlicerAbstractModuleWidget",
     "qSlicerScriptedLoadableModuleWidget",
     "qMRMLNodeComboBox",
+    "qMRMLSortFilterProxyModel",
     "qMRMLCheckableNodeComboBox",
     "qMRMLSegmentEditorWidget",
     "qMRMLSegmentsTableView",

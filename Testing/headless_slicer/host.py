@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import shiboken6
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("VoxMMSDSegment", "VoxMMSDTrain")
 
@@ -23,13 +25,22 @@ def start() -> Any:
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     import slicer
 
-    from headless_slicer import application, ctk_module, mrml_widgets, parameter_nodes, scripted, small_modules
+    from headless_slicer import (
+        application,
+        ctk_module,
+        mrml_widgets,
+        parameter_nodes,
+        scripted,
+        segment_editor_module,
+        small_modules,
+    )
     from headless_slicer.qt_module import QtModule
 
     sys.modules["qt"], sys.modules["ctk"] = QtModule("qt"), ctk_module.CtkModule("ctk")
     slicer.app = application.Application()
     slicer.mrmlScene = slicer.app.mrmlScene
     slicer.modules = application.slicer_modules(slicer.app)
+    slicer.modules.segmenteditor = segment_editor_module.SegmentEditorModule()
     os.environ["PATH"] = os.pathsep.join([str(application.python_slicer()), os.environ["PATH"]])
     for name in mrml_widgets.OFFERED:
         setattr(slicer, name, getattr(mrml_widgets, name))
@@ -37,7 +48,8 @@ def start() -> Any:
     slicer.qSlicerScriptedLoadableModuleWidget = mrml_widgets.qSlicerScriptedLoadableModuleWidget
     _install("slicer.ScriptedLoadableModule", scripted)
     _install("slicer.parameterNodeWrapper", parameter_nodes)
-    for module in (small_modules.i18n(), small_modules.Packaging(), small_modules.sample_data()):
+    sys.meta_path.append(small_modules.PackagingOnImport())
+    for module in (small_modules.i18n(), small_modules.sample_data()):
         sys.modules[module.__name__] = module
         if module.__name__.startswith("slicer."):
             setattr(slicer, module.__name__.rpartition(".")[2], module)
@@ -68,20 +80,55 @@ class ScriptedModule:
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, str(path)
+        self._more_widgets: list[Any] = []  # representations beside the module's own
         self.title, self.categories, self.dependencies, self.contributors = "", [], [], []
         self.helpText, self.acknowledgementText, self.hidden, self.icon = "", "", False, None
         self._widget: Any = None
+        self._module: Any = None
 
     def logic(self) -> Any:
         return None
 
     def widgetRepresentation(self) -> Any:
         if self._widget is None:
-            self._widget = self.createNewWidgetRepresentation()
+            self._widget = open_widget(self.name).parent
         return self._widget
 
     def createNewWidgetRepresentation(self) -> Any:
-        return open_widget(self.name).parent
+        """One more beside the module's own; it stays in the module's list until it is deleted."""
+        frame = open_widget(self.name).parent
+        self._more_widgets.append(frame)
+        return frame
+
+    def _left_over(self) -> list[Any]:
+        return [frame for frame in self._more_widgets if shiboken6.isValid(frame)]
+
+
+def leave() -> None:
+    """What Slicer does when it quits: modules are unloaded, their panels cleaned up and deleted.
+
+    Raises:
+        RuntimeError: a panel failed in that; or two representations of a module were left, over which real Slicer
+            crashes (qSlicerAbstractCoreModule.cxx deletes them while they leave its list).
+    """
+    slicer = start()
+    modules = [module for module in vars(slicer.modules).values() if isinstance(module, ScriptedModule)]
+    faults = []
+    for module in modules:
+        try:
+            slicer.app.moduleManager()._unload(module.name)
+        except Exception as fault:
+            faults.append(f"{module.name}: {fault!r}")
+        left = module._left_over()
+        if len(left) > 1:
+            faults.append(f"{module.name}: {len(left)} representations were never deleted")
+        for frame in (*left, module._widget):
+            if frame is not None and shiboken6.isValid(frame):
+                shiboken6.delete(frame)
+        module._widget = None
+        module._more_widgets.clear()
+    if faults:
+        raise RuntimeError("Slicer exits abnormally: " + "; ".join(faults))
 
 
 def load_module(name: str, folder: Path | None = None) -> Any:
@@ -95,7 +142,7 @@ def load_module(name: str, folder: Path | None = None) -> Any:
         sys.path.append(str(folder))
     namespace = _executed(name, folder / f"{name}.py")
     parent = ScriptedModule(name, folder / f"{name}.py")
-    getattr(namespace, name)(parent)
+    parent._module = getattr(namespace, name)(parent)
     setattr(slicer.modules, name.lower(), parent)
     slicer.app._complete_startup()
     return namespace

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from functools import partial
 from typing import Any
 
 import slicer
@@ -30,12 +32,15 @@ class _WithScene:
         self._scene = scene
         if scene is not None:
             events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndBatchProcessEvent)
-            self._scene_tags = [scene.AddObserver(event, self._on_scene_event) for event in events]
+            self._scene_tags = [scene.AddObserver(event, partial(self._when, event)) for event in events]
         self._refresh()
 
-    def _on_scene_event(self, _caller: Any, event: str) -> None:
-        if _alive(self) and (not self._scene.IsBatchProcessing() or event == "EndBatchProcessEvent"):
-            self._refresh()
+    def _when(self, event: int, _caller: Any, _name: str) -> None:
+        if _alive(self) and (not self._scene.IsBatchProcessing() or event == self._scene.EndBatchProcessEvent):
+            self._on_scene_event(event)
+
+    def _on_scene_event(self, _event: int) -> None:
+        self._refresh()
 
     def _refresh(self) -> None:
         """To be overridden."""
@@ -53,6 +58,19 @@ class qMRMLWidget(_WithScene, declared("qMRMLWidget", Q.QWidget)):
     _stands_for = "qMRMLWidget"
 
 
+class qMRMLSortFilterProxyModel(declared("qMRMLSortFilterProxyModel", QtCore.QObject)):
+    """Libs/MRML/Widgets/qMRMLSortFilterProxyModel.h: only the nodes that a selector is told to leave out."""
+
+    _stands_for = "qMRMLSortFilterProxyModel"
+    _selector: Any = None
+
+    def _on_property(self, name: str) -> None:
+        if name != "hiddenNodeIDs":
+            raise NotImplementedError(f"the host's selectors filter by hiddenNodeIDs only, not by {name}")
+        if self._selector is not None:
+            self._selector._filter()
+
+
 class qMRMLNodeComboBox(
     _WithScene,
     declared(
@@ -67,7 +85,11 @@ class qMRMLNodeComboBox(
         },
     ),
 ):
-    """Libs/MRML/Widgets/qMRMLNodeComboBox.h: the nodes of some types; what is current is a node of the scene."""
+    """Libs/MRML/Widgets/qMRMLNodeComboBox.h: the nodes of some types; what is current is a node of the scene.
+
+    As in Slicer, Qt's combo box chooses the neighboring row when the current node goes, and a node that is hidden
+    after it was added stays in the list until the list is filtered again.
+    """
 
     _stands_for = "qMRMLNodeComboBox"
 
@@ -82,20 +104,54 @@ class qMRMLNodeComboBox(
         self._ids: list[str] = []
         self._current = ""
         self._attributes: list[tuple[str, str, Any]] = []
+        self._removal_tag: int | None = None
+        self._model = qMRMLSortFilterProxyModel()
+        self._model._selector = self
         self._combo.currentIndexChanged.connect(self._chosen)
 
+    def setMRMLScene(self, scene: Any) -> None:
+        if scene is self._scene:
+            return
+        if self._removal_tag is not None:
+            self._scene.RemoveObserver(self._removal_tag)
+        self._removal_tag = None
+        super().setMRMLScene(scene)
+        if scene is not None:
+            self._removal_tag = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._when_nodes_go())
+
+    def _when_nodes_go(self) -> Any:
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def on_going(_caller: Any, _event: str, node: Any) -> None:
+            if _alive(self) and node is not None and not self._scene.IsBatchProcessing():
+                self._take_out(node)
+
+        return on_going
+
+    def _take_out(self, node: Any) -> None:
+        if node.GetID() in self._ids:
+            type(self).nodeAboutToBeRemoved.__get__(self).emit(node)
+            self._remove_row(self._ids.index(node.GetID()))
+
+    def _remove_row(self, row: int) -> None:
+        del self._ids[row]
+        self._combo.removeItem(row)  # Qt chooses the row beside it, where it was the current one
+
+    def _on_scene_event(self, event: int) -> None:
+        if event == self._scene.NodeAddedEvent:
+            self._add_rows()
+        elif event != self._scene.NodeRemovedEvent:
+            self._refresh()
+
     def _on_property(self, name: str) -> None:
-        if name in (
-            "nodeTypes",
-            "noneEnabled",
-            "noneDisplay",
-            "showHidden",
-            "showChildNodeTypes",
-            "hideChildNodeTypes",
-        ):
+        if name in ("nodeTypes", "showHidden", "showChildNodeTypes", "hideChildNodeTypes"):
+            self._filter()
+        elif name in ("noneEnabled", "noneDisplay"):
             self._refresh()
         elif name in ("currentNodeID", "currentNodeId"):
             self._select(self.__dict__["_kept"].pop(name) or "")
+
+    def sortFilterProxyModel(self) -> Any:
+        return self._model
 
     def _types(self) -> tuple[str, ...]:
         return tuple(self.nodeTypes or ())
@@ -111,6 +167,8 @@ class qMRMLNodeComboBox(
         return [node for node in dict.fromkeys(found) if self._shows(node)]
 
     def _shows(self, node: Any) -> bool:
+        if node.GetID() in (self._model.hiddenNodeIDs or ()):
+            return False
         if node.GetHideFromEditors() and not self.showHidden:
             return False
         if not self.showChildNodeTypes and node.GetClassName() not in self._types():
@@ -120,6 +178,7 @@ class qMRMLNodeComboBox(
         return all(_has_attribute(node, name, value) for kind, name, value in self._attributes if node.IsA(kind))
 
     def _refresh(self) -> None:
+        """The scene was closed, or is another one: where the current node is gone, none is current."""
         nodes = self._nodes()
         self._combo.blockSignals(True)
         self._combo.clear()
@@ -131,6 +190,26 @@ class qMRMLNodeComboBox(
         wanted = self._current if self._current in self._ids else (self._ids[0] if self._ids else "")
         self._combo.setCurrentIndex(self._ids.index(wanted) if wanted in self._ids else -1)
         self._set_current(wanted)
+
+    def _filter(self) -> None:
+        """The rule changed by which nodes are listed: rows go one by one, and others come."""
+        wanted = {node.GetID() for node in self._nodes()}
+        for node_id in [node_id for node_id in self._ids if node_id and node_id not in wanted]:
+            self._remove_row(self._ids.index(node_id))
+        self._add_rows()
+
+    def _add_rows(self) -> None:
+        if self._attributes:  # as in Slicer, which then filters again whenever a node changes
+            wanted = {node.GetID() for node in self._nodes()}
+            for node_id in [node_id for node_id in self._ids if node_id and node_id not in wanted]:
+                self._remove_row(self._ids.index(node_id))
+        for node in self._nodes():
+            if node.GetID() not in self._ids:
+                self._ids.append(node.GetID())
+                self._combo.addItem(node.GetName() or "")
+        for row, node_id in enumerate(self._ids):
+            if node_id:
+                self._combo.setItemText(row, self._scene.GetNodeByID(node_id).GetName() or "")
 
     def _chosen(self, index: int) -> None:
         self._set_current(self._ids[index] if 0 <= index < len(self._ids) else "")
@@ -144,7 +223,7 @@ class qMRMLNodeComboBox(
 
     def _select(self, node_id: str) -> None:
         if node_id and node_id not in self._ids:
-            self._refresh()
+            self._add_rows()
         if node_id not in self._ids and self._ids and not (node_id == "" and not self.noneEnabled):
             node_id = "" if self.noneEnabled else self._current
         self._combo.blockSignals(True)
@@ -177,11 +256,11 @@ class qMRMLNodeComboBox(
 
     def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
         self._attributes.append((node_type, name, value))
-        self._refresh()
+        self._filter()
 
     def removeAttribute(self, node_type: str, name: str) -> None:
         self._attributes = [item for item in self._attributes if item[:2] != (node_type, name)]
-        self._refresh()
+        self._filter()
 
     def addNode(self, node_type: str = "") -> Any:
         node = self._scene.AddNewNodeByClass(node_type or self._types()[0], self.baseName or "")
@@ -338,9 +417,13 @@ class qMRMLSegmentEditorWidget(
         self._show3D = buttons[-1]
         self._list = _SegmentList()
         self._grid = QtWidgets.QGridLayout()
+        self._options = QtWidgets.QFrame()
+        self._options.setObjectName("OptionsFrame")
+        self._list.setMinimumHeight(_HEIGHT_OF_SEGMENTS)
         layout.addLayout(row)
         layout.addWidget(self._list)
         layout.addLayout(self._grid)
+        layout.addWidget(self._options)
         self._editor: Any = None
         self._tag = None
         self._effect: Any = None
@@ -421,7 +504,11 @@ class qMRMLSegmentEditorWidget(
             self.setEffectNameOrder(self._order)
 
     def setActiveEffectByName(self, name: str) -> None:
+        if name and slicer.app.layoutManager() is None:
+            raise RuntimeError("without a main window Slicer crashes as soon as an effect is active")
         self._effect = name or None
+        self._options.setMinimumHeight(_HEIGHT_OF_OPTIONS.get(name, 57) if name else 0)
+        self._options.setMinimumWidth(_WIDTH_OF_OPTIONS if name else 0)
         if self._editor:
             self._editor.SetActiveEffectName(name or "")
 
@@ -464,6 +551,11 @@ class qMRMLSegmentEditorWidget(
 
     def setMaximumNumberOfUndoStates(self, number: int) -> None:
         self.maximumNumberOfUndoStates = number
+
+
+# As measured in Slicer, in pixels.
+_HEIGHT_OF_SEGMENTS, _WIDTH_OF_OPTIONS = 230, 480
+_HEIGHT_OF_OPTIONS = {"Paint": 72, "Threshold": 205, "Smoothing": 158, "Grow from seeds": 121}
 
 
 class qSlicerWidget(_WithScene, declared("qSlicerWidget", Q.QWidget)):
@@ -611,7 +703,10 @@ class qMRMLTableView(_WithScene, declared("qMRMLTableView", Q.QTableView)):
 
 
 class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
-    """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines; white whatever the palette is."""
+    """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines; white whatever the palette is.
+
+    Black until it has something to draw, as a render window is; a line through one point gets VTK's warning.
+    """
 
     _stands_for = "qMRMLPlotView"
 
@@ -625,11 +720,18 @@ class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
             node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: _alive(self) and QtWidgets.QWidget.update(self))
 
     def fitToContent(self) -> None:
+        for series in self._series():
+            is_line = series.GetPlotType() in (series.PlotTypeLine, series.PlotTypeScatter)
+            if is_line and series.GetLineStyle() != series.LineStyleNone and len(_points(series)) < 2:
+                logging.warning("Attempted to paint a line with <2 points.")
         QtWidgets.QWidget.update(self)
 
     def paintEvent(self, _event: Any) -> None:
         painter = QtGui.QPainter(self)
         area = QtWidgets.QWidget.rect(self)
+        if not self._series():
+            painter.fillRect(area, QtCore.Qt.GlobalColor.black)
+            return
         painter.fillRect(area, QtCore.Qt.GlobalColor.white)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         frame = area.adjusted(34, 8, -9, -18)
@@ -693,6 +795,7 @@ def _fitted(
 
 OFFERED = (
     "qMRMLWidget",
+    "qMRMLSortFilterProxyModel",
     "qMRMLNodeComboBox",
     "qMRMLSegmentsTableView",
     "qMRMLSegmentationShow3DButton",

@@ -1,7 +1,7 @@
 """``slicer.parameterNodeWrapper``: typed fields kept in a script node (Base/Python/slicer/parameterNodeWrapper/).
 
-Supports ``bool``, ``int``, ``float``, ``str``, enumerations and MRML nodes, with ``Default`` and the validators in
-``Annotated``; anything else raises, so that a module does not lean on what this stand-in lacks.
+Supports ``bool``, ``int``, ``float``, ``str``, enumerations, MRML nodes and their ``Union`` with None, with ``Default``
+and the validators in ``Annotated``; anything else raises, so that a module does not lean on what this stand-in lacks.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class _Field:
         self.name = name
         notes = hint.__metadata__ if typing.get_origin(hint) is Annotated else ()
         self.kind = hint.__origin__ if notes else hint
-        if not (_is_node(self.kind) or self.kind in (bool, int, float, str) or _is_enum(self.kind)):
+        self.node_classes = _node_classes(self.kind)
+        if not (self.node_classes or self.kind in (bool, int, float, str) or _is_enum(self.kind)):
             raise NotImplementedError(f"parameter {name}: {self.kind} is not supported by the host; real Slicer may")
         self.validators = [note for note in notes if isinstance(note, Validator)]
         default = next((note for note in notes if isinstance(note, Default)), None)
@@ -83,12 +84,12 @@ class _Field:
 
     @property
     def default(self) -> Any:
-        if self._default is not None or _is_node(self.kind):
+        if self._default is not None or self.node_classes:
             return self._default
         return next(iter(self.kind)) if _is_enum(self.kind) else self.kind()
 
     def read(self, node: Any) -> Any:
-        if _is_node(self.kind):
+        if self.node_classes:
             return node.GetNodeReference(self.name)
         text = node.GetParameter(self.name)
         if not node.GetParameterNames() or self.name not in node.GetParameterNames():
@@ -98,9 +99,9 @@ class _Field:
         return self.kind[text] if _is_enum(self.kind) else self.kind(text)
 
     def write(self, node: Any, value: Any) -> None:
-        if _is_node(self.kind):
-            if value is not None and not isinstance(value, self.kind):
-                raise TypeError(f"{self.name}: expected {self.kind.__name__}, got {type(value).__name__}")
+        if self.node_classes:
+            if value is not None and not isinstance(value, self.node_classes):
+                raise TypeError(f"{self.name}: expected {self.kind}, got {type(value).__name__}")
             node.SetNodeReferenceID(self.name, value.GetID() if value else None)
             return
         if not isinstance(value, self.kind) and not (self.kind is float and isinstance(value, int)):
@@ -141,8 +142,9 @@ class _Wrapper:
             raise NotImplementedError("prefixes are not supported by the host; real Slicer has them")
         self.__dict__["parameterNode"] = parameterNode
         self.__dict__["_guis"] = {}
+        self.__dict__["_showing"] = False
         for name, field in self._fields.items():
-            if not _is_node(field.kind) and name not in (parameterNode.GetParameterNames() or ()):
+            if not field.node_classes and name not in (parameterNode.GetParameterNames() or ()):
                 field.write(parameterNode, field.default)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -198,6 +200,8 @@ class _Wrapper:
         return self._connect(mapping)
 
     def disconnectGui(self, tag: int) -> None:
+        if tag not in self._guis:  # as in Slicer, no error
+            return
         observer, connections = self._guis.pop(tag)
         self.parameterNode.RemoveObserver(observer)
         for connector in connections:
@@ -205,12 +209,21 @@ class _Wrapper:
 
     def _connect(self, widgets: dict[str, Any]) -> int:
         connectors = [_Connector(self, self._fields[name], widget) for name, widget in widgets.items()]
+        for connector in connectors:
+            connector.show()
+            connector.connect()
 
         def show(*_: Any) -> None:
-            for connector in connectors:
-                connector.show()
+            if self._showing:
+                return
+            self.__dict__["_showing"] = True
+            try:
+                with slicer.util.NodeModify(self):
+                    for connector in connectors:
+                        connector.show()
+            finally:
+                self.__dict__["_showing"] = False
 
-        show()
         observer = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, show)
         tag = max(self._guis, default=0) + 1
         self._guis[tag] = (observer, connectors)
@@ -234,11 +247,14 @@ class _Connector:
     def __init__(self, owner: _Wrapper, field: _Field, widget: Any) -> None:
         self._owner, self._field, self._widget = owner, field, widget
         self._signal, self._read, self._write = self._way()
-        widget.connect(self._signal, self.store)
+
+    def connect(self) -> None:
+        self._widget.connect(self._signal, self.store)
 
     def _way(self) -> tuple[str, Callable[[], Any], Callable[[Any], None]]:
         widget, names = self._widget, [base.__name__ for base in type(self._widget).__mro__]
         if "qMRMLNodeComboBox" in names:
+            widget.nodeTypes = _node_types(self._field)  # whatever the .ui file says
             return "currentNodeChanged(vtkMRMLNode*)", widget.currentNode, widget.setCurrentNode
         if "QComboBox" in names:
             if _is_enum(self._field.kind):
@@ -258,21 +274,34 @@ class _Connector:
         raise NotImplementedError(f"no connector for a {names[0]} in the host; see guiConnectors.py of Slicer")
 
     def show(self) -> None:
-        value = self._field.read(self._owner.parameterNode)
-        if self._read() != value:
-            self._write(value)
+        self._write(self._field.read(self._owner.parameterNode))
 
     def store(self, *_: Any) -> None:
-        value = self._read()
-        if value != self._field.read(self._owner.parameterNode):
-            self._field.write(self._owner.parameterNode, value)
+        if not self._owner._showing:
+            with slicer.util.NodeModify(self._owner):
+                self._field.write(self._owner.parameterNode, self._read())
 
     def disconnect(self) -> None:
         self._widget.disconnect(self._signal, self.store)
 
 
-def _is_node(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode)
+def _node_classes(kind: Any) -> tuple[type, ...]:
+    """The classes of a node's annotation, or of a union of them with None; empty for anything else."""
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    kinds = [one for one in typing.get_args(kind) if one is not types.NoneType] if is_union else [kind]
+    are_nodes = all(isinstance(one, type) and issubclass(one, slicer.vtkMRMLNode) for one in kinds)
+    return tuple(kinds) if are_nodes else ()
+
+
+def _node_types(field: _Field) -> list[str]:
+    """As guiConnectors.py does: an object of each class is made to ask for its name, so abstract ones raise TypeError.
+
+    Raises:
+        TypeError: a class is abstract, or the union is written with ``|``, which Slicer does not know there.
+    """
+    if typing.get_origin(field.kind) is types.UnionType:
+        raise TypeError(f"parameter {field.name}: no connector for {field.kind}: write typing.Union")
+    return [kind().GetClassName() for kind in field.node_classes]
 
 
 def _is_enum(kind: Any) -> bool:

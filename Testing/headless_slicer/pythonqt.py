@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cache, partial
 from typing import Any
 
+import shiboken6
 from PySide6 import QtCore, QtWidgets
 
 from headless_slicer import api
@@ -99,10 +100,10 @@ _EXTRAS: dict[str, Callable[[Any], Any]] = {
     "connect": lambda self: self._connect,
     "disconnect": lambda self: self._disconnect,
     "className": lambda self: partial(_qt_name, type(self)),
-    "delete": lambda self: QtCore.QObject.__getattribute__(self, "deleteLater"),
+    "delete": lambda self: partial(shiboken6.delete, self),
     "name": QtCore.QObject.objectName,
 }
-_OF_ITEM_VIEWS = frozenset(name for name in dir(QtWidgets.QTableView) if name not in dir(QtWidgets.QWidget))
+_OF_ITEM_VIEWS = frozenset(dir(QtWidgets.QTableView)) - frozenset(dir(QtWidgets.QWidget)) - {"frameWidth"}
 # Virtual methods that PySide looks up on the object when Qt calls them; item views have too many to list.
 _CALLED_BY_QT = frozenset({"connectNotify", "disconnectNotify"})
 # (object, property): a getter may be virtual (sizeHint), and PySide then looks for its override on the object, which
@@ -134,6 +135,7 @@ _VALUES = frozenset(
         "segmentCount",
         "normalGeometry",
         "frameGeometry",
+        "frameWidth",
         "modal",
         "down",
     }

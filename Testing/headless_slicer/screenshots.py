@@ -33,7 +33,7 @@ def main() -> None:
     out = Path(options.out)
     host.picture(panel.parent, out / "segment.png", height=640)
     panel.ui.applyButton.click()
-    host.wait_until(lambda: panel.segment_tab.job is None or panel.ui.progressBar.value > 0, 3000)
+    host.wait_until(lambda: panel.segment_tab.job is None or "Segmenting" in panel.ui.stageLabel.text, 3000)
     host.picture(panel.parent, out / "running.png", height=640)
     host.wait_until(lambda: panel.segment_tab.job is None, 3000)
     if panel.parameters.result is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import unittest
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ class ScriptedLoadableModule:
         parent.helpText = ""
         parent.acknowledgementText = ""
         parent.hidden = False
+        if not hasattr(slicer, "selfTests"):
+            slicer.selfTests = {}
+        slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
         return str(Path(self.parent.path).parent / "Resources" / filename)
@@ -29,7 +33,13 @@ class ScriptedLoadableModule:
         return f"<p>For more information see the {docPage or self.parent.title} documentation.</p>"
 
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
-        raise RuntimeError("the host runs tests by `python -m headless_slicer FILE`")
+        """As *Reload and Test* and Slicer's self tests: the module's file must hold the class ``<Module>Test``."""
+        module = sys.modules[self.__module__]
+        if not hasattr(module, f"{self.moduleName}Test"):
+            raise AssertionError(f"Test case class not found: {self.__module__}.{self.moduleName}Test ")
+        case = getattr(module, f"{self.moduleName}Test")()
+        case.messageDelay = msec
+        case.runTest(**kwargs)
 
 
 class ScriptedLoadableModuleWidget:
@@ -42,6 +52,7 @@ class ScriptedLoadableModuleWidget:
         if self.parent.layout() is None:
             self.parent.setLayout(qt.QVBoxLayout())
         self.layout = self.parent.layout()
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename: str) -> str:
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / filename)
@@ -54,6 +65,11 @@ class ScriptedLoadableModuleWidget:
 
     def cleanup(self) -> None:
         """To be overridden."""
+
+    def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
+        if moduleName == self.moduleName:
+            self.cleanup()
+            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def onReload(self) -> None:
         slicer.util.reloadScriptedModule(self.moduleName)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import types
 from importlib import metadata
+from importlib.abc import Loader, MetaPathFinder
+from importlib.util import spec_from_loader
 from typing import Any
 
 import slicer
@@ -21,6 +23,19 @@ def _plain(text: str) -> str:
     if not isinstance(text, str):
         raise TypeError("only text can be translated")
     return text
+
+
+class PackagingOnImport(MetaPathFinder, Loader):
+    """Slicer has ``slicer.packaging`` only after it was imported: it does not hang on ``slicer`` from the start."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        return spec_from_loader(fullname, self) if fullname == "slicer.packaging" else None
+
+    def create_module(self, spec: Any) -> types.ModuleType:
+        return Packaging()
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """It is whole already."""
 
 
 class Packaging(types.ModuleType):
@@ -83,7 +98,7 @@ class Packaging(types.ModuleType):
 
 def sample_data() -> types.ModuleType:
     module = types.ModuleType("SampleData")
-    module.SampleDataLogic = SampleDataLogic
+    module.SampleDataLogic, module.SampleDataSource = SampleDataLogic, SampleDataSource
     return module
 
 
@@ -110,13 +125,56 @@ class SampleDataLogic:
         checksums: Any = None,
         loadFileType: Any = None,
     ) -> None:
-        source = types.SimpleNamespace(
+        if loadFileType is not None and loadFileTypes is not None:
+            raise ValueError("loadFileType and loadFileTypes cannot be specified at the same time")
+        source = SampleDataSource(
             sampleName=sampleName,
-            customDownloader=customDownloader,
-            thumbnailFileName=thumbnailFileName,
             uris=uris,
             fileNames=fileNames,
             nodeNames=nodeNames,
+            customDownloader=customDownloader,
+            thumbnailFileName=thumbnailFileName,
+            loadFileTypes=loadFileTypes or loadFileType,
+            loadFiles=loadFiles,
+            loadFileProperties=loadFileProperties,
+            checksums=checksums,
         )
         sources = slicer.modules.__dict__.setdefault("sampleDataSources", {})
         sources.setdefault(category, []).append(source)
+
+
+class SampleDataSource:
+    """Modules/Scripted/SampleData/SampleData.py: six lists of one length, or one text for each of them."""
+
+    _LISTS = ("fileNames", "nodeNames", "loadFiles", "loadFileTypes", "checksums")
+
+    def __init__(
+        self,
+        sampleName: Any = None,
+        sampleDescription: Any = None,
+        uris: Any = None,
+        fileNames: Any = None,
+        nodeNames: Any = None,
+        checksums: Any = None,
+        loadFiles: Any = None,
+        customDownloader: Any = None,
+        thumbnailFileName: Any = None,
+        loadFileTypes: Any = None,
+        loadFileProperties: Any = None,
+        loadFileType: Any = None,
+    ) -> None:
+        self.sampleName, self.sampleDescription = sampleName, sampleDescription or sampleName
+        self.customDownloader, self.thumbnailFileName = customDownloader, thumbnailFileName
+        self.loadFileProperties = loadFileProperties or {}
+        given = (fileNames, nodeNames, loadFiles, loadFileTypes or loadFileType, checksums)
+        lists = dict(zip(self._LISTS, given, strict=True))
+        if isinstance(uris, str):
+            uris, lists = [uris], {name: [value] for name, value in lists.items()}
+        elif isinstance(uris, list | tuple):
+            for name in self._LISTS:
+                if lists[name] is None and name != "fileNames":
+                    lists[name] = [None] * len(uris)
+        self.uris = uris
+        vars(self).update(lists)
+        if len({len(uris), *(len(value) for value in lists.values())}) > 1:  # TypeError for None, as in Slicer
+            raise ValueError("All fields of sample data source must have the same length")

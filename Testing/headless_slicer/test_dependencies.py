@@ -1,5 +1,6 @@
 """What is missing is installed after one question, by the means of Slicer 5.12 and by those of 5.10."""
 
+import importlib
 import subprocess
 import sys
 import types
@@ -53,7 +54,7 @@ def pip(request, monkeypatch):
         monkeypatch.setitem(sys.modules, "slicer.packaging", None)
         monkeypatch.setattr(slicer.util, "pip_install", pip.install)
     else:
-        packaging = sys.modules["slicer.packaging"]
+        packaging = importlib.import_module("slicer.packaging")
         monkeypatch.setattr(packaging, "pip_check", lambda req, _seen=None: pip.find_spec(req.name) is not None)
         spied = create_autospec(packaging.pip_install, side_effect=pip.install_with_options)
         monkeypatch.setattr(packaging, "pip_install", spied)

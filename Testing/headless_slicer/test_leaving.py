@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from stripping import with_folder
 
 from headless_slicer import host
 
@@ -41,6 +42,7 @@ host.wait_until(lambda: False, 600)
 def at_work(tmp_path):
     """Starts a host that strips a skull for ever, and gives it with its child's processes and the job's folder."""
     environment = {**os.environ, "VOXMMSD_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    environment = with_folder(environment)
     environment["PYTHONPATH"] = os.pathsep.join([str(host.REPOSITORY), str(host.REPOSITORY / "Testing")])
     started = []
 

@@ -102,6 +102,52 @@ def test_texts_can_be_read_on_a_light_and_on_a_dark_ground(palette):
         panel.cleanup()
 
 
+def test_the_segment_editor_gets_the_height_that_its_options_need():
+    """In Slicer a page in its scroll area is as high as its smallest height, which an explicit one replaces."""
+    panel = host.open_widget("VoxMMSDSegment")
+    try:
+        with slicer.app._with_main_window():
+            panel.ui.tabs.setCurrentWidget(panel.ui.reviewTab)
+            for effect in ("Paint", "Threshold", "Smoothing"):
+                panel.ui.segmentEditor.setActiveEffectByName(effect)
+                _as_in_slicer(panel, 424)
+                editor = panel.ui.segmentEditor
+                assert smallest_height(editor) >= QtWidgets.QWidget.layout(editor).totalMinimumSize().height() > 300
+    finally:
+        panel.cleanup()
+
+
+def test_findings_are_shown_whole_however_narrow_the_panel_is():
+    from voxmmsd.preflight.findings import WARNING, Finding
+
+    text = "t1n, t1c, t2w, t2f: more tissue (3,254 ml) than a brain has; the skull seems not to be stripped"
+    panel = host.open_widget("VoxMMSDSegment")
+    try:
+        panel.segment_tab._look_timer.stop()
+        panel.segment_tab.findings.show((Finding(WARNING, "skull", text, "way"),) * 7, {}, frozenset())
+        for width in (600, 424, 360):
+            _as_in_slicer(panel, width)
+            for label in QtWidgets.QWidget.findChildren(panel.ui.findingsFrame, QtWidgets.QLabel):
+                needed = QtWidgets.QLabel.heightForWidth(label, QtWidgets.QWidget.width(label))
+                assert smallest_height(label) >= needed > 20
+    finally:
+        panel.cleanup()
+
+
+def smallest_height(widget):
+    """What a layout gives it at least, by which Slicer's scroll area measures the page."""
+    return QtWidgets.QWidgetItem(widget).minimumSize().height()
+
+
+def _as_in_slicer(panel, width):
+    """As wide as the dock, and as high as the page's smallest height."""
+    real = QtWidgets.QWidget
+    real.show(panel.parent)
+    for _ in range(4):  # heights follow widths step by step
+        real.resize(panel.parent, width, real.minimumSizeHint(panel.parent).height())
+        slicer.app.processEvents()
+
+
 def test_texts_of_the_training_panel_can_be_read_too(palette):
     panel = host.open_widget("VoxMMSDTrain")
     try:
@@ -112,7 +158,7 @@ def test_texts_of_the_training_panel_can_be_read_too(palette):
 
 
 def test_titles_of_columns_are_not_cut_off_and_fit_a_narrow_panel():
-    """Also in bold, which they are where a row is chosen; of the library's six the last ones are scrolled to."""
+    """Also in bold, which they are where a row is chosen."""
     panel = host.open_widget("VoxMMSDTrain")
     try:
         run, result = panel.run.ui, panel.result.ui
@@ -121,8 +167,7 @@ def test_titles_of_columns_are_not_cut_off_and_fit_a_narrow_panel():
             needed = [header.sectionSizeHint(column) for column in range(table.columnCount)]
             given = [table.columnWidth(column) for column in range(table.columnCount)]
             assert [pair for pair in zip(needed, given, strict=True) if pair[1] < pair[0]] == []
-            if table is not panel.library.ui.casesTable:
-                assert sum(given[:-1]) + needed[-1] <= WIDTH_OF_TABLES
+            assert sum(needed) <= WIDTH_OF_TABLES
     finally:
         panel.cleanup()
 
@@ -141,7 +186,7 @@ def lowest_contrast(panel, number):
         and real.isVisible(child) and real.isEnabled(child) and re.search(r"\w", child.property("text"))
         and not real.grab(child).isNull() and min(real.size(child).toTuple()) > 1
     }  # fmt: skip
-    assert len(seen) >= 3
+    assert len(seen) >= 2
     return min(seen.values())
 
 

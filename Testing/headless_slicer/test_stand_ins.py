@@ -1,11 +1,15 @@
 """The stand-ins behave as PythonQt was observed to, and offer nothing that real Slicer lacks."""
 
 import inspect
+import os
+import subprocess
 import sys
+import typing
 
+import numpy
 import pytest
 
-from headless_slicer import api, ctk_module, host, mrml_widgets, pythonqt, scripted, small_modules
+from headless_slicer import api, ctk_module, host, mrml_widgets, parameter_nodes, pythonqt, scripted, small_modules
 from headless_slicer.qt_module import QtModule
 
 slicer = host.start()
@@ -112,6 +116,115 @@ def test_a_node_selector_follows_the_scene():
     assert selector.currentNodeID == volume.GetID() and heard == [volume]
     slicer.mrmlScene.RemoveNode(volume)
     assert selector.currentNode() is None and selector.currentNodeID == ""
+
+
+@pytest.fixture
+def selector():
+    slicer.mrmlScene.Clear()
+    made = slicer.qMRMLNodeComboBox()
+    made.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    made.noneEnabled = True
+    made.setMRMLScene(slicer.mrmlScene)
+    return made
+
+
+def added(*names):
+    return [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in names]
+
+
+def test_a_selector_chooses_the_neighbor_of_a_deleted_node_as_qt_does(selector):
+    first, second, third = added("T1", "T2", "FLAIR")
+    selector.setCurrentNode(second)
+    slicer.mrmlScene.RemoveNode(second)
+    assert selector.currentNode() is third
+    slicer.mrmlScene.RemoveNode(third)
+    assert selector.currentNode() is first
+
+
+def test_a_selector_tells_of_a_node_while_it_is_still_there(selector):
+    first, _second = added("T1", "T2")
+    selector.setCurrentNode(first)
+    selector.connect("nodeAboutToBeRemoved(vtkMRMLNode*)", lambda node: selector.setCurrentNode(None))
+    slicer.mrmlScene.RemoveNode(first)
+    assert selector.currentNode() is None
+
+
+def test_a_node_that_is_hidden_later_stays_listed_until_it_is_filtered_out(selector):
+    (node,) = added("T1")
+    node.SetHideFromEditors(True)
+    added("T2")
+    assert selector.nodeCount() == 2
+    selector.sortFilterProxyModel().hiddenNodeIDs = [node.GetID()]
+    assert selector.nodeCount() == 1
+
+
+def wrapped(annotation):
+    """A parameter node with one parameter, and a selector tied to it whose .ui file says something else."""
+    made = type("Made", (), {"__annotations__": {"chosen": annotation}, "__module__": __name__})
+    node = parameter_nodes.parameterNodeWrapper(made)(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+    selector = slicer.qMRMLNodeComboBox()
+    selector.nodeTypes = ["vtkMRMLModelNode"]
+    node.connectParametersToGui({"chosen": selector})
+    return selector
+
+
+def test_a_tied_selector_offers_what_the_annotation_says_whatever_the_ui_file_says():
+    volume, segmentation = slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode
+    assert list(wrapped(volume).nodeTypes) == ["vtkMRMLScalarVolumeNode"]
+    both = wrapped(typing.Union[volume, segmentation, None])  # noqa: UP007
+    assert list(both.nodeTypes) == ["vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode"]
+
+
+@pytest.mark.parametrize("annotation", ["abstract", "bar"])
+def test_an_abstract_class_and_a_union_by_a_bar_cannot_be_tied(annotation):
+    bar = slicer.vtkMRMLScalarVolumeNode | slicer.vtkMRMLSegmentationNode | None
+    with pytest.raises(TypeError):
+        wrapped({"abstract": slicer.vtkMRMLNode, "bar": bar}[annotation])
+
+
+def test_sample_data_without_addresses_is_refused_as_by_slicer():
+    register = small_modules.SampleDataLogic.registerCustomSampleDataSource
+    with pytest.raises(TypeError, match="no len"):
+        register(category="test", sampleName="x")
+    with pytest.raises(ValueError, match="same length"):
+        register(category="test", sampleName="x", uris=["a", "b"], fileNames=["a"])
+
+
+def test_slicers_packaging_is_there_only_after_it_was_imported():
+    code = "from headless_slicer import host; s = host.start(); print(hasattr(s, 'packaging'), end=' '); "
+    code += "import slicer.packaging; print(hasattr(s, 'packaging'))"
+    path = os.pathsep.join([str(host.REPOSITORY), str(host.REPOSITORY / "Testing")])
+    said = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["False", "True"]
+
+
+def test_the_environment_of_the_start_stays_as_it_was(monkeypatch):
+    monkeypatch.setenv("SET_LATER", "1")
+    assert "SET_LATER" not in slicer.util.startupEnvironment()
+
+
+def test_an_export_leaves_an_empty_storage_node_and_refuses_an_unknown_ending(tmp_path):
+    slicer.mrmlScene.Clear()
+    volume = slicer.util.addVolumeFromArray(numpy.zeros((4, 4, 4), numpy.uint8))
+    assert volume.GetStorageNode() is None
+    with pytest.raises(ValueError, match="no known file format"):
+        slicer.util.exportNode(volume, str(tmp_path / "labels"))
+    assert volume.GetStorageNode() is not None
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.Commit(str(tmp_path / "scene.mrml"))
+    with pytest.raises(RuntimeError, match="Failed to read node"):
+        slicer.util.loadScene(str(tmp_path / "scene.mrml"))
+
+
+def test_without_a_main_window_an_effect_is_not_survived():
+    editor = slicer.qMRMLSegmentEditorWidget()
+    with pytest.raises(RuntimeError, match="crashes"):
+        editor.setActiveEffectByName("Paint")
+    with slicer.app._with_main_window():
+        editor.setActiveEffectByName("Paint")
+    assert editor.activeEffect() == "Paint"
 
 
 def _names(signature):

@@ -45,6 +45,7 @@ def picture_tabs(out: Path, home: Path) -> None:
     panel.showTab("Library")
     panel.library.refresh()
     panel.library.ui.nextButton.click()
+    host.wait_until(lambda: not panel.work.is_running)
     _both(panel, out, "train-library", home)
     panel.showTab("Task")
     panel.task.learn_from(home / "library")
@@ -90,6 +91,7 @@ def _teach_a_first_model(panel: Any, home: Path) -> None:
     _finish(panel, home / "runs" / "first")
     panel.showTab("Result")
     panel.result.ui.acceptButton.click()
+    host.wait_until(lambda: not panel.work.is_running)
 
 
 def _fill_library(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""A corrected case on its way into the training library: files written here, compressed and checked in a child."""
+"""A corrected case on its way into the training library: written in a thread, compressed and checked in a child."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import slicer
 
 from voxmmsd.errors import VoxMMSDError
+from VoxMMSDLib.background import Background, Slices
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.volumes import Write
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
-from VoxMMSDSegmentLib.saving import write_for_library
+from VoxMMSDSegmentLib.saving import writes_for_library
 
 
 class AcceptJob:
@@ -30,29 +32,23 @@ class AcceptJob:
         self._result, self._library = result, library
         self._on_done, self._on_failed = on_done, on_failed
         self._folder: Path | None = None
+        self._is_cleared = False
+        self._slices: Slices | None = None
+        self._writing: Background | None = None
         self._child: Child | None = None
 
     def start(self) -> None:
-        """Write the files and start the child.
+        """Take images and labels out of the scene; they are written, and the child is started, beside Slicer.
 
         Raises:
             LibraryError: the case's id is no code.
-            InputError: images are gone, or cannot be written.
         """
         from voxmmsd.library.folder import check_code
 
         check_code(self.case_id, "case id")
         self._folder = new_workplace()
         slicer.app.connect("aboutToQuit()", self.close)
-        try:
-            files = write_for_library(self._result, self._folder)
-            arguments = ["library", "add", str(self._library), "--case", self.case_id, *files]
-            run = self._folder / ".run"
-            self._child = Child(arguments, run, lambda _events: None, self._ended, scratch_in(self._folder))
-            self._child.start()
-        except Exception:
-            self._clear()
-            raise
+        self._slices = Slices(writes_for_library(self._result, self._folder), self._write_all, self._fail).start()
 
     def close(self) -> None:
         """End without a word; the library stays whole, with the label or without it."""
@@ -60,21 +56,51 @@ class AcceptJob:
             self._child.close()
         self._clear()
 
+    def _write_all(self, taken: tuple[list[str], list[Write]]) -> None:
+        options, writes = taken
+        arguments = ["library", "add", str(self._library), "--case", self.case_id, *options]
+        self._writing = Background(lambda: self._write(writes), lambda _: self._start_child(arguments), self._fail)
+        self._writing.start()
+
+    def _write(self, writes: list[Write]) -> None:
+        """In a thread of its own."""
+        for write in writes:
+            if self._is_cleared:
+                return
+            write()
+
+    def _start_child(self, arguments: list[str]) -> None:
+        run, scratch = self._folder / ".run", scratch_in(self._folder)
+        self._child = Child(arguments, run, lambda _events: None, self._ended, scratch)
+        try:
+            self._child.start()
+        except VoxMMSDError as error:
+            self._fail(error)
+
     def _ended(self, code: int) -> None:
         from voxmmsd.library import open_library
 
         log, error = self._child.log, self._child.error
-        self._clear()
         try:
             if code:
                 raise VoxMMSDError(error or log)
             version = open_library(self._library).case(self.case_id).accepted
         except VoxMMSDError as reason:
-            self._on_failed(reason)
+            self._fail(reason)
             return
+        self._clear()
         self._on_done(version)
 
+    def _fail(self, error: Exception) -> None:
+        self._clear()
+        self._on_failed(error)
+
     def _clear(self) -> None:
+        self._is_cleared = True
+        if self._slices is not None:
+            self._slices.stop()
+        if self._writing is not None:
+            self._writing.end()  # or it would write an image of the patient after all was removed
         slicer.app.disconnect("aboutToQuit()", self.close)
         if self._folder is not None:
             remove(self._folder)

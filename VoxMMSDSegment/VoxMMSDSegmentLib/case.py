@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
-from VoxMMSDLib.volumes import core_volume, export_mask, export_volume, refuse_bent
+from VoxMMSDLib.background import at_once
+from VoxMMSDLib.volumes import Write, ijk_to_world, mask_write, refuse_bent, refuse_empty, volume_write
 
 SURE_BY_CONTENT = 0.97
 CASE_ID = "case"  # of the files that the core sees: nothing of the patient
@@ -57,15 +58,34 @@ class SlicerCase:
         Raises:
             InputError: an image cannot be written, or the result's grid would be bent.
         """
-        refuse_bent(self.reference_node)
-        options = ["--id", CASE_ID, "--reference", self.reference_key]
-        for key, node in self.volumes.items():
-            options += [f"--{key}", str(export_volume(node, folder / f"{key}.nii"))]
-        if self.brain_mask is not None:
-            mask = export_mask(self.brain_mask, self.reference_node, folder / "brain-mask.nii")
-            options += ["--brain-mask", str(mask)]
-        options += ["--operated"] * self.operated + ["--align"] * self.align
+        options, writes = at_once(self.writes(folder))
+        for write in writes:
+            write()
         return options
+
+    def refuse_unusable(self) -> None:
+        """Raises InputError: an image is empty, or the result's grid would be bent."""
+        refuse_bent(self.reference_node)
+        for node in self.volumes.values():
+            refuse_empty(node)
+
+    def writes(self, folder: Path) -> Generator[None, None, tuple[list[str], list[Write]]]:
+        """Take the images out of the scene, one a step: the core's options, and what writes the images in a thread.
+
+        Raises:
+            InputError: an image is empty, or the result's grid would be bent.
+        """
+        self.refuse_unusable()
+        options, writes = ["--id", CASE_ID, "--reference", self.reference_key], []
+        for key, node in self.volumes.items():
+            options += [f"--{key}", str(folder / f"{key}.nii")]
+            writes.append(volume_write(node, folder / f"{key}.nii"))
+            yield
+        if self.brain_mask is not None:
+            options += ["--brain-mask", str(folder / "brain-mask.nii")]
+            writes.append(mask_write(self.brain_mask, self.reference_node, folder / "brain-mask.nii"))
+            yield
+        return [*options, *["--operated"] * self.operated, *["--align"] * self.align], writes
 
 
 def _voxel_volume(node) -> float:
@@ -90,50 +110,93 @@ def find_volumes(beside: Any = None) -> Found:
     ``beside``: a volume whose study is searched; by default the study of the newest volume. Volumes without a telling
     name fill what the names left empty, where it is sure.
     """
-    found, nameless = Found(), []
-    for node in _volumes_of_study(beside):
-        kind, key = told(node)
-        if kind == "brain_mask":
-            found.brain_mask = node
-        elif kind != "modality":
-            nameless += [node] if kind == "unknown" and not node.IsA("vtkMRMLLabelMapVolumeNode") else []
-        elif key in found.volumes:
-            found.doubtful.append(key)
-        else:
-            found.volumes[key] = node
-    free = [key for key in MODALITIES if key not in found.volumes]
-    for key, node in _by_content(nameless, free).items():
-        found.volumes[key] = node
-        found.by_content.append(key)
-    return found
+    return search(beside)()
+
+
+def search(beside: Any = None) -> Callable[[], Found]:
+    """As ``find_volumes``, in two halves: what the scene holds is taken here, the rest may be done in a thread."""
+    seen = [Seen.of(node) for node in _volumes_of_study(beside)]
+    return lambda: _found(seen)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A volume node with what a thread may look at: name and tags, and its voxels where those tell nothing."""
+
+    node: Any
+    name: str
+    tags: Mapping[str, str]
+    array: Any
+    affine_xyz: Any
+
+    @classmethod
+    def of(cls, node: Any) -> Seen:
+        from voxmmsd.data.naming import read_name
+
+        tags, is_empty = _dicom_tags(node), node.GetImageData() is None
+        is_telling = not tags and read_name(node.GetName()).kind != "unknown"
+        if is_telling or is_empty or node.IsA("vtkMRMLLabelMapVolumeNode"):
+            return cls(node, node.GetName(), tags, None, None)
+        return cls(node, node.GetName(), tags, slicer.util.arrayFromVolume(node).copy(), ijk_to_world(node))
+
+    @classmethod
+    def of_name(cls, node: Any) -> Seen:
+        """Without voxels."""
+        return cls(node, node.GetName(), _dicom_tags(node), None, None)
+
+    def kind(self) -> tuple[str, str]:
+        """What name and tags tell: kind (``modality``, ``brain_mask``, ``unknown`` ...) and modality."""
+        from voxmmsd.data.naming import read_name
+
+        if self.tags:
+            from voxmmsd.data.dicom_cases import modality_of_tags
+
+            key, _why = modality_of_tags(self.tags, self.name)
+            return ("modality", key) if key else ("unknown", "")
+        reading = read_name(self.name)
+        return reading.kind, reading.modality or ""
 
 
 def told(node) -> tuple[str, str]:
     """What a volume's name and DICOM tags tell: kind (``modality``, ``brain_mask``, ``unknown`` ...) and modality."""
-    from voxmmsd.data.dicom_cases import modality_of_tags
-    from voxmmsd.data.naming import read_name
-
-    if tags := _dicom_tags(node):
-        key, _why = modality_of_tags(tags, node.GetName())
-        return ("modality", key) if key else ("unknown", "")
-    reading = read_name(node.GetName())
-    return reading.kind, reading.modality or ""
+    return Seen.of_name(node).kind()
 
 
-def _by_content(nodes: list[Any], free: list[str]) -> dict[str, Any]:
+def _found(volumes: list[Seen]) -> Found:
+    found, nameless = Found(), []
+    for seen in volumes:
+        kind, key = seen.kind()
+        if kind == "brain_mask":
+            found.brain_mask = seen.node
+        elif kind != "modality":
+            nameless += [seen] if kind == "unknown" and seen.array is not None else []
+        elif key in found.volumes:
+            found.doubtful.append(key)
+        else:
+            found.volumes[key] = seen.node
+    free = [key for key in MODALITIES if key not in found.volumes]
+    if nameless and free:
+        for key, node in _by_content(nameless, free).items():
+            found.volumes[key] = node
+            found.by_content.append(key)
+    return found
+
+
+def _by_content(nameless: list[Seen], free: list[str]) -> dict[str, Any]:
     """Modality -> volume, of those that surely look like one of ``free``; heads with their skull look like none."""
+    from voxmmsd.data.volume import Grid, Volume
     from voxmmsd.preflight.check import with_skull
     from voxmmsd.preflight.modality import dealt, recognize
 
-    arrays = [slicer.util.arrayFromVolume(node) for node in nodes if node.GetImageData() is not None]
-    seen = {i: array for i, array in enumerate(arrays) if array.ndim == 3 and (array > 0).any()}
-    heads = with_skull({str(i): core_volume(nodes[i]) for i in seen})
-    brains = [i for i in seen if str(i) not in heads]
+    filled = {i: one for i, one in enumerate(nameless) if one.array.ndim == 3 and (one.array > 0).any()}
+    volumes = {str(i): Volume(one.array, Grid(one.array.shape, one.affine_xyz)) for i, one in filled.items()}
+    heads = with_skull(volumes)
+    brains = [i for i in filled if str(i) not in heads]
     if len(brains) <= len(free):
-        keys = dealt([seen[i] for i in brains], free)
-        return {key: nodes[i] for i, key in zip(brains, keys, strict=True) if key}
-    alone = {i: recognize(seen[i]) for i in brains}
-    sure = {one.modality: nodes[i] for i, one in alone.items() if one.confidence >= SURE_BY_CONTENT}
+        keys = dealt([filled[i].array for i in brains], free)
+        return {key: filled[i].node for i, key in zip(brains, keys, strict=True) if key}
+    alone = {i: recognize(filled[i].array) for i in brains}
+    sure = {one.modality: filled[i].node for i, one in alone.items() if one.confidence >= SURE_BY_CONTENT}
     return {key: node for key, node in sure.items() if key in free}
 
 
@@ -161,10 +224,10 @@ def _study(tree, node) -> int:
 
 def _dicom_tags(node) -> dict[str, str]:
     """The tags by which the core tells a series; empty where Slicer's DICOM database does not know the volume."""
-    from voxmmsd.data.dicom import TAGS
-
     uid = (node.GetAttribute("DICOM.instanceUIDs") or "").partition(" ")[0]
     database = getattr(slicer, "dicomDatabase", None)
     if not uid or database is None or not database.isOpen or not database.fileForInstance(uid):
         return {}
+    from voxmmsd.data.dicom import TAGS
+
     return {name: database.instanceValue(uid, key.replace("|", ",")).strip() for name, key in TAGS.items()}

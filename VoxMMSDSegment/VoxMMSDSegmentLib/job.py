@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.labels import MODALITIES
-from voxmmsd.runs.folder import in_words
+from VoxMMSDLib.background import Background, Slices
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.volumes import Write
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
+from VoxMMSDSegmentLib import pace
 from VoxMMSDSegmentLib.case import CASE_ID, SlicerCase
+from VoxMMSDSegmentLib.progress import Plan, Progress
 
 
 @dataclass(frozen=True)
@@ -61,36 +66,31 @@ class ResultFiles:
     brain_mask: Path | None = None
 
 
-@dataclass(frozen=True)
-class Progress:
-    """``share`` of the work, 0 to 1, or None where it cannot be told yet."""
-
-    stage: str
-    share: float | None = None
-    seconds_left: float | None = None
-
-    def line(self) -> str:
-        return self.stage + (f", {in_words(self.seconds_left)}" if self.seconds_left is not None else "")
-
-
 class SegmentJob:
-    """Runs beside Slicer; ``on_progress``, then one of ``on_done``, ``on_failed`` (an exception) is called."""
+    """Runs beside Slicer; ``on_progress``, then one of ``on_done``, ``on_failed`` (an exception) is called.
+
+    ``show`` makes nodes of the files, step by step, and returns what ``on_done`` gets.
+    """
 
     def __init__(
         self,
         case: SlicerCase,
         options: Options,
         *,
+        show: Callable[[ResultFiles], Generator[None, None, Any]],
         on_progress: Callable[[Progress], None],
-        on_done: Callable[[ResultFiles], None],
+        on_done: Callable[[Any], None],
         on_failed: Callable[[Exception], None],
     ) -> None:
         self.case, self.options = case, options
-        self._on_progress, self._on_done, self._on_failed = on_progress, on_done, on_failed
+        self._show, self._on_progress, self._on_done, self._on_failed = show, on_progress, on_done, on_failed
         self._folder = new_workplace()
         slicer.app.connect("aboutToQuit()", self.close)
         self._out = self._folder / "out"
-        self._windows_since: float | None = None
+        self._plan = Plan(pace.expected(case, options), time.monotonic())
+        self._is_cleared = False
+        self._writing: Background | None = None
+        self._slices: Slices | None = None
         self.child: Child | None = None
 
     @property
@@ -98,26 +98,26 @@ class SegmentJob:
         return self.child.log if self.child else ""
 
     def start(self) -> None:
-        """Write the inputs and start the child.
+        """Take the images out of the scene; they are written, and the child is started, beside Slicer.
 
         Raises:
-            InputError: an image cannot be written.
+            InputError: an image cannot be used.
         """
         try:
-            images = self.case.export(self._folder)
-            arguments = ["segment", "--out", str(self._out), *images, *self.options.arguments()]
-            self.child = Child(arguments, self._out / ".run", self._on_events, self._on_end, scratch_in(self._folder))
-            self.child.start()
+            self.case.refuse_unusable()
         except Exception:
             self._clear()
             raise
-        self._on_progress(Progress(_("Starting")))
+        self._slices = Slices(self.case.writes(self._folder), self._write_all, self._fail).start()
+        self._tell()
 
     def cancel(self) -> None:
         """Stop at once: nothing of an unfinished segmentation is of use."""
         if self.child is not None and self.child.is_running:
-            self._on_progress(Progress(_("Cancelling")))
+            self._on_progress(Progress(_("Canceling")))
             self.child.cancel()
+            return
+        self._fail(Cancelled(_("canceled")))
 
     def close(self) -> None:
         """End without a word to anybody: the panel or Slicer goes."""
@@ -125,35 +125,64 @@ class SegmentJob:
             self.child.close()
         self._clear()
 
+    def _write_all(self, taken: tuple[list[str], list[Write]]) -> None:
+        images, writes = taken
+        arguments = ["segment", "--out", str(self._out), *images, *self.options.arguments()]
+        self._writing = Background(lambda: self._write(writes), lambda _: self._start_child(arguments), self._fail)
+        self._writing.start()
+
+    def _write(self, writes: list[Write]) -> None:
+        """In a thread of its own."""
+        for write in writes:
+            if self._is_cleared:
+                return
+            write()
+
+    def _start_child(self, arguments: list[str]) -> None:
+        self._plan.begin("starting", time.monotonic())
+        self.child = Child(arguments, self._out / ".run", self._on_events, self._on_end, scratch_in(self._folder))
+        try:
+            self.child.start()
+        except VoxMMSDError as error:
+            self._fail(error)
+            return
+        self._tell()
+
     def _on_events(self, events: list[dict]) -> None:
         for event in events:
-            if event["kind"] == "progress" and not self.child.is_cancelled:
-                self._on_progress(self._progress(event))
+            if event["kind"] == "progress":
+                self._plan.begin(event.get("stage") or "", time.monotonic())
+                if total := event.get("total"):
+                    self._plan.done(event.get("done", 0) / total, time.monotonic())
+        if not self.child.is_cancelled:
+            self._tell()
 
-    def _progress(self, event: dict) -> Progress:
-        done, total = event.get("done"), event.get("total")
-        if not total:
-            return Progress(_STAGES.get(event.get("stage", ""), _("Working")))
-        now = float(event["time"])
-        self._windows_since = self._windows_since or now
-        left = (now - self._windows_since) / done * (total - done) if done and now > self._windows_since else None
-        return Progress(_("Segmenting"), done / total, left)
+    def _tell(self) -> None:
+        self._on_progress(self._plan.at(time.monotonic()))
 
     def _on_end(self, code: int) -> None:
         try:
             if self.child.is_cancelled:
-                raise Cancelled(_("cancelled"))
+                raise Cancelled(_("canceled"))
             if code:
                 raise VoxMMSDError(self.child.error or self._last_words(code))
             files = self._files()
         except (VoxMMSDError, Cancelled) as error:
-            self._clear()
-            self._on_failed(error)
+            self._fail(error)
             return
-        try:
-            self._on_done(files)
-        finally:
-            self._clear()
+        self._plan.begin("showing", time.monotonic())
+        self._tell()
+        self._slices = Slices(self._show(files), self._shown, self._fail).start()
+
+    def _shown(self, node: Any) -> None:
+        self._plan.end(time.monotonic())
+        pace.remember(self.case, self.options, self._plan.took)
+        self._clear()
+        self._on_done(node)
+
+    def _fail(self, error: Exception) -> None:
+        self._clear()
+        self._on_failed(error)
 
     def _files(self) -> ResultFiles:
         stem = f"{CASE_ID}-voxmmsd"
@@ -178,13 +207,10 @@ class SegmentJob:
         )
 
     def _clear(self) -> None:
+        self._is_cleared = True
+        if self._slices is not None:
+            self._slices.stop()
+        if self._writing is not None:
+            self._writing.end()  # or it would write an image of the patient after all was removed
         slicer.app.disconnect("aboutToQuit()", self.close)
         remove(self._folder)
-
-
-_STAGES = {
-    "reading": _("Reading the images"),
-    "aligning": _("Aligning the images"),
-    "stripping": _("Looking for the brain"),
-    "writing": _("Writing the result"),
-}

@@ -6,7 +6,7 @@ result = VoxMMSDSegmentLogic().segment({"t1c": volume, "t2f": flair}, model="my-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from voxmmsd.errors import InputError, VoxMMSDError
+from voxmmsd.labels import MODALITY_NAMES
 from VoxMMSDLib import dependencies
 from VoxMMSDSegmentLib.case import SlicerCase
-from VoxMMSDSegmentLib.job import Options, Progress, ResultFiles, SegmentJob
+from VoxMMSDSegmentLib.job import Options, ResultFiles, SegmentJob
 from VoxMMSDSegmentLib.parameters import Parameters
+from VoxMMSDSegmentLib.progress import Progress
 
 
 class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
@@ -64,21 +66,21 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         chosen = Options(**{**vars(options or Options()), "model": model or (options.model if options else "")})
         outcome: list[Any] = []
 
-        def done(files: ResultFiles) -> None:
-            from VoxMMSDSegmentLib.result import make_result
+        def show(files: ResultFiles) -> Generator[None, None, Any]:
+            from VoxMMSDSegmentLib.result import result_steps
 
-            for key, node in case.volumes.items():
-                if slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
-                    failed(InputError(_("{name} was deleted while it was being segmented").format(name=key)))
-                    return
-            outcome.append(make_result(case, files))
-            on_done(outcome[0])
+            _refuse_deleted(case)
+            return (yield from result_steps(case, files))
+
+        def done(node: Any) -> None:
+            outcome.append(node)
+            on_done(node)
 
         def failed(error: Exception) -> None:
             outcome.append(error)
             on_failed(error)
 
-        job = SegmentJob(case, chosen, on_progress=on_progress, on_done=done, on_failed=failed)
+        job = SegmentJob(case, chosen, show=show, on_progress=on_progress, on_done=done, on_failed=failed)
         job.start()
         return _awaited(outcome) if wait else job
 
@@ -87,9 +89,11 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             InputError: the reference volume is gone, or the file cannot be written.
+            MissingDependencyError: packages are missing, and installing them was declined.
         """
         from VoxMMSDSegmentLib.saving import save_labels
 
+        dependencies.ensure()
         save_labels(result, Path(file))
 
     def accept(
@@ -107,12 +111,14 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         The label's version there, or the ``AcceptJob`` at work where ``wait`` is False. ``case_id``: a code, no name.
 
         Raises:
-            InputError: the result's images are gone.
             LibraryError: an id that is no code.
+            MissingDependencyError: packages are missing, and installing them was declined.
+            InputError: the result's images are gone (only with ``wait``).
             VoxMMSDError: a head without brain mask, or what else the library refuses (only with ``wait``).
         """
         from VoxMMSDSegmentLib.accepting import AcceptJob
 
+        dependencies.ensure()
         outcome: list[Any] = []
 
         def done(version: Any) -> None:
@@ -126,6 +132,13 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         job = AcceptJob(result, Path(library), case_id, on_done=done, on_failed=failed)
         job.start()
         return _awaited(outcome) if wait else job
+
+
+def _refuse_deleted(case: SlicerCase) -> None:
+    for key, node in case.volumes.items():
+        if not slicer.mrmlScene.IsNodePresent(node):
+            text = _("the image given as {name} was deleted while it was being segmented; choose it again")
+            raise InputError(text.format(name=MODALITY_NAMES[key]))
 
 
 def _awaited(outcome: list[Any]) -> Any:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Mending:
-    """Buttons for findings; each changes what is chosen in ``parameters`` or in the combo of strippers."""
+    """Buttons for findings; each changes what is chosen in ``parameters`` or in the panel's ``ui``."""
 
-    def __init__(self, parameters, strip_combo) -> None:
-        self._parameters, self._strip_combo = parameters, strip_combo
+    def __init__(self, parameters, ui) -> None:
+        self._parameters, self._ui = parameters, ui
 
     def is_chosen(self, finding: Finding) -> bool:
         """Whether what is chosen takes care of it already."""
@@ -60,10 +60,11 @@ class Mending:
         return [WayOut(_("Swap"), hint, lambda: self._choose(**{one: second, other: first}))]
 
     def _strip(self, _finding: Finding) -> list[WayOut]:
-        if self._strip_combo.count < 2:  # no program is installed
-            return []
+        if self._ui.stripCombo.count < 2:  # no program is installed
+            hint = _("Go to the selector of the brain mask.")
+            return [WayOut(_("Choose mask"), hint, self._ui.brainMaskSelector.setFocus)]
         hint = _("Strip the skull first, with the program that is installed.")
-        return [WayOut(_("Strip"), hint, lambda: self._strip_combo.setCurrentIndex(1))]
+        return [WayOut(_("Strip"), hint, lambda: self._ui.stripCombo.setCurrentIndex(1))]
 
     def _align(self, _finding: Finding) -> list[WayOut]:
         return [WayOut(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]

@@ -16,18 +16,20 @@ from voxmmsd.models import registry
 from voxmmsd.models.archive import export_model
 from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.subsets import expectation
+from VoxMMSDSegmentLib.words import in_panel_words
 
 NEWEST = ""  # of the combo's data: the newest accepted model
 
 
 class ModelsBox:
-    """Ties the combo, the card and the three buttons; ``on_change`` is called with the id chosen by the user."""
+    """Ties the combo, the card and the four buttons; ``on_change`` is called with the id chosen by the user."""
 
     def __init__(self, ui, on_change: Callable[[str], None]) -> None:
         self._ui, self._on_change = ui, on_change
         self._packages: dict[str, ModelPackage] = {}
         self._modalities: Sequence[str] = MODALITIES
         ui.modelCombo.connect("activated(int)", self._chosen)
+        ui.useModelButton.connect("clicked()", self._use)
         ui.importModelButton.connect("clicked()", self._import)
         ui.exportModelButton.connect("clicked()", self._export)
         ui.deleteModelButton.connect("clicked()", self._delete)
@@ -54,8 +56,8 @@ class ModelsBox:
         combo = self._ui.modelCombo
         combo.clear()
         combo.addItem(self._newest_text(), NEWEST)
-        for package in reversed(list(self._packages.values())):
-            combo.addItem(f"{package.info.name}  ({package.info.created[:10]})", package.info.id)
+        for text, one in titles([package.info for package in reversed(list(self._packages.values()))]):
+            combo.addItem(text, one)
         combo.setCurrentIndex(max(0, combo.findData(model_id)) if model_id else 0)
         self.show_card(self._modalities)
 
@@ -64,6 +66,7 @@ class ModelsBox:
         package = self.chosen
         is_own = package is not None and package.folder.parent == registry.registry_folder()
         self._ui.exportModelButton.setEnabled(package is not None)
+        self._ui.useModelButton.setEnabled(package is not None and package.info.id != _id_in_use())
         self._ui.deleteModelButton.setEnabled(is_own and bool(self.chosen_id))
         self._ui.modelCard.setText(_card(package, modalities) if package else _NO_MODEL)
 
@@ -85,11 +88,17 @@ class ModelsBox:
             self.import_file(Path(file))
 
     def import_file(self, file: Path) -> None:
-        """Take a package into the registry, accept it for use and choose it."""
+        """Take a package into the registry and choose it for this case; the model in use stays the one it was."""
         with slicer.util.tryWithErrorDisplay(_("The model could not be imported."), waitCursor=True):
-            package = registry.accept(registry.import_model(file))
+            package = registry.import_model(file)
             self.refresh(package.info.id)
             self._on_change(self.chosen_id)
+
+    def _use(self) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The model could not be put into use.")):
+            registry.accept(self.chosen)
+            self.refresh(NEWEST)
+            self._on_change(NEWEST)
 
     def _export(self) -> None:
         package = self.chosen
@@ -115,6 +124,25 @@ class ModelsBox:
         self._on_change(NEWEST)
 
 
+def titles(models: Sequence[ModelInfo]) -> list[tuple[str, str]]:
+    """Name and day of each model, with its id; of the same name and day, with what tells them apart."""
+    days = [_("{name}  ({day})").format(name=info.name, day=info.created[:10]) for info in models]
+    times = [_("{name}  ({day})").format(name=info.name, day=info.created[:16].replace("T", " ")) for info in models]
+    found = []
+    for day, time, info in zip(days, times, models, strict=True):
+        text = day if days.count(day) == 1 else time
+        is_alone = days.count(day) == 1 or times.count(time) == 1
+        found.append((text if is_alone else f"{text}  {info.id}", info.id))
+    return found
+
+
+def _id_in_use() -> str:
+    try:
+        return registry.resolve_model().info.id
+    except ModelError:
+        return ""
+
+
 def _card(package: ModelPackage, modalities: Sequence[str]) -> str:
     info = package.info
     tissues = ", ".join(label.name for label in schema_named(info.schema).labels)
@@ -136,7 +164,7 @@ def scores_text(info: ModelInfo, modalities: Sequence[str]) -> str:
     missing = tuple(name for name in MODALITIES if name not in modalities)
     if not modalities or not missing:
         return line
-    return f"{line} <b>{escape(expectation(info, missing), quote=False)}.</b>"
+    return f"{line} <b>{escape(in_panel_words(expectation(info, missing)), quote=False)}.</b>"
 
 
-_NO_MODEL = _("There is no model yet: import one, or teach one in the module <b>Vox-MMSD Brain Tumor Training</b>.")
+_NO_MODEL = _("There is no model yet: import one, or train one in the module <b>Vox-MMSD Brain Tumor Training</b>.")

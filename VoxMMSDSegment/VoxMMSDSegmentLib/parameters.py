@@ -5,7 +5,9 @@ What belongs to the computer (device, memory, folders) is in ``VoxMMSDLib.settin
 
 from __future__ import annotations
 
-from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from typing import Union
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 
@@ -19,7 +21,8 @@ class Parameters:
     t1c: vtkMRMLScalarVolumeNode
     t2w: vtkMRMLScalarVolumeNode
     t2f: vtkMRMLScalarVolumeNode
-    brainMask: vtkMRMLNode
+    # Slicer makes a node of each class to ask for its name, which an abstract one refuses, and knows no "|" here.
+    brainMask: Union[vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, None]  # noqa: UP007
     reference: str = ""
     operated: bool = False
     align: bool = False

@@ -8,6 +8,9 @@ from slicer.i18n import tr as _
 from voxmmsd.labels import LabelSchema
 from VoxMMSDSegmentLib.case import OURS
 
+# No tissue is magenta, for whatever eyes; the window leaves out the dark half of the table.
+UNSURE_COLOR = (1.0, 0.0, 1.0)
+UNSURE_COLORS, UNSURE_WINDOW = "vtkMRMLColorTableNodeMagenta", (-2.0, 0.35)
 PLACES_ROLE, UNCERTAINTY_ROLE = "VoxMMSD.Places", "VoxMMSD.Uncertainty"  # node references of a result
 
 
@@ -27,7 +30,9 @@ def make_places_node(result, review: list[dict], schema: LabelSchema):
     node.SetLocked(True)
     display = node.GetDisplayNode()
     display.SetPointLabelsVisibility(False)
-    display.SetVisibility(False)
+    display.SetSelectedColor(*UNSURE_COLOR)
+    display.SetVisibility3D(False)
+    display.SetVisibility(False)  # until the module is open
     result.SetNodeReferenceID(PLACES_ROLE, node.GetID())
     return node
 
@@ -86,8 +91,8 @@ class Overlay:
 def _color(volume, threshold: float) -> None:
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
-    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeIron")
+    display.SetAndObserveColorNodeID(UNSURE_COLORS)
     display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(0.0, 1.0)
+    display.SetWindowLevelMinMax(*UNSURE_WINDOW)
     display.ApplyThresholdOn()
     display.SetThreshold(threshold, 1.0)

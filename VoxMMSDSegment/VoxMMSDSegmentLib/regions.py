@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.labels import REGION_COLORS, LabelSchema, Region, Terminology
-from VoxMMSDLib.segments import add_segment, mask_of, schema_of, set_mask, value_of, volume_ml
+from VoxMMSDLib.segments import Frame, Part, add_segment, schema_of, union, value_of, voxel_ml
 from VoxMMSDSegmentLib.case import OURS
 
 REGIONS_ROLE, TABLE_ROLE = "VoxMMSD.Regions", "VoxMMSD.Volumes"  # node references of a result
@@ -55,35 +55,35 @@ def table_node(result):
 
 def rebuild(result, reference) -> None:
     """Bring regions and volumes up to date with the result's segments."""
-    schema = schema_of(result)
-    by_value = _segments_by_value(result)
-    masks = {value: mask_of(result, ids, reference) for value, ids in by_value.items()}
+    schema, voxel = schema_of(result), voxel_ml(reference)
+    frame = Frame(result, reference)
+    parts = {value: frame.part(ids) for value, ids in _segments_by_value(result).items()}
+    regions = {
+        region: union(parts[value] for value in region.values if value in parts)
+        for region in schema.regions
+        if any(value in parts for value in region.values)
+    }
     node = regions_node(result)
     if node is not None:
-        _rebuild_regions(node, schema, masks, reference)
-    _fill_table(result, schema, {value: volume_ml(mask, reference) for value, mask in masks.items()}, {
-        region.key: volume_ml(_union(masks, region.values), reference) for region in schema.regions
-        if any(value in masks for value in region.values)
-    })  # fmt: skip
+        _rebuild_regions(node, schema, regions, reference)
+    _fill_table(
+        result,
+        schema,
+        {value: part.voxels * voxel for value, part in parts.items()},
+        {region.key: part.voxels * voxel for region, part in regions.items()},
+    )
 
 
-def _rebuild_regions(node, schema: LabelSchema, masks: dict, reference) -> None:
-    segmentation = node.GetSegmentation()
+def _rebuild_regions(node, schema: LabelSchema, regions: dict[Region, Part], reference) -> None:
+    segmentation, frame = node.GetSegmentation(), Frame(node, reference)
     was_modifying = node.StartModify()
     try:
         for region in derived(schema):
             if segmentation.GetSegment(region.key) is None:  # the user took it away: it is not wanted
                 continue
-            set_mask(node, region.key, _union(masks, region.values), reference)
+            frame.put(region.key, regions.get(region) or union(()))
     finally:
         node.EndModify(was_modifying)
-
-
-def _union(masks: dict, values: tuple[int, ...]):
-    import numpy as np
-
-    present = [masks[value] for value in values if value in masks]
-    return np.logical_or.reduce(present) if present else np.zeros(next(iter(masks.values())).shape, bool)
 
 
 def _segments_by_value(result) -> dict[int, list[str]]:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
-from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, add_segment, mask_of, set_mask
+from VoxMMSDLib.background import at_once
+from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, is_result
 from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.job import ResultFiles
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
-from VoxMMSDSegmentLib.regions import REGIONS_ROLE, TABLE_ROLE, make_regions_node, make_table_node, rebuild
+from VoxMMSDSegmentLib.regions import (
+    REGIONS_ROLE,
+    TABLE_ROLE,
+    make_regions_node,
+    make_table_node,
+    rebuild,
+    regions_node,
+)
 
-REVIEW = "VoxMMSD.Review"  # attribute
+REVIEW, WARNINGS = "VoxMMSD.Review", "VoxMMSD.Warnings"  # attributes: places to check; what the images were warned of
 # Node references. A step is an image as it was segmented, where it was aligned or resampled.
 PREDICTED_LABELS, BRAIN_MASK = "VoxMMSD.Predicted", "VoxMMSD.BrainMask"
 _INPUT, _STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
@@ -24,25 +34,64 @@ _INPUT, _STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
 
 def make_result(case: SlicerCase, files: ResultFiles):
     """A new segmentation node of the result, with all that belongs to it, beside the case's images in the data tree."""
+    return at_once(result_steps(case, files))
+
+
+def result_steps(case: SlicerCase, files: ResultFiles) -> Generator[None, None, Any]:
+    """``make_result`` in steps, between which Slicer may see to its events; ended early, it takes back what it made."""
     schema, reference = schema_named(files.record["schema"]), case.reference_node
     node = _segmentation(case, schema, files)
-    make_regions_node(node)
-    make_table_node(node, files.record["volumes_ml"])
-    make_places_node(node, files.record["review"], schema)
-    if files.uncertainty is not None:
-        load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))
-    _load_steps(node, case, files)
-    rebuild(node, reference)
-    _place_beside(reference, [node, *_belonging(node)])
+    try:
+        yield
+        labels = _predicted_labels(node, files.labels)
+        yield
+        yield from _fill(node, schema, labels, reference)
+        make_regions_node(node)
+        make_table_node(node, files.record["volumes_ml"])
+        make_places_node(node, files.record["review"], schema)
+        yield
+        if files.uncertainty is not None:
+            load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))
+            yield
+        yield from _load_steps(node, case, files)
+        rebuild(node, reference)
+        yield
+        _place_beside(reference, [node, *belonging(node)])
+        hide_results(but=node)
+        node.GetDisplayNode().SetVisibility(True)
+    except BaseException:
+        remove_result(node)
+        raise
     return node
+
+
+def results() -> list:
+    """All results in the scene, oldest first."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    return [node for node in nodes if is_result(node)]
+
+
+def hide_results(but) -> None:
+    """Hide the other results and their outlines: two tumors on one brain cannot be told apart."""
+    for node in results():
+        for one in (node, regions_node(node)):
+            if node is not but and one is not None and one.GetDisplayNode() is not None:
+                one.GetDisplayNode().SetVisibility(False)
+
+
+def remove_result(node) -> None:
+    """Take a result out of the scene with all that was made for it."""
+    for one in (*belonging(node), node):
+        if slicer.mrmlScene.IsNodePresent(one):
+            remove_whole(one)
 
 
 def last_result_of(volumes: dict, but=None):
     """The newest result, other than ``but``, that was made of exactly these images; None where there is none."""
     inputs = {key: node.GetID() for key, node in volumes.items()}
-    for node in reversed(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")):
+    for node in reversed(results()):
         own = {key: found.GetID() for key in MODALITIES if (found := input_of(node, key)) is not None}
-        if node is not but and node.GetAttribute(SCHEMA) and own == inputs:
+        if node is not but and own == inputs:
             return node
     return None
 
@@ -56,25 +105,36 @@ def replace_result(old, new) -> None:
     if old.GetAttribute(SCHEMA) != new.GetAttribute(SCHEMA):
         raise InputError(_("{name} has other tissues than this model: keep both").format(name=old.GetName()))
     reference = reference_of(new)
+    source, target = Frame(new, reference), Frame(old, reference)
     for label in schema_named(new.GetAttribute(SCHEMA)).labels:
         if old.GetSegmentation().GetSegment(label.key) is not None:
-            set_mask(old, label.key, mask_of(new, [label.key], reference), reference)
-    for name in (MODEL, REVIEW):
+            target.put(label.key, source.part([label.key]))
+    for name in (MODEL, REVIEW, WARNINGS):
         old.SetAttribute(name, new.GetAttribute(name))
     for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS):
         before, after = old.GetNodeReference(role), new.GetNodeReference(role)
         old.SetNodeReferenceID(role, after.GetID() if after is not None else None)
         if before is not None:
             remove_whole(before)
+        if after is not None:
+            after.SetName(after.GetName().replace(new.GetName(), old.GetName(), 1))
     remove_whole(new.GetNodeReference(REGIONS_ROLE))
     remove_whole(new)
     rebuild(old, reference)
+    old.GetDisplayNode().SetVisibility(True)
 
 
 def reference_of(result):
     """The volume whose grid the result has; None where the user has deleted it."""
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     return result.GetNodeReference(role)
+
+
+def warnings_of(result) -> list[str]:
+    """What the core had warned of when it looked at the images; notes are left out."""
+    lines = json.loads(result.GetAttribute(WARNINGS) or "[]")
+    kinds = ("warning: ", "blocking: ")
+    return [line.partition(": ")[2] for line in lines if line.startswith(kinds)]
 
 
 def input_of(result, modality: str):
@@ -86,18 +146,20 @@ def step_of(result, modality: str):
     return result.GetNodeReference(_STEP.format(modality))
 
 
-def _load_steps(node, case: SlicerCase, files: ResultFiles) -> None:
+def _load_steps(node, case: SlicerCase, files: ResultFiles) -> Generator[None, None, None]:
     """What the core made on the way, as volumes that are not shown: to look at, and for the training library."""
     for key, file in files.images.items():
         name = _("{name} as segmented").format(name=case.volumes[key].GetName())
         image = slicer.util.loadVolume(str(file), {"name": name, "show": False})
         image.SetAttribute(OURS, "step")
         node.SetNodeReferenceID(_STEP.format(key), image.GetID())
+        yield
     if files.brain_mask is not None:
         name = _("{name} brain mask").format(name=node.GetName())
         mask = slicer.util.loadLabelVolume(str(files.brain_mask), {"name": name, "show": False})
         mask.SetAttribute(OURS, "brain mask")
         node.SetNodeReferenceID(BRAIN_MASK, mask.GetID())
+        yield
 
 
 def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
@@ -105,13 +167,14 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     name = slicer.mrmlScene.GenerateUniqueName(_("{name} tumor").format(name=reference.GetName()))
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetVisibility(False)  # until it is whole
     node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     for label in schema.labels:
         add_segment(node.GetSegmentation(), label.key, label.name, label.color, label.terminology)
         node.GetSegmentation().GetSegment(label.key).SetTag(VALUE, str(label.value))
-    _fill(node, schema, _predicted_labels(node, files.labels), reference)
     node.SetAttribute(SCHEMA, schema.name)
     node.SetAttribute(REVIEW, json.dumps(files.record["review"]))
+    node.SetAttribute(WARNINGS, json.dumps(files.record.get("findings", [])))
     for key, volume in case.volumes.items():
         node.SetNodeReferenceID(_INPUT.format(key), volume.GetID())
     if case.brain_mask is not None:
@@ -120,13 +183,14 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     return node
 
 
-def _fill(node, schema: LabelSchema, labelmap, reference) -> None:
-    values = slicer.util.arrayFromVolume(labelmap)
+def _fill(node, schema: LabelSchema, labelmap, reference) -> Generator[None, None, None]:
+    values, frame = slicer.util.arrayFromVolume(labelmap), Frame(node, reference)
     for label in schema.labels:
-        inside = values == label.value
-        if inside.any():
-            # A layer each: collapsing them would resample all to the grid of an empty segment, which has none.
-            set_mask(node, label.key, inside, reference)
+        # A layer each: collapsing them would resample all to the grid of an empty segment, which has none.
+        part = Part((0, 0, 0), values == label.value).cropped()
+        if part.array.size:
+            frame.put(label.key, part)
+        yield
 
 
 def _predicted_labels(node, file):
@@ -140,8 +204,9 @@ def _predicted_labels(node, file):
     return labelmap
 
 
-def _belonging(node) -> list:
-    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, *map(_STEP.format, MODALITIES))
+def belonging(node) -> list:
+    """The nodes that were made for a result."""
+    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, *map(_STEP.format, MODALITIES))
     mask = node.GetNodeReference(BRAIN_MASK)
     own = [mask] if mask is not None and mask.GetAttribute(OURS) else []
     return own + [found for role in roles if (found := node.GetNodeReference(role)) is not None]

@@ -11,19 +11,26 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from voxmmsd.errors import VoxMMSDError
 from voxmmsd.home import home
+from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
 from VoxMMSDLib.child import sentence_and_way_out
+from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
-from VoxMMSDSegmentLib.result import reference_of
+from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
+from VoxMMSDSegmentLib.saving import with_ending
+from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
+from VoxMMSDSegmentLib.words import in_panel_words
 
 if TYPE_CHECKING:
     from VoxMMSDSegmentLib.accepting import AcceptJob
 
 REBUILD_AFTER_MS = 400
 NAMES_WIDTH = 150
+TITLES_MARGIN = 12  # titles are a little higher than rows, and there is a frame
 EDITOR_TAG = "VoxMMSDSegmentEditor"
 EFFECTS = ("Paint", "Draw", "Erase", "Threshold", "Grow from seeds", "Smoothing", "Scissors", "Islands")
 
@@ -35,6 +42,8 @@ class ReviewTab:
         self._ui, self._logic, self._observe, self._unobserve = ui, logic, observe, unobserve
         self._result: Any = None
         self._segmentation: Any = None
+        self._is_entered = False
+        self._images_of_case: set[str] = set()
         self.overlay = Overlay()
         self.accepting: AcceptJob | None = None
         self._timer = qt.QTimer()
@@ -48,6 +57,7 @@ class ReviewTab:
         self._accept_tip = ui.acceptButton.toolTip
         ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "VoxMMSD.Schema")
         ui.regionsCheck.connect("toggled(bool)", self._show_regions)
+        ui.show3DButton.connect("toggled(bool)", self._center_3d)
         ui.overlayCheck.connect("toggled(bool)", self._show_overlay)
         ui.thresholdSlider.connect("valueChanged(double)", self._move_threshold)
         ui.nextPlaceButton.connect("clicked()", self.next_place)
@@ -74,10 +84,14 @@ class ReviewTab:
         self._leave()
         self._result = result
         ui = self._ui
+        self._show_warnings()
         self._show_volumes()
+        self._show_regions(ui.regionsCheck.checked)
+        self._mark_places(self._is_entered)
         ui.show3DButton.setSegmentationNode(result)
         ui.placesWidget.setCurrentNode(self._places())
         self._edit(result)
+        self._forget_code_of_another_case()
         if result is not None:
             self._segmentation = result.GetSegmentation()
             for event in _EDITS:
@@ -87,6 +101,8 @@ class ReviewTab:
     def _leave(self) -> None:
         self._timer.stop()
         self._ui.overlayCheck.setChecked(False)
+        self._show_regions(False)
+        self._mark_places(False)
         if self._segmentation is not None:
             for event in _EDITS:
                 self._unobserve(self._segmentation, event, self._on_edited)
@@ -109,11 +125,23 @@ class ReviewTab:
         self._show_volumes()
 
     def _show_volumes(self) -> None:
-        """The names' column as wide as they are, up to what a panel of 400 pixels leaves beside the numbers."""
-        view = self._ui.volumesView
-        view.setMRMLTableNode(table_node(self._result) if self._result is not None else None)
+        """All rows, and the names' column as wide as they are, up to what 400 pixels leave beside the numbers."""
+        view, table = self._ui.volumesView, table_node(self._result) if self._result is not None else None
+        view.setMRMLTableNode(table)
         view.resizeColumnToContents(0)
         view.setColumnWidth(0, min(view.columnWidth(0), NAMES_WIDTH))
+        rows = table.GetNumberOfRows() if table is not None else 0
+        view.setVisible(bool(rows))
+        view.setFixedHeight((rows + 1) * view.rowHeight(0) + TITLES_MARGIN)
+
+    def _show_warnings(self) -> None:
+        """What the images were warned of, beside the result that was made of them."""
+        warnings = warnings_of(self._result) if self._result is not None else []
+        label = self._ui.warningsLabel
+        color = signal_color("warning", label.palette)
+        rows = [f'<span style="color:{color}">⚠</span> {escape(in_panel_words(text))}' for text in warnings]
+        label.setText("<br>".join(rows))
+        label.setVisible(bool(rows))
 
     def _show_regions(self, shown: bool) -> None:
         node = regions_node(self._result) if self._result is not None else None
@@ -135,6 +163,20 @@ class ReviewTab:
         index = (rows[-1] + 1) % count if rows else 0
         table.selectRow(index)
         jump_to(places, index)
+
+    def _mark_places(self, shown: bool) -> None:
+        places = self._places()
+        if places is not None and places.GetDisplayNode() is not None:
+            places.GetDisplayNode().SetVisibility(shown)
+
+    def first_look(self) -> None:
+        """Show a new result where it is largest, in all slice views."""
+        if self._result is not None and reference_of(self._result) is not None:
+            jump_to_tumor(self._result, reference_of(self._result))
+
+    def _center_3d(self, shown: bool) -> None:
+        if shown and self._result is not None:
+            center_3d(self._result)
 
     def _uncertainty(self) -> Any:
         return self._result.GetNodeReference(UNCERTAINTY_ROLE) if self._result is not None else None
@@ -161,12 +203,16 @@ class ReviewTab:
             editor.setSourceVolumeNode(reference_of(result))
 
     def enter(self) -> None:
+        self._is_entered = True
+        self._mark_places(True)
         self._ui.segmentEditor.installKeyboardShortcuts()
         if self._result is not None:
             self._edit(self._result)
 
     def exit(self) -> None:
         """Another module is shown: no effect stays active, no shortcut is kept, the views are the user's."""
+        self._is_entered = False
+        self._mark_places(False)
         editor = self._ui.segmentEditor
         editor.setActiveEffectByName("")
         editor.uninstallKeyboardShortcuts()
@@ -181,7 +227,21 @@ class ReviewTab:
         """The scene closes: its nodes, the editor's among them, are gone."""
         self._stop_accepting()
         self.show(None)
+        self.forget_case()
         self._ui.segmentEditor.setMRMLSegmentEditorNode(None)
+
+    def forget_case(self) -> None:
+        """Another patient: the code of the one before must not be given to these images."""
+        self._ui.caseEdit.setText("")
+        self._ui.acceptedLabel.setText("")
+
+    def _forget_code_of_another_case(self) -> None:
+        images = (
+            {node.GetID() for key in MODALITIES if (node := input_of(self._result, key))} if self._result else set()
+        )
+        if images and self._images_of_case and not images & self._images_of_case:
+            self.forget_case()
+        self._images_of_case = images or self._images_of_case
 
     # Keeping
 
@@ -204,15 +264,17 @@ class ReviewTab:
         ui.nextPlaceButton.setEnabled(places is not None)
 
     def _on_accept(self) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The case was not accepted."), waitCursor=True):
+        try:
             self.accept()
+        except VoxMMSDError as error:
+            self._accepted(_not_accepted_in_words(error))
 
     def accept(self) -> None:
         """Put the result into the library that is chosen, under the code that is written; Slicer stays usable.
 
         Raises:
             LibraryError: the code is a name.
-            InputError: the result's images are gone.
+            MissingDependencyError: packages are missing, and installing them was declined.
         """
         folder, result = Path(self._ui.libraryPath.currentPath), self._result
         self._ui.acceptedLabel.setText("")
@@ -242,10 +304,22 @@ class ReviewTab:
 
     def _save(self) -> None:
         kinds = _("NIfTI (*.nii.gz);;NRRD (*.nrrd)")
-        file = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save labels"), "labels.nii.gz", kinds)
-        if file:
-            with slicer.util.tryWithErrorDisplay(_("The labels could not be saved."), waitCursor=True):
-                self._logic.save_result(self._result, Path(file))
+        chosen = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save labels"), "labels.nii.gz", kinds)
+        if not chosen:
+            return
+        file = with_ending(Path(chosen))
+        question = _("{name} exists already. Replace it?").format(name=file.name)
+        # The dialog has asked for the name as it was written only.
+        if file != Path(chosen) and file.exists() and not slicer.util.confirmYesNoDisplay(question):
+            return
+        self._ui.acceptedLabel.setText(self._saved(file))
+
+    def _saved(self, file: Path) -> str:
+        try:
+            self._logic.save_result(self._result, file)
+        except VoxMMSDError as error:
+            return _not_accepted_in_words(error)
+        return _("Saved as {name}.").format(name=escape(file.name))
 
 
 def _accepted_in_words(version, left_out: list[str]) -> str:
@@ -259,11 +333,12 @@ def _accepted_in_words(version, left_out: list[str]) -> str:
 
 
 def _not_accepted_in_words(error: Exception) -> str:
-    what, way_out = sentence_and_way_out(str(error))
+    what, way_out = sentence_and_way_out(in_panel_words(str(error)))
     return f"<b>{escape(what)}</b>" + (f"<br>{escape(way_out)}" if way_out else "")
 
 
 _EDITS = (
+    slicer.vtkSegmentation.SegmentModified,  # all that Undo and Redo send
     slicer.vtkSegmentation.SourceRepresentationModified,
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,

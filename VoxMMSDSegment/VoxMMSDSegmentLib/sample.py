@@ -22,7 +22,11 @@ def register(icon: Path) -> None:
     if hasattr(logic, "registerCustomSampleDataCategory"):  # Slicer 5.12
         logic.registerCustomSampleDataCategory(CATEGORY, _("Vox-MMSD brain tumor"))
     logic.registerCustomSampleDataSource(
-        category=CATEGORY, sampleName=NAME, customDownloader=make, thumbnailFileName=str(icon)
+        category=CATEGORY,
+        sampleName=NAME,
+        uris="",  # nothing is downloaded, but Slicer counts the addresses
+        customDownloader=make,
+        thumbnailFileName=str(icon),
     )
 
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES, PRECISIONS
-from voxmmsd.errors import Cancelled
+from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
-from VoxMMSDLib import settings
+from VoxMMSDLib.background import Background
 from VoxMMSDLib.child import sentence_and_way_out
-from VoxMMSDLib.dependencies import missing
-from VoxMMSDSegmentLib.case import Found, SlicerCase, find_volumes
-from VoxMMSDSegmentLib.findings import FindingsList, Lookout
-from VoxMMSDSegmentLib.job import Options, Progress, SegmentJob
+from VoxMMSDLib.dependencies import ensure, missing
+from VoxMMSDSegmentLib.case import SlicerCase
+from VoxMMSDSegmentLib.computer import ComputerOptions
+from VoxMMSDSegmentLib.findings import FindingsList, Lookout, WayOut
+from VoxMMSDSegmentLib.job import Options, SegmentJob
 from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
+from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.result import last_result_of, replace_result
+from VoxMMSDSegmentLib.searching import Searching
+from VoxMMSDSegmentLib.words import in_panel_words
+
+if TYPE_CHECKING:
+    from voxmmsd.preflight.findings import Finding
 
 LOOK_AFTER_MS = 500
+DOUBLE_CLICK_MS = 700  # the second click of a double click on Apply is none on Cancel
 AUTOMATIC = ""
 
 
@@ -37,13 +46,12 @@ class SegmentTab:
         self.job: SegmentJob | None = None
         self.findings = FindingsList(ui.findingsFrame)
         self.models = ModelsBox(ui, self._model_chosen)
-        self._look = Lookout()
-        self._look_timer = qt.QTimer()
-        self._look_timer.setSingleShot(True)
-        self._look_timer.setInterval(LOOK_AFTER_MS)
-        self._look_timer.connect("timeout()", self.look_now)
+        self._lookout = Lookout(self._show_findings)
+        self._computer = ComputerOptions(ui)
+        self._searching = Searching(ui.findButton, self._say, self._search_failed)
+        self._look_timer = _once_after(LOOK_AFTER_MS, self.look)
+        self._cancel_timer = _once_after(DOUBLE_CLICK_MS, self._update_apply)
         self._connect()
-        self._read_settings()
 
     def _connect(self) -> None:
         ui = self._ui
@@ -51,19 +59,6 @@ class SegmentTab:
         ui.applyButton.connect("clicked()", self._apply_or_cancel)
         ui.copyDetailsButton.connect("clicked()", self._copy_details)
         ui.referenceCombo.connect("activated(int)", self._reference_chosen)
-        for device in DEVICES:
-            ui.deviceCombo.addItem(_DEVICE_NAMES.get(device, device), device)
-        for precision in PRECISIONS:
-            ui.precisionCombo.addItem(precision, precision)
-        ui.stripCombo.addItem(_("as it is"), "")
-        for word in installed_strippers():
-            ui.stripCombo.addItem(_("strip by {name}").format(name=word), word)
-        for combo in (ui.deviceCombo, ui.precisionCombo):
-            combo.connect("activated(int)", self._keep_settings)
-        ui.smallestEdit.connect("editingFinished()", self._keep_settings)
-        ui.memoryEdit.connect("editingFinished()", self._keep_settings)
-        for check in (ui.uncertaintyCheck, ui.ttaCheck):
-            check.connect("toggled(bool)", self._keep_settings)
         ui.stripCombo.connect("currentIndexChanged(int)", self.on_parameters_modified)
 
     # What is chosen
@@ -77,6 +72,7 @@ class SegmentTab:
 
     def enter(self) -> None:
         """The module is shown again: models may have come meanwhile, and another one into use."""
+        _warm_up()
         self.models.refresh(self._parameters.model)
         self._update_apply()
 
@@ -88,6 +84,7 @@ class SegmentTab:
         self._fill_reference_combo()
         self.models.show_card(list(self.volumes()))
         self._update_apply()
+        self.findings.doubt()
         self._look_timer.start()
 
     def volumes(self) -> dict[str, Any]:
@@ -112,28 +109,65 @@ class SegmentTab:
             self._parameters.model = model_id
         self._update_apply()
 
+    @property
+    def is_searching(self) -> bool:
+        return self._searching.is_at_work
+
     def _find(self) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The images could not be searched."), waitCursor=True):
-            found = find_volumes(next(iter(self.volumes().values()), None))
-            for key in MODALITIES:
-                setattr(self._parameters, key, found.volumes.get(key))
-            if found.brain_mask is not None and self._parameters.brainMask is None:
-                self._parameters.brainMask = found.brain_mask
-            self._say(_found_in_words(found))
+        self._show_error("", "")
+        try:
+            self._searching.start(self._parameters, next(iter(self.volumes().values()), None))
+        except VoxMMSDError as error:
+            self._show_error(*sentence_and_way_out(str(error)))
+
+    def _search_failed(self, error: Exception) -> None:
+        self._show_error(_("The images could not be searched"), str(error))
 
     # Findings
 
-    def look_now(self) -> None:
-        """The quick look at what is chosen; a timer calls it when the choice has come to rest."""
+    def look(self) -> None:
+        """Look at what is chosen, beside Slicer; a timer calls it when the choice has come to rest."""
         if self._parameters is None:
             return
         volumes = self.volumes()
+        if volumes and missing():
+            self._show_unchecked()
+            return
         reference = SlicerCase(volumes, reference=self._reference()).reference_key if volumes else ""
-        found = self._look(volumes, self._parameters.brainMask, bool(self._ui.stripCombo.currentData), reference)
-        mending = Mending(self._parameters, self._ui.stripCombo)
+        to_strip = bool(self._ui.stripCombo.currentData)
+        self._lookout.look(volumes, self._parameters.brainMask, to_strip, reference)
+
+    def look_now(self) -> None:
+        """As ``look``, and wait for what it finds."""
+        self._look_timer.stop()
+        self.look()
+        self._lookout.wait()
+
+    def _show_findings(self, found: tuple[Finding, ...]) -> None:
+        if self._parameters is None:
+            return
+        mending = Mending(self._parameters, self._ui)
         mended = frozenset(n for n, finding in enumerate(found) if mending.is_chosen(finding))
         ways = {n: mending.ways_out(finding, found[:n]) for n, finding in enumerate(found) if n not in mended}
         self.findings.show(found, ways, mended)
+
+    def _show_unchecked(self) -> None:
+        """The packages that a look needs are not there yet."""
+        from voxmmsd.preflight.findings import NOTE, Finding
+
+        text = _("the images are not checked yet: Python packages are missing")
+        finding = Finding(NOTE, "packages", text, _("install them"))
+        install = WayOut(_("Install..."), _("Download the packages into Slicer, after a question."), self._install)
+        self.findings.show((finding,), {0: [install]}, frozenset())
+
+    def _install(self) -> None:
+        try:
+            ensure()
+        except VoxMMSDError as error:
+            self._show_error(*sentence_and_way_out(str(error)))
+            return
+        self._computer.fill_strippers()
+        self.look()
 
     def _align(self) -> bool:
         return self._parameters.align and len(self.volumes()) > 1
@@ -148,7 +182,7 @@ class SegmentTab:
         button = self._ui.applyButton
         if self.job is not None:
             button.setText(_("C&ancel"))
-            button.setEnabled(True)
+            button.setEnabled(not self._cancel_timer.isActive())
             button.setToolTip(_("Stop; nothing is left behind."))
             return
         button.setText(_("&Apply"))
@@ -160,7 +194,7 @@ class SegmentTab:
         if self._parameters is None or not self.volumes():
             return _("Choose at least one image.")
         if self.models.chosen is None:
-            return _("Import or teach a model first.")
+            return _("Import or train a model first.")
         return ""
 
     def _apply_or_cancel(self) -> None:
@@ -174,6 +208,7 @@ class SegmentTab:
             except Exception as error:
                 self._failed(error)
                 return
+        self._cancel_timer.start()
         self._update_apply()
 
     def _start(self) -> SegmentJob:
@@ -240,15 +275,16 @@ class SegmentTab:
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, Cancelled):
-            self._end(_("Cancelled."))
+            self._end(_("Canceled."))
             return
         self._end("")
-        self._show_error(*sentence_and_way_out(str(error)))
+        self._show_error(*sentence_and_way_out(in_panel_words(str(error))))
 
     def _end(self, said: str) -> None:
         if self.job is not None:
             self._ui.logText.setPlainText(self.job.log)
         self.job = None
+        self._cancel_timer.stop()
         self._ui.progressBar.setVisible(False)
         self._say(said)
         self._update_apply()
@@ -256,6 +292,8 @@ class SegmentTab:
     def close(self) -> None:
         """The panel, the scene or Slicer goes: nothing goes on and nothing is left."""
         self._look_timer.stop()
+        self._lookout.forget()
+        self._searching.forget()
         if self.job is not None:
             self.job.close()
             self._end("")
@@ -274,48 +312,21 @@ class SegmentTab:
     def _copy_details(self) -> None:
         slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")
 
-    # Settings of this computer
 
-    def _read_settings(self) -> None:
-        ui = self._ui
-        ui.deviceCombo.setCurrentIndex(max(0, ui.deviceCombo.findData(settings.read("device", DEVICES[0]))))
-        ui.precisionCombo.setCurrentIndex(max(0, ui.precisionCombo.findData(settings.read("precision", PRECISIONS[0]))))
-        ui.memoryEdit.setText(settings.read("memory", ""))
-        ui.smallestEdit.setText(settings.read("smallest", ""))
-        ui.uncertaintyCheck.setChecked(settings.read_bool("uncertainty", True))
-        ui.ttaCheck.setChecked(settings.read_bool("tta", False))
-
-    def _keep_settings(self, *_: Any) -> None:
-        ui = self._ui
-        settings.write("device", ui.deviceCombo.currentData or DEVICES[0])
-        settings.write("precision", ui.precisionCombo.currentData or PRECISIONS[0])
-        settings.write("memory", ui.memoryEdit.text.strip())
-        settings.write("smallest", ui.smallestEdit.text.strip())
-        settings.write("uncertainty", ui.uncertaintyCheck.checked)
-        settings.write("tta", ui.ttaCheck.checked)
+def _once_after(milliseconds: int, act: Callable[[], None]):
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.connect("timeout()", act)
+    return timer
 
 
-def _found_in_words(found: Found) -> str:
-    """What the user is to check after a search; empty where all was told by names."""
-    if not found.volumes:
-        return _("No volume of this study is told to be T1, T1 contrast, T2 or FLAIR: choose them by hand.")
-    said = []
-    if found.doubtful:
-        names = ", ".join(MODALITY_NAMES[key] for key in dict.fromkeys(found.doubtful))
-        said.append(_("There are several volumes for {names}: check the choice.").format(names=names))
-    if found.by_content:
-        names = ", ".join(MODALITY_NAMES[key] for key in found.by_content)
-        said.append(_("Told by their content, not by a name: {names}. Check them.").format(names=names))
-    return " ".join(said)
+def _warm_up() -> None:
+    """Import beside Slicer what the first look would wait for: SciPy alone takes a second."""
+    if "voxmmsd.preflight.check" not in sys.modules and not missing():
+        Background(_import_checks, lambda _: None, lambda _: None).start()
 
 
-def installed_strippers() -> tuple[str, ...]:
-    """Programs on this computer that strip a skull; none while the core's own packages are missing."""
-    if missing():
-        return ()
-    from voxmmsd.data.brain_mask import installed
-
-    return installed()
-
-
-_DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mps": "MPS (Apple)"}
+def _import_checks() -> None:
+    import voxmmsd.data.dicom_cases
+    import voxmmsd.preflight.check  # noqa: F401

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import qt
 import slicer
 import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.reload import renew_packages
+from VoxMMSDLib.segments import is_result
+from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
+from VoxMMSDSegmentLib.result import belonging, results
 from VoxMMSDSegmentLib.review_tab import ReviewTab
 from VoxMMSDSegmentLib.segment_tab import SegmentTab
+from VoxMMSDSegmentLib.selectors import empty_when_deleted, leave_out_derived
 
 
 class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -23,6 +29,10 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.ui = self.parameters = None
         self.segment_tab = self.review_tab = None
         self._gui_tag = None
+        self._orphans = []
+        self._orphans_timer = qt.QTimer()
+        self._orphans_timer.setSingleShot(True)
+        self._orphans_timer.connect("timeout()", self._remove_orphans)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -33,12 +43,14 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for child in (panel, *slicer.util.findChildren(panel)):
             if hasattr(child, "setMRMLScene"):
                 child.setMRMLScene(slicer.mrmlScene)
+        empty_when_deleted((*self._inputs(), self.ui.resultSelector))
         self.logic = VoxMMSDSegmentLogic()
         self.segment_tab = SegmentTab(self.ui, self.logic, self._on_result)
         self.review_tab = ReviewTab(self.ui, self.logic, self.addObserver, self.removeObserver)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self._on_node_going)
         self._follow(self.logic.getParameterNode())
         if getattr(self.parent, "isEntered", False):  # after a reload, Slicer does not enter again
             self.enter()
@@ -46,6 +58,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         if self.parameters is None:
             self._follow(self.logic.getParameterNode())
+        leave_out_derived(self._inputs())
         self.segment_tab.enter()
         self.review_tab.enter()
 
@@ -53,9 +66,12 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.review_tab.exit()
 
     def cleanup(self):
-        self.segment_tab.close()
-        self.review_tab.close()
-        self._follow(None)
+        self._orphans_timer.stop()
+        for tab in (self.segment_tab, self.review_tab):
+            if tab is not None:  # where setup() failed half way, Slicer still cleans up
+                tab.close()
+        if self.segment_tab is not None:
+            self._follow(None)
         self.removeObservers()
 
     def onReload(self):
@@ -63,6 +79,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller, event):
+        self._orphans = []
         self.segment_tab.close()
         self.review_tab.forget_scene()
         self._follow(None)
@@ -77,6 +94,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.parameters = parameters
         self.segment_tab.show(parameters)
         if parameters is not None:
+            leave_out_derived(self._inputs())
             self._gui_tag = parameters.connectGui(self._panel)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._on_modified)
             self._on_modified()
@@ -85,6 +103,28 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segment_tab.on_parameters_modified()
         self.review_tab.show(self.parameters.result)
 
+    def _inputs(self):
+        ui = self.ui
+        return (*(getattr(ui, f"{key}Selector") for key in MODALITIES), ui.brainMaskSelector)
+
     def _on_result(self, node):
+        leave_out_derived(self._inputs())
         self.parameters.result = node
+        self.review_tab.first_look()
         self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_going(self, caller, event, node):
+        """A result that is deleted takes along what was made for it; not while the scene closes, which takes all."""
+        if is_result(node) and not slicer.mrmlScene.IsClosing():
+            self._orphans += [one.GetID() for one in belonging(node)]
+            self._orphans_timer.start()
+
+    def _remove_orphans(self):
+        orphans, self._orphans = self._orphans, []
+        kept = {one.GetID() for result in results() for one in belonging(result)}
+        for node_id in orphans:
+            node = slicer.mrmlScene.GetNodeByID(node_id)
+            if node is not None and node_id not in kept:
+                remove_whole(node)
+        leave_out_derived(self._inputs())  # by ids, which other nodes may get

@@ -1,43 +1,117 @@
-"""A hold-out case in the scene with what the old and the new model made of it."""
+"""A case in the scene with what two models made of it; the generators are works of ``in_steps.Work``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
-from voxmmsd.labels import schema_named
-from VoxMMSDLib.volumes import remove_whole
+from voxmmsd.labels import LabelSchema, schema_named
+from VoxMMSDTrainLib.compared import Shown, outline
 from VoxMMSDTrainLib.comparison import Comparison
-from VoxMMSDTrainLib.library_case import open_case, segmentation_of
+from VoxMMSDTrainLib.in_steps import Steps
+from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of
+from VoxMMSDTrainLib.library_case import OPENED, close_case, core_grid, load_images, show, shown_first
+
+if TYPE_CHECKING:
+    from voxmmsd.library import LibraryCase
+
+OLD_COLOR, NEW_COLOR, EXPERT_COLOR = 0, 1, 2  # the models' as in the chart of the regions
+FIRST_COLOR, SECOND_COLOR = 3, 2  # of a pair whose models nobody names: neither the old one's color nor the new one's
 
 
-def open_both(comparison: Comparison, library_folder: Path, case_id: str) -> list:
-    """The segmentation nodes of the old and of the new model, over the case's images and the expert's labels.
+@dataclass(frozen=True)
+class _Read:
+    """What a thread read: the case, and its segmentations by title."""
+
+    case: LibraryCase
+    labels: Mapping[str, Labels]
+
+
+def open_both(comparison: Comparison, library_folder: Path, case_id: str) -> Steps:
+    """Load a hold-out case with the segmentations of the old and the new model and the expert's, if there is one.
+
+    What is to be ``Shown``; nothing where the user keeps corrections of the case before.
 
     Raises:
         InputError: the run has no segmentations of the case.
         LibraryError: the library or its case is not there.
     """
-    from voxmmsd.library import open_library
-
     files = {
-        name: comparison.folder / "comparison" / f"{case_id}-{key}.nii.gz"
-        for name, key in ((_("old model"), "old"), (_("new model"), "new"))
+        title: comparison.folder / "comparison" / f"{case_id}-{key}.nii.gz"
+        for title, key in ((_("old model"), "old"), (_("new model"), "new"))
     }
     if missing := [file for file in files.values() if not file.is_file()]:
         raise InputError(f"{missing[0]}: is not there; compare the models again by a new run")
-    library = open_library(library_folder)
-    open_case(library, library.case(case_id))
     schema = schema_named(comparison.schema)
-    return [_loaded(file, f"{case_id} {name}", schema) for name, file in files.items()]
+
+    def read() -> _Read:
+        from voxmmsd.library import open_library
+
+        library = open_library(library_folder)
+        case = library.case(case_id)
+        labels = {title: _labels_of(file, schema) for title, file in files.items()}
+        if case.accepted is not None:
+            expert = library.read_label(case, case.accepted)
+            labels[_("expert")] = pieces_of(expert.array, schema_named(case.accepted.schema), expert.grid)
+        return _Read(case, labels)
+
+    return (yield from _opened(library_folder, (yield read), (OLD_COLOR, NEW_COLOR, EXPERT_COLOR)))
 
 
-def _loaded(file: Path, name: str, schema):
-    labelmap = slicer.util.loadLabelVolume(str(file), {"name": name, "show": False})
-    try:
-        return segmentation_of(labelmap, slicer.util.arrayFromVolume(labelmap), schema, name)
-    finally:
-        remove_whole(labelmap)
+def open_pair(library_folder: Path) -> Steps:
+    """Load the pair that waits for an answer, as first and second: its number, its case, and what is to be ``Shown``.
+
+    Raises:
+        LibraryError: no pair waits, or its case is gone.
+    """
+
+    def read() -> tuple[str, _Read]:
+        from voxmmsd.errors import LibraryError
+        from voxmmsd.library import open_library
+        from voxmmsd.library.blinded import pairs
+
+        library = open_library(library_folder)
+        waiting = [pair for pair in pairs(library) if not pair.choice]
+        if not waiting:
+            raise LibraryError(_("No pair waits for an answer; press Show a pair."))
+        pair = waiting[-1]
+        files = {_("first"): pair.first, _("second"): pair.second}
+        schema = schema_named(pair.schema)
+        return pair.number, _Read(
+            library.case(pair.case_id), {title: _labels_of(file, schema) for title, file in files.items()}
+        )
+
+    number, found = yield read
+    shown = yield from _opened(library_folder, found, (FIRST_COLOR, SECOND_COLOR))
+    return number, found.case.id, shown
+
+
+def _labels_of(file: Path, schema: LabelSchema) -> Labels:
+    from voxmmsd.data.sources import Source, read_volume
+    from voxmmsd.labels import indices_from_values
+
+    volume = read_volume(Source(file))
+    return pieces_of(indices_from_values(volume.array, schema, str(file)), schema, volume.grid)
+
+
+def _opened(library_folder: Path, found: _Read, colors: tuple[int, ...]) -> Steps:
+    if not (yield from close_case(library_folder)):
+        return ()
+    case_id = found.case.id
+    volumes = yield from load_images(found.case)
+    show(volumes)
+    shown = []
+    for (title, labels), color in zip(found.labels.items(), colors, strict=False):
+        fitting = [volume for volume in volumes.values() if labels.grid.same_as(core_grid(volume))]
+        reference = (fitting or [shown_first(volumes)])[0]
+        node = segmentation_of(labels, f"{case_id} {title}", reference, {OPENED: case_id}, is_shown=False)
+        shown.append(Shown(title, node, color))
+        yield
+        outline(node, color)  # here, a step for each, and not of all of them at the end
+        yield
+    return tuple(shown)

@@ -15,7 +15,10 @@ WORSE = "worse"
 
 @dataclass(frozen=True)
 class CaseScores:
-    """Mean Dice over the regions of a hold-out case by the old and the new model; ``unfair``: why it does not count."""
+    """Mean Dice over the regions of a hold-out case by the old and the new model, not-a-number where none has any.
+
+    ``unfair``: why it does not count.
+    """
 
     case_id: str
     old: float
@@ -25,6 +28,10 @@ class CaseScores:
     @property
     def gain(self) -> float:
         return self.new - self.old
+
+    @property
+    def counts(self) -> bool:
+        return not self.unfair and math.isfinite(self.gain)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Comparison:
     outcome: str
     text: str
     few: bool
+    patients: int
     regions: Mapping[str, tuple[float | None, float | None]]
     cases: tuple[CaseScores, ...]
 
@@ -57,7 +65,7 @@ def read_comparison(folder: Path) -> Comparison:
         scores: dict[str, Any] = model["scores"].get(part, {})
         regions = {key: (None, value) for key, value in scores.get("regions", {}).items()}
         text = f"{scores.get('cases', '?')} {part}" if part else ""
-        return Comparison(**known, old="", outcome="", text=text, few=False, regions=regions, cases=())
+        return Comparison(**known, old="", outcome="", text=text, few=False, patients=0, regions=regions, cases=())
     record = json.loads(file.read_text(encoding="utf-8"))
     cases = [CaseScores(c["case_id"], _mean(c["old"]), _mean(c["new"]), c.get("unfair", "")) for c in record["cases"]]
     return Comparison(
@@ -66,8 +74,9 @@ def read_comparison(folder: Path) -> Comparison:
         outcome=record["outcome"],
         text=record["text"],
         few=bool(record.get("few")),
+        patients=int(record.get("patients") or 0),
         regions={key: tuple(pair) for key, pair in record["regions"].items()},
-        cases=tuple(sorted(cases, key=lambda case: (bool(case.unfair), _sortable(case.gain)))),
+        cases=tuple(sorted(cases, key=lambda case: (not case.counts, _sortable(case.gain)))),
     )
 
 

@@ -12,6 +12,7 @@ from voxmmsd.labels import LINE_COLORS
 
 Curve = Sequence[tuple[int, float]]
 MOST_POINTS = 400  # of a curve: more than pixels are of no use
+FEW_POINTS = 20  # a curve of fewer is drawn with its points marked
 _LABELS = "labels"
 
 
@@ -63,18 +64,26 @@ class CurvePlot:
 
     def __init__(self, place, tag: str = "VoxMMSDTrain") -> None:
         # Made here: Slicer has no Designer plugin for it, so that a .ui file cannot name it.
-        self._view, self._tag = slicer.qMRMLPlotView(), tag
+        self._place, self._view, self._tag = place, slicer.qMRMLPlotView(), tag
         self._view.setMRMLScene(slicer.mrmlScene)
         place.layout().addWidget(self._view)
         self._own: list = []
+        self._drawn: dict[str, object] = {}  # name to series node, of the curves that are drawn
+        self.remove()
 
     def show(self, title: str, curves: Mapping[str, Curve]) -> None:
-        """Draw ``curves``, step by step, in place of those before."""
+        """Draw ``curves``, step by step, in place of those before; nodes of curves that have only grown stay."""
+        if self._is_there() and list(self._drawn) == list(curves):
+            for name, curve in curves.items():
+                _fill(self._drawn[name], thinned(curve))
+            self._view.fitToContent()
+            return
         self.remove()
         series = [
             self._series(name, thinned(curve), color_of(number)) for number, (name, curve) in enumerate(curves.items())
         ]
         self._draw(title, _("step"), series)
+        self._drawn = dict(zip(curves, series, strict=True))
 
     def show_bars(self, labels: Sequence[str], bars: Mapping[str, Sequence[float]], colors: Mapping[str, int]) -> None:
         """Draw a group of bars for each label, a bar per name in it and in its color, in place of what was there."""
@@ -106,31 +115,34 @@ class CurvePlot:
         view_node.SetPlotChartNodeID(chart.GetID())
         self._view.setMRMLPlotViewNode(view_node)
         self._view.fitToContent()
+        self._place.visible = True
 
     def remove(self) -> None:
-        """Take its nodes, but for the view's own, out of the scene."""
+        """Take its nodes, but for the view's own, out of the scene; a view without a chart would be a black box."""
+        self._place.visible = False
         for node in self._own:
             if slicer.mrmlScene.IsNodePresent(node):
                 slicer.mrmlScene.RemoveNode(node)
         self._own.clear()
+        self._drawn = {}
+
+    def _is_there(self) -> bool:
+        return bool(self._own) and all(slicer.mrmlScene.IsNodePresent(node) for node in self._own)
 
     def _series(self, name: str, curve: Curve, color: tuple[float, float, float]):
         table = self._node("vtkMRMLTableNode", name)
-        for column, values in ((_("step"), [step for step, _v in curve]), (name, [value for _s, value in curve])):
+        for column in (_("step"), name):
             array = vtk.vtkDoubleArray()
             array.SetName(column)
-            for value in values:
-                array.InsertNextValue(value)
             table.AddColumn(array)
         series = self._node("vtkMRMLPlotSeriesNode", name)
         series.SetAndObserveTableNodeID(table.GetID())
         series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
         series.SetXColumnName(_("step"))
         series.SetYColumnName(name)
-        few = slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle if len(curve) < 20 else 0
-        series.SetMarkerStyle(few)
         series.SetMarkerSize(5)
         series.SetColor(*color)
+        _fill(series, curve)
         return series
 
     def _view_node(self):
@@ -152,6 +164,21 @@ class CurvePlot:
         node = slicer.mrmlScene.AddNode(node)
         self._own.append(node)
         return node
+
+
+def _fill(series, curve: Curve) -> None:
+    """Few points are marked, and a single one has no line: VTK would warn of it."""
+    kind, table = slicer.vtkMRMLPlotSeriesNode, series.GetTableNode()
+    steps, values = table.GetTable().GetColumn(0), table.GetTable().GetColumn(1)
+    for column, numbers in ((steps, [step for step, _v in curve]), (values, [value for _s, value in curve])):
+        column.SetNumberOfValues(len(numbers))
+        for number, value in enumerate(numbers):
+            column.SetValue(number, value)
+        column.Modified()
+    series.SetMarkerStyle(kind.MarkerStyleCircle if len(curve) < FEW_POINTS else kind.MarkerStyleNone)
+    series.SetLineStyle(kind.LineStyleSolid if len(curve) > 1 else kind.LineStyleNone)
+    table.GetTable().Modified()
+    table.Modified()
 
 
 def _hide(node) -> None:

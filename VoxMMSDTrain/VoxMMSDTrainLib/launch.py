@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import slicer
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.files import write_json_atomic
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.workplace import clear_what_was_left
 
 
 class Launch:
@@ -26,8 +28,7 @@ class Launch:
     @classmethod
     def of_verb(cls, verb: str, options: Mapping[str, Any], folder: Path) -> Launch:
         """A verb with options, which go through a file: they may be longer than a command line."""
-        file = Path(slicer.app.temporaryPath) / f"voxmmsd-{uuid.uuid4().hex}.json"
-        write_json_atomic(file, dict(options))
+        file = options_file(options)
         return cls([verb, "--config", str(file)], folder, file)
 
     def start(self, on_end: Callable[[str], None]) -> None:
@@ -43,6 +44,8 @@ class Launch:
         """Hear no more of it; what it started goes on."""
         self._on_end = None
         self._child.close()
+        if not self._is_on_its_way():
+            self._clear()
 
     def _ended(self, code: int) -> None:
         self._clear()
@@ -50,6 +53,18 @@ class Launch:
         if self._on_end is not None:
             self._on_end(error)
 
+    def _is_on_its_way(self) -> bool:
+        """Whether a run that was started may not have read its options yet."""
+        return (self.folder / "status.json").is_file() and not (self.folder / "config.json").is_file()
+
     def _clear(self) -> None:
         if self._options_file is not None:
             self._options_file.unlink(missing_ok=True)
+
+
+def options_file(options: Mapping[str, Any]) -> Path:
+    """A file for a child that reads options; those of Slicers that were killed are removed, as folders are."""
+    clear_what_was_left()
+    file = Path(slicer.app.temporaryPath) / f"voxmmsd-{os.getpid()}-{uuid.uuid4().hex}.json"
+    write_json_atomic(file, dict(options))
+    return file

@@ -7,19 +7,22 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import VoxMMSDError
+from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from voxmmsd.runs import list_runs
 from VoxMMSDLib import dependencies, settings
 from VoxMMSDLib.child import Child
-from VoxMMSDTrainLib import tables
+from VoxMMSDTrainLib import library_case, tables, words
+from VoxMMSDTrainLib.correcting import open_editor
+from VoxMMSDTrainLib.in_steps import Steps, Work
 from VoxMMSDTrainLib.run import RunSection
 
 if TYPE_CHECKING:
-    from voxmmsd.library import Library, LibraryCase
+    from voxmmsd.library import LibraryCase, LibraryRecords
 
 SETTING = "library"  # the folder that VoxMMSDSegment puts corrections into
 ALL = ""
@@ -28,11 +31,13 @@ ALL = ""
 class LibrarySection:
     """``on_changed`` hears when cases or labels came in."""
 
-    def __init__(self, ui, run: RunSection, on_changed: Callable[[], None] = lambda: None) -> None:
-        self.ui, self._run, self._on_changed = ui, run, on_changed
+    def __init__(self, ui, run: RunSection, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
+        self.ui, self._run, self._work, self._on_changed = ui, run, work, on_changed
         self.shown: list[LibraryCase] = []
+        self._cases: tuple[LibraryCase, ...] = ()
+        self._library_id = ""
         self._adding: Child | None = None
-        tables.prepare(ui.casesTable, (122, 66, 62, 60, 60))
+        tables.prepare(ui.casesTable, stretched=3, most_rows=9)
         ui.libraryPath.currentPath = settings.read(SETTING, str(home() / "library"))
         for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabelled", "predicted", "accepted"))):
             ui.stateFilter.addItem(text, value)
@@ -46,25 +51,26 @@ class LibrarySection:
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open_chosen())
         ui.addButton.connect("clicked()", self._add)
         ui.openButton.connect("clicked()", self._open_chosen)
+        ui.correctButton.connect("clicked()", self._correct)
         ui.acceptButton.connect("clicked()", self._accept)
         ui.nextButton.connect("clicked()", self._open_next)
+        self._say("")
         self.refresh()
+        work.follow(self._enable)
 
     @property
     def folder(self) -> Path:
         return Path(self.ui.libraryPath.currentPath)
 
-    def library(self) -> Library | None:
-        """The opened library; None where the folder is none yet, or the packages to read it are not installed.
+    def records(self) -> LibraryRecords | None:
+        """What the library says of its cases; None where the folder is none yet.
 
         Raises:
             LibraryError: its record is damaged.
         """
-        if dependencies.missing() or not (self.folder / "library.json").is_file():
-            return None
-        from voxmmsd.library import open_library
+        from voxmmsd.library import LibraryRecords, is_library
 
-        return open_library(self.folder)
+        return LibraryRecords(self.folder) if is_library(self.folder) else None
 
     def refresh(self) -> None:
         """Read the library's records anew."""
@@ -75,14 +81,16 @@ class LibrarySection:
             self._adding.close()
 
     def _read(self) -> None:
-        self._cases, self._used, self._next = (), {}, None
-        from_library = self.library()
+        known, self._cases, self._used, self._next = self._cases, (), {}, None
+        from_library = self.records()
         if from_library is not None:
             from voxmmsd.library import next_to_label
             from voxmmsd.models.registry import list_models
             from voxmmsd.training.learned import learned_in
 
-            self._cases = from_library.cases()
+            is_same = from_library.id == self._library_id
+            self._library_id = from_library.id
+            self._cases = from_library.cases(known if is_same else ())
             runs = [run.folder for run in list_runs(self._run.folder)]
             self._used = learned_in(from_library, list_models(), runs)
             self._next = next(iter(next_to_label(self._cases)), None)
@@ -91,12 +99,14 @@ class LibrarySection:
     def _show(self, *_arguments) -> None:
         ui = self.ui
         state, part, text = ui.stateFilter.currentData, ui.partFilter.currentData, ui.searchBox.text.casefold()
+        chosen = self._chosen or library_case.opened_case()
         self.shown = [
             case
             for case in self._cases
             if state in (ALL, case.state) and part in (ALL, case.part) and text in self._text(case).casefold()
         ]
-        tables.fill(ui.casesTable, [self._row(case) for case in self.shown], [self._text(c) for c in self.shown])
+        row = next((row for row, case in enumerate(self.shown) if case.id == chosen), None)
+        tables.fill(ui.casesTable, [self._row(case) for case in self.shown], [self._text(c) for c in self.shown], row)
         ui.summaryLabel.text = self._summary()
         ui.nextBox.visible = self._next is not None
         if self._next is not None:
@@ -105,22 +115,22 @@ class LibrarySection:
 
     def _row(self, case: LibraryCase) -> list[str]:
         newest = case.newest
-        label = newest.kind if newest else "–"
-        changed = f"{newest.changed_voxel_count:,}" if newest and newest.changed_voxels is not None else "–"
-        used = ", ".join(self._used.get(case.id, ())) or "–"
-        images = _("all four") if len(case.modalities) == len(MODALITIES) else ", ".join(case.modalities)
-        return [case.id, label, changed, case.part, images, used]
+        return [case.id, newest.kind if newest else "–", case.part, ", ".join(self._used_in(case)) or "–"]
 
     def _text(self, case: LibraryCase) -> str:
         versions = ", ".join(f"{label.stem} {label.model}".strip() for label in case.labels) or _("no label")
-        used = ", ".join(self._used.get(case.id, ()))
-        return _("{case} (patient {patient}): {labels} {used}").format(
-            case=case.id, patient=case.patient, labels=versions, used=used
+        newest = case.newest
+        if newest is not None and newest.changed_voxels is not None:
+            versions += _(", {count:,} voxels changed").format(count=newest.changed_voxel_count)
+        images = _("all four images") if len(case.modalities) == len(MODALITIES) else ", ".join(case.modalities)
+        return _("{case} (patient {patient}, {images}): {labels} {used}").format(
+            case=case.id, patient=case.patient, images=images, labels=versions, used=", ".join(self._used_in(case))
         )
 
+    def _used_in(self, case: LibraryCase) -> tuple[str, ...]:
+        return self._used.get(case.id, ())
+
     def _summary(self) -> str:
-        if dependencies.missing():
-            return _("Packages to read a library are missing: press Add, and they are installed after one question.")
         if not (self.folder / "library.json").is_file():
             return _("There is no library here yet: Add makes one, and so does Accept in the segmentation module.")
         accepted = sum(case.accepted is not None for case in self._cases)
@@ -129,17 +139,17 @@ class LibrarySection:
             count=len(self._cases), accepted=accepted, held=held, shown=len(self.shown)
         )
 
+    @property
+    def _chosen(self) -> str:
+        """The id of the chosen case; empty where none is."""
+        return tables.chosen_text(self.ui.casesTable)
+
     def _enable(self) -> None:
-        row = tables.chosen_row(self.ui.casesTable)
-        self.ui.openButton.enabled = row is not None
-        self.ui.acceptButton.enabled = row is not None and self._opened_node(self.shown[row].id) is not None
-        self.ui.addButton.enabled = self._adding is None
-
-    def _opened_node(self, case_id: str):
-        from VoxMMSDTrainLib.library_case import opened_cases
-
-        library = self.library()
-        return opened_cases(library).get(case_id) if library else None
+        ui, chosen, is_free = self.ui, self._chosen, not self._work.is_running
+        ui.openButton.enabled = ui.correctButton.enabled = is_free and bool(chosen)
+        ui.acceptButton.enabled = is_free and bool(chosen) and library_case.opened_labels(chosen) is not None
+        ui.nextButton.enabled = is_free
+        ui.addButton.enabled = self._adding is None
 
     def _change_library(self, path: str) -> None:
         settings.write(SETTING, path)
@@ -147,20 +157,64 @@ class LibrarySection:
         self._on_changed()
 
     def _open_chosen(self) -> None:
-        row = tables.chosen_row(self.ui.casesTable)
-        if row is not None:
-            self._do(lambda: self._open(self.shown[row].id))
+        if self._chosen:
+            self._begin(self._opening(self._chosen))
 
     def _open_next(self) -> None:
-        self._do(lambda: self._open(self._next.case_id))
+        self._begin(self._opening(self._next.case_id))
 
-    def _open(self, case_id: str) -> None:
-        from VoxMMSDTrainLib.library_case import open_case
+    def _correct(self) -> None:
+        self._begin(self._correcting(self._chosen))
 
-        library = self.library()
-        open_case(library, library.case(case_id))
+    def _accept(self) -> None:
+        self._begin(self._accepting(self._chosen))
+
+    def _begin(self, steps: Steps) -> None:
+        """What needs the core's packages asks for them first, wherever the need arises."""
+        self._do(dependencies.ensure)
+        if dependencies.missing():
+            steps.close()
+        else:
+            self._work.start(steps, self._say_error)
+
+    def _opening(self, case_id: str) -> Steps:
+        was_open = library_case.opened_labels(case_id) is not None
+        self._say(_("Opening {case} ...").format(case=case_id))
+        node = yield from library_case.open_case(self.folder, case_id)
+        if node is None:
+            self._say(_("The case before stays open."))
+            return None
         self.choose(case_id)
-        self._say(_("{case} is in the scene: correct its labels, then press Accept correction.").format(case=case_id))
+        text = _("{case} is open: press Correct to change its labels, then Accept correction.")
+        if was_open:
+            text = _(
+                "{case} is open already, as you left it: press Correct to change its labels, then Accept correction."
+            )
+        self._say(text.format(case=case_id))
+        return node
+
+    def _correcting(self, case_id: str) -> Steps:
+        node = yield from self._opening(case_id)
+        if node is not None:
+            self._say(_("Come back here when {case} is corrected, and press Accept correction.").format(case=case_id))
+            open_editor(node)
+
+    def _accepting(self, case_id: str) -> Steps:
+        self._say(_("Comparing the labels of {case} with those in the library ...").format(case=case_id))
+        node = library_case.opened_labels(case_id)
+        if node is None:
+            raise InputError(_("{case}: its labels are no longer in the scene; open it again").format(case=case_id))
+        correction = yield from library_case.read_correction(self.folder, node)
+        if not _is_meant(correction):
+            self._say(_("{case}: nothing was accepted.").format(case=case_id))
+            return
+        folder = self.folder
+        version = yield lambda: library_case.accept(folder, correction)
+        self._read()
+        self.choose(case_id)
+        said = _("{case}: label {number} is accepted, {count} voxels changed.")
+        self._say(said.format(case=case_id, number=version.number, count=version.changed_voxel_count))
+        self._on_changed()
 
     def choose(self, case_id: str) -> None:
         """Select a case in the table, where it is shown."""
@@ -169,26 +223,14 @@ class LibrarySection:
                 self.ui.casesTable.selectRow(row)
         self._enable()
 
-    def _accept(self) -> None:
-        row = tables.chosen_row(self.ui.casesTable)
-        self._do(lambda: self._accept_case(self.shown[row].id))
-
-    def _accept_case(self, case_id: str) -> None:
-        from VoxMMSDTrainLib.library_case import accept_case
-
-        version = accept_case(self.library(), self._opened_node(case_id))
-        self._read()
-        self.choose(case_id)
-        said = _("{case}: label {number} is accepted, {count} voxels changed.")
-        self._say(said.format(case=case_id, number=version.number, count=version.changed_voxel_count))
-        self._on_changed()
-
     def _add(self) -> None:
         self._do(self._start_adding)
 
     def _start_adding(self) -> None:
-        dependencies.ensure()
         source = self.ui.addPath.currentPath
+        if not source:
+            raise InputError(_("Choose the folder that the cases are added from."))
+        dependencies.ensure()
         arguments = ["library", "add", str(self.folder), source]
         child = Child(arguments, self.folder / ".run", lambda _events: None, self._added)
         child.start()
@@ -198,7 +240,7 @@ class LibrarySection:
 
     def _added(self, _code: int) -> None:
         child, self._adding = self._adding, None
-        lines = [escape(line.removeprefix("voxmmsd: error: ")) for line in child.log.splitlines()]
+        lines = [escape(words.plain(line.removeprefix("voxmmsd: error: "))) for line in child.log.splitlines()]
         self.refresh()
         self._say("<br>".join(lines[-6:]))
         self._on_changed()
@@ -208,8 +250,22 @@ class LibrarySection:
         try:
             action()
         except VoxMMSDError as error:
-            self._say(str(error))
+            self._say_error(error)
+
+    def _say_error(self, error: VoxMMSDError) -> None:
+        self._say(words.plain(str(error)))
 
     def _say(self, text: str) -> None:
         self.ui.noticeLabel.text = text
         self.ui.noticeLabel.visible = bool(text)
+
+
+def _is_meant(correction: library_case.Correction) -> bool:
+    """Labels that nobody drew are accepted on purpose only: training takes them for an expert's."""
+    if correction.is_empty:
+        question = _("{case}: no voxel is labeled. Accept this as an expert's label: there is no tumor?")
+    elif correction.is_untouched:
+        question = _("{case}: the labels are as they were opened. Accept them unchanged, as an expert's label?")
+    else:
+        return True
+    return bool(slicer.util.confirmYesNoDisplay(question.format(case=correction.case_id)))

@@ -1,95 +1,269 @@
-"""A case of the training library in the scene, and its corrected labels on their way back."""
+"""A case of the training library in the scene, one at a time, and its corrected labels on their way back.
+
+The generators are works of ``in_steps.Work``; their errors are those of the core.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
-from voxmmsd.labels import LabelSchema, indices_from_values, schema_named, values_from_indices
-from VoxMMSDLib.segments import SCHEMA, VALUE, add_segment, label_array, schema_of, set_mask
-from VoxMMSDLib.volumes import core_volume
+from voxmmsd.labels import schema_named
+from VoxMMSDLib.segments import schema_of
+from VoxMMSDLib.volumes import ijk_to_world, remove_whole
+from VoxMMSDTrainLib.in_steps import Steps
+from VoxMMSDTrainLib.labels import Labels, batch, pieces_of, segmentation_of, snapshot
 
 if TYPE_CHECKING:
-    from voxmmsd.library import LabelVersion, Library, LibraryCase
+    import numpy as np
 
-LIBRARY, CASE = "VoxMMSD.Library", "VoxMMSD.LibraryCase"  # attributes: the library's id, never its path
+    from voxmmsd.library import LibraryCase, LibraryRecords
+
+LIBRARY, CASE = "VoxMMSD.Library", "VoxMMSD.LibraryCase"  # attributes of the labels: the library's id, never its path
+OPENED = "VoxMMSD.OpenedCase"  # attribute of each node that came with a case: they go together
+MODALITY = "VoxMMSD.Modality"  # attribute of its volumes
 DEFAULT_SCHEMA = "brats-gli-2023"  # of a library without a single label
 _SHOWN_FIRST = ("t1c", "t2f", "t2w", "t1n")
 
 
-def open_case(library: Library, case: LibraryCase):
-    """Load a case's images and its newest labels; the segmentation node.
+@dataclass(frozen=True)
+class CaseOnDisk:
+    """A case and its newest labels, read by a thread."""
+
+    library_id: str
+    case: LibraryCase
+    labels: Labels
+
+    @property
+    def id(self) -> str:
+        return self.case.id
+
+
+def read_case(folder: Path, case_id: str) -> CaseOnDisk:
+    """The case with its newest labels. Touches no node.
 
     Raises:
-        LibraryError: a file does not fit its checksum.
+        LibraryError: no such case, or a file that does not fit its checksum.
     """
-    volumes = {
-        name: slicer.util.loadVolume(str(case.image_file(name)), {"name": f"{case.id} {name}", "show": False})
-        for name in case.modalities
-    }
+    from voxmmsd.library import open_library
+
+    library = open_library(folder)
+    case = library.case(case_id)
     newest = case.newest
-    label = library.read_label(case, newest) if newest else None
-    reference = _fitting(volumes, case, label)
-    schema = schema_named(newest.schema if newest else schema_in_use(library))
-    values = values_from_indices(label.array, schema) if label is not None else None
-    node = segmentation_of(reference, values, schema, f"{case.id} labels")
-    node.SetAttribute(LIBRARY, library.id)
-    node.SetAttribute(CASE, case.id)
-    shown = next(volumes[name] for name in _SHOWN_FIRST if name in volumes)
-    slicer.util.setSliceViewerLayers(background=shown, fit=True)
+    if newest is None:
+        return CaseOnDisk(library.id, case, Labels(schema_named(schema_in_use(library)), None, {}))
+    label = library.read_label(case, newest)
+    return CaseOnDisk(library.id, case, pieces_of(label.array, schema_named(newest.schema), label.grid))
+
+
+def open_case(folder: Path, case_id: str) -> Steps:
+    """Load a case's images and its newest labels in place of the case before; the segmentation node.
+
+    A case that is open stays as it is, and comes no second time into the scene. None where the user keeps corrections
+    of the case before.
+
+    Raises: as ``read_case``.
+    """
+    from voxmmsd.library import LibraryRecords
+
+    if (node := opened_labels(case_id, LibraryRecords(folder))) is not None and opened_volumes():
+        show(opened_volumes())
+        return node
+    found = yield lambda: read_case(folder, case_id)
+    if not (yield from close_case(folder)):
+        return None
+    volumes = yield from load_images(found.case)
+    node = segmentation_of(
+        found.labels,
+        f"{case_id} labels",
+        _fitting(volumes, found.labels),
+        {LIBRARY: found.library_id, CASE: case_id, OPENED: case_id},
+    )
+    show(volumes)
     return node
 
 
-def segmentation_of(reference, values_zyx, schema: LabelSchema, name: str):
-    """A segmentation node of label values ``(z, y, x)`` on the grid of ``reference``; None: all are empty."""
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
-    node.SetAttribute(SCHEMA, schema.name)
-    for one in schema.labels:
-        add_segment(node.GetSegmentation(), one.key, one.name, one.color, one.terminology)
-        node.GetSegmentation().GetSegment(one.key).SetTag(VALUE, str(one.value))
-        if values_zyx is not None and (values_zyx == one.value).any():
-            set_mask(node, one.key, values_zyx == one.value, reference)
-    return node
+def load_images(case: LibraryCase) -> Steps:
+    """Load the images of a case, each in a step; the volume nodes by modality."""
+    volumes = {}
+    for name in case.modalities:
+        file = str(case.image_file(name))
+        volumes[name] = slicer.util.loadVolume(file, {"name": f"{case.id} {name}", "show": False})
+        volumes[name].SetAttribute(OPENED, case.id)
+        volumes[name].SetAttribute(MODALITY, name)
+        yield
+    return volumes
 
 
-def accept_case(library: Library, node) -> LabelVersion:
-    """Append the labels of a case that ``open_case`` loaded, as they are now; hidden segments count as well.
+def show(volumes: Mapping[str, Any]) -> None:
+    """Put the image that shows a tumor best into the slice views."""
+    slicer.util.setSliceViewerLayers(background=shown_first(volumes), fit=True)
+
+
+def shown_first(volumes: Mapping[str, Any]):
+    return next(volumes[name] for name in _SHOWN_FIRST if name in volumes)
+
+
+def close_case(folder: Path) -> Steps:
+    """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted.
+
+    ``folder``: of the library that is in use.
+    """
+    node = next(iter(_labels_in_scene()), None)
+    if node is not None and (yield from _has_unaccepted_changes(folder, node)):
+        question = _("The labels of {case} were changed and not accepted. Close the case and lose the changes?")
+        if not slicer.util.confirmYesNoDisplay(question.format(case=node.GetAttribute(CASE))):
+            return False
+    with batch():
+        for one in opened_nodes():
+            remove_whole(one)
+    yield
+    return True
+
+
+def _has_unaccepted_changes(folder: Path, node) -> Steps:
+    reference = reference_of(node)
+    if reference is None:
+        return True
+    now = yield from snapshot(node, reference)
+    grid, library_id, case_id = core_grid(reference), node.GetAttribute(LIBRARY), node.GetAttribute(CASE)
+    return (yield lambda: _is_changed(folder, library_id, case_id, now.indices(), grid))
+
+
+def _is_changed(folder: Path, library_id: str, case_id: str, indices: np.ndarray, grid: Any) -> bool:
+    """Whether labels are other than the newest of the case; so, too, where that cannot be told."""
+    from voxmmsd.errors import VoxMMSDError
+    from voxmmsd.library import open_library
+
+    try:
+        library = open_library(folder)
+        case = library.case(case_id)
+        if library.id != library_id:
+            return True
+        return not is_as_newest(library, case, indices, grid)
+    except VoxMMSDError:
+        return True
+
+
+def is_as_newest(library, case: LibraryCase, indices: np.ndarray, grid: Any) -> bool:
+    """Whether class indices are those of the case's newest label; where there is none, whether all are background."""
+    if case.newest is None:
+        return not indices.any()
+    label = library.read_label(case, case.newest)
+    return label.grid.same_as(grid) and bool((label.array == indices).all())
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Labels of the opened case as they are now: class indices ``(z, y, x)`` on a grid, and what is odd about them."""
+
+    case_id: str
+    schema: str
+    indices: np.ndarray
+    grid: Any
+    is_empty: bool
+    is_untouched: bool
+
+
+def read_correction(folder: Path, node) -> Steps:
+    """The labels of an opened case as they are now; hidden segments count as well.
 
     Raises:
         InputError: the node is no case of this library, or its image was deleted.
+        LibraryError: the library cannot be read.
+    """
+    reference = reference_of(node)
+    if reference is None:
+        raise InputError(f"{node.GetName()}: its image is no longer in the scene; open the case again")
+    now = yield from snapshot(node, reference)
+    grid, library_id, case_id = core_grid(reference), node.GetAttribute(LIBRARY), node.GetAttribute(CASE)
+    name, schema = node.GetName(), schema_of(node).name
+
+    def compared() -> Correction:
+        from voxmmsd.library import open_library
+
+        library = open_library(folder)
+        if library.id != library_id:
+            raise InputError(f"{name}: was not opened from this library; open the case here first")
+        indices = now.indices()
+        untouched = is_as_newest(library, library.case(case_id), indices, grid)
+        return Correction(case_id, schema, indices, grid, not indices.any(), untouched)
+
+    return (yield compared)
+
+
+def accept(folder: Path, correction: Correction):
+    """Append the labels to the library; the new version. Touches no node.
+
+    Raises:
         LibraryError: the library cannot be written.
     """
     from voxmmsd.data.volume import Volume
+    from voxmmsd.library import open_library
 
-    if node.GetAttribute(LIBRARY) != library.id:
-        raise InputError(f"{node.GetName()}: was not opened from this library; open the case here first")
-    reference = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
-    if reference is None:
-        raise InputError(f"{node.GetName()}: its image is no longer in the scene; open the case again")
-    schema = schema_of(node)
-    indices = indices_from_values(label_array(node, reference), schema, node.GetName())
-    return library.accept(node.GetAttribute(CASE), Volume(indices, core_volume(reference).grid), schema.name)
+    label = Volume(correction.indices, correction.grid)
+    return open_library(folder).accept(correction.case_id, label, correction.schema)
 
 
-def opened_cases(library: Library) -> dict[str, object]:
-    """Case id to the newest segmentation node in the scene that was opened from this library."""
-    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    return {node.GetAttribute(CASE): node for node in nodes if node.GetAttribute(LIBRARY) == library.id}
+def opened_nodes() -> list:
+    """All nodes that came with the case that is open."""
+    kinds = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
+    nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
+    return [node for node in nodes if node.GetAttribute(OPENED) or node.GetAttribute(CASE)]
 
 
-def schema_in_use(library: Library) -> str:
+def opened_labels(case_id: str, library: LibraryRecords | None = None):
+    """The segmentation node of a case that is open; None where it is not, or was opened from another library."""
+    for node in _labels_in_scene():
+        if node.GetAttribute(CASE) == case_id and (library is None or node.GetAttribute(LIBRARY) == library.id):
+            return node
+    return None
+
+
+def opened_case() -> str:
+    """The id of the case whose labels are open; empty where none is."""
+    return next((node.GetAttribute(CASE) for node in _labels_in_scene()), "")
+
+
+def opened_volumes() -> dict[str, Any]:
+    """Modality to volume node of the case that is open."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return {node.GetAttribute(MODALITY): node for node in nodes if node.GetAttribute(OPENED)}
+
+
+def reference_of(node):
+    """The volume whose geometry a segmentation has; None where it was deleted."""
+    return node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+
+
+def core_grid(volume):
+    from voxmmsd.data.grid import Grid
+
+    x, y, z = volume.GetImageData().GetDimensions()
+    return Grid((z, y, x), ijk_to_world(volume))
+
+
+def schema_in_use(library: LibraryRecords) -> str:
     """The schema of the library's newest labels."""
     labels = [case.newest for case in library.cases() if case.newest]
     return max(labels, key=lambda label: label.time).schema if labels else DEFAULT_SCHEMA
 
 
-def _fitting(volumes: dict, case: LibraryCase, label):
-    """The volume whose grid the labels have; without labels the one that is shown."""
-    for name, grid in case.entry.grids.items():
-        if label is not None and label.grid.same_as(grid):
-            return volumes[name]
-    return next(volumes[name] for name in _SHOWN_FIRST if name in volumes)
+def _labels_in_scene() -> list:
+    """The newest first: a scene of an older version may hold more than one."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    return [node for node in reversed(list(nodes)) if node.GetAttribute(CASE)]
+
+
+def _fitting(volumes: Mapping[str, Any], labels: Labels):
+    """The volume whose grid the labels have, the one that is shown before the others: the Segment Editor shows it."""
+    names = [name for name in _SHOWN_FIRST if name in volumes]
+    if labels.grid is not None:
+        names = [name for name in names if labels.grid.same_as(core_grid(volumes[name]))] or names
+    return volumes[names[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def starts(runs_folder: Path) -> list[Choice]:
     others = [id_ for id_ in reversed(known) if id_ != used]
     found = [Choice(_("{model} (in use)").format(model=used), used)] if used else []
     found += [Choice(id_, id_) for id_ in others]
-    found += [choice for folder in finished(runs_folder) if (choice := _of_run(folder)) is not None]
+    found += [choice for folder in finished(runs_folder) if (choice := _of_run(folder, known)) is not None]
     return [*found, Choice(_("from scratch"), "")]
 
 
@@ -41,10 +42,12 @@ def finished(runs_folder: Path) -> list[Path]:
     return [run.folder for run in list_runs(runs_folder) if (run.folder / "model" / "model.json").is_file()]
 
 
-def _of_run(folder: Path) -> Choice | None:
-    """None for a spoiled record: it must not hide the others."""
+def _of_run(folder: Path, known: Sequence[str]) -> Choice | None:
+    """None for a model that is in the registry already, and for a spoiled record: it must not hide the others."""
     try:
         record = read_json(folder / "model" / "model.json")
+        if record["id"] in known:
+            return None
         kind = _("run {name}") if record["schema"] else _("run {name}, pre-trained")
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -54,9 +54,13 @@ class Previews:
         preview = self._previews[self._number]
         picture = qt.QPixmap(str(preview.file))
         if picture.isNull():  # not on this share yet, or removed
+            ui.previewImage.setMinimumHeight(0)
             ui.previewImage.text = _("{file} cannot be read").format(file=preview.file.name)
         else:
-            ui.previewImage.setPixmap(fitted(picture, ui.previewImage.devicePixelRatioF()))
+            ratio = ui.previewImage.devicePixelRatioF()
+            shown = fitted(picture, ratio)
+            ui.previewImage.setPixmap(shown)
+            ui.previewImage.setMinimumHeight(round(shown.height() / ratio))  # else a long page would cut it off
             ui.previewImage.toolTip = str(preview.file)
         ui.previewCaption.text = _("step {step} ({number} of {count})").format(
             step=preview.step, number=self._number + 1, count=count

@@ -6,12 +6,17 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import VoxMMSDError
-from VoxMMSDTrainLib import tables
-from VoxMMSDTrainLib.comparison import Comparison, library_of, read_comparison
+from voxmmsd.errors import InputError, VoxMMSDError
+from VoxMMSDLib import dependencies
+from VoxMMSDTrainLib import tables, words
+from VoxMMSDTrainLib.both_models import open_both
+from VoxMMSDTrainLib.compared import Compared
+from VoxMMSDTrainLib.comparison import CaseScores, Comparison, library_of, read_comparison
 from VoxMMSDTrainLib.curves import CurvePlot, square
+from VoxMMSDTrainLib.in_steps import Steps, Work
 from VoxMMSDTrainLib.models import finished
 from VoxMMSDTrainLib.run import RunSection
 from VoxMMSDTrainLib.unnamed import UnnamedPairs
@@ -22,24 +27,28 @@ NOTHING = "–"
 class ResultSection:
     """Only proposes: a model comes into use by the button, and one that is worse by a tick more."""
 
-    def __init__(self, ui, run: RunSection, on_decided: Callable[[], None] = lambda: None) -> None:
-        self.ui, self._run, self._on_decided = ui, run, on_decided
+    def __init__(self, ui, run: RunSection, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
+        self.ui, self._run, self._work, self._on_decided = ui, run, work, on_decided
         self.comparison: Comparison | None = None
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
-        tables.prepare(ui.regionsTable, (90, 80, 80))
-        tables.prepare(ui.casesTable, (124, 42, 42, 76))
-        self.unnamed = UnnamedPairs(ui, self._say)
+        tables.prepare(ui.regionsTable, stretched=0, most_rows=6)
+        tables.prepare(ui.casesTable, stretched=0, most_rows=7)
+        self.compared = Compared(ui)
+        self.unnamed = UnnamedPairs(ui, self.compared, work)
+        for notice in (ui.noticeLabel, ui.casesNotice, ui.importNotice):
+            _put(notice, "")
         ui.runChoice.connect("currentIndexChanged(int)", self._choose_other)
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open())
         ui.casesTable.connect("itemSelectionChanged()", self._enable)
         ui.forceBox.connect("toggled(bool)", self._enable)
         ui.openButton.connect("clicked()", self._open)
-        ui.acceptButton.connect("clicked()", lambda: self._do(self._accept))
+        ui.acceptButton.connect("clicked()", lambda: self._begin(self._accepting(), ui.noticeLabel))
         ui.rejectButton.connect("clicked()", lambda: self._do(self._reject))
         ui.rollBackButton.connect("clicked()", lambda: self._do(self._roll_back))
-        ui.importButton.connect("clicked()", lambda: self._do(self._import))
+        ui.importButton.connect("clicked()", lambda: self._begin(self._importing(), ui.importNotice))
         self.refresh()
+        work.follow(self._enable)
 
     def refresh(self) -> None:
         """Runs may have finished, models may have come."""
@@ -64,6 +73,7 @@ class ResultSection:
     def redraw(self) -> None:
         """After the scene was closed: its nodes are gone."""
         self._draw()
+        self._enable()
 
     def cleanup(self) -> None:
         self._plot.remove()
@@ -76,12 +86,16 @@ class ResultSection:
             try:
                 self.comparison = read_comparison(self._folders[number])
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever is no such record
-                self._say(_("{run}: cannot be read ({error})").format(run=self._folders[number], error=error))
+                _put(
+                    self.ui.noticeLabel,
+                    _("{run}: cannot be read ({error})").format(run=self._folders[number], error=error),
+                )
         self.ui.forceBox.checked = False
         self._show()
 
     def _choose_other(self, *_arguments) -> None:
-        self._say("")  # what was said is of the run before
+        for notice in (self.ui.noticeLabel, self.ui.casesNotice, self.ui.importNotice):
+            _put(notice, "")  # what was said is of the run before
         self._choose()
 
     def _show(self) -> None:
@@ -93,9 +107,11 @@ class ResultSection:
         tables.fill(ui.regionsTable, [(key, *_three(old, new)) for key, (old, new) in regions.items()])
         ui.regionsTable.visible = bool(regions)
         cases = found.cases if found else ()
-        counts = [_("no: {reason}").format(reason=case.unfair) if case.unfair else _("yes") for case in cases]
+        counts = [_("yes") if case.counts else _("no") for case in cases]
         rows = [(case.case_id, *_three(case.old, case.new), text) for case, text in zip(cases, counts, strict=True)]
-        tables.fill(ui.casesTable, rows, [f"{case.case_id}: {text}" for case, text in zip(cases, counts, strict=True)])
+        chosen = tables.chosen_text(ui.casesTable)  # coming back to the tab is no choice of another case
+        row = next((row for row, case in enumerate(cases) if case.case_id == chosen), None)
+        tables.fill(ui.casesTable, rows, [_about(case) for case in cases], row)
         ui.casesTable.visible = ui.openButton.visible = bool(cases)
         ui.forceBox.visible = found is not None and found.is_worse
         self.unnamed.show(found)
@@ -105,12 +121,14 @@ class ResultSection:
     def _draw(self) -> None:
         regions = self.comparison.regions if self.comparison else {}
         bars = {_("old"): [old for old, _new in regions.values()], _("new"): [new for _old, new in regions.values()]}
-        bars = {name: [value or 0.0 for value in values] for name, values in bars.items()}
-        colors = {name: number for number, name in enumerate(bars) if any(bars[name])}  # new is new's, also alone
-        bars = {name: bars[name] for name in colors}
-        self.ui.plotView.visible = self.ui.plotLabel.visible = bool(bars)
+        known = {name: any(value is not None for value in values) for name, values in bars.items()}
+        colors = {name: number for number, name in enumerate(bars) if known[name]}  # new is new's, also alone
+        bars = {name: [value or 0.0 for value in bars[name]] for name in colors}  # a bar of 0 is said by the legend
+        self.ui.plotLabel.visible = bool(bars)
         if bars:
             self._plot.show_bars(list(regions), bars, colors)
+        else:
+            self._plot.remove()
         # A plot view writes no names at the axis of bars (qMRMLPlotView.cxx), so the panel does.
         legend = " &nbsp; ".join(f"{square(number)} {name}" for name, number in colors.items())
         groups = _("Mean Dice, from left to right: {regions}").format(regions=", ".join(regions))
@@ -119,25 +137,30 @@ class ResultSection:
     def _enable(self, *_arguments) -> None:
         from voxmmsd.models.registry import accepted_times, resolve_model, state_of
 
-        ui, found = self.ui, self.comparison
+        ui, found, is_free = self.ui, self.comparison, not self._work.is_running
+        if is_free:
+            self.compared.forget_removed()
         segments = found is not None and bool(found.schema)
         state = state_of(found.model) if segments else ""
-        ui.acceptButton.enabled = segments and state != "accepted" and (not found.is_worse or ui.forceBox.checked)
-        ui.rejectButton.enabled = segments and state != "rejected"
-        ui.rollBackButton.enabled = bool(accepted_times())
-        ui.openButton.enabled = tables.chosen_row(ui.casesTable) is not None
+        may_accept = segments and state != "accepted" and (not found.is_worse or ui.forceBox.checked)
+        ui.acceptButton.enabled = is_free and may_accept
+        ui.rejectButton.enabled = is_free and segments and state != "rejected"
+        ui.rollBackButton.enabled = is_free and bool(accepted_times())
+        ui.importButton.enabled = is_free
+        ui.openButton.enabled = is_free and tables.chosen_row(ui.casesTable) is not None
         try:
             used = resolve_model().info.id
         except VoxMMSDError:
             used = _("none")
-        words = {"accepted": _("accepted"), "rejected": _("rejected"), "rolled back": _("rolled back")}
-        about = _("This one is {state}. ").format(state=words[state]) if state in words else ""
+        states = {"accepted": _("accepted"), "rejected": _("rejected"), "rolled back": _("rolled back")}
+        about = _("This one is {state}. ").format(state=states[state]) if state in states else ""
         ui.usedLabel.text = about + _("Model in use: <b>{model}</b>").format(model=used)
 
-    def _accept(self) -> None:
+    def _accepting(self) -> Steps:
         from voxmmsd.models.registry import accept, resolve_model
 
-        package = accept(resolve_model(str(self.comparison.folder)), force=self.ui.forceBox.checked)
+        folder, is_forced = str(self.comparison.folder), self.ui.forceBox.checked
+        package = yield lambda: accept(resolve_model(folder), force=is_forced)
         self._decided(_("{model} is in use from now on, in the segmentation module too.").format(model=package.info.id))
 
     def _reject(self) -> None:
@@ -153,37 +176,67 @@ class ResultSection:
         said = _("{before} is taken back; in use now: {after}.")
         self._decided(said.format(before=before, after=after or _("none")))
 
-    def _import(self) -> None:
-        from voxmmsd.models.registry import import_model, resolve_model
+    def _importing(self) -> Steps:
+        from voxmmsd.models.registry import accept, import_model, resolve_model
 
-        package = import_model(resolve_model(self.ui.importPath.currentPath).folder)
-        self._decided(_("{model} is in the registry.").format(model=package.info.id))
+        place = self.ui.importPath.currentPath
+        if not place:
+            raise InputError(_("Choose the model first: its folder, its zip, or its run."))
+        _put(self.ui.importNotice, _("Importing {place} ...").format(place=place))
+        package = yield lambda: import_model(resolve_model(place).folder)
+        question = _("{model} is in the registry. Use it for segmentation from now on?").format(model=package.info.id)
+        said = _("{model} is in the registry.")
+        if package.info.segments and slicer.util.confirmYesNoDisplay(question):
+            package = yield lambda: accept(package)
+            said = _("{model} is in the registry, and in use from now on.")
+        self._decided(said.format(model=package.info.id), self.ui.importNotice)
 
-    def _decided(self, text: str) -> None:
-        self._say(text)
+    def _decided(self, text: str, notice=None) -> None:
+        _put(notice or self.ui.noticeLabel, text)
         self._enable()
         self._on_decided()
 
     def _open(self) -> None:
         row = tables.chosen_row(self.ui.casesTable)
-        if row is not None:
-            self._do(lambda: self._load(self.comparison.cases[row].case_id))
+        if row is not None and self._do(dependencies.ensure, self.ui.casesNotice):
+            self._begin(self._opening(self.comparison.cases[row].case_id), self.ui.casesNotice)
 
-    def _load(self, case_id: str) -> None:
-        from VoxMMSDTrainLib.both_models import open_both
+    def _begin(self, steps: Steps, notice) -> None:
+        self._work.start(steps, lambda error: _put(notice, words.plain(str(error))))
 
-        open_both(self.comparison, library_of(self.comparison), case_id)
-        self._say(_("{case} is in the scene with the segmentations of both models.").format(case=case_id))
+    def _opening(self, case_id: str) -> Steps:
+        self._say_of_cases(_("Opening {case} ...").format(case=case_id))
+        self.compared.clear()
+        shown = yield from open_both(self.comparison, library_of(self.comparison), case_id)
+        if not shown:
+            self._say_of_cases(_("The case before stays open."))
+            return
+        self.compared.show(shown)
+        self._say_of_cases(_("{case} is open with the segmentations of both models.").format(case=case_id))
 
-    def _do(self, action: Callable[[], None]) -> None:
+    def _do(self, action: Callable[[], None], notice=None) -> bool:
+        """Whether it went well; if not, the panel says why, near the button."""
         try:
             action()
         except VoxMMSDError as error:
-            self._say(str(error))
+            _put(notice or self.ui.noticeLabel, words.plain(str(error)))
+            return False
+        return True
 
-    def _say(self, text: str) -> None:
-        self.ui.noticeLabel.text = text
-        self.ui.noticeLabel.visible = bool(text)
+    def _say_of_cases(self, text: str) -> None:
+        _put(self.ui.casesNotice, text)
+
+
+def _put(notice, text: str) -> None:
+    notice.text = text
+    notice.visible = bool(text)
+
+
+def _about(case: CaseScores) -> str:
+    if case.counts:
+        return _("{case}: counts in the verdict").format(case=case.case_id)
+    reason = case.unfair or _("it has no region that could be scored")
+    return _("{case}: does not count in the verdict: {reason}").format(case=case.case_id, reason=reason)
 
 
 def _headline(found: Comparison | None) -> str:
@@ -193,12 +246,16 @@ def _headline(found: Comparison | None) -> str:
         return _("A pre-trained network: it cannot segment yet, fine-tuning can start from it.")
     if not found.old:
         return _("{model}: was compared with no other model.").format(model=found.model)
-    words = {
+    if found.outcome == "better" and found.few:
+        return _("The new model was better, on {count} patient(s) only: too few to be sure.").format(
+            count=found.patients
+        )
+    outcomes = {
         "better": _("The new model is better."),
         "worse": _("The new model is worse."),
         "alike": _("Old and new model are alike."),
     }
-    return words.get(found.outcome, _("Nothing can be said of old and new model."))
+    return outcomes.get(found.outcome, _("Nothing can be said of old and new model."))
 
 
 def _details(found: Comparison | None) -> str:

@@ -33,7 +33,7 @@ class RunSection:
         self._listed: list[RunView] = []
         self._state = ""
         ui.logBox.collapsed = True
-        tables.prepare(ui.runsTable, (150, 80))
+        tables.prepare(ui.runsTable, stretched=0, most_rows=6)
         ui.runsFolder.currentPath = settings.read(FOLDER, str(logic.default_runs_folder))
         ui.runsFolder.connect("currentPathChanged(QString)", self._change_folder)
         ui.runsTable.connect("itemSelectionChanged()", self._choose_row)
@@ -45,6 +45,8 @@ class RunSection:
         self._timer.setInterval(LOOK_MS)
         self._timer.connect("timeout()", self.look)
         self._show_state(None)
+        self._say("")
+        self._draw()
 
     @property
     def folder(self) -> Path:
@@ -75,7 +77,7 @@ class RunSection:
         try:
             self.follower = Follower(folder)
         except VoxMMSDError as error:
-            self._say(str(error))
+            self._say(words.plain(str(error)))
             return
         settings.write(RUN, str(folder))
         self._state = ""
@@ -83,7 +85,7 @@ class RunSection:
         self.ui.logText.setPlainText("")
         self.ui.curveChoice.clear()
         self._previews.clear()
-        self._plot.remove()
+        self._draw()
         self.look()
 
     def redraw(self) -> None:
@@ -104,7 +106,7 @@ class RunSection:
         try:
             news = self.follower.look()
         except (VoxMMSDError, OSError) as error:  # a share may be away for a while
-            self._say(str(error))
+            self._say(words.plain(str(error)))
             return
         self._show(news)
 
@@ -152,7 +154,7 @@ class RunSection:
         try:
             listed = list_runs(self.folder)
         except (VoxMMSDError, OSError) as error:
-            self._say(str(error))
+            self._say(words.plain(str(error)))
             return
         rows = [(run.folder.name, words.verb(run.verb), words.progress(run)) for run in listed]
         shown = [(run.folder.name, words.verb(run.verb), words.progress(run)) for run in self._listed]
@@ -185,13 +187,16 @@ class RunSection:
 
     def _draw(self, *_arguments) -> None:
         title = self.ui.curveChoice.currentText
+        ui = self.ui
+        ui.curvesLabel.visible = ui.curveChoice.visible = ui.legendLabel.visible = bool(title)
         if self.follower is None or not title:
-            self.ui.legendLabel.text = ""
+            ui.legendLabel.text = ""
+            self._plot.remove()
             return
         curves = self.follower.curves
         names = groups(list(curves)).get(title, [])
         self._plot.show(title, {name: curves[name] for name in names})
-        self.ui.legendLabel.text = " &nbsp; ".join(
+        ui.legendLabel.text = " &nbsp; ".join(
             f"{square(number)} {short_name(name)} <b>{curves[name][-1][1]:.3g}</b>" for number, name in enumerate(names)
         )
 
@@ -205,7 +210,7 @@ class RunSection:
         try:
             request(self.follower.folder)
         except VoxMMSDError as error:
-            answer = str(error)
+            answer = words.plain(str(error))
         self._say(answer)
         self.look()
 
@@ -213,7 +218,7 @@ class RunSection:
         try:
             self._logic.resume(self.follower.folder, self.started)
         except VoxMMSDError as error:
-            self._say(str(error))
+            self._say(words.plain(str(error)))
             return
         self.ui.resumeButton.enabled = False
         self._say(_("Continuing ..."))

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES, LIBRARY_RECORD, FinetuneConfig, PretrainConfig, make_config
-from voxmmsd.errors import VoxMMSDError
-from voxmmsd.files import write_json_atomic
+from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.runs.folder import in_words
 from voxmmsd.training.options import finetune_config
-from VoxMMSDLib import dependencies, settings
+from VoxMMSDLib import settings
 from VoxMMSDLib.child import Child
-from VoxMMSDTrainLib import models
+from VoxMMSDTrainLib import models, words
+from VoxMMSDTrainLib.launch import options_file
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic, free_folder
 from VoxMMSDTrainLib.options import OptionsForm
 from VoxMMSDTrainLib.run import RunSection
@@ -27,6 +25,7 @@ from VoxMMSDTrainLib.training_packages import ensure_training
 
 DATA = "TrainData{}"  # settings; of each verb its own
 DEVICE = "TrainDevice"
+MANY_HOURS = 4  # more than an afternoon
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class TaskSection:
 
     def __init__(self, ui, logic: VoxMMSDTrainLogic, run: RunSection, on_start: Callable[[], None]) -> None:
         self.ui, self._logic, self._run, self._on_start = ui, logic, run, on_start
-        self._child: Child | None = None
+        self._child: Child | None = None  # an estimate, or the export of a job
+        self._options = Path()  # the file of its options
         self._verbs = [("finetune", _("Fine-tune on corrected cases")), ("pretrain", _("Pre-train without labels"))]
         self._sizes = [
             Size(_("Quick"), "small", 0.25),
@@ -64,13 +64,17 @@ class TaskSection:
         ui.deviceChoice.connect("currentIndexChanged(int)", lambda i: settings.write(DEVICE, DEVICES[i]))
         ui.dataPath.connect("currentPathChanged(QString)", self._change_data)
         ui.estimateButton.connect("clicked()", self._estimate)
+        ui.cancelButton.connect("clicked()", self._cancel)
         ui.startButton.connect("clicked()", self._start)
         ui.exportButton.connect("clicked()", self._export)
         self._change_task()
+        self._say("")
+        self._enable()
 
     def cleanup(self) -> None:
         if self._child is not None:
             self._child.close()
+            self._options.unlink(missing_ok=True)
 
     @property
     def verb(self) -> str:
@@ -162,10 +166,10 @@ class TaskSection:
         self.ui.sizeBox.setValue(config.patch if self._kind is FinetuneConfig else config.block)
         self.ui.batchBox.setValue(config.batch)
         self.more_options.show(config)
-        self.ui.estimateLabel.text = ""
+        self._show_text(self.ui.estimateLabel, "")
 
     def _look_at_data(self) -> None:
-        self.ui.dataNotice.text = self._said_of_data()
+        self._show_text(self.ui.dataNotice, self._said_of_data())
 
     def _said_of_data(self) -> str:
         folder = Path(self.ui.dataPath.currentPath)
@@ -173,14 +177,12 @@ class TaskSection:
             return _("Choose the folder of the cases.")
         if not _is_library(folder):
             return ""
-        if dependencies.missing():
-            return ""
-        from voxmmsd.library import HOLD_OUT, open_library
+        from voxmmsd.library import HOLD_OUT, LibraryRecords
 
         try:
-            accepted = [case for case in open_library(folder).cases() if case.accepted]
+            accepted = [case for case in LibraryRecords(folder).cases() if case.accepted]
         except VoxMMSDError as error:
-            return str(error)
+            return words.plain(str(error))
         held = sum(case.part == HOLD_OUT for case in accepted)
         text = _("A training library: {train} labelled cases to learn from, {held} held out to judge by.")
         text = text.format(train=len(accepted) - held, held=held)
@@ -197,43 +199,62 @@ class TaskSection:
     def _show_estimate(self, said: str) -> None:
         found = json.loads(said.splitlines()[-1])
         self._say("")
-        self.ui.estimateLabel.text = estimate_in_words(found)
+        self._show_text(self.ui.estimateLabel, estimate_in_words(found))
 
     def _export(self) -> None:
         place = self.ui.exportPath.currentPath
+        if not place:
+            self._say(_("Choose the folder that is made for the job, beside Export job."))
+            return
         self._say(_("Preparing the cases ..."))
         self._ask_core("job", ["--out", place], lambda _said: self._say(_exported(place)))
 
     def _ask_core(self, verb: str, more: list[str], answer: Callable[[str], None]) -> None:
         """Let a verb of the core look at the options; its last words go to ``answer``."""
-        options = Path(slicer.app.temporaryPath) / f"voxmmsd-{uuid.uuid4().hex}.json"
 
         def ended(code: int) -> None:
             child, self._child = self._child, None
-            options.unlink(missing_ok=True)
+            self._options.unlink(missing_ok=True)
             self._enable()
-            if code:
-                self._say(child.error or child.log)
+            if child.is_cancelled:
+                self._say(_("Canceled."))
+            elif code:
+                self._say(words.plain(child.error) or child.log)
             else:
                 answer(child.log)
 
         try:
+            self._check_cases()
             ensure_training()
-            write_json_atomic(options, self.options)
-            self._child = Child([verb, self.verb, str(options), *more], options, lambda _events: None, ended)
+            self._options = options_file(self.options)
+            command = [verb, self.verb, str(self._options), *more]
+            self._child = Child(command, self._options, lambda _events: None, ended)
             self._child.start()
         except VoxMMSDError as error:
             self._child = None
-            self._say(str(error))
+            if self._options.is_file():
+                self._options.unlink()
+            self._say(words.plain(str(error)))
         self._enable()
+
+    def _cancel(self) -> None:
+        if self._child is not None:
+            self._say(_("Canceling ..."))
+            self._child.cancel()
+
+    def _check_cases(self) -> None:
+        """Raises InputError: no folder of cases was chosen."""
+        if not self.ui.dataPath.currentPath:
+            raise InputError(_("Choose the folder of the cases first."))
 
     def _start(self) -> None:
         try:
+            self._check_cases()
             ensure_training()
             folder = free_folder(self._run.folder, self.ui.nameEdit.text)
             self._logic.start(self.verb, {**self.options, "name": folder.name}, folder, self._started)
         except VoxMMSDError as error:
-            self._say(str(error))
+            self._say(words.plain(str(error)))
             return
         self._say(_("Starting {name} ...").format(name=folder.name))
         self._enable()
@@ -249,10 +270,14 @@ class TaskSection:
         free = self._child is None and not self._logic.is_launching
         for button in (self.ui.estimateButton, self.ui.startButton, self.ui.exportButton):
             button.enabled = free
+        self.ui.cancelButton.enabled = self._child is not None
 
     def _say(self, text: str) -> None:
-        self.ui.noticeLabel.text = text
-        self.ui.noticeLabel.visible = bool(text)
+        self._show_text(self.ui.noticeLabel, text)
+
+    def _show_text(self, label, text: str) -> None:
+        label.text = text
+        label.visible = bool(text)
 
 
 def _is_library(folder: Path) -> bool:
@@ -279,7 +304,14 @@ def estimate_in_words(found: dict[str, Any]) -> str:
         "disk": _("There is not enough room on the disk: choose another folder for the runs."),
     }
     warnings = [f"<b>⚠ {advice[problem]}</b>" for problem in found["problems"]]
+    if found["seconds"] > MANY_HOURS * 3600 and "too long" not in found["problems"]:
+        warnings.append(f"<b>⚠ {_many_hours(found['device'])}</b>")
     return "<br>".join([*lines, *warnings])
+
+
+def _many_hours(device: str) -> str:
+    text = _("That is many hours: choose Quick or fewer steps to see first what it brings.")
+    return text + " " + _("On a GPU server it is a small part of that.") if device == "cpu" else text
 
 
 def _long(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -12,24 +13,25 @@ from VoxMMSDLib import dependencies
 
 TORCH = ">=2.4,!=2.9.*"
 MONAI = "monai>=1.4"
-TRAINING = {**dependencies.SEGMENTING, "scipy": "scipy>=1.11", "matplotlib": "matplotlib>=3.8", "onnx": "onnx>=1.16"}
+TRAINING = {**dependencies.SEGMENTING, "matplotlib": "matplotlib>=3.8", "onnx": "onnx>=1.16"}
 
 
 def ensure_training() -> None:
     """Install what is missing, after asking once.
 
     Raises:
-        MissingDependencyError: the user said no, or the packages or the PyTorch extension are still not there.
+        MissingDependencyError: the user said no, the PyTorch extension is not there, or the packages still are not.
     """
     needs_torch, needs_monai = find_spec("torch") is None, find_spec("monai") is None
     wanted = [*(["torch"] if needs_torch else []), *(["MONAI"] if needs_monai else []), *dependencies.missing(TRAINING)]
     if not wanted:
         return
+    utils = _pytorch_utils() if needs_torch else None  # before the question: without it a yes is of no use
     question = _("Training needs these packages, which will be downloaded into Slicer: {names}. Install them now?")
     if not slicer.util.confirmYesNoDisplay(question.format(names=", ".join(wanted))):
         raise MissingDependencyError(f"not installed: {', '.join(wanted)}; press the button again to install them")
-    if needs_torch:
-        _install_torch()
+    if utils is not None:
+        _install_torch(utils)
     if needs_monai:
         with dependencies.pip_explained([MONAI]):
             slicer.util.pip_install(f"--no-deps {MONAI}")  # of what it asks for all is there; torch stays as it is
@@ -39,14 +41,19 @@ def ensure_training() -> None:
         raise MissingDependencyError(f"could not be installed: {', '.join(still)}; the Python console has pip's words")
 
 
-def _install_torch() -> None:
+def _pytorch_utils() -> Any:
     try:
         import PyTorchUtils
     except ImportError as error:
         raise MissingDependencyError(
-            "torch is installed by the extension PyTorch: install that in the Extensions Manager and restart Slicer"
+            "Training needs torch, which the extension PyTorch installs: install that in the Extensions Manager, "
+            "restart Slicer, and press the button again"
         ) from error
-    logic = PyTorchUtils.PyTorchUtilsLogic()
+    return PyTorchUtils
+
+
+def _install_torch(utils: Any) -> None:
+    logic = utils.PyTorchUtilsLogic()
     try:
         torch = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
     except Exception as error:  # its own kinds, pip's and the network's

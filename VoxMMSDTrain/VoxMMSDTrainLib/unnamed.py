@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 
-import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
-from voxmmsd.labels import schema_named
+from VoxMMSDLib import dependencies
 from VoxMMSDLib.child import Child
-from VoxMMSDLib.volumes import remove_whole
+from VoxMMSDTrainLib import words
+from VoxMMSDTrainLib.both_models import open_pair
+from VoxMMSDTrainLib.compared import Compared
 from VoxMMSDTrainLib.comparison import Comparison, library_of
-from VoxMMSDTrainLib.library_case import open_case, segmentation_of
+from VoxMMSDTrainLib.in_steps import Steps, Work
 
 
 class UnnamedPairs:
     """The part of the tab Result that is shown where few hold-out patients count."""
 
-    def __init__(self, ui, say: Callable[[str], None]) -> None:
-        self._ui, self._say = ui, say
+    def __init__(self, ui, compared: Compared, work: Work) -> None:
+        self._ui, self._compared, self._work = ui, compared, work
         self._comparison: Comparison | None = None
         self._child: Child | None = None
         self._number = ""
+        self._say("")
         ui.pairButton.connect("clicked()", self._make)
         for answer in ("first", "second", "equal"):
-            getattr(ui, f"{answer}Button").connect("clicked()", lambda answer=answer: self._choose(answer))
+            getattr(ui, f"{answer}Button").connect("clicked()", lambda answer=answer: self._answer(answer))
+        work.follow(self._enable)
 
     def show(self, comparison: Comparison | None) -> None:
         """Offer it for a comparison whose verdict rests on few patients."""
-        self._comparison, self._number = comparison, ""
+        if _run_of(self._comparison) != _run_of(comparison):
+            self._number = ""
+            self._say("")
+        self._comparison = comparison
         self._ui.unnamedBox.visible = comparison is not None and bool(comparison.old) and comparison.few
         self._enable()
 
@@ -38,71 +44,76 @@ class UnnamedPairs:
             self._child.close()
 
     def open_pair(self) -> None:
-        """Load the pair that waits for an answer, as first and second.
+        """Load the pair that waits for an answer, as first and second."""
+        self._work.start(self._opening(), self._say_error)
 
-        Raises:
-            LibraryError: there is none, or its case is gone.
-        """
-        from voxmmsd.errors import LibraryError
-        from voxmmsd.library import open_library
-        from voxmmsd.library.blinded import pairs
-
-        library = open_library(library_of(self._comparison))
-        waiting = [pair for pair in pairs(library) if not pair.choice]
-        if not waiting:
-            raise LibraryError(f"{library.folder}: no pair waits for an answer; press Show a pair")
-        pair = waiting[-1]
-        open_case(library, library.case(pair.case_id))
-        for name, file in ((_("first"), pair.first), (_("second"), pair.second)):
-            labelmap = slicer.util.loadLabelVolume(str(file), {"name": name, "show": False})
-            values = slicer.util.arrayFromVolume(labelmap)
-            segmentation_of(labelmap, values, schema_named(pair.schema), f"{pair.case_id} {name}")
-            remove_whole(labelmap)
-        self._number = pair.number
-        self._say(_("{case} is in the scene, segmented twice: which one is better?").format(case=pair.case_id))
-        self._enable()
+    def _opening(self) -> Steps:
+        self._say(_("Opening the pair ..."))
+        self._compared.clear()
+        number, case_id, shown = yield from open_pair(library_of(self._comparison))
+        if not shown:
+            self._say(_("The case before stays open; the pair waits."))
+            return
+        self._compared.show(shown)
+        self._number = number
+        self._say(_("{case} is open, segmented twice: which one is better?").format(case=case_id))
 
     def _make(self) -> None:
         found = self._comparison
         arguments = ["library", "blind", str(library_of(found)), "--old", found.old, "--new", str(found.folder)]
-        self._child = Child(arguments, found.folder, lambda _events: None, self._made)
         try:
+            dependencies.ensure()
+            self._child = Child(arguments, found.folder, lambda _events: None, self._made)
             self._child.start()
             self._say(_("Both models segment a case ..."))
         except VoxMMSDError as error:
             self._child = None
-            self._say(str(error))
+            self._say_error(error)
         self._enable()
 
     def _made(self, code: int) -> None:
         child, self._child = self._child, None
-        try:
-            if code:
-                self._say(child.error or child.log)
-            else:
-                self.open_pair()
-        except VoxMMSDError as error:
-            self._say(str(error))
+        if code:
+            self._say(words.plain(child.error) or child.log)
+        else:
+            self.open_pair()
         self._enable()
 
-    def _choose(self, answer: str) -> None:
-        from voxmmsd.library import open_library
-        from voxmmsd.library.blinded import choose, tally
+    def _answer(self, answer: str) -> None:
+        self._work.start(self._choosing(answer), self._say_error)
 
-        try:
-            library = open_library(library_of(self._comparison))
-            pair = choose(library, self._number, answer)
-            old, new = sorted(pair.models, key=lambda model: model != self._comparison.old)
-        except VoxMMSDError as error:
-            self._say(str(error))
-            return
+    def _choosing(self, answer: str) -> Steps:
+        folder, number, compared_with = library_of(self._comparison), self._number, self._comparison.old
+
+        def write_down() -> tuple[str, str]:
+            from voxmmsd.library import open_library
+            from voxmmsd.library.blinded import choose, tally
+
+            library = open_library(folder)
+            pair = choose(library, number, answer)
+            old, new = sorted(pair.models, key=lambda model: model != compared_with)
+            return pair.chosen, tally(library, old, new).text
+
+        chosen, text = yield write_down
         self._number = ""
-        chosen = pair.chosen or _("neither")
         said = _("Written down. It was {model}. {tally}")
-        self._say(said.format(model=chosen, tally=tally(library, old, new).text))
-        self._enable()
+        self._say(said.format(model=chosen or _("neither"), tally=text))
 
     def _enable(self) -> None:
-        self._ui.pairButton.enabled = self._child is None
+        is_free = self._child is None and not self._work.is_running
+        if is_free and not self._compared.is_shown:
+            self._number = ""  # its segmentations are gone
+        self._ui.pairButton.enabled = is_free
         for button in (self._ui.firstButton, self._ui.secondButton, self._ui.equalButton):
-            button.enabled = bool(self._number)
+            button.enabled = is_free and bool(self._number)
+
+    def _say_error(self, error: VoxMMSDError) -> None:
+        self._say(words.plain(str(error)))
+
+    def _say(self, text: str) -> None:
+        self._ui.unnamedNotice.text = text
+        self._ui.unnamedNotice.visible = bool(text)
+
+
+def _run_of(comparison: Comparison | None) -> Path | None:
+    return comparison.folder if comparison is not None else None

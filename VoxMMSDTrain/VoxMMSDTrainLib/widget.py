@@ -8,6 +8,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from VoxMMSDLib.reload import renew_packages
+from VoxMMSDTrainLib.in_steps import Work
 from VoxMMSDTrainLib.library import LibrarySection
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
 from VoxMMSDTrainLib.result import ResultSection
@@ -37,10 +38,13 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         titles = dict(zip(TABS, (_("Library"), _("Task"), _("Run"), _("Result")), strict=True))
         pages = {name: self._tab(name, title) for name, title in titles.items()}
         self.run = RunSection(pages["Run"], self.logic, self.onRunFinished)
-        self.library = LibrarySection(pages["Library"], self.run, self.onLibraryChanged)
+        self.work = Work()
+        self.library = LibrarySection(pages["Library"], self.run, self.work, self.onLibraryChanged)
         self.task = TaskSection(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
-        self.result = ResultSection(pages["Result"], self.run, self.onModelDecided)
+        self.result = ResultSection(pages["Result"], self.run, self.work, self.onModelDecided)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.tabs.connect("currentChanged(int)", self.onTabChanged)
         self.run.open()
 
@@ -72,12 +76,19 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.task.refresh()
         self.library.refresh()
 
+    def onSceneStartClose(self, caller, event):
+        self.work.stop()
+
     def onSceneEndClose(self, caller, event):
         self.run.redraw()
         self.result.redraw()
         self.library.refresh()
 
+    def onSceneEndImport(self, caller, event):
+        self.library.refresh()  # a case may be open in the scene that was loaded
+
     def cleanup(self):
+        self.work.stop()
         for section in (self.run, self.library, self.task, self.result):
             section.cleanup()
         self.logic.cleanup()

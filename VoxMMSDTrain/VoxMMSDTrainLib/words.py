@@ -1,6 +1,8 @@
-"""Runs in words, for people."""
+"""Runs and errors in words, for people in front of a panel."""
 
 from __future__ import annotations
+
+import re
 
 from slicer.i18n import tr as _
 
@@ -46,3 +48,9 @@ def sentence(run: RunView) -> str:
     if run.state == "running" and run.seconds_left is not None:
         text += _(", {time} left").format(time=in_words(run.seconds_left))
     return text
+
+
+def plain(error: str) -> str:
+    """An error of the core without the advice that is for a command line: its verbs and its options."""
+    clauses = [clause for clause in error.split("; ") if not re.search(r"`voxmmsd|(?<!\w)--\w", clause)]
+    return "; ".join(clauses)

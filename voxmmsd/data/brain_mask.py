@@ -6,10 +6,7 @@ is no stripper of our own, since a poor mask spoils a segmentation unseen.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.strippers import STRIPPERS
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, MissingDependencyError
 from voxmmsd.labels import MODALITIES
@@ -25,44 +23,8 @@ from voxmmsd.labels import MODALITIES
 LARGEST_BRAIN_ML = 2200.0  # with meninges and a tumor; a head without its neck has 3,000 and more
 
 
-@dataclass(frozen=True)
-class Stripper:
-    """A program that strips skulls: ``arguments`` of an image and the result's file, and where its mask then lies."""
-
-    title: str
-    programs: tuple[str, ...]
-    arguments: Callable[[Path, Path], list[str]]
-    mask: Callable[[Path], Path]
-    way: str
-
-    def program(self) -> str | None:
-        """Path of the first of its programs that is installed."""
-        return next((found for name in self.programs if (found := shutil.which(name))), None)
-
-
-STRIPPERS = {
-    "hd-bet": Stripper(
-        "HD-BET",
-        ("hd-bet",),
-        lambda image, out: ["-i", str(image), "-o", str(out), "-device", "cpu", "--disable_tta", "--save_bet_mask"],
-        lambda out: out.with_name(out.name.removesuffix(".nii.gz") + "_bet.nii.gz"),
-        "pip install hd-bet, in an environment of its own",
-    ),
-    "synthstrip": Stripper(
-        "SynthStrip",
-        ("mri_synthstrip", "synthstrip-docker", "synthstrip-singularity"),
-        lambda image, out: ["-i", str(image), "-o", str(out), "-m", str(out.with_name("mask.nii.gz"))],
-        lambda out: out.with_name("mask.nii.gz"),
-        "it comes with FreeSurfer 7.3 or later, or as a container",
-    ),
-}
 WORDS = (*MODALITIES, *STRIPPERS)
 """What a brain mask can be asked for by, instead of a file."""
-
-
-def installed() -> tuple[str, ...]:
-    """Words of the strippers that can be called here."""
-    return tuple(word for word, stripper in STRIPPERS.items() if stripper.program())
 
 
 def strip(volume: Volume, word: str) -> np.ndarray:

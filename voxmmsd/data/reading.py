@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from voxmmsd.data.alignment import Alignment, align
-from voxmmsd.data.brain_mask import STRIPPERS, mask_of_stripped, strip
+from voxmmsd.data.brain_mask import mask_of_stripped, strip
 from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
 from voxmmsd.data.image import Image
 from voxmmsd.data.sources import Source, frame_of, read_image
+from voxmmsd.data.strippers import STRIPPERS
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, indices_from_values, schema_named

@@ -121,8 +121,8 @@ def predict_classes(
 
     ``window``: the windows' side, or sides, in voxels. Logits are blended, not probabilities: where windows disagree
     the surer one then counts for more. What is not computed, outside the tissue's box and in windows without any, is
-    background. ``progress`` gets (windows done, windows in all). All of it stays where the engine computes but the
-    labels and, at the end, the probabilities.
+    background. ``progress`` gets (windows done, windows in all), first with none done. All of it stays where the engine
+    computes but the labels and, at the end, the probabilities.
 
     Raises:
         MemoryError: there is no room for windows of this size.
@@ -137,7 +137,7 @@ def predict_classes(
     for number, axes in enumerate(mirrors):
 
         def on_window(done: int, count: int, before: int = number) -> None:
-            if progress:
+            if progress and (done or not before):
                 progress(before * count + done, len(mirrors) * count)
 
         logits = _blended(arrays.flip(image, axes), scale, engine, size, overlap, on_window)
@@ -157,6 +157,7 @@ def _blended(image: Any, scale: Any, engine: Engine, size: tuple[int, ...], over
     """Logits ``(class, z, y, x)`` of the whole box."""
     shape = tuple(image.shape[1:])
     places = list(product(*(window_starts(n, w, overlap) for n, w in zip(shape, size, strict=True))))
+    progress(0, len(places))
     if len(places) == 1:
         logits = engine.logits((image * scale)[None])[0]
         progress(1, 1)

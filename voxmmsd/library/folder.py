@@ -19,13 +19,11 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.config import LIBRARY_RECORD
 from voxmmsd.data.case import Case
-from voxmmsd.data.naming import natural_key, patient_of, safe_id
+from voxmmsd.data.naming import patient_of, safe_id
 from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume
 from voxmmsd.data.writing import write_nifti
@@ -37,6 +35,7 @@ from voxmmsd.library.changes import changed_voxels
 from voxmmsd.library.images import brain_only, image_hash, storable
 from voxmmsd.library.label_files import on_grid_of_case, reserved
 from voxmmsd.library.parts import drawn_part
+from voxmmsd.library.reading import CASE_RECORD, RECORD, About, LibraryRecords
 from voxmmsd.library.records import (
     CORRECTED,
     EXPERT,
@@ -45,29 +44,13 @@ from voxmmsd.library.records import (
     CaseRecord,
     LabelVersion,
     LibraryCase,
-    read_record,
     to_record,
 )
 from voxmmsd.library.writing import writing
 from voxmmsd.runs import now
 
-RECORD, CASE_RECORD = LIBRARY_RECORD, "case.json"
 HOLD_OUT_SHARE = 0.2
 _LONGEST_ID = 64
-
-
-@dataclass(frozen=True)
-class _About:
-    """What ``library.json`` says."""
-
-    id: str
-    created: str
-    hold_out_share: float
-    seed: int
-
-
-def is_library(folder: Path) -> bool:
-    return (folder / RECORD).is_file()
 
 
 def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: int | None = None) -> Library:
@@ -82,7 +65,7 @@ def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: i
     if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
         raise LibraryError(f"{folder}: is not empty; name a new folder for the training library")
     (folder / "cases").mkdir(parents=True, exist_ok=True)
-    about = _About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
+    about = About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
     with writing(folder):
         write_json_atomic(folder / RECORD, to_record(about))
     return Library(folder)
@@ -99,40 +82,8 @@ def open_library(folder: Path) -> Library:
     return Library(folder)
 
 
-class Library:
+class Library(LibraryRecords):
     """An opened library. Holds no state but its folder: what others add is seen at the next call."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder).expanduser()
-        if not is_library(self.folder):
-            raise LibraryError(
-                f"{self.folder}: is no training library (it has no {RECORD}); "
-                f"`voxmmsd library add {self.folder} FOLDER` makes one"
-            )
-        self._about = read_record(self.folder / RECORD, lambda record: _About(**record))
-
-    @property
-    def id(self) -> str:
-        """Known by it wherever the folder lies."""
-        return self._about.id
-
-    def cases(self) -> tuple[LibraryCase, ...]:
-        """All cases with their labels, in natural order of id; reads records only, no image.
-
-        Raises:
-            LibraryError: a record is damaged.
-        """
-        folders = [file.parent for file in (self.folder / "cases").glob(f"*/{CASE_RECORD}")]
-        folders = [folder for folder in folders if not folder.name.startswith(".")]
-        return tuple(_read_case(folder) for folder in sorted(folders, key=lambda f: natural_key(f.name)))
-
-    def case(self, case_id: str) -> LibraryCase:
-        """Raises LibraryError: there is no such case, or a record of it is damaged."""
-        folder = self.folder / "cases" / case_id
-        if safe_id(case_id) != case_id or not (folder / CASE_RECORD).is_file():
-            known = ", ".join(case.id for case in self.cases()[:10]) or "none"
-            raise LibraryError(f"{self.folder}: has no case {case_id!r} (known: {known})")
-        return _read_case(folder)
 
     def add_case(
         self,
@@ -303,15 +254,6 @@ class Library:
             version = LabelVersion(number=number, sha256=sha256_of(file), **known)
             write_json_atomic(case.folder / "labels" / f"{version.stem}.json", to_record(version))
         return version
-
-
-def _read_case(folder: Path) -> LibraryCase:
-    entry = read_record(folder / CASE_RECORD, CaseRecord.from_record)
-    if entry.id != folder.name:
-        raise LibraryError(f"{folder}: holds the case {entry.id}; give the folder its name back")
-    files = [file for file in (folder / "labels").glob("*.json") if not file.name.startswith(".")]
-    labels = [read_record(file, LabelVersion.from_record) for file in files]
-    return LibraryCase(folder, entry, tuple(sorted(labels, key=lambda label: label.number)))
 
 
 def check_code(code: str, what: str) -> None:

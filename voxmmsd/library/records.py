@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from voxmmsd.data.volume import Grid
+from voxmmsd.data.grid import Grid
 from voxmmsd.errors import LibraryError
 from voxmmsd.files import read_json
 

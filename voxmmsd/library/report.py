@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from voxmmsd.evaluation.tables import text_table
 from voxmmsd.library.folder import Library
 from voxmmsd.library.next_case import Suggestion
 from voxmmsd.library.records import ACCEPTED, HOLD_OUT, LibraryCase
-from voxmmsd.models.package import ModelPackage
 from voxmmsd.wording import counted
 
 
@@ -23,17 +22,6 @@ def cases_report(library: Library, used_in: Mapping[str, Sequence[str]]) -> str:
     held = sum(case.part == HOLD_OUT for case in cases)
     summary = f"{library.folder}: {counted(len(cases), 'case')}, {accepted} with an accepted label, {held} held out"
     return "\n".join([summary, text_table(rows)])
-
-
-def used_in(packages: Iterable[ModelPackage], library: Library) -> dict[str, tuple[str, ...]]:
-    """Case id -> ids of the models that learned a label of it from this library."""
-    found: dict[str, tuple[str, ...]] = {}
-    for package in packages:
-        learned = package.info.training.get("library", {})
-        if learned.get("id") == library.id:
-            for case_id in learned.get("labels", {}):
-                found[case_id] = (*found.get(case_id, ()), package.info.id)
-    return found
 
 
 def suggestions_report(suggestions: Sequence[Suggestion], count: int) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from voxmmsd.errors import LibraryError
 from voxmmsd.files import sha256_of
-from voxmmsd.library.folder import CASE_RECORD, Library
+from voxmmsd.library.folder import Library
+from voxmmsd.library.reading import CASE_RECORD
 from voxmmsd.library.records import LibraryCase
 
 

@@ -11,10 +11,11 @@ from itertools import combinations
 
 import numpy as np
 
-from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, STRIPPERS, installed, mask_of_stripped
+from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped
 from voxmmsd.data.case import Case
 from voxmmsd.data.naming import patient_of, read_name
 from voxmmsd.data.sources import Source, frame_of, read_image, read_volume, stem_of
+from voxmmsd.data.strippers import STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.config import FinetuneConfig, PreprocessConfig
+from voxmmsd.config import CORRECTIONS_RECORD, FinetuneConfig, PreprocessConfig
 from voxmmsd.data.case import Case
 from voxmmsd.data.sources import Source
 from voxmmsd.data.splits import Splits, check_splits
@@ -26,7 +26,7 @@ from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
 from voxmmsd.training.cases import check_preprocess, labelled_entries
 
-RECORD = "corrections.json"
+RECORD = CORRECTIONS_RECORD
 
 
 @dataclass(frozen=True)

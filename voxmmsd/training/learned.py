@@ -6,25 +6,37 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from voxmmsd.config import CORRECTIONS_RECORD
 from voxmmsd.files import read_json
-from voxmmsd.library import Library
-from voxmmsd.library.report import used_in
+from voxmmsd.library.reading import LibraryRecords
 from voxmmsd.models.package import RECORD as MODEL
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.training.corrections import RECORD as CORRECTIONS
 
 
-def learned_in(library: Library, packages: Iterable[ModelPackage], runs: Iterable[Path]) -> dict[str, tuple[str, ...]]:
+def learned_in(
+    library: LibraryRecords, packages: Iterable[ModelPackage], runs: Iterable[Path]
+) -> dict[str, tuple[str, ...]]:
     """Case id -> ids of models and ``run NAME`` of runs, finished or not, whose model is none of these."""
     packages = tuple(packages)
     known = {package.info.id for package in packages}
     found = used_in(packages, library)
     for run in runs:
-        record = _record(run / CORRECTIONS)
+        record = _record(run / CORRECTIONS_RECORD)
         if record.get("library") != library.id or _record(run / "model" / MODEL).get("id") in known:
             continue
         for case_id in set(record.get("labels", ())) - set(record.get("held", ())):
             found[case_id] = (*found.get(case_id, ()), f"run {run.name}")
+    return found
+
+
+def used_in(packages: Iterable[ModelPackage], library: LibraryRecords) -> dict[str, tuple[str, ...]]:
+    """Case id -> ids of the models that learned a label of it from this library."""
+    found: dict[str, tuple[str, ...]] = {}
+    for package in packages:
+        learned = package.info.training.get("library", {})
+        if learned.get("id") == library.id:
+            for case_id in learned.get("labels", {}):
+                found[case_id] = (*found.get(case_id, ()), package.info.id)
     return found
 
 

@@ -8,9 +8,9 @@ import pytest
 from patients import brain, write_patient
 
 from voxmmsd.config import PrepareConfig
-from voxmmsd.data.brain_mask import installed
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.prepare import prepare_folder
+from voxmmsd.data.strippers import installed
 from voxmmsd.errors import ConfigError, InputError, MissingDependencyError
 
 FAKE = """#!{python}

@@ -28,6 +28,33 @@ def test_a_case_keeps_its_images_and_the_core_reads_it_like_any_other(filled):
     assert read.image.grid.same_as(made["case-001"].grid)
 
 
+def test_of_cases_that_are_known_only_what_came_since_is_read(filled):
+    library, made = filled
+    known = library.cases()
+    record = known[1].folder / "case.json"
+    text = record.read_text(encoding="utf-8")
+    record.write_text("{", encoding="utf-8")
+    library.accept("case-000", label_of(made["case-000"]), SCHEMA)
+    cases = library.cases(known)
+    assert [len(case.labels) for case in cases[:2]] == [1, 0]
+    assert cases[1] is known[1]
+    with pytest.raises(LibraryError):
+        library.cases()
+    record.write_text(text, encoding="utf-8")
+    assert library.cases() == cases
+
+
+def test_a_table_of_the_cases_needs_neither_scipy_nor_nibabel(filled):
+    code = (
+        "import sys; from pathlib import Path; from voxmmsd.library import LibraryRecords, next_to_label; "
+        "from voxmmsd.training.learned import learned_in; library = LibraryRecords(Path(sys.argv[1])); "
+        "next_to_label(library.cases()); learned_in(library, (), ()); "
+        "print([name for name in ('scipy', 'nibabel', 'pydicom', 'onnxruntime') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(filled[0].folder)]
+    assert subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip() == "[]"
+
+
 def test_labels_are_numbered_appended_and_never_replaced(filled):
     library, made = filled
     truth = label_of(made["case-000"])

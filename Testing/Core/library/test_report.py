@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from corrected_cases import SCHEMA, label_of, library_of, moved
 
 from voxmmsd.library import create_library
-from voxmmsd.library.report import cases_report, used_in
+from voxmmsd.library.report import cases_report
+from voxmmsd.training.learned import used_in
 
 
 @dataclass

@@ -1,0 +1,75 @@
+"""Work beside Slicer: its value or its error comes back in Slicer's own thread, or not at all where nobody waits."""
+
+import threading
+
+import slicer_case
+from slicer_case import wait_until
+
+from VoxMMSDLib.background import Background, Slices
+
+
+class BackgroundTest(slicer_case.ModuleTest):
+    def setUp(self):
+        super().setUp()
+        self.done, self.failed = [], []
+
+    def start(self, compute):
+        return Background(compute, self.done.append, self.failed.append).start()
+
+    def test_a_value_is_computed_elsewhere_and_handed_over_here(self):
+        here, threads = threading.current_thread(), []
+        Background(threading.current_thread, lambda value: threads.append((value, threading.current_thread())),
+                   self.failed.append).start()  # fmt: skip
+        wait_until(lambda: threads)
+        computed, told = threads[0]
+        self.assertIsNot(computed, here)
+        self.assertIs(told, here)
+
+    def test_an_error_is_handed_over(self):
+        self.start(lambda: int("x"))
+        wait_until(lambda: self.failed)
+        self.assertIsInstance(self.failed[0], ValueError)
+        self.assertEqual(self.done, [])
+
+    def test_what_is_forgotten_tells_nobody(self):
+        go = threading.Event()
+        work = self.start(go.wait)
+        work.forget()
+        go.set()
+        after = self.start(lambda: "after")
+        wait_until(lambda: not after.is_at_work)
+        self.assertEqual(self.done, ["after"])
+
+    def test_waiting_hands_over_at_once(self):
+        self.start(lambda: 7).wait()
+        self.assertEqual(self.done, [7])
+
+    def test_slices_come_one_by_one_and_return_a_value(self):
+        seen = []
+
+        def steps():
+            for number in range(3):
+                seen.append(number)
+                yield
+            return "all"
+
+        Slices(steps(), self.done.append, self.failed.append).start()
+        self.assertEqual(seen, [])
+        wait_until(lambda: self.done)
+        self.assertEqual((seen, self.done), ([0, 1, 2], ["all"]))
+
+    def test_slices_that_are_stopped_take_back_what_they_made(self):
+        made = []
+
+        def steps():
+            made.append("node")
+            try:
+                while True:
+                    yield
+            finally:
+                made.clear()
+
+        work = Slices(steps(), self.done.append, self.failed.append).start()
+        wait_until(lambda: made)
+        work.stop()
+        self.assertEqual((made, self.done, self.failed), ([], [], []))

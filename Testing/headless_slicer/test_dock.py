@@ -1,0 +1,196 @@
+"""The panels in Slicer's dock, which follows what they hint: nothing widens it, all of it can be read."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from PySide6 import QtGui, QtWidgets
+
+from headless_slicer import host
+from headless_slicer.main_window import DOCK_WIDTH, MainWindow
+
+slicer = host.start()
+for name in host.MODULES:
+    host.load_module(name)
+
+SCREENS = ((1366, 768), (1920, 1200))
+WIDEST_HINT = 450
+LONG = " ".join(["A sentence that explains to the user in some words what has gone wrong and what can be done."] * 3)
+
+
+@pytest.fixture(autouse=True)
+def left_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXMMSD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("VOXMMSD_BUNDLED", str(tmp_path / "no-starter"))
+    slicer.mrmlScene.Clear()
+    yield
+    host.leave()
+
+
+@pytest.fixture(params=SCREENS, ids=lambda screen: f"{screen[0]}x{screen[1]}")
+def window(request):
+    with MainWindow(*request.param) as window:
+        yield window
+
+
+@pytest.fixture
+def training(window, tmp_path):
+    """The training panel with a full library, a long name of a model, a run, a result and long notices."""
+    from VoxMMSDLib import settings
+
+    settings.write("library", str(a_library(tmp_path)))
+    settings.write("TrainRunsFolder", str(some_runs(tmp_path / "runs")))
+    settings.write("TrainRun", "")
+    slicer.util.selectModule("VoxMMSDTrain")
+    panel = slicer.modules.VoxMMSDTrainWidget
+    panel.run.follow(tmp_path / "runs" / "corrections-of-the-second-quarter-with-a-long-name")
+    for label in ("noticeLabel", "casesNotice", "unnamedNotice", "importNotice"):
+        for section in (panel.library, panel.task, panel.run, panel.result):
+            if hasattr(section.ui, label):
+                getattr(section.ui, label).text = LONG
+                getattr(section.ui, label).visible = True
+    panel.task.ui.estimateLabel.text = panel.run.ui.stateLabel.text = LONG
+    window.settle()
+    yield panel
+    for key in ("library", "TrainRunsFolder", "TrainRun"):
+        settings.write(key, "")
+
+
+def a_library(folder):
+    from voxmmsd.data.cases import find_cases
+    from voxmmsd.data.sources import read_volume
+    from voxmmsd.library import create_library
+    from voxmmsd.phantom import write_phantoms
+
+    write_phantoms(folder / "cases", 3, seed=7, side=24)
+    library = create_library(folder / "library", seed=0)
+    for case in find_cases(folder / "cases").cases:
+        library.add_case(case.id, {name: read_volume(source) for name, source in case.modalities.items()})
+    return library.folder
+
+
+def some_runs(folder):
+    from voxmmsd.events import EventWriter
+
+    run = folder / "corrections-of-the-second-quarter-with-a-long-name"
+    (run / "model").mkdir(parents=True)
+    model = f"{run.name}-20261126-101112"
+    status = {"verb": "finetune", "state": "finished", "step": 30, "total": 30, "heartbeat": time.time(), "host": "h"}
+    write(run / "status.json", {**status, "pid": 1})
+    write(run / "config.json", {"verb": "finetune", "options": {"folders": ["library"]}, "directory": str(folder)})
+    write(run / "model" / "model.json", {"id": model, "schema": "brats-gli-2023", "scores": {}})
+    regions = {key: [0.0, 0.886] for key in ("WT", "TC", "ET")}
+    cases = [
+        {"case_id": f"phantom-011-{number:03d}", "patient": f"p{number}", "unfair": "it learned it" * (number == 2),
+         "old": {"WT": 0.0}, "new": {"WT": 0.886 if number else None}}
+        for number in range(9)
+    ]  # fmt: skip
+    told = {"old": f"{model}-old", "outcome": "better", "text": LONG, "few": True, "patients": 1}
+    write(run / "comparison.json", {**told, "regions": regions, "cases": cases})
+    (run / "previews").mkdir()
+    picture = QtGui.QImage(900, 700, QtGui.QImage.Format.Format_RGB32)
+    picture.fill(QtGui.QColor("gray"))
+    picture.save(str(run / "previews" / "step-000010.png"))
+    events = EventWriter(run / "events.jsonl")
+    for step in (1, 2):
+        for region in ("WT", "TC", "ET"):
+            events.write("metric", name=f"validation Dice {region}", step=step, value=0.1 * step)
+    events.write("preview", step=10, file="previews/step-000010.png")
+    events.close()
+    return folder
+
+
+def write(file: Path, record):
+    file.write_text(json.dumps(record), encoding="utf-8")
+
+
+def hint(widget):
+    return QtWidgets.QWidget.sizeHint(widget).width()
+
+
+def visit(window, panel):
+    """Open each tab of a panel."""
+    for number in range(panel.ui.tabs.count):
+        panel.ui.tabs.setCurrentIndex(number)
+        window.settle()
+        yield panel.ui.tabs.currentWidget()
+
+
+def test_no_tab_widens_the_dock_however_often_one_comes_and_goes(window, training):
+    for _round in range(3):
+        for page in visit(window, training):
+            assert window.dock_width == DOCK_WIDTH, page
+        slicer.util.selectModule("SegmentEditor")
+        slicer.util.selectModule("VoxMMSDTrain")
+        window.settle()
+
+
+def test_what_a_tab_hints_does_not_follow_the_width_that_it_has(window, training):
+    for page in visit(window, training):
+        hints = []
+        for width in (DOCK_WIDTH, 800):
+            window.set_dock_width(width)
+            assert window.dock_width == width
+            hints.append((hint(page), hint(training.parent)))
+        assert hints[0] == hints[1]
+        assert max(hints[0]) < WIDEST_HINT
+        window.set_dock_width(DOCK_WIDTH)
+
+
+def test_nothing_of_the_training_panel_is_squeezed(window, training):
+    for _page in visit(window, training):
+        assert window.squeezed() == []
+
+
+def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_dock(window):
+    slicer.util.selectModule("VoxMMSDSegment")
+    panel = slicer.modules.VoxMMSDSegmentWidget
+    for page in visit(window, panel):
+        assert window.squeezed() == []
+        assert window.dock_width <= WIDEST_HINT
+        window.set_dock_width(800)
+        wide = hint(page)
+        window.set_dock_width(DOCK_WIDTH)
+        assert hint(page) == wide < WIDEST_HINT
+
+
+def test_numbers_and_names_of_the_tables_can_be_read(window, training):
+    tables = (training.library.ui.casesTable, training.run.ui.runsTable,
+              training.result.ui.regionsTable, training.result.ui.casesTable)  # fmt: skip
+    whole = ((0, 1, 2), (1, 2), (0, 1, 2, 3), (0, 1, 2, 3, 4))  # columns; the others hold names of any length
+    pages = (0, 2, 3, 3)
+    for table, columns, page in zip(tables, whole, pages, strict=True):
+        training.ui.tabs.setCurrentIndex(page)
+        window.settle()
+        assert table.rowCount > 0
+        for column in columns:
+            assert table.columnWidth(column) >= QtWidgets.QTableWidget.sizeHintForColumn(table, column)
+        assert table.horizontalScrollBar().maximum() == 0  # nothing is reached by sideways scrolling alone
+
+
+def test_a_preview_is_shown_whole_and_the_curves_have_their_legend(window, training):
+    training.ui.tabs.setCurrentIndex(2)
+    window.settle()
+    image = training.run.ui.previewImage
+    assert QtWidgets.QWidget.isVisible(image)
+    assert image.height >= image.pixmap.height() / image.devicePixelRatioF()
+    assert not training.run.ui.plotView.isHidden() and "WT" in training.run.ui.legendLabel.text
+
+
+def test_the_decision_stands_below_the_verdict_on_a_small_screen(window, training):
+    training.ui.tabs.setCurrentIndex(3)
+    window.settle()
+    page = training.ui.tabs.currentWidget()
+    place = QtWidgets.QWidget.mapTo(training.result.ui.acceptButton, page, QtWidgets.QWidget.rect(page).topLeft())
+    assert place.y() < 300
+
+
+def test_a_plot_that_has_nothing_to_draw_is_hidden(window, training, tmp_path):
+    run = tmp_path / "runs" / "young"
+    run.mkdir()
+    write(
+        run / "status.json", {"verb": "finetune", "state": "running", "heartbeat": time.time(), "host": "h", "pid": 1}
+    )
+    training.run.follow(run)
+    assert training.run.ui.plotView.isHidden() and training.run.ui.curveChoice.isHidden()

@@ -1,0 +1,43 @@
+"""How long each stage takes on this computer: as the last run of its kind did, kept in Slicer's settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from VoxMMSDLib import settings
+from VoxMMSDSegmentLib.progress import FIRST_GUESS, MIRRORS, stages_of
+
+if TYPE_CHECKING:
+    from VoxMMSDSegmentLib.case import SlicerCase
+    from VoxMMSDSegmentLib.job import Options
+
+
+def expected(case: SlicerCase, options: Options) -> dict[str, float]:
+    """Seconds by stage, in the order of a run."""
+    known = _known(_kind(case, options))
+    stages = stages_of(align=case.align, strip=bool(options.brain_mask))
+    slower = {"segmenting": MIRRORS if options.tta else 1}
+    return {stage: known.get(stage, FIRST_GUESS[stage] * slower.get(stage, 1)) for stage in stages}
+
+
+def remember(case: SlicerCase, options: Options, took: Mapping[str, float]) -> None:
+    """Keep what a finished run took."""
+    kind = _kind(case, options)
+    settings.write(kind, json.dumps({**_known(kind), **{stage: round(s, 2) for stage, s in took.items()}}))
+
+
+def _kind(case: SlicerCase, options: Options) -> str:
+    """Runs of one kind take about as long."""
+    mirrors = "-mirrors" if options.tta else ""
+    return f"seconds-{len(case.volumes)}-{options.device}-{options.precision}{mirrors}"
+
+
+def _known(kind: str) -> dict[str, float]:
+    try:
+        record = json.loads(settings.read(kind, "{}"))
+    except ValueError:
+        return {}
+    numbers = record.items() if isinstance(record, dict) else ()
+    return {stage: float(s) for stage, s in numbers if stage in FIRST_GUESS and isinstance(s, int | float) and s > 0}
