@@ -36,7 +36,7 @@ def entry_point() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code."""
+    """Run one verb; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     given = vars(_parser().parse_args(arguments))
     verb: verbs.Verb = given.pop("verb")
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _judged(error: Exception) -> tuple[int, str]:
-    """Exit code and text: what the machine denies is the user's to mend, anything else a fault of ours."""
+    """Exit code and text: a denial by the operating system is for the user to fix, anything else an internal error."""
     if is_disk_full(error):
         return 2, f"the disk is full ({error}); free some room and call again"
     if isinstance(error, OSError) and error.errno in _DENIED and error.filename:
@@ -130,7 +130,7 @@ def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: 
 
 
 def _help(item: dataclasses.Field) -> str:
-    """The field's help, with its default where that says something."""
+    """Help of a field, with its default if that is informative."""
     text = str(item.metadata["help"])
     default = item.default
     if default in ("", (), False, None) or "default" in text or item.metadata["positional"]:

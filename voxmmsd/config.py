@@ -70,7 +70,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """How a case becomes uint8: see ``voxmmsd.data.preprocess``."""
+    """Preprocessing of a case to uint8: see ``voxmmsd.data.preprocess``."""
 
     spacing_mm: float = 1.0
     margin_voxels: int = 10
@@ -428,17 +428,17 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def flag_of(item: dataclasses.Field) -> str:
-    """The option's name without dashes: ``start`` is ``--from``, ``brain_mask`` is ``--brain-mask``."""
+    """Name of the option without dashes: ``start`` is ``--from``, ``brain_mask`` is ``--brain-mask``."""
     return (item.metadata.get("flag") or item.name).replace("_", "-")
 
 
 def make_config(
     kind: type[ConfigT], given: dict[str, Any], file: Path | None = None, *, corrects: bool = False
 ) -> ConfigT:
-    """A verb's configuration from what was given, a file and the preset; nothing else is looked at.
+    """The configuration of a verb from given options, a file and the preset; nothing else is read.
 
-    ``corrects``: the fine-tuning corrects a model that has learned already, which takes a tenth of the preset's steps
-    (see ``voxmmsd.training.options``).
+    ``corrects``: the fine-tuning corrects an existing model, which takes a tenth of the preset's steps (see
+    ``voxmmsd.training.options``).
 
     Raises:
         ConfigError: an unknown field, a value of the wrong type, or a file that cannot be read.
@@ -491,7 +491,7 @@ def config_from_record(kind: type[ConfigT], record: dict[str, Any]) -> ConfigT:
 
 
 def _check_range(flag: str, name: str, value: Any) -> None:
-    """Raise ConfigError for a number, or one of several, that no verb can work with."""
+    """Raise ConfigError for a number, or one of several, that is out of range."""
     least, most = _RANGES.get(name, (-math.inf, math.inf))
     wanted = "a finite number" if name not in _RANGES else f"{least:g} or more" if most == math.inf else ""
     for number in value if isinstance(value, tuple) else (value,):
@@ -502,7 +502,7 @@ def _check_range(flag: str, name: str, value: Any) -> None:
 
 
 def config_to_record(config: Any) -> dict[str, Any]:
-    """Plain values for JSON."""
+    """The configuration as plain values for JSON."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 

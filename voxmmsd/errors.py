@@ -1,28 +1,28 @@
-"""The errors a user is meant to read: what is wrong, where, and the way out."""
+"""Errors for the user: what is wrong, where, and how to fix it."""
 
 
 class VoxMMSDError(Exception):
-    """Base of every error that is the input's or the caller's to mend (exit code 2)."""
+    """Base of all errors caused by the input or the call (exit code 2)."""
 
 
 class InputError(VoxMMSDError):
-    """A file or folder that cannot be used as it is."""
+    """A file or folder that cannot be used."""
 
 
 class ConfigError(VoxMMSDError):
-    """An option or a configuration file that makes no sense."""
+    """An invalid option or configuration file."""
 
 
 class ModelError(VoxMMSDError):
-    """A model package that is missing, broken, or made for something else."""
+    """A model package that is missing, damaged, or not suitable."""
 
 
 class LibraryError(VoxMMSDError):
-    """A training library that cannot be used the way it was asked for."""
+    """A training library that cannot be used as requested."""
 
 
 class RunError(VoxMMSDError):
-    """A run folder that cannot be used the way it was asked for."""
+    """A run folder that cannot be used as requested."""
 
 
 class MissingDependencyError(VoxMMSDError):
@@ -30,11 +30,11 @@ class MissingDependencyError(VoxMMSDError):
 
 
 class MemoryBudgetError(VoxMMSDError):
-    """Memory does not suffice, or not within the budget that was given."""
+    """Memory, or the given memory limit, is too small."""
 
 
 class BundleError(VoxMMSDError):
-    """A bundle for a machine without network that cannot be made or installed."""
+    """An offline bundle that cannot be created or installed."""
 
 
 class Cancelled(Exception):

@@ -1,7 +1,7 @@
 """Label schemas: which integer means which tissue, and which tissues make which region.
 
-The schema belongs to a data set (its naming, its ``dataset.json``, or ``--schema``), never to one file's values: a
-file with the values 1, 2 and 4 may be BraTS 2021 without a gap or BraTS 2024 without enhancing tumor.
+The schema is a property of a data set (its naming, its ``dataset.json``, or ``--schema``), never of the values in one
+file: a file with 1, 2 and 4 may be BraTS 2021, or BraTS 2024 without enhancing tumor (``docs/method.md``, section 10).
 
 A network works on *class indices*: 0 is background and class ``i`` is ``schema.labels[i - 1]``; a file holds the
 schema's *values*. ``indices_from_values`` and ``values_from_indices`` are the only bridge between the two.
@@ -63,7 +63,7 @@ class Region:
 
 @dataclass(frozen=True)
 class LabelSchema:
-    """The labels and regions of a data set. ``family`` names schemas whose labels mean the same tissues."""
+    """The labels and regions of a data set. Schemas of the same ``family`` have the same tissues."""
 
     name: str
     labels: tuple[Label, ...]
@@ -71,7 +71,7 @@ class LabelSchema:
 
     @property
     def class_count(self) -> int:
-        """Classes of a network's softmax: background and the labels."""
+        """Number of classes of the network: background and the labels."""
         return len(self.labels) + 1
 
     @property
@@ -80,7 +80,7 @@ class LabelSchema:
 
     @property
     def precedence(self) -> tuple[str, ...]:
-        """Keys of its labels from the strongest to the weakest, as PRECEDENCE has them."""
+        """Keys of the labels from highest to lowest precedence, as in PRECEDENCE."""
         return tuple(sorted((label.key for label in self.labels), key=PRECEDENCE.index))
 
     def label(self, key: str) -> Label:
@@ -90,14 +90,14 @@ class LabelSchema:
         raise KeyError(f"schema {self.name} has no label {key!r}; it has {', '.join(lb.key for lb in self.labels)}")
 
     def region_indices(self, region: Region) -> tuple[int, ...]:
-        """Class indices of a region's tissues."""
+        """Class indices of the tissues of a region."""
         return tuple(self.values.index(value) + 1 for value in region.values)
 
     @property
     def unions(self) -> dict[int, tuple[int, ...]]:
-        """Codes above the class indices -> the class indices that a voxel may have, one of them.
+        """Codes above the class indices -> the possible class indices of a voxel.
 
-        A data set that knows less than this schema, such as the whole tumor alone, is mapped onto it by these codes.
+        Partially labeled data sets, such as those with the whole tumor only, are mapped to this schema by these codes.
         There is one for each region of several tissues.
         """
         regions = [self.region_indices(region) for region in self.regions]
@@ -192,7 +192,7 @@ _SAME_TISSUE = {"NETC": "NCR", "SNFH": "ED"}  # BraTS 2024's names of what 2023 
 
 
 def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
-    """Class index in ``schema`` of the tissue that ``label`` (of any schema) means, or None where it has none."""
+    """Class index in ``schema`` of the tissue of ``label`` (of any schema), or None if it has none."""
     tissues = [_SAME_TISSUE.get(own.key, own.key) for own in schema.labels]
     tissue = _SAME_TISSUE.get(label.key, label.key)
     return tissues.index(tissue) + 1 if tissue in tissues else None
@@ -201,7 +201,7 @@ def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
 def code_of_tissue(label: Label, schema: LabelSchema) -> int | None:
     """The class index of the tissue that ``label`` means in ``schema``, or the code of a union of its tissues.
 
-    None where ``schema`` knows neither.
+    None if ``schema`` has neither.
     """
     index = index_of_tissue(label, schema)
     if index is not None:
@@ -212,10 +212,10 @@ def code_of_tissue(label: Label, schema: LabelSchema) -> int | None:
 
 
 def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSchema, where: str) -> np.ndarray:
-    """Class indices of ``source`` as those of ``target``, tissue by tissue; ``where`` names the file in errors.
+    """Convert class indices of ``source`` to ``target``, tissue by tissue; ``where`` names the file in errors.
 
     Raises:
-        InputError: there are voxels of a tissue that ``target`` does not have.
+        InputError: voxels of a tissue that ``target`` does not have.
     """
     import numpy as np
 
@@ -238,10 +238,10 @@ def unknown_tissue(label: Label, voxels: int, source: LabelSchema, target: Label
 
 
 def schema_named(name: str) -> LabelSchema:
-    """The schema of that name.
+    """The schema with this name.
 
     Raises:
-        ConfigError: there is none; the message lists those there are.
+        ConfigError: unknown name; the message lists the known ones.
     """
     try:
         return SCHEMAS[name]
@@ -250,7 +250,7 @@ def schema_named(name: str) -> LabelSchema:
 
 
 def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> np.ndarray:
-    """Class indices (uint8) of a label map of file values; ``where`` names the file in errors.
+    """Convert file values of a label map to class indices (uint8); ``where`` names the file in errors.
 
     Values stored as floats are accepted when they are within 1e-3 of a whole number.
 
@@ -315,7 +315,7 @@ def _whole(labels: np.ndarray, where: str) -> np.ndarray:
 
 
 def values_from_indices(indices: np.ndarray, schema: LabelSchema) -> np.ndarray:
-    """File values (uint8) of a map of class indices, any shape."""
+    """Convert class indices to file values (uint8), any shape."""
     import numpy as np
 
     return np.array((0, *schema.values), np.uint8)[indices]

@@ -1,8 +1,9 @@
-"""The prepared store: one memory-mapped uint8 array per case, made once, remade when stale or broken.
+"""The prepared store: one memory-mapped uint8 array per case, rebuilt when outdated or damaged.
 
-``ID.npy`` is ``(channel, z, y, x)``: the four modalities and, for a labelled case, the class indices as a fifth.
-``ID.json`` beside it is written last and says what the array is: its key (content of the sources, preprocessing,
-schema), its checksum, its grid. ``prepare_cases`` remakes what does not fit its record; ``open_store`` refuses it.
+``ID.npy`` is ``(channel, z, y, x)``: the four modalities and, for a labeled case, the class indices as a fifth channel.
+``ID.json`` beside it is written last and describes the array: its key (content of the sources, preprocessing, schema),
+its checksum and its grid. ``prepare_cases`` rebuilds arrays that do not match their record; ``open_store`` refuses
+them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _CHANNELS = len(MODALITIES)
 
 @dataclass(frozen=True)
 class Entry:
-    """One prepared case. Arrays are opened on demand, so an entry travels cheaply between processes."""
+    """One prepared case. Arrays are opened on demand, so an entry is cheap to pass between processes."""
 
     folder: Path
     id: str
@@ -67,7 +68,7 @@ class Entry:
         return self._array()[:_CHANNELS]
 
     def label(self) -> np.ndarray:
-        """``(z, y, x)`` uint8 class indices of ``schema``, memory-mapped where they are stored so.
+        """``(z, y, x)`` uint8 class indices of ``schema``, memory-mapped if stored in this form.
 
         Raises:
             InputError: the case has no labels.
@@ -79,13 +80,13 @@ class Entry:
 
     @property
     def leaves_tissues_open(self) -> bool:
-        """Whether its labels hold codes of unions: it knows less than its schema."""
+        """Whether its labels contain codes of unions, that is, the case is partially labeled."""
         return self.mapping is not None and max(self.mapping) >= self.label_schema().class_count
 
     def mapped_onto(self, target: LabelSchema) -> Entry:
-        """The same case with its labels as class indices of ``target``, tissue by tissue.
+        """The same case with its labels mapped to class indices of ``target``, tissue by tissue.
 
-        A label that means several tissues of ``target`` (the whole tumor) gets the code of their union.
+        A label that stands for several tissues of ``target`` (the whole tumor) gets the code of their union.
 
         Raises:
             InputError: it has no labels, or voxels of a tissue that ``target`` does not know.
@@ -114,7 +115,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class StoreResult:
-    """Entries in the order of the cases asked for, how many were made anew, and what could not be prepared."""
+    """Entries in the order of the given cases, how many were built, and cases that could not be prepared."""
 
     entries: tuple[Entry, ...]
     made: int
@@ -132,7 +133,7 @@ def prepare_cases(
     align: bool = False,
     brain_mask: str = "",
 ) -> StoreResult:
-    """Bring cases into the store at ``folder``; those already there, whole and up to date, are kept.
+    """Prepare cases into the store at ``folder``; those that are intact and up to date are kept.
 
     ``on_case`` is called with each finished case's id. A case that cannot be read is reported in ``failures`` and
     does not stop the others. ``workers`` 0 is one process per core. ``align``, with a picture ``ID-alignment.png``, and
@@ -153,10 +154,10 @@ def prepare_cases(
 
 
 def open_store(folder: Path) -> tuple[Entry, ...]:
-    """The entries of a store, by id. Voxels are not looked at: see ``check_arrays``.
+    """The entries of a store, by id. Voxels are not verified: see ``check_arrays``.
 
     Raises:
-        InputError: the folder holds no prepared case, or one that is damaged, unfinished or of another format.
+        InputError: no prepared case, or one that is damaged, incomplete or of another format.
     """
     found = {name: _read_entry(folder / f"{name}.json") for name in _names_in(folder)}
     if not found:
@@ -166,10 +167,10 @@ def open_store(folder: Path) -> tuple[Entry, ...]:
 
 
 def check_arrays(entries: Sequence[Entry]) -> None:
-    """Compare every array with its checksum, which reads it whole: once at the start of a run.
+    """Compare every array with its checksum, which reads all of it: once at the start of a run.
 
     Raises:
-        InputError: arrays that were changed or damaged, all of them named.
+        InputError: modified or damaged arrays, all of them named.
     """
     for folder in dict.fromkeys(entry.folder for entry in entries):
         spoiled = [entry.id for entry in entries if entry.folder == folder and not _fits(entry)]
@@ -193,12 +194,12 @@ def _fits(entry: Entry) -> bool:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether the folder holds at least one prepared case, whole or not."""
+    """Whether the folder contains at least one prepared case, intact or not."""
     return folder.is_dir() and bool(_names_in(folder))
 
 
 def _names_in(folder: Path) -> list[str]:
-    """Names of all prepared cases, as far as their array or their record is there; empty for any other folder."""
+    """Names of all prepared cases with an array or a record; empty for any other folder."""
     arrays = {file.stem for file in folder.glob("[!.]*.npy")}
     known = {file.stem for file in folder.glob("[!.]*.json") if file.stem in arrays or _is_record(file)}
     return sorted(arrays | known) if known else []
@@ -257,7 +258,7 @@ def _prepare_one(job: _Job) -> _Outcome:
 
 
 def _key(job: _Job) -> str:
-    """Hash of all that decides the array: sources' content, schema, preprocessing."""
+    """Hash of everything that determines the array: content of the sources, schema, preprocessing."""
     case = job.case
     sources = {**case.modalities, "label": case.label, "brain_mask": case.brain_mask}
     content = {name: [source_sha256(s), s.channel, s.series_uid] for name, s in sources.items() if s is not None}
@@ -319,7 +320,7 @@ def _record(entry: Entry) -> dict[str, object]:
 
 
 def _read_entry(file: Path) -> Entry | str:
-    """The entry of a record, or why there is none, in words."""
+    """The entry of a record, or the reason why there is none."""
     if not file.is_file():
         return "has no record; its preparation is under way or was interrupted"
     try:

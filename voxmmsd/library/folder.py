@@ -54,11 +54,11 @@ _LONGEST_ID = 64
 
 
 def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: int | None = None) -> Library:
-    """Make an empty library. ``hold_out_share``: of the patients whose part is not given; ``seed`` of drawing them.
+    """Create an empty library. ``hold_out_share``: fraction of held-out patients unless given, drawn with ``seed``.
 
     Raises:
         ConfigError: a share outside 0 to 0.5.
-        LibraryError: the folder holds something already.
+        LibraryError: the folder is not empty.
     """
     if not 0 <= hold_out_share <= 0.5:
         raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense; give 0 to 0.5, such as 0.2")
@@ -78,12 +78,12 @@ def _is_left_by_a_kill(item: Path) -> bool:
 
 
 def open_library(folder: Path) -> Library:
-    """Raises LibraryError: the folder is no training library, or its record is damaged."""
+    """Raises LibraryError: the folder is not a training library, or its record is damaged."""
     return Library(folder)
 
 
 class Library(LibraryRecords):
-    """An opened library. Holds no state but its folder: what others add is seen at the next call."""
+    """An open library. Its only state is the folder: additions by others are seen at the next call."""
 
     def add_case(
         self,
@@ -94,15 +94,15 @@ class Library(LibraryRecords):
         brain_mask: Volume | None = None,
         part: str = "",
     ) -> LibraryCase:
-        """Add a case; one that is there already with the same images is given as it is.
+        """Add a case; an existing case with the same images is returned unchanged.
 
-        ``images``: modality -> ``(z, y, x)`` on its grid, of MODALITIES only those the case has. ``case_id`` and
-        ``patient`` (default: told from the id) are codes. ``part``: ``training`` or ``hold-out``; by default the
-        patient's part, or drawn for a new patient.
+        ``images``: modality -> ``(z, y, x)`` on its grid, for those MODALITIES that the case has. ``case_id`` and
+        ``patient`` (default: derived from the id) are codes. ``part``: ``training`` or ``hold-out``; by default the
+        part of the patient, or drawn for a new patient.
 
         Raises:
-            LibraryError: an id that is no code or has other images, images that are there under another id, a head
-                without brain mask, a part that contradicts the patient's, or a folder that cannot be written.
+            LibraryError: an id that is not a code or has other images, images that exist under another id, a head
+                without brain mask, a part that differs from that of the patient, or a folder that cannot be written.
         """
         check_code(case_id, "case id")
         patient = patient or patient_of(case_id)
@@ -126,10 +126,10 @@ class Library(LibraryRecords):
         model: str,
         review: Sequence[Mapping[str, Any]] = (),
     ) -> LabelVersion:
-        """Append a model's output, nobody having looked at it.
+        """Append the output of a model, not reviewed by a person.
 
         ``label``: class indices ``(z, y, x)`` of ``schema`` on the grid of one of the case's images. ``model``: its id.
-        ``review``: the doubtful places, as in a result's record or ``DoubtfulPlace.record()``.
+        ``review``: uncertain regions, as in the record of a result or ``DoubtfulPlace.record()``.
 
         Raises:
             LibraryError: no such case, a label on another grid or of other classes, or a folder that cannot be written.
@@ -140,11 +140,11 @@ class Library(LibraryRecords):
     def accept(
         self, case_id: str, label: Volume, schema: str, *, drawn_over: Iterable[str] | None = None
     ) -> LabelVersion:
-        """Append a label that an expert stands behind; training learns from the newest of these.
+        """Append a label approved by an expert; training uses the newest of these.
 
         ``label`` as in ``add_prediction``. ``drawn_over``: ids of the models whose output the expert started from,
-        empty for none; by default what the library knows: the model of the newest prediction and what the newest
-        accepted label was drawn over.
+        empty for none; by default the model of the newest prediction and those that the newest accepted label was drawn
+        on.
 
         Raises: as ``add_prediction``.
         """
@@ -156,7 +156,7 @@ class Library(LibraryRecords):
     def accept_file(
         self, case_id: str, file: Path, schema: str = "", *, drawn_over: Iterable[str] | None = None
     ) -> LabelVersion:
-        """As ``accept``, for a label map in the values of ``schema`` (default: that of the case's newest label).
+        """Like ``accept``, for a label map with the values of ``schema`` (default: that of the newest label).
 
         Raises: as ``accept``, and InputError for a file that cannot be read or has values its schema does not have.
         """
@@ -169,10 +169,10 @@ class Library(LibraryRecords):
         return self.accept(case_id, label, name, drawn_over=drawn_over)
 
     def read_label(self, case: LibraryCase, label: LabelVersion) -> Volume:
-        """A label as class indices ``(z, y, x)`` uint8 of its schema.
+        """Read a label as class indices ``(z, y, x)`` uint8 of its schema.
 
         Raises:
-            LibraryError: its file does not fit its checksum.
+            LibraryError: its file does not match its checksum.
             InputError: it cannot be read.
         """
         file = case.label_file(label)
@@ -182,7 +182,7 @@ class Library(LibraryRecords):
         return Volume(indices_from_values(volume.array, schema_named(label.schema), str(file)), volume.grid)
 
     def as_case(self, case: LibraryCase, label: LabelVersion | None = None) -> Case:
-        """The case as the core reads cases, with ``label``; its brain is stripped already."""
+        """The case as a ``Case`` with ``label``; its images are skull-stripped."""
         return Case(
             id=case.id,
             patient_id=case.patient,
@@ -265,6 +265,6 @@ def check_code(code: str, what: str) -> None:
 
 
 def _known_below(case: LibraryCase) -> list[str]:
-    """Models whose output lies under what an expert draws next, as far as the library can know."""
+    """Models whose output the next correction will be drawn on, as far as the library knows."""
     below = list(case.accepted.drawn_over) if case.accepted else []
     return below + ([case.prediction.model] if case.prediction else [])

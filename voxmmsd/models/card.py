@@ -1,4 +1,4 @@
-"""The model card: written from what happened, for people who must decide whether to use the model."""
+"""The model card, generated from the record, for people who decide whether to use the model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _score_tables(scores: dict[str, Any]) -> list[str]:
 
 
 def _comparison(found: dict[str, Any] | None) -> list[str]:
-    """Against the model it was made from, on hold-out patients."""
+    """Comparison with its parent on held-out patients."""
     if not found:
         return []
     rows = [f"| {key} | {_dice(old)} | {_dice(new)} |" for key, (old, new) in found["regions"].items()]

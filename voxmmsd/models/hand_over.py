@@ -1,4 +1,4 @@
-"""Handing a model over to what others run: ONNX, TorchScript or a MONAI bundle."""
+"""Export a model as ONNX, TorchScript or a MONAI bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from voxmmsd.models.package import ModelInfo, ModelPackage, refuse_pretrained
 
 
 def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
-    """Write ``out``: a file (``onnx``, ``torchscript``), with what goes in and comes out as JSON beside, or a folder.
+    """Write ``out``: a file (``onnx``, ``torchscript``) with a JSON description of input and output, or a folder.
 
     Raises:
         InputError: ``out`` exists.

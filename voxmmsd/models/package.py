@@ -1,6 +1,6 @@
 """A model package: a folder with ``model.json``, ``weights.safetensors``, ``model.onnx`` and ``MODEL_CARD.md``.
 
-Reading one needs no torch; nothing in it can run code. Every file is listed with its SHA-256 in ``model.json``.
+Reading a package needs no torch, and nothing in it can run code. ``model.json`` lists every file with its SHA-256.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _SURELY_SEEN_SECONDS = 2.0  # a file that was changed later than that may change
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What ``model.json`` says.
+    """The content of ``model.json``.
 
-    ``window``: side in voxels of the windows to segment with. ``training``: what happened, free in form. ``scores``:
+    ``window``: size in voxels of the windows to segment with. ``training``: history, without fixed form. ``scores``:
     by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``, and ``subsets`` (see ``models.subsets``).
     ``files``: name -> SHA-256. A pre-trained network, which cannot segment yet, has schema ``""`` and no ONNX file.
     """
@@ -57,18 +57,18 @@ class ModelInfo:
 
     @property
     def segments(self) -> bool:
-        """False for a network that was only pre-trained."""
+        """Whether the model can segment; False if it was only pre-trained."""
         return bool(self.schema)
 
     @property
     def telling_scores(self) -> tuple[str, dict[str, Any]]:
-        """The split that says most of new patients, and its scores; empty where none were measured."""
+        """The split that best predicts performance on new patients, and its scores; empty if there are none."""
         return next(((name, self.scores[name]) for name in TELLING_SPLITS if name in self.scores), ("", {}))
 
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A package on disk whose files were found whole."""
+    """A verified package on disk."""
 
     folder: Path
     info: ModelInfo
@@ -92,12 +92,12 @@ class ModelPackage:
 
 
 def read_package(folder: Path) -> ModelPackage:
-    """Read and check a package; nothing is written, so that it may lie where only others write.
+    """Read and verify a package; nothing is written, so it may be in a read-only folder.
 
-    What this process found whole before is read again only where a file has changed.
+    A package verified before by this process is read again only if a file has changed.
 
     Raises:
-        ModelError: no package, one of another format, files that are missing or do not fit their checksums.
+        ModelError: no package, another format, missing files, or files that do not match their checksums.
     """
     while True:
         info = _read_info(folder / RECORD)
@@ -114,7 +114,7 @@ _found_whole: dict[Path, tuple[_FileState, ...]] = {}  # folder -> its files as 
 
 
 def forget_what_was_whole() -> None:
-    """From now on every package is read from its first to its last byte again."""
+    """Forget earlier verifications, so that every package is read completely again."""
     _found_whole.clear()
 
 
@@ -189,7 +189,7 @@ def _refuse_links_to_other_files(onnx: Path) -> None:
 
 
 def write_package(folder: Path, info: ModelInfo, writers: Mapping[str, Callable[[Path], object]]) -> ModelPackage:
-    """Write a package aside and rename it to ``folder``; each writer makes the file of its name.
+    """Write a package to a temporary folder and rename it to ``folder``; ``writers`` by file name.
 
     Raises:
         ModelError: ``folder`` exists already.
@@ -205,16 +205,16 @@ def write_package(folder: Path, info: ModelInfo, writers: Mapping[str, Callable[
 
 
 def refuse_existing(folder: Path) -> None:
-    """Raise ModelError where something is in the place of a package to come."""
+    """Raise ModelError if the folder for a new package exists."""
     if folder.exists():
         raise ModelError(f"{folder}: exists already; a model package is never overwritten, name another folder")
 
 
 def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPackage:
-    """Give a package on disk a new record and card; its weights and network stay, and so does its id.
+    """Replace the record and card of a package; weights, network and id are kept.
 
-    The new card waits beside the old one until the record that lists it is in place: whenever this is cut short, the
-    package is whole, as it was or as it is to be.
+    The new card is kept beside the old one until the record that lists it is in place: if this is interrupted, the
+    package is intact, in its old or its new form.
 
     Raises:
         ModelError: the folder cannot be written.
@@ -234,7 +234,7 @@ def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPa
 
 
 def refuse_pretrained(package: ModelPackage) -> None:
-    """Raise ModelError for a network that was only pre-trained, where one that segments is needed."""
+    """Raise ModelError for a network that was only pre-trained."""
     if not package.info.segments:
         raise ModelError(
             f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet; teach it labels with "
@@ -243,7 +243,7 @@ def refuse_pretrained(package: ModelPackage) -> None:
 
 
 def read_info(folder: Path) -> ModelInfo:
-    """What the record of a package says; whether its other files are whole is not looked at.
+    """The record of a package; its other files are not verified.
 
     Raises:
         ModelError: there is no record, or it is damaged or of another format.

@@ -1,4 +1,4 @@
-"""Start a verb as a process of its own that lives on when its parent goes, and continue an earlier run."""
+"""Start a verb as a detached process that survives its parent, and resume an earlier run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SIGN_OF_LIFE_SECONDS = 120.0  # torch alone can take half a minute to load from 
 def start_detached(
     arguments: Sequence[str], folder: Path, python: str = sys.executable, directory: Path | None = None
 ) -> int | None:
-    """Run ``python -m voxmmsd ARGUMENTS``, whose run folder is ``folder``, detached; the pid of what is at work.
+    """Run ``python -m voxmmsd ARGUMENTS``, with run folder ``folder``, detached; returns the pid of the process.
 
-    The process has a session (or process group) of its own, no pipe to its parent, and prints into ``log.txt``. None
-    where it found nothing left to do. ``python`` may be a launcher that starts the real one.
+    The process has its own session (or process group), no pipe to its parent, and prints to ``log.txt``. Returns None
+    if there was nothing left to do. ``python`` may be a launcher that starts the real interpreter.
 
     Raises:
-        RunError: a process works in the folder already, or the new one ended before its first sign of life (its last
-            line is the reason); an earlier run in the folder stays as it was.
+        RunError: another process is active in the folder, or the new one ended before its first status (its last line
+            is the reason); an earlier run in the folder is unchanged.
     """
     earlier = read_status(folder)
     if earlier and is_alive(earlier):
@@ -64,10 +64,10 @@ def start_detached(
 
 
 def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
-    """The verb that continues the run in ``folder``, its options, and the directory its paths are relative to.
+    """The verb that resumes the run in ``folder``, its options, and the directory its paths are relative to.
 
     Raises:
-        RunError: no run, or one that has nothing left to do.
+        RunError: no run, or nothing left to do.
     """
     record, status = read_config(folder), read_status(folder)
     if record is None or status is None:
@@ -84,7 +84,7 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
 
 
 def _queue(folder: Path, verb: str, pid: int) -> None:
-    """Say that a process is on its way; its own first status then takes the place."""
+    """Write the status ``queued``, which the first status of the process replaces."""
     queued = {"verb": verb, "state": "queued", "host": socket.gethostname(), "pid": pid}
     queued.update(pid_started=process_start(pid), heartbeat=round(time.time(), 1))
     write_json_atomic(folder / "status.json", queued)

@@ -41,15 +41,15 @@ MOST_TRIES = 1000
 
 
 def compare(config: CompareConfig) -> str:
-    """Run, or continue, an experiment; its table, also written to ``RUN/results-PART.txt``.
+    """Run or resume an experiment; returns its table, also written to ``RUN/results-PART.txt``.
 
-    Beside it: ``results-PART.csv`` (a line per arm), ``cases-PART.csv`` (and per case), ``report-PART.html``. PART is
-    ``validation`` or, with ``config.test``, ``test``: the same trained models on the cases kept back.
+    Also written: ``results-PART.csv`` (a line per arm), ``cases-PART.csv`` (a line per arm and case),
+    ``report-PART.html``. PART is ``validation`` or, with ``config.test``, ``test``: the same models on the test cases.
 
     Raises:
         ConfigError: the experiment's file is invalid.
         VoxMMSDError: cases cannot be used.
-        Cancelled: asked to pause or cancel; called again, it continues.
+        Cancelled: asked to pause or cancel; when called again, it resumes.
     """
     experiment = make_config(ExperimentConfig, {}, Path(config.experiment))
     folder = resolve_run(config.run).absolute()
@@ -64,7 +64,7 @@ def compare(config: CompareConfig) -> str:
 
 
 class _Experiment:
-    """An experiment's cases, and where the runs within it lie."""
+    """The cases of an experiment, and the folders of its runs."""
 
     def __init__(self, experiment: ExperimentConfig, folder: Path, run: Run) -> None:
         self.experiment, self.folder, self.run = experiment, folder, run
@@ -81,7 +81,7 @@ class _Experiment:
         self.draws = {(arm.cases, arm.draw): self._draw(arm) for arm in arms}
 
     def work_ahead(self, part: str, jobs: int) -> None:
-        """Train and score, ``jobs`` at a time, what ``results`` then finds done."""
+        """Train and score in advance, ``jobs`` at a time, what ``results`` needs."""
         starts = {
             method: self._pretrain_config(method) for method in self.experiment.methods if self._pretrains(method)
         }
@@ -95,7 +95,7 @@ class _Experiment:
         score_at_once(files, self._cases_of(part), self.schema, self.device, jobs, self.run)
 
     def results(self, part: str) -> str:
-        """Train what is not yet trained, score it on a part of the splits, write and give the table."""
+        """Train and score what is missing on a part of the splits; write and return the table."""
         scored = self._cases_of(part)
         found: dict[Arm, Scored] = {}
         for number, arm in enumerate(self.experiment.arms()):
@@ -108,7 +108,7 @@ class _Experiment:
         return self._report(Comparison(self.schema, found), part, scored)
 
     def _cases_of(self, part: str) -> list[Entry]:
-        """Raises ConfigError where the splits name none."""
+        """Raises ConfigError if the splits list none."""
         if found := [entry for entry in self.entries if entry.id in getattr(self.splits, part)]:
             return found
         raise ConfigError(f"compare: {self.experiment.splits} leaves no case to {part}")
@@ -158,14 +158,14 @@ class _Experiment:
         return method != SCRATCH and not self.experiment.variant(method).start
 
     def _start(self, method: str) -> str:
-        """Where a method's fine-tunings start from: nothing, a given model, or a pre-training, made now if need be."""
+        """The initialization of a method: none, a given model, or a pre-training, run now if needed."""
         if self._pretrains(method):
             return str(pretrain(self._pretrain_config(method)).parent)
         given = self.experiment.variant(method).start
         return "" if SCRATCH in (method, given) else given
 
     def _pretrain_config(self, method: str) -> PretrainConfig:
-        """The pre-training of a method, in a run named for the first method that it serves."""
+        """The pre-training of a method, in a run named after the first method that uses it."""
         config = self._pretrain_options(method)
         served = (m for m in self.experiment.methods if self._pretrains(m) and self._pretrain_options(m) == config)
         return replace(config, run=str(self.folder / "pretrain" / next(served)))
@@ -188,10 +188,10 @@ class _Experiment:
         return make_config(FinetuneConfig, {**given, "run": str(self.folder / "finetune" / arm.name)})
 
     def _draw(self, arm: Arm) -> Path:
-        """The file that says which cases train in a draw: the same for all methods, and more cases include the fewer.
+        """The splits file of a draw: the same for all methods; larger numbers of cases include the smaller ones.
 
         Raises:
-            ConfigError: no draw holds every label, or an earlier call drew from other cases.
+            ConfigError: no draw contains every label, or an earlier call drew from other cases.
         """
         order = self._order(arm.draw)
         chosen = sorted(self.splits.train[i] for i in order[: arm.cases])
@@ -205,7 +205,7 @@ class _Experiment:
         return file
 
     def _order(self, draw: int) -> np.ndarray:
-        """A permutation of the training cases; if asked, its first ones, the fewest of any arm, hold every label."""
+        """A permutation of the training cases; optionally, its first ones (the smallest arm) contain every label."""
         rng = np.random.default_rng([self.experiment.seed, 0xD2A3, draw])
         fewest = min(self.experiment.cases)
         for _ in range(MOST_TRIES):

@@ -1,6 +1,6 @@
-"""A training as a folder that needs nothing else: prepared cases, options, the core itself and one command.
+"""Pack a training as a self-contained folder: prepared cases, options, this package and one command.
 
-It is copied to a GPU server and started there; its run is followed on a shared folder, or its model brought back.
+It is copied to a GPU server and started there. The run is followed in a shared folder, or its model is copied back.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _CORE = Path(voxmmsd.__file__).parent
 
 
 def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run | None = None) -> Path:
-    """Write the job of ``config`` into ``folder``; the folder.
+    """Write the job of ``config`` into ``folder``; returns the folder.
 
-    A training library goes along as it is, since old and new model are compared on its held-out cases; other cases are
-    prepared. ``run``: hears of the progress.
+    A training library is included unchanged, since the old and the new model are compared on its held-out cases; other
+    cases are prepared. ``run`` receives the progress.
 
     Raises:
         ConfigError: the folder is not empty.
-        InputError: cases cannot be used as they are.
+        InputError: cases cannot be used.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty; name a new folder for the job")
@@ -90,7 +90,7 @@ def _start_and_splits(config: FinetuneConfig | PretrainConfig, folder: Path) -> 
 
 @dataclass(frozen=True)
 class _Script:
-    """A shell script that works in the job's folder."""
+    """A shell script that runs in the folder of the job."""
 
     body: str
     head: str = ""
