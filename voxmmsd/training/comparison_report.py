@@ -58,7 +58,7 @@ def _calibration(comparison: Comparison, folder: Path) -> list[Section]:
         if models:
             chart = calibration_chart(models, folder / f"calibration-{cases}.png")
             text = f"Voxels within {MARGIN_MM:g} mm of the expert's labels, all draws and patients."
-            sections.append(Section(f"Calibration, {cases} labelled cases", [text], pictures=[(chart, "")]))
+            sections.append(Section(f"Calibration, {cases} labeled cases", [text], pictures=[(chart, "")]))
     return sections
 
 
@@ -76,7 +76,7 @@ def _volumes(comparison: Comparison, folder: Path) -> Section:
         volumes = {key: volumes_ml(all_cases, key) for key in comparison.regions}
         pictures.append((agreement_chart(volumes, folder / f"volumes-{method}.png"), method))
     text = "Model's less expert's volume (Bland-Altman); a patient counts once per draw."
-    return Section(f"Volumes, {cases} labelled cases", [text], table, pictures)
+    return Section(f"Volumes, {cases} labeled cases", [text], table, pictures)
 
 
 def _patients(comparison: Comparison) -> Section:

@@ -122,17 +122,17 @@ def _requirements() -> str:
     )  # fmt: skip
 
 
-_README = """A training job ({verb}), packed by Vox-MMSD. The folder holds all that it needs: copy it to the server.
+_README = """A training job ({verb}), packed by Vox-MMSD. The folder is self-contained: copy it to the server.
 
     python3 -m venv env && . env/bin/activate && pip install -r requirements.txt
     ./start.sh                  one GPU, or the CPU
-{several}    sbatch slurm.sh             a Slurm cluster: saves before its time is over, and goes back into the queue
+{several}    sbatch slurm.sh             a Slurm cluster: saves before its time limit and requeues itself
 
-Called again it continues. python -m voxmmsd runs watch {run} shows how far it is; on a shared folder the panel of
-3D Slicer does: choose this folder under "Runs in". The result is {run}/model: import it there, or by
-voxmmsd models import.
+Run the same command again to resume. python -m voxmmsd runs watch {run} shows the progress. In a shared folder, the
+panel of 3D Slicer shows it too: choose this folder under "Runs in". The result is {run}/model: import it in the panel,
+or with voxmmsd models import.
 """
-_SEVERAL = "    ./start-torchrun.sh         several GPUs of one machine (GPUS=4 names how many)\n"
+_SEVERAL = "    ./start-torchrun.sh         several GPUs of one machine (GPUS=4 sets their number)\n"
 _SLURM_HEAD = """#SBATCH --job-name=voxmmsd
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
@@ -144,11 +144,11 @@ _SLURM_HEAD = """#SBATCH --job-name=voxmmsd
 #SBATCH --output=voxmmsd-%j.log
 #SBATCH --signal=B:USR1@180
 """
-_SLURM = """export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # srun does not take it over by itself
+_SLURM = """export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # not inherited by srun
 {command} &
 job=$!
 
-# Three minutes before the end: ask through the folder and queue again; the newest checkpoint counts.
+# Three minutes before the time limit: ask the run to pause, then requeue; the newest checkpoint is used.
 requeue() {{
     timeout 150 python -m voxmmsd runs pause {run} --wait 140 || true
     scontrol requeue "$SLURM_JOB_ID"
