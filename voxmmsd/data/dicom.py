@@ -1,4 +1,4 @@
-"""DICOM: which series a folder holds, and one of them as a volume."""
+"""DICOM: list the series in a folder, and read one as a volume."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Series:
 
 
 def has_contrast(tags: Mapping[str, str]) -> bool:
-    """Whether a contrast agent is told."""
+    """Whether a contrast agent is recorded."""
     return tags["contrast"].upper() not in ("", "NO", "NONE", "N", "NO CONTRAST")
 
 
 def may_be_dicom(path: Path) -> bool:
-    """By its name and, unless that ends in a DICOM ending, the four letters behind the preamble."""
+    """Whether a file may be DICOM, from its ending or the four letters after the preamble."""
     if path.name.upper() == "DICOMDIR" or not _SUFFIX.fullmatch(path.suffix):
         return False
     if path.suffix.lower() in (".dcm", ".dicom", ".ima"):
@@ -84,10 +84,10 @@ def series_in(folder: Path, files: Iterable[Path]) -> tuple[list[Series], list[t
 
 
 def read_series(folder: Path, uid: str | None) -> Image:
-    """The volume of one series of a folder; ``uid`` may be left out where the folder holds one only.
+    """The volume of one series of a folder; ``uid`` may be omitted if the folder contains only one.
 
     Raises:
-        InputError: no such series, several to choose from, or slices missing, doubled or unevenly spaced.
+        InputError: no such series, several to choose from, or missing, duplicate or unevenly spaced slices.
         MissingDependencyError: SimpleITK is not installed.
     """
     try:
@@ -110,7 +110,7 @@ def read_series(folder: Path, uid: str | None) -> Image:
 
 
 def series_of(folder: Path, uid: str | None) -> Series | None:
-    """The series of a folder that is meant, or None where that cannot be told. Raises as ``series_in``."""
+    """The requested series of a folder, or None if it is ambiguous. Raises the same errors as ``series_in``."""
     series, _ = series_in(folder, sorted(f for f in folder.iterdir() if f.is_file() and may_be_dicom(f)))
     chosen = [one for one in series if uid in (None, one.uid)]
     return chosen[0] if len(chosen) == 1 else None
@@ -155,7 +155,7 @@ def _tag(reader: Any, key: str) -> str:
 
 
 def _height(tags: Mapping[str, str]) -> float:
-    """Distance (mm) of a slice along the normal of its plane; 0 where the file does not tell."""
+    """Distance (mm) of a slice along the normal of its plane; 0 if not in the file."""
     try:
         position = np.array(tags["position"].split("\\"), np.float64).reshape(3)
         across, down = np.array(tags["orientation"].split("\\"), np.float64).reshape(2, 3)

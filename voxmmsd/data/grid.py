@@ -1,4 +1,4 @@
-"""Where the voxels of an array lie. Needs numpy alone: records are read where SciPy and nibabel would take a second.
+"""The grid of an array. Needs numpy only, so that records can be read without the slow import of SciPy and nibabel.
 
 A grid's affine maps ``(x, y, z)`` indices, the array's axes reversed, to RAS millimeters.
 """

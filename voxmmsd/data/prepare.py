@@ -1,4 +1,4 @@
-"""The ``prepare`` verb: find a folder's cases and bring them into a store, watched through a run folder."""
+"""The ``prepare`` verb: find the cases in a folder and preprocess them into a store, with a run folder."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SPACING_TOLERANCE = 0.01  # relative: 1 % over a brain is under 2 mm at its rim
 
 @dataclass(frozen=True)
 class Prepared:
-    """What training and inference work on.
+    """A preprocessed case, for training and inference.
 
     ``image_czyx``: uint8, four modalities, absent ones 0. ``label_zyx``: class indices uint8 on the same ``grid``.
     """
@@ -34,7 +34,7 @@ class Prepared:
 
 
 class Preprocess:
-    """``apply`` to a case as read; ``undo`` brings arrays on a prepared grid to any other grid."""
+    """``apply`` preprocesses a case; ``undo`` maps arrays on a prepared grid to any other grid."""
 
     def __init__(self, config: PreprocessConfig | None = None) -> None:
         self.config = config or PreprocessConfig()

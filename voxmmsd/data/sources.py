@@ -1,4 +1,4 @@
-"""What an image is on disk, and how it is read."""
+"""Images on disk, and how they are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Source:
 
 
 def ending_of(name: str) -> str | None:
-    """The ending that makes a name an image's (lower case), or None."""
+    """The ending of an image file name (lower case), or None."""
     lower = name.lower()
     return next((e for e in (*NIFTI_ENDINGS, *ITK_ENDINGS, *UNREAD_ENDINGS) if lower.endswith(e) and lower != e), None)
 
@@ -64,7 +64,7 @@ def read_image(source: Source) -> Image:
 
 
 def frame_of(image: Image, source: Source) -> Volume:
-    """The one frame that the source means. Raises InputError for several to choose from, or one out of range."""
+    """The requested frame. Raises InputError if it is ambiguous or out of range."""
     count = len(image.frames_tzyx)
     if source.channel is None and count > 1:
         raise InputError(

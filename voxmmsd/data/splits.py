@@ -1,4 +1,4 @@
-"""Which patients train, validate and test: fixed in a file, by patient, no image twice."""
+"""Training, validation and test patients: fixed in a file, split by patient, without duplicate images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYNONYMS = {"pool": "train", "training": "train", "val": "validation"}
 
 
 class Splittable(Protocol):
-    """What a split needs to know of a case."""
+    """The properties of a case that a split uses."""
 
     @property
     def id(self) -> str: ...
@@ -51,8 +51,8 @@ def read_splits(
 ) -> Splits:
     """The parts of a JSON file (``train`` or ``pool``, ``validation``, ``test``, ``unlabelled``: case or patient ids).
 
-    Entries in no part are left out. Ids that are not among ``entries`` are an error in the parts ``must_be_there``; in
-    others ``say`` is called with a sentence that names them.
+    Entries in no part are omitted. Ids that are not among ``entries`` are an error in the parts ``must_be_there``; for
+    other parts, ``say`` is called with a message that names them.
 
     Raises:
         InputError: the file is unreadable, has other keys than the parts and ``about``, lists ids that are not there,
@@ -102,7 +102,7 @@ def _listed(file: Path) -> dict[str, list[str]]:
 
 
 def make_splits(entries: Sequence[Splittable], seed: int, validation_share: float = 0.2) -> Splits:
-    """Draw whole patients for validation (at least one), the rest trains.
+    """Draw patients for validation (at least one); the others are for training.
 
     Raises:
         InputError: fewer than two patients.
@@ -121,7 +121,7 @@ def make_splits(entries: Sequence[Splittable], seed: int, validation_share: floa
 
 
 def check_splits(splits: Splits, entries: Iterable[Splittable], where: str) -> None:
-    """Raise InputError where one patient, or one image under two names, is in two parts."""
+    """Raise InputError if a patient, or an image under two names, is in two parts."""
     part_of = {id_: part for part in PARTS for id_ in getattr(splits, part)}
     listed = [id_ for part in PARTS for id_ in getattr(splits, part)]
     if doubled := sorted({id_ for id_ in listed if listed.count(id_) > 1}):

@@ -1,4 +1,4 @@
-"""From a folder into the library: its cases, experts' labels, and what ``segment`` said of cases that are there."""
+"""Add cases, expert labels and results of ``segment`` from a folder to the library."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ _RESULT = "-voxmmsd.json"
 
 @dataclass
 class Added:
-    """What came in: lines for people, and ``failures``: ids with the reason."""
+    """What was added: text lines, and ``failures``: ids with the reason."""
 
     lines: list[str] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
 def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = "", prefix: str = "") -> Added:
-    """Add the cases of a folder and their labels, which count as an expert's, then the results of ``segment`` in it.
+    """Add the cases of a folder with their labels, as expert labels, then the results of ``segment`` in it.
 
-    What is there already is passed over, so that a folder can be added again as it grows. A case that cannot be added
-    is reported and does not stop the others. ``prefix``: cases get the ids PREFIX-001 and on instead of their names.
+    Existing cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is
+    reported and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their
+    names.
 
     Raises:
         InputError: no such folder, or neither cases nor results in it.
@@ -60,10 +61,10 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
 
 
 def add_one(library: Library, images: Mapping[str, Path], config: LibraryConfig) -> list[str]:
-    """Add a case image by image, what a model said of it, and its corrected label, each where it is given; lines.
+    """Add a case image by image, with an optional prediction and corrected label; returns text lines.
 
     Raises:
-        LibraryError: an id that is no code, or what ``Library`` refuses.
+        LibraryError: an id that is not a code, or an error of ``Library``.
         InputError: a file that cannot be read.
     """
     case_id = config.case
@@ -114,7 +115,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
 
 
 def accept_prediction(library: Library, case_id: str) -> LabelVersion:
-    """Accept the newest prediction as it is.
+    """Accept the newest prediction unchanged.
 
     Raises:
         LibraryError: there is none, or a label was accepted after it.

@@ -1,4 +1,4 @@
-"""Two unnamed segmentations of a case to choose between: how models are compared where no fair hold-out case is left.
+"""Blinded comparison of two segmentations of a case, for models without enough fair held-out cases.
 
 ::
 
@@ -65,7 +65,7 @@ class Tally:
 
 
 def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: str) -> Pair:
-    """Put two models' segmentations of a case beside each other, which is first decided by chance.
+    """Store the segmentations of a case by two models, in random order.
 
     ``said``: model id -> class indices ``(z, y, x)`` of ``schema`` on the grid of one of the case's images.
 
@@ -97,7 +97,7 @@ def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: 
 
 
 def choose(library: Library, number: str, better: str) -> Pair:
-    """Write down a choice, and lift the blind; the pair with the model that was chosen.
+    """Save a choice and unblind it; returns the pair with the chosen model.
 
     Raises:
         ConfigError: no such answer.
@@ -125,7 +125,7 @@ def pairs(library: Library) -> tuple[Pair, ...]:
 
 
 def tally(library: Library, old: str, new: str) -> Tally:
-    """The choices between two models, and what they tell (two-sided binomial test; equal ones tell nothing)."""
+    """The choices between two models, and their significance (two-sided binomial test without ties)."""
     mine = [pair for pair in pairs(library) if pair.models == {old, new}]
     chosen = [pair.chosen for pair in mine]
     wins, losses = chosen.count(new), chosen.count(old)

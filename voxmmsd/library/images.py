@@ -1,4 +1,4 @@
-"""Images as the library keeps them: the brain alone, no header's free text, nothing that shows a face."""
+"""Images as stored in the library: skull-stripped, without free text in headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the library knows of a case and of each label of it: plain records, one JSON file each, never rewritten."""
+"""Records of a case and of each of its labels, one JSON file each, never rewritten."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RecordT = TypeVar("RecordT")
 
 @dataclass(frozen=True)
 class Change:
-    """Voxels of a tissue that a correction added and took away."""
+    """Voxels of a tissue that a correction added and removed."""
 
     added: int
     removed: int

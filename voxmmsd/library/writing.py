@@ -1,4 +1,4 @@
-"""One writer at a time, and one clear sentence where a library cannot be written."""
+"""The lock for writing to a library, with clear errors if it cannot be written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Hold the library's lock; what a killed writer left half done is cleared away first.
+    """Hold the lock of the library; remains of a killed writer are deleted first.
 
     Where the file system knows no locks (some network shares) writers still cannot overwrite each other, since every
     file is made under a name that did not exist; only then two who enter one new patient at once could disagree.

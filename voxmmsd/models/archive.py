@@ -1,4 +1,4 @@
-"""A model package as one zip, out and in. A zip comes from anywhere: nothing of it is trusted before it was checked."""
+"""Export and import a model package as a zip. Nothing in a zip is trusted before it was checked."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ def card(info: ModelInfo) -> str:
         + (f", from `{info.parent}`." if info.parent else ", trained from scratch."),
         "**Not a medical device; for research use only.** " + info.limits,
         "## Input and output",
-        f"Modalities: {', '.join(MODALITY_NAMES[m] for m in info.modalities)}; each may be missing. Isotropic voxels of "
-        f"{info.preprocess.spacing_mm:g} mm, windows of {info.window}^3.",
+        f"Modalities: {', '.join(MODALITY_NAMES[m] for m in info.modalities)}; each may be missing. Isotropic voxels "
+        f"of {info.preprocess.spacing_mm:g} mm, windows of {info.window}^3.",
         *(
             _output(info)
             if info.segments
@@ -69,7 +69,12 @@ def _comparison(found: dict[str, Any] | None) -> list[str]:
     rows = [f"| {key} | {_dice(old)} | {_dice(new)} |" for key, (old, new) in found["regions"].items()]
     table = "\n".join(["| region | Dice of the old model | Dice of this model |", "|---|---|---|", *rows])
     left_out = "\n".join(f"- excluded: {case_id}: {reason}" for case_id, reason in found["unfair"].items())
-    return [f"## Comparison with {found['old']}", f"Verdict: {found['text']}.", table, *([left_out] if left_out else [])]
+    return [
+        f"## Comparison with {found['old']}",
+        f"Verdict: {found['text']}.",
+        table,
+        *([left_out] if left_out else []),
+    ]
 
 
 def _dice(value: float | None) -> str:

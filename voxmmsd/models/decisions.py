@@ -1,6 +1,6 @@
-"""What the user decided on each model: a list that only grows, ``decisions.jsonl`` in the registry's folder.
+"""Decisions of the user on models: an append-only list, ``decisions.jsonl`` in the folder of the registry.
 
-The model in use is the one accepted last whose acceptance still stands; rolling back is one more decision.
+The model in use is the last accepted one whose acceptance is in effect; rolling back is another decision.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _read(file: Path) -> Iterator[Decision]:
 
 
 def standing(decisions: tuple[Decision, ...]) -> dict[str, Decision]:
-    """Model id -> the last that was decided on it, in the order in which it was decided."""
+    """Model id -> the latest decision on it, in order of time."""
     last: dict[str, Decision] = {}
     for decision in decisions:
         last.pop(decision.model, None)

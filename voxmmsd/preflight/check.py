@@ -1,7 +1,7 @@
-"""Look at a case before it is segmented: all that could make the result wrong, worst first.
+"""Check a case before it is segmented: everything that could spoil the result, most severe first.
 
-The thresholds were set on 25 skull-stripped BraTS cases and one native case, whose skull they see; they presuppose
-images of a brain of about adult size.
+The thresholds were set on 25 skull-stripped BraTS cases and one native case with a skull; they assume a brain of about
+adult size.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEAST_OVERLAP = 0.93  # Dice of two modalities' brains
 def check_case(
     case: Case, *, operated: bool = False, schema: LabelSchema | None = None, brain_mask: str = ""
 ) -> tuple[Finding, ...]:
-    """Everything that can be found in a case; never raises for what is wrong with its images.
+    """All findings in a case; never raises an error because of its images.
 
     ``operated``: the patient is said to have been operated on; ``schema``: the labels of the model that is to be used;
     ``brain_mask``: a modality that is stripped, or a stripper's name, as ``read_case`` takes it.
@@ -164,7 +164,7 @@ def _skull_finding(skulls: Mapping[str, float]) -> Finding:
 
 
 def check_identity(case: Case) -> Iterator[Finding]:
-    """Whether all images are of one patient and one day: by DICOM tags, or by ids in the files' names.
+    """Whether all images are from one patient and one day, from DICOM tags or ids in file names.
 
     Who the patient is does not appear in a finding. A name blocks only where it holds what is clearly a patient's code
     (letters and three digits): ``scan1_t1`` and ``Smith_flair`` may well be of one.
@@ -187,7 +187,7 @@ def check_identity(case: Case) -> Iterator[Finding]:
 
 
 def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Finding]:
-    """Whether the model knows what an operation leaves."""
+    """Whether the model knows the resection cavity."""
     if operated and schema is not None and all(label.key != "RC" for label in schema.labels):
         yield Finding(
             WARNING, "operated", f"the patient was operated on, and the model ({schema.name}) knows no resection "
@@ -259,7 +259,7 @@ def _check_grids(grids: Mapping[str, Grid]) -> Iterator[Finding]:
 
 
 def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_outlines: bool) -> Iterator[Finding]:
-    """Images that do not lie on each other, whatever their grids say: by the brains' outlines and by edges."""
+    """Misaligned images, whatever their grids: from the outlines of the brains and from edges."""
     reference = "t1c" if "t1c" in volumes else next(iter(volumes), "")
     for name, volume in volumes.items():
         if name == reference:
@@ -302,7 +302,7 @@ def _center_mm(brain_zyx: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def refuse(findings: tuple[Finding, ...], case_id: str) -> None:
-    """Raise InputError where a finding is blocking, with all that are."""
+    """Raise InputError with all blocking findings, if there are any."""
     wrong = [finding.line().removeprefix("blocking: ") for finding in findings if finding.severity == BLOCKING]
     if wrong:
         raise InputError(f"case {case_id}: {'; '.join(wrong)}")

@@ -1,4 +1,4 @@
-"""One process at a time on a run folder: a lock that the operating system lifts when its holder dies."""
+"""The lock of a run folder, which the operating system releases when its holder dies."""
 
 from __future__ import annotations
 

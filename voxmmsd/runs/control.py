@@ -1,4 +1,4 @@
-"""What a watcher asks of a run: through the folder, so that it works from any process, window or host."""
+"""Requests to a run, through its folder, so that they work from any process or host."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DONE_BY = {"pause": "paused", "cancel": "cancelled"}
 
 
 def ask(folder: Path, request: str) -> None:
-    """Leave ``request`` (``pause`` or ``cancel``) for the run, which answers at its next step.
+    """Write ``request`` (``pause`` or ``cancel``) for the run, which responds at its next step.
 
     Raises:
-        RunError: no run, or none that could answer.
+        RunError: no run, or none that could respond.
     """
     run = view_run(folder)
     if run.state not in ("running", "queued"):

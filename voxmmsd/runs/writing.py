@@ -1,4 +1,4 @@
-"""The writing side of a run folder: what a long job says of itself, and how it hears that it should stop."""
+"""Write a run folder: the status of a long job, and requests to stop it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENDS = {"pause": "paused", "cancel": "cancelled"}  # what a request leaves a run
 
 
 class Run:
-    """The writing side: made by ``open_run``, used by one process at a time."""
+    """Writer of a run folder: created by ``open_run``, used by one process at a time."""
 
     writes = True
 
@@ -183,7 +183,7 @@ class Run:
 
 
 class Bystander(Run):
-    """A run as the other processes of a training see it: it has the folder, hears nothing and writes nothing."""
+    """A run in processes of rank > 0: it knows the folder, but neither reads requests nor writes."""
 
     writes = False
 
@@ -315,7 +315,7 @@ def _signals_ask(run: Run) -> Iterator[None]:
 
 @contextmanager
 def stand_by(folder: Path, total: int) -> Iterator[Bystander]:
-    """As ``open_run``, for a training's other processes: signals are the first one's to hear and pass on."""
+    """Like ``open_run``, for ranks other than 0; only rank 0 handles signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     yield Bystander(folder, total)
