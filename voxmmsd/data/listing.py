@@ -1,4 +1,4 @@
-"""A list of cases that the user wrote: CSV or JSON, paths relative to it."""
+"""A list of cases written by the user: CSV or JSON, with paths relative to it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _COLUMN_OF = {alias: name for name, aliases in _COLUMNS.items() for alias in ali
 def listed_cases(file: Path) -> list[Draft]:
     """The cases of a list.
 
-    A CSV file (comma, semicolon or tab) has the columns id, t1n, t1c, t2w, t2f and, at will, patient_id, label,
+    A CSV file (comma, semicolon or tab) has the columns id, t1n, t1c, t2w, t2f and, optionally, patient_id, label,
     brain_mask, schema; a JSON file is a list of objects with those keys, or has it under ``cases``. In JSON an image
     may be ``{"path": ..., "channel": 0}``.
 
     Raises:
-        InputError: unreadable, an id missing, doubled or no file name, or a case without a modality.
+        InputError: unreadable, a missing or duplicate id, one that is not a file name, or a case without a modality.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""Read a case: all its images on one grid, everything checked."""
+"""Read a case: all images on one grid, with all checks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, indices_from_values
 class CaseVolumes:
     """A case as read: everything on the grid of the modality ``reference``.
 
-    ``image``: ``(4, z, y, x)`` float32 in MODALITIES order, an absent modality all 0. ``label_zyx``: class indices,
-    uint8. ``brain_mask_zyx``: bool. ``grids``: of each modality, as given. ``alignments``: where asked for. ``notes``:
-    what had to be resampled or was doubtful, in words.
+    ``image``: ``(4, z, y, x)`` float32 in MODALITIES order, missing modalities all 0. ``label_zyx``: class indices,
+    uint8. ``brain_mask_zyx``: bool. ``grids``: of each modality, as given. ``alignments``: if requested. ``notes``:
+    what was resampled or doubtful, as text.
     """
 
     case: Case
@@ -51,18 +51,18 @@ def read_case(
     picture: Path | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> CaseVolumes:
-    """All images of a case on one modality's grid: ``reference``, else t1c, else the finest.
+    """Read all images of a case on the grid of one modality: ``reference``, else t1c, else the finest.
 
     Modalities and brain mask on other grids are resampled in world space (linear; nearest for masks and labels).
-    ``aligned``: each modality is first registered to the reference, and moved where that helps; a label or mask goes
-    with the modality whose grid it has, with the reference before the others. ``picture``: where a checkerboard of
-    that is drawn. ``brain_mask``: a modality that is stripped, or a stripper's name, instead of the case's mask.
-    ``on_stage`` is told ``stripping`` and ``aligning``, which take long, before they begin.
+    ``aligned``: each modality is first registered to the reference, if that helps; a label or mask is moved with the
+    modality whose grid it has, preferably the reference. ``picture``: file for a checkerboard picture of the alignment.
+    ``brain_mask``: a skull-stripped modality, or a tool for stripping, instead of the mask of the case. ``on_stage`` is
+    called with ``stripping`` and ``aligning``, which take long, before they begin.
 
     Raises:
-        InputError: no modality, an absent reference, an image that cannot be read, is all 0 or lies elsewhere, a label
-            without a schema, on a grid that is none of the inputs', or with values its schema does not have.
-        MissingDependencyError: a format, the alignment or the brain mask needs what is not installed.
+        InputError: no modality, a missing reference, an image that cannot be read, is all 0 or does not overlap, a
+            label without a schema, on a grid of none of the inputs, or with values that its schema does not have.
+        MissingDependencyError: a package for a format, the alignment or the brain mask is not installed.
     """
     case = _with_mask_of(case, brain_mask)
     _check_request(case, reference)
@@ -129,7 +129,7 @@ def _alignments(
 
 @dataclass(frozen=True)
 class _Places:
-    """The modalities' grids as given, which is the reference, and what alignment made of the others."""
+    """The original grids of the modalities, the reference, and the alignments of the others."""
 
     grids: Mapping[str, Grid]
     reference: str
@@ -150,7 +150,7 @@ class _Places:
 
 
 class _Reader:
-    """Reads each file once, a 4-D file's frames too, and gathers notes."""
+    """Reads each file once, including frames of 4-D files, and collects notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -176,7 +176,7 @@ def _modality(reader: _Reader, name: str, source: Source) -> Volume:
 
 
 def _on_reference(volume: Volume, name: str, path: Path, grid: Grid, reference: str) -> tuple[np.ndarray, str]:
-    """The voxels on ``grid``, and what was done to them in words, if anything."""
+    """The voxels on ``grid``, and a note on how they were changed, if at all."""
     if volume.grid.same_as(grid):
         return volume.array, ""
     moved = resample(volume, grid).array

@@ -29,7 +29,7 @@ from voxmmsd.labels import LabelSchema, indices_from_values, schema_named
 class ScoredCase:
     """A case's files and its scores.
 
-    ``lesions``: the official ones, where a protocol was asked for. ``calibration``: where probability maps lie beside
+    ``lesions``: the official scores, if a protocol was requested. ``calibration``: if there are probability maps beside
     the prediction (``segment --probabilities``).
     """
 
@@ -43,7 +43,7 @@ class ScoredCase:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the cases that have both, and the ids of labelled cases without a prediction.
+    """Scores of the cases that have both, and the ids of labeled cases without a prediction.
 
     ``failures``: id and reason of each case that could not be scored.
     """
@@ -188,7 +188,7 @@ def prediction_on(grid: Grid, file: Path, schema: LabelSchema) -> np.ndarray:
 
 
 def _schema_of(file: Path) -> LabelSchema | None:
-    """The schema named in the record beside a result of ours."""
+    """The schema in the record beside a result of ``segment``."""
     record = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
     try:
         return schema_named(str(read_json(record)["schema"]))

@@ -219,7 +219,7 @@ def _curve(panel: Any, curve: Sequence[tuple[int, float]], name: str) -> None:
 
 
 def save_figure(figure: Figure, file: Path) -> Path:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG atomically."""
     with written_aside(file) as aside:
         FigureCanvasAgg(figure).print_png(aside)
     return file

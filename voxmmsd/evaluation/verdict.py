@@ -36,7 +36,7 @@ class HoldOutCase:
 
     @property
     def gain(self) -> float:
-        """Mean over the regions of the difference; not-a-number where no region could be scored."""
+        """Mean over the regions of the difference; NaN if no region could be scored."""
         gains = [self.new[key] - self.old[key] for key in self.old if math.isfinite(self.new[key] - self.old[key])]
         return float(np.mean(gains)) if gains else math.nan
 

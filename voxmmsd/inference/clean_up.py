@@ -1,4 +1,4 @@
-"""An optional rule that tidies a segmentation: components of a label below a size become what is around them.
+"""Optional post-processing: components of a label below a size are replaced by the surrounding label.
 
 Voxels that touch by face, edge or corner are one component. Labels are gone through from the strongest to the weakest
 of ``labels.PRECEDENCE``, inner tissues first: an enhancing speck in a speck of necrosis counts to the necrosis.

@@ -1,4 +1,4 @@
-"""How much memory may be taken, and the largest windows that it allows."""
+"""Available memory, and the largest windows that it allows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parse_bytes(text: str) -> int | None:
 
 
 def taken_bytes() -> int:
-    """What this process takes of the machine's memory."""
+    """Memory used by this process."""
     return int(psutil.Process().memory_info().rss)
 
 

@@ -1,4 +1,4 @@
-"""A model with weights and features of 8 bits, kept only where its Dice on the validation cases hardly suffers."""
+"""Int8 quantization of a model, refused if its Dice on the validation cases drops too much."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CALIBRATION_CASES, CALIBRATION_SIDE = 4, 96
 
 
 def quantize_verb(config: ModelsConfig) -> str:
-    """Quantize ``config.model`` into the package ``config.out``, by the labelled cases it learned from; what to print.
+    """Quantize ``config.model`` into the package ``config.out``, with labeled cases it was trained on; returns a report.
 
     Raises:
         InputError: none of its training or validation cases is in ``config.cases``.

@@ -1,4 +1,4 @@
-"""Score a model with each of the 15 subsets of the modalities and write the table into its card."""
+"""Score a model with each of the 15 subsets of the modalities and add the table to its card."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ SPLITS = ("train", "validation", "test")
 
 
 def evaluate_subsets(config: EvaluateConfig) -> str:
-    """Score the model ``config.predictions`` on the cases of ``config.labels``; the text to print.
+    """Score the model ``config.predictions`` on the cases of ``config.labels``; returns the text to print.
 
     Raises:
-        InputError: no complete, labelled case of that split, or labels of other tissues than the model's.
+        InputError: no complete, labeled case in that split, or labels with other tissues than the model.
         ModelError: no such model, one that cannot segment, or one whose folder cannot be written.
     """
     if not config.predictions or not config.labels:
@@ -71,9 +71,9 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
 
 
 def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tuple[list[Case], str]:
-    """The complete labelled cases of the model's own split; with ``other`` those of patients it has never seen.
+    """The complete labeled cases of the model's own split; with ``other``, those of patients it has never seen.
 
-    Of the ``test`` cases those are left out that a model learned from which this one was started from.
+    ``test`` cases that an ancestor of the model was trained on are excluded.
 
     Raises:
         InputError: there is none.
@@ -127,7 +127,7 @@ def region_means(cases: Sequence[Case], package: ModelPackage, engine: Engine) -
 
 
 def with_only(volumes: CaseVolumes, modalities: Sequence[str]) -> CaseVolumes:
-    """A case as read, as if it had these modalities only; its grid stays."""
+    """The case with only these modalities, on the same grid."""
     present = tuple(name in modalities for name in MODALITIES)
     image = volumes.image.array * np.array(present, np.float32)[:, None, None, None]
     case = replace(volumes.case, modalities={n: s for n, s in volumes.case.modalities.items() if n in modalities})

@@ -1,4 +1,4 @@
-"""A label on its way into the library: does it fit its case, and under which number does it go."""
+"""Check that a new label fits its case, and reserve its number in the library."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from voxmmsd.library.records import LibraryCase
 
 
 def on_grid_of_case(case: LibraryCase, label: Volume, schema: str) -> Volume:
-    """Class indices uint8 on the grid of one of the case's images; the same voxels in another order of axes are turned.
+    """Class indices uint8 on the grid of one of the images of the case; axes are reordered if needed.
 
     Raises:
-        LibraryError: the label lies on another grid, or holds what no class of ``schema`` is.
+        LibraryError: the label has another grid, or values that are not classes of ``schema``.
         ConfigError: no such schema.
     """
     indices = np.asarray(label.array)
@@ -36,7 +36,7 @@ def on_grid_of_case(case: LibraryCase, label: Volume, schema: str) -> Volume:
 
 
 def reserved(folder: Path, kind: str) -> tuple[int, Path]:
-    """The next free number, and its label's file, empty: nobody else can have it, with or without locks."""
+    """Reserve the next free number by creating its empty label file, which is exclusive with or without locks."""
     folder.mkdir(exist_ok=True)
     number = max((int(file.name[:4]) for file in folder.glob("[0-9][0-9][0-9][0-9]-*")), default=0)
     while True:

@@ -16,7 +16,7 @@ RECORD, CASE_RECORD = LIBRARY_RECORD, "case.json"
 
 @dataclass(frozen=True)
 class About:
-    """What ``library.json`` says."""
+    """The content of ``library.json``."""
 
     id: str
     created: str
@@ -29,7 +29,7 @@ def is_library(folder: Path) -> bool:
 
 
 class LibraryRecords:
-    """What a library says of itself and of its cases: it is read anew at each call, and no image is."""
+    """The records of a library and of its cases, read again at each call; no image is read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder).expanduser()
@@ -42,7 +42,7 @@ class LibraryRecords:
 
     @property
     def id(self) -> str:
-        """Known by it wherever the folder lies."""
+        """The id of the library, independent of its folder."""
         return self._about.id
 
     def cases(self, known: Iterable[LibraryCase] = ()) -> tuple[LibraryCase, ...]:

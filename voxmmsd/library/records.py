@@ -34,9 +34,9 @@ class LabelVersion:
 
     ``kind``: ``predicted`` (a model's output, nobody looked), ``corrected`` (accepted, drawn over a model's output) or
     ``expert`` (accepted, drawn over none). ``time``: when it was predicted or accepted (ISO, UTC). ``model``: id of the
-    model that predicted it, empty for the other kinds. ``drawn_over``: ids of the models whose output lies under it.
+    model that predicted it, empty for the other kinds. ``drawn_over``: ids of the models whose output it was drawn on.
     ``changed_voxels``: by key of each label, against version ``compared_to`` (0: there was none). ``volumes_ml``: by
-    key of each label and region. ``review``: a prediction's doubtful places, as ``segment`` records them.
+    key of each label and region. ``review``: uncertain regions of a prediction, as recorded by ``segment``.
     """
 
     number: int
@@ -61,7 +61,7 @@ class LabelVersion:
 
     @property
     def changed_voxel_count(self) -> int:
-        """Voxels added or taken away, over all labels: one that went from edema to core counts in both."""
+        """Voxels added or removed, over all labels; one that changed from edema to core counts in both."""
         return sum(change.added + change.removed for change in (self.changed_voxels or {}).values())
 
     @classmethod
@@ -125,12 +125,12 @@ class LibraryCase:
 
     @property
     def state(self) -> str:
-        """``accepted`` (an expert stands behind its newest accepted label), ``predicted`` or ``unlabelled``."""
+        """``accepted`` (by an expert), ``predicted`` or ``unlabelled``."""
         return ACCEPTED if self.accepted else PREDICTED if self.labels else UNLABELLED
 
     @property
     def accepted(self) -> LabelVersion | None:
-        """The newest accepted label: what training learns from."""
+        """The newest accepted label, which is used for training."""
         return next((label for label in reversed(self.labels) if label.is_accepted), None)
 
     @property

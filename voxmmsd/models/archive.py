@@ -41,7 +41,7 @@ def opened(source: Path) -> Iterator[ModelPackage]:
     """A package from its folder or zip, checked; what is unpacked is gone afterwards.
 
     Raises:
-        ModelError: it is no whole package, or a zip that no export of ours could be.
+        ModelError: it is not an intact package, or not a zip written by an export.
     """
     if source.is_dir():
         yield read_package(source)
@@ -86,7 +86,7 @@ def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]
     """Names of a package's files -> the zip's members, all in one folder.
 
     Raises:
-        ModelError: not one package, paths that lead outside, doubled names, links, or more than a package may hold.
+        ModelError: not one package, paths that lead outside, duplicate names, links, or more than a package may hold.
     """
     entries = archive.infolist()
     for entry in entries:

@@ -1,4 +1,4 @@
-"""``bundle``: wheels for a platform and a Python, models and checksums in one zip, made where there is network."""
+"""``bundle``: one zip with wheels for a platform and Python version, models and checksums; needs network access."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_bundle(
     extras: Sequence[str] = (),
     package: Path | None = None,
 ) -> Contents:
-    """Write the bundle ``out``; its record.
+    """Write the bundle ``out``; returns its record.
 
     ``target`` is a key of ``PLATFORM_TAGS`` and ``python`` such as ``3.12`` (default: those of this process).
     ``package`` is the wheel of voxmmsd or its source folder (default: the source that runs).

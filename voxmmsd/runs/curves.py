@@ -63,7 +63,7 @@ def sparkline(values: list[float], width: int) -> str:
 
 
 def write_tensorboard(folder: Path) -> Path:
-    """The curves as TensorBoard's files in ``folder/tensorboard``, made anew; that folder.
+    """Write the curves as TensorBoard files to ``folder/tensorboard``, replacing old ones; returns that folder.
 
     Raises:
         MissingDependencyError: the package ``tensorboard`` is not installed.
