@@ -29,7 +29,7 @@ CALIBRATION_CASES, CALIBRATION_SIDE = 4, 96
 
 
 def quantize_verb(config: ModelsConfig) -> str:
-    """Quantize ``config.model`` into the package ``config.out``, with labeled cases it was trained on; returns a report.
+    """Quantize ``config.model`` into the package ``config.out``, with labeled cases it was trained on; returns text.
 
     Raises:
         InputError: none of its training or validation cases is in ``config.cases``.
