@@ -10,8 +10,11 @@ import pytest
 
 from voxmmsd import errors
 from voxmmsd.cli import main
-from voxmmsd.errors import InputError, RunError, VoxMMSDError
+from voxmmsd.data.store import StoreResult
+from voxmmsd.errors import ERROR, REMEDY, REMEDY_APART, InputError, RunError, VoxMMSDError
 from voxmmsd.events import failure_of, read_events
+from voxmmsd.preflight.check import refuse
+from voxmmsd.preflight.findings import BLOCKING, Finding
 from voxmmsd.runs.writing import open_run
 
 ROOT = Path(errors.__file__).parents[1]
@@ -93,13 +96,13 @@ def test_it_travels_between_processes(kind):
     assert (type(there), there.problem, there.remedy) == (type(error), error.problem, error.remedy)
 
 
-def refuse(name):
+def break_down(name):
     raise InputError(f"{name}: is; odd", "copy it again")
 
 
 def test_it_comes_out_of_a_pool_of_processes():
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        outcome = pool.submit(refuse, "a.nii").exception()
+        outcome = pool.submit(break_down, "a.nii").exception()
     assert isinstance(outcome, InputError)
     assert (outcome.problem, outcome.remedy) == ("a.nii: is; odd", "copy it again")
 
@@ -139,3 +142,40 @@ def test_the_command_prints_one_line(tmp_path, capsys):
     place = tmp_path / "a; b"
     assert main(["cases", str(place)]) == 2
     assert capsys.readouterr().err == f"voxmmsd: error: {place}: no such file or folder; check the path\n"
+
+
+def test_a_program_gets_the_remedy_on_a_line_of_its_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv(REMEDY_APART, "1")
+    place = tmp_path / "a; b"
+    assert main(["cases", str(place)]) == 2
+    assert capsys.readouterr().err == f"{ERROR}{place}: no such file or folder\n{REMEDY}check the path\n"
+
+
+ONE = InputError("t1c.nii: is; odd", "copy it again")
+TWO = InputError("t2w.nii: is empty", "export it")
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        ((("a", ONE),), ("case a: t1c.nii: is; odd", "copy it again")),
+        (
+            (("a", ONE), ("b", TWO)),
+            (
+                "case a: t1c.nii: is; odd; copy it again; case b: t2w.nii: is empty; export it",
+                "correct these cases or leave them out",
+            ),
+        ),
+    ],
+)
+def test_cases_that_cannot_be_prepared_keep_their_remedies(failures, told):
+    with pytest.raises(InputError) as caught:
+        StoreResult((), 0, failures).refuse_failures()
+    assert (caught.value.problem, caught.value.remedy) == told
+
+
+def test_what_blocks_a_case_keeps_its_remedy():
+    found = (Finding(BLOCKING, "odd", "t1c; is odd", "copy it"), Finding(BLOCKING, "odder", "t2w; is odder", "move it"))
+    with pytest.raises(InputError) as caught:
+        refuse(found, "a")
+    assert (caught.value.problem, caught.value.remedy) == ("case a: t1c; is odd; copy it; t2w; is odder", "move it")

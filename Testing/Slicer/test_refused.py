@@ -53,6 +53,16 @@ class RefusedTest(slicer_case.ModuleTest):
         wait_until(lambda: codes)
         self.assertIn("no such file or folder", codes[0][1])
 
+    def test_a_name_with_a_semicolon_tears_no_error_apart(self):
+        errors = []
+        child = Child(["cases", str(self.folder / "a; b")], self.folder / "run", lambda events: None,
+                      lambda code: errors.append(child.error))  # fmt: skip
+        child.start()
+        wait_until(lambda: errors)
+        (error,) = errors
+        self.assertEqual(error.problem, f"{self.folder / 'a; b'}: no such file or folder")
+        self.assertEqual(error.remedy, "check the path")
+
     def test_an_image_cut_short(self):
         (case,) = write_phantoms(self.folder / "cases", 1, seed=0, side=16)
         image = case / f"{case.name}-t1c.nii.gz"
