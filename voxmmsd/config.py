@@ -51,10 +51,13 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.dropout):
-            raise ConfigError(f"network: {len(self.channels)} channels but {len(self.dropout)} dropout values")
+            raise ConfigError(
+                f"network: {len(self.channels)} channels but {len(self.dropout)} dropout values",
+                "give one of each per level",
+            )
         if len(self.channels) > MOST_LEVELS:
             raise ConfigError(
-                f"network: {len(self.channels)} levels; give {MOST_LEVELS} at most: each halves the image"
+                f"network: {len(self.channels)} levels", f"give {MOST_LEVELS} at most: each halves the image"
             )
 
     @property
@@ -194,10 +197,13 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         if not (self.distillation or self.restoration):
-            raise ConfigError("pretrain: without --distillation and --restoration there is nothing to learn; keep one")
+            raise ConfigError(
+                "pretrain: without --distillation and --restoration there is nothing to learn", "keep one"
+            )
         if self.cell < 1 or self.block % self.cell:
             raise ConfigError(
-                f"pretrain: --block {self.block} is no multiple of --cell {self.cell}; cells fill a block"
+                f"pretrain: --block {self.block} is no multiple of --cell {self.cell}",
+                "give a --block that --cell divides",
             )
 
 
@@ -463,12 +469,12 @@ def read_config_file(kind: type, file: Path) -> dict[str, Any]:
         record = tomllib.loads(text) if file.suffix == ".toml" else parse_json(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{file}: cannot be read as a {file.suffix or 'JSON'} configuration ({error}); give a JSON or TOML file of "
-            "options"
+            f"{file}: cannot be read as a {file.suffix or 'JSON'} configuration ({error})",
+            "give a JSON or TOML file of options",
         ) from error
     if not isinstance(record, dict):
         raise ConfigError(
-            f"{file}: a configuration is a table of options, this is a {type(record).__name__}; give names and values"
+            f"{file}: a configuration is a table of options, this is a {type(record).__name__}", "give names and values"
         )
     names = {flag_of(item): item.name for item in dataclasses.fields(kind)}
     return {names.get(key, key): value for key, value in record.items()}
@@ -480,12 +486,14 @@ def config_from_record(kind: type[ConfigT], record: dict[str, Any]) -> ConfigT:
     fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(record) - set(fields))
     if unknown:
-        raise ConfigError(f"unknown option {', '.join(unknown)}; known are {', '.join(fields)}")
+        raise ConfigError(f"unknown option {', '.join(unknown)}", f"known are {', '.join(fields)}")
     values = {name: _checked(name, value, hints[name]) for name, value in record.items()}
     for name, value in values.items():
         choices = fields[name].metadata.get("choices")
         if choices and value not in choices:
-            raise ConfigError(f"{flag_of(fields[name])}: {value!r} is not one of {', '.join(choices)}")
+            raise ConfigError(
+                f"{flag_of(fields[name])}: {value!r} is not one of {', '.join(choices)}", "choose one of them"
+            )
         _check_range(flag_of(fields[name]), name, value)
     return kind(**values)
 
@@ -496,9 +504,13 @@ def _check_range(flag: str, name: str, value: Any) -> None:
     wanted = "a finite number" if name not in _RANGES else f"{least:g} or more" if most == math.inf else ""
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, int | float) and not (abs(number) < math.inf and least <= number <= most):
-            raise ConfigError(f"{flag}: {number!r:.40} makes no sense; give {wanted or f'{least:g} to {most:g}'}")
+            raise ConfigError(f"{flag}: {number!r:.40} makes no sense", f"give {wanted or f'{least:g} to {most:g}'}")
     if name == "channels" and not value:
-        raise ConfigError(f"{flag}: is empty; give at least one")
+        raise ConfigError(f"{flag}: is empty", "give at least one")
+
+
+# What to give where an option's value is of another type.
+_A_VALUE = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "a table"}
 
 
 def config_to_record(config: Any) -> dict[str, Any]:
@@ -510,7 +522,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         inner = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{name}: expected a list, got {value!r}")
+            raise ConfigError(f"{name}: expected a list, got {value!r}", "put it into brackets, as in [1, 2]")
         return tuple(_checked(name, item, inner) for item in value)
     if isinstance(hint, types.UnionType):
         if value is None:
@@ -522,8 +534,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             return float(value)
         except OverflowError:
             raise ConfigError(
-                f"{name}: a number of {len(str(value))} digits makes no sense; give a smaller one"
+                f"{name}: a number of {len(str(value))} digits makes no sense", "give a smaller one"
             ) from None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}", f"give {_A_VALUE[hint]}")
     return value

@@ -93,7 +93,9 @@ def _check_torch(name: str) -> tuple[str, bool]:
     """A 3-D convolution of the network's usual shape against the same in float64 on the CPU."""
     if importlib.util.find_spec("torch") is None:
         if name != "auto":
-            raise ConfigError(f"--device {name}: torch is not installed: `pip install 'voxmmsd[train]'`")
+            raise ConfigError(
+                f"--device {name}: torch is not installed", "install it with `pip install 'voxmmsd[train]'`"
+            )
         return "device      no torch: segmenting works, training needs `pip install 'voxmmsd[train]'`", True
     import torch
     import torch.nn.functional as F

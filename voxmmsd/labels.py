@@ -232,8 +232,8 @@ def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSch
 def unknown_tissue(label: Label, voxels: int, source: LabelSchema, target: LabelSchema, where: str) -> InputError:
     """The error that ``where`` holds ``voxels`` of a tissue which ``target`` does not have."""
     return InputError(
-        f"{where}: has {voxels:,} voxels of {label.name} ({label.key}), which schema {target.name} does not know; name "
-        f"a schema that does with --schema ({source.name})"
+        f"{where}: has {voxels:,} voxels of {label.name} ({label.key}), which schema {target.name} does not know",
+        f"name a schema that does with --schema ({source.name})",
     )
 
 
@@ -246,7 +246,7 @@ def schema_named(name: str) -> LabelSchema:
     try:
         return SCHEMAS[name]
     except KeyError:
-        raise ConfigError(f"no label schema {name!r}: choose one of {', '.join(SCHEMAS)}") from None
+        raise ConfigError(f"no label schema {name!r}", f"choose one of {', '.join(SCHEMAS)}") from None
 
 
 def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> np.ndarray:
@@ -263,8 +263,9 @@ def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> 
     unknown = sorted(_values_in(whole) - {0, *schema.values})
     if unknown:
         raise InputError(
-            f"{where}: label values {unknown[:20]} are not in schema {schema.name} "
-            f"(0, {', '.join(map(str, schema.values))}); name the right one with --schema ({', '.join(SCHEMAS)})"
+            f"{where}: label values {unknown[:20]} are not in schema {schema.name} (0, "
+            f"{', '.join(map(str, schema.values))})",
+            f"name the right one with --schema ({', '.join(SCHEMAS)})",
         )
     table = np.zeros(max(schema.values) + 1, np.uint8)
     table[list(schema.values)] = np.arange(1, schema.class_count)
@@ -282,7 +283,7 @@ def indices_from_masks(masks: Mapping[str, np.ndarray], schema: LabelSchema) -> 
 
     known = [label.key for label in schema.labels]
     if unknown := sorted(set(masks) - set(known)):
-        raise ConfigError(f"schema {schema.name} has no label {', '.join(unknown)}; it has {', '.join(known)}")
+        raise ConfigError(f"schema {schema.name} has no label {', '.join(unknown)}", f"it has {', '.join(known)}")
     if not masks:
         raise ValueError("no mask")
     indices = np.zeros(next(iter(masks.values())).shape, np.uint8)
@@ -308,8 +309,9 @@ def _whole(labels: np.ndarray, where: str) -> np.ndarray:
     off = ~(np.abs(labels - whole) <= 1e-3)
     if off.any():
         raise InputError(
-            f"{where}: holds {labels[off].flat[0]!s}, not a whole number: it is no label map "
-            "(or was resampled with interpolation); give the original labels"
+            f"{where}: holds {labels[off].flat[0]!s}, not a whole number: it is no label map (or was resampled with "
+            "interpolation)",
+            "give the original labels",
         )
     return whole.astype(np.int64)
 

@@ -98,7 +98,7 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
         InputError: something else with that name exists, or the folder belongs to another data set.
     """
     if not 1 <= count <= _MOST_PATIENTS:
-        raise ConfigError(f"--count {count}: from 1 to {_MOST_PATIENTS} patients can be written")
+        raise ConfigError(f"--count {count}: makes no sense", f"give 1 to {_MOST_PATIENTS}")
     _check_size((side, side, side))
     _refuse_another_data_set(folder / "dataset.json")
 
@@ -110,7 +110,7 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
     for number in ids.keys() - missing.keys():
         if not _is_written(make(number), folder / ids[number]):
             raise InputError(
-                f"{folder / ids[number]}: exists already; nothing is overwritten, name another folder or --seed"
+                f"{folder / ids[number]}: exists already", "nothing is overwritten, name another folder or --seed"
             )
     write_json_atomic(folder / "dataset.json", _DATA_SET)
     return [write_phantom(make(number), folder, case_id) for number, case_id in missing.items()]
@@ -122,7 +122,7 @@ def _refuse_another_data_set(file: Path) -> None:
     except ValueError:
         is_ours = False
     if not is_ours:
-        raise InputError(f"{file}: describes another data set; nothing is overwritten, name another folder")
+        raise InputError(f"{file}: describes another data set", "nothing is overwritten, name another folder")
 
 
 def _is_written(phantom: Phantom, place: Path) -> bool:
@@ -140,9 +140,13 @@ def _is_written(phantom: Phantom, place: Path) -> bool:
 
 def _check_size(shape_zyx: tuple[int, int, int]) -> None:
     if min(shape_zyx) < 16:
-        raise ConfigError(f"a phantom of {shape_zyx} voxels has no room for a brain; give 16 along each side at least")
+        raise ConfigError(
+            f"a phantom of {shape_zyx} voxels has no room for a brain", "give 16 along each side at least"
+        )
     if np.prod(np.array(shape_zyx, float)) > MAX_VOXELS:
-        raise ConfigError(f"a phantom of {shape_zyx} voxels is larger than any scan; give 512 along each side at most")
+        raise ConfigError(
+            f"a phantom of {shape_zyx} voxels is larger than any scan", "give 512 along each side at most"
+        )
 
 
 def _tissue_values(schema: LabelSchema) -> dict[str, int]:
@@ -150,7 +154,10 @@ def _tissue_values(schema: LabelSchema) -> dict[str, int]:
     edema = next((lb.value for lb in schema.labels if lb.key in ("ED", "SNFH")), None)
     enhancing = next((lb.value for lb in schema.labels if lb.key == "ET"), None)
     if necrosis is None or edema is None or enhancing is None:
-        raise ConfigError(f"schema {schema.name} does not have the tissues of a phantom (necrosis, edema, enhancing)")
+        raise ConfigError(
+            f"schema {schema.name} does not have the tissues of a phantom (necrosis, edema, enhancing)",
+            "choose a schema of gliomas, such as brats-gli-2023",
+        )
     return {"edema": edema, "enhancing": enhancing, "necrosis": necrosis}
 
 

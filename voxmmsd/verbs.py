@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxmmsd import config as c
-from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.errors import ConfigError, InputError, VoxMMSDError, as_printed
 from voxmmsd.wording import counted
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def prepare(config: c.PrepareConfig) -> int:
     _folder(config.folder)
     _given(config.store, "--store DIR")
     result = prepare_folder(config)
-    for case_id, reason in result.failures:
-        print(_of_case(case_id, reason), file=sys.stderr)
+    for case_id, error in result.failures:
+        print(_of_case(case_id, error), file=sys.stderr)
     kept = len(result.entries) - result.made
     print(f"{config.store}: {counted(len(result.entries), 'case')} ready ({result.made} made, {kept} kept)")
     return 2 if result.failures else 0
@@ -91,7 +91,7 @@ def pretrain(config: c.PretrainConfig) -> None:
 
 def _check_training(config: c.FinetuneConfig | c.PretrainConfig, what: str) -> None:
     if not config.folders:
-        raise ConfigError(f"name at least one {what}")
+        raise ConfigError("no folder to learn from is given", f"name at least one {what}")
     for folder in config.folders:
         _folder(folder)
     _given(config.run, "--run DIR")
@@ -128,8 +128,8 @@ def segment(config: c.SegmentConfig) -> int:
     result = segment_cases(config)
     for file in result.written:
         print(file)
-    for case_id, reason in result.failures:
-        print(_of_case(case_id, reason), file=sys.stderr)
+    for case_id, error in result.failures:
+        print(_of_case(case_id, error), file=sys.stderr)
     return 2 if result.failures else 0
 
 
@@ -143,8 +143,8 @@ def evaluate(config: c.EvaluateConfig) -> int:
 
     found = evaluate_verb(config)
     print(found.text())
-    for case_id, reason in found.failures:
-        print(_of_case(case_id, reason), file=sys.stderr)
+    for case_id, error in found.failures:
+        print(_of_case(case_id, error), file=sys.stderr)
     return 2 if found.failures else 0
 
 
@@ -198,8 +198,8 @@ def library(config: c.LibraryConfig) -> int:
     elif config.action == "add":
         added = add_folder(opened, _folder(config.folder), schema=config.schema, part=config.part, prefix=config.prefix)
         print("\n".join(added.lines or ["nothing new"]))
-        for case_id, reason in added.failures:
-            print(_of_case(case_id, reason), file=sys.stderr)
+        for case_id, error in added.failures:
+            print(_of_case(case_id, error), file=sys.stderr)
         return 2 if added.failures else 0
     elif config.action == "list":
         runs = [run.folder for run in list_runs()]
@@ -386,7 +386,7 @@ def _run_to_resume(config: c.RunsConfig) -> Path:
     from voxmmsd.runs.launch import resume_call
 
     if config.action != "resume":
-        raise ConfigError(f"--detach is for `runs resume`, not for `runs {config.action}`")
+        raise ConfigError(f"--detach is for `runs resume`, not for `runs {config.action}`", "leave it out")
     folder = find_run(str(_given(config.name, "RUN")))
     resume_call(folder)  # refuses what cannot be resumed
     return folder
@@ -448,19 +448,19 @@ def find_verb(name: str) -> Verb:
     return next(verb for verb in VERBS if verb.name == name)
 
 
-def _of_case(case_id: str, reason: str) -> str:
-    """A line that names the case once."""
-    return f"voxmmsd: error: case {case_id}: {reason.removeprefix(f'case {case_id}: ')}"
+def _of_case(case_id: str, error: VoxMMSDError) -> str:
+    """What is printed of a case's error; it names the case once."""
+    return as_printed(f"case {case_id}: {error.problem.removeprefix(f'case {case_id}: ')}", error.remedy)
 
 
 def _given(value: str, what: str) -> Path:
     if not value:
-        raise ConfigError(f"{what} must be given")
+        raise ConfigError(f"{what} must be given", "`voxmmsd VERB --help` says what it is")
     return Path(value)
 
 
 def _folder(value: str) -> Path:
     path = _given(value, "FOLDER")
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; check the path")
+        raise InputError(f"{path}: no such file or folder", "check the path")
     return path

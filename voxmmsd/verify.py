@@ -45,7 +45,7 @@ def _told(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
 
 
 def _wrong_models() -> list[str]:
-    return [damaged.problem for damaged in damaged_models()]
+    return [str(damaged.error) for damaged in damaged_models()]
 
 
 def _wrong_in_run(run: Path) -> tuple[list[str], str]:

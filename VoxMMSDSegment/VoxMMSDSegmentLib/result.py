@@ -103,7 +103,7 @@ def replace_result(old, new) -> None:
         InputError: they follow different label schemas.
     """
     if old.GetAttribute(SCHEMA) != new.GetAttribute(SCHEMA):
-        raise InputError(_("{name} has other tissues than this model: keep both").format(name=old.GetName()))
+        raise InputError(_("{name} has other tissues than this model").format(name=old.GetName()), _("keep both"))
     reference = reference_of(new)
     source, target = Frame(new, reference), Frame(old, reference)
     for label in schema_named(new.GetAttribute(SCHEMA)).labels:

@@ -11,11 +11,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import VoxMMSDError
+from voxmmsd.errors import VoxMMSDError, problem_and_remedy
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
-from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
@@ -333,8 +332,8 @@ def _accepted_in_words(version, left_out: list[str]) -> str:
 
 
 def _not_accepted_in_words(error: Exception) -> str:
-    what, way_out = sentence_and_way_out(in_panel_words(str(error)))
-    return f"<b>{escape(what)}</b>" + (f"<br>{escape(way_out)}" if way_out else "")
+    problem, remedy = map(in_panel_words, problem_and_remedy(error))
+    return f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
 
 
 _EDITS = (

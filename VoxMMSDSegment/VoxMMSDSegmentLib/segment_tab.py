@@ -12,10 +12,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES, PRECISIONS
-from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.errors import Cancelled, VoxMMSDError, problem_and_remedy
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Background
-from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.dependencies import ensure, missing
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
@@ -118,7 +117,7 @@ class SegmentTab:
         try:
             self._searching.start(self._parameters, next(iter(self.volumes().values()), None))
         except VoxMMSDError as error:
-            self._show_error(*sentence_and_way_out(str(error)))
+            self._show_error(error.problem, error.remedy)
 
     def _search_failed(self, error: Exception) -> None:
         self._show_error(_("The images could not be searched"), str(error))
@@ -164,7 +163,7 @@ class SegmentTab:
         try:
             ensure()
         except VoxMMSDError as error:
-            self._show_error(*sentence_and_way_out(str(error)))
+            self._show_error(error.problem, error.remedy)
             return
         self._computer.fill_strippers()
         self.look()
@@ -278,7 +277,7 @@ class SegmentTab:
             self._end(_("Canceled."))
             return
         self._end("")
-        self._show_error(*sentence_and_way_out(in_panel_words(str(error))))
+        self._show_error(*map(in_panel_words, problem_and_remedy(error)))
 
     def _end(self, said: str) -> None:
         if self.job is not None:
@@ -303,11 +302,11 @@ class SegmentTab:
     def _say(self, text: str) -> None:
         self._ui.stageLabel.setText(text)
 
-    def _show_error(self, what: str, way_out: str) -> None:
-        text = f"<b>{escape(what)}</b>" + (f"<br>{escape(way_out)}" if way_out else "")
-        self._ui.errorLabel.setText(text if what else "")
-        self._ui.errorLabel.setVisible(bool(what))
-        self._ui.copyDetailsButton.setVisible(bool(what))
+    def _show_error(self, problem: str, remedy: str) -> None:
+        text = f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
+        self._ui.errorLabel.setText(text if problem else "")
+        self._ui.errorLabel.setVisible(bool(problem))
+        self._ui.copyDetailsButton.setVisible(bool(problem))
 
     def _copy_details(self) -> None:
         slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")

@@ -181,7 +181,7 @@ class ResultSection:
 
         place = self.ui.importPath.currentPath
         if not place:
-            raise InputError(_("Choose the model first: its folder, its zip, or its run."))
+            raise InputError(_("No model is chosen"), _("choose its folder, its zip, or its run first"))
         _put(self.ui.importNotice, _("Importing {place} ...").format(place=place))
         package = yield lambda: import_model(resolve_model(place).folder)
         question = _("{model} is in the registry. Use it for segmentation from now on?").format(model=package.info.id)
@@ -202,7 +202,7 @@ class ResultSection:
             self._begin(self._opening(self.comparison.cases[row].case_id), self.ui.casesNotice)
 
     def _begin(self, steps: Steps, notice) -> None:
-        self._work.start(steps, lambda error: _put(notice, words.plain(str(error))))
+        self._work.start(steps, lambda error: _put(notice, words.plain(error)))
 
     def _opening(self, case_id: str) -> Steps:
         self._say_of_cases(_("Opening {case} ...").format(case=case_id))
@@ -219,7 +219,7 @@ class ResultSection:
         try:
             action()
         except VoxMMSDError as error:
-            _put(notice or self.ui.noticeLabel, words.plain(str(error)))
+            _put(notice or self.ui.noticeLabel, words.plain(error))
             return False
         return True
 

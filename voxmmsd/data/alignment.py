@@ -76,8 +76,8 @@ def align(modality: str, moving: Volume, fixed: Volume) -> Alignment:
         found, after = _best(sitk, fixed_image, moving_image, start)
     except RuntimeError as error:
         raise InputError(
-            f"{modality}: cannot be aligned to the reference ({str(error).strip().splitlines()[-1]}); check that both "
-            "are of one head, or leave it out"
+            f"{modality}: cannot be aligned to the reference ({str(error).strip().splitlines()[-1]})",
+            "check that both are of one head, or leave it out",
         ) from error
     correction = np.linalg.inv(_LPS @ _matrix(found) @ _LPS)
     shift = _farthest_mm(correction, moving)

@@ -54,7 +54,7 @@ def case_from_files(
     given = {"t1n": t1n, "t1c": t1c, "t2w": t2w, "t2f": t2f}
     modalities = {name: _source(value, name) for name, value in given.items() if value}
     if not modalities:
-        raise InputError(f"case {case_id}: no modality given; give at least one of {', '.join(MODALITIES)}")
+        raise InputError(f"case {case_id}: no modality given", f"give at least one of {', '.join(MODALITIES)}")
     _check_distinct(case_id, modalities)
     if schema:
         schema_named(schema)
@@ -71,7 +71,7 @@ def case_from_files(
 def _source(value: PathLike | Source, name: str) -> Source:
     source = value if isinstance(value, Source) else Source(Path(value).expanduser())
     if not source.path.exists():
-        raise InputError(f"{source.path}: no such file, given for {name}; check the path")
+        raise InputError(f"{source.path}: no such file, given for {name}", "check the path")
     return source
 
 
@@ -81,6 +81,6 @@ def _check_distinct(case_id: str, modalities: Mapping[str, Source]) -> None:
         for second in names[i + 1 :]:
             if modalities[first] == modalities[second]:
                 raise InputError(
-                    f"case {case_id}: {modalities[first].path} is given for both {first} and {second}; "
-                    "give each its own image"
+                    f"case {case_id}: {modalities[first].path} is given for both {first} and {second}",
+                    "give each its own image",
                 )

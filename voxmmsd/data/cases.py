@@ -78,13 +78,13 @@ def _drafts_of_folder(folder: Path, unplaced: Unplaced) -> list[Draft]:
 
 def _drafts_of_file(file: Path, unplaced: Unplaced) -> list[Draft]:
     if not file.is_file():
-        raise InputError(f"{file}: no such folder or list of cases; check the path")
+        raise InputError(f"{file}: no such folder or list of cases", "check the path")
     if ending_of(file.name):
         raise InputError(
-            f"{file}: is one image; give the folder of the case, or say which modality it is (--t1c {file.name})"
+            f"{file}: is one image", f"give the folder of the case, or say which modality it is (--t1c {file.name})"
         )
     if file.suffix.lower() not in (".csv", ".tsv", ".json"):
-        raise InputError(f"{file}: is neither a folder nor a list of cases; give a folder, or a .csv or .json list")
+        raise InputError(f"{file}: is neither a folder nor a list of cases", "give a folder, or a .csv or .json list")
     return msd_cases(file, unplaced) if is_msd(file) else listed_cases(file)
 
 

@@ -63,8 +63,8 @@ def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
 def _check(draft: Draft) -> None:
     if draft.schema is not None and draft.schema not in SCHEMAS:
         raise InputError(
-            f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which there is not; "
-            f"choose one of {', '.join(SCHEMAS)}"
+            f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which there is not",
+            f"choose one of {', '.join(SCHEMAS)}",
         )
 
 
@@ -90,8 +90,8 @@ def _dataset_record(file: Path) -> Any:
         return None
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{file}: cannot be read ({error}), so which label schema its cases follow cannot be told; correct or "
-            "remove it, or name the schema with --schema"
+            f"{file}: cannot be read ({error}), so which label schema its cases follow cannot be told",
+            "correct or remove it, or name the schema with --schema",
         ) from error
 
 

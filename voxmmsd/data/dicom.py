@@ -79,7 +79,7 @@ def series_in(folder: Path, files: Iterable[Path]) -> tuple[list[Series], list[t
             one = _read_slice(file)
             slices[one.tags["series_uid"]].append(one)
         except InputError as error:
-            unread.append((file, str(error).removeprefix(f"{file}: ")))
+            unread.append((file, error.problem.removeprefix(f"{file}: ")))
     return [_series(folder, uid, parts) for uid, parts in slices.items()], unread
 
 
@@ -93,17 +93,17 @@ def read_series(folder: Path, uid: str | None) -> Image:
     try:
         series, unread = series_in(folder, sorted(f for f in folder.iterdir() if f.is_file() and may_be_dicom(f)))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error}); check the folder's permissions") from error
+        raise InputError(f"{folder}: cannot be read ({error})", "check the folder's permissions") from error
     chosen = [one for one in series if uid in (None, one.uid)]
     if not chosen:
         why = f" ({unread[0][0].name}: {unread[0][1]})" if unread else ""
         raise InputError(
-            f"{folder}: holds no DICOM series{' of that uid' if uid else ''}{why}; give the folder of its slices"
+            f"{folder}: holds no DICOM series{' of that uid' if uid else ''}{why}", "give the folder of its slices"
         )
     if len(chosen) > 1:
         sizes = ", ".join(f"{len(one.files)} from {one.files[0].name}" for one in chosen)
         raise InputError(
-            f"{folder}: holds several DICOM series (slices: {sizes}); put the one meant into a folder of its own"
+            f"{folder}: holds several DICOM series (slices: {sizes})", "put the one meant into a folder of its own"
         )
     _check_spacing(chosen[0])
     return read_slices(chosen[0].files, folder)
@@ -143,7 +143,7 @@ def _read_slice(file: Path) -> _Slice:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise InputError(f"{file}: is no DICOM image ({reason_of(error)})") from error
+        raise InputError(f"{file}: is no DICOM image ({reason_of(error)})", "export it again") from error
     tags = {name: _tag(reader, key) for name, key in TAGS.items()}
     return _Slice(file, tags, _height(tags), int(np.prod(reader.GetSize()[2:])))
 
@@ -171,10 +171,11 @@ def _check_spacing(series: Series) -> None:
     usual = float(np.median(steps))
     if steps.min() <= 1e-3:
         raise InputError(
-            f"{series.folder}: the DICOM series has several slices at one place; export a single volume of it"
+            f"{series.folder}: the DICOM series has several slices at one place", "export a single volume of it"
         )
     if np.abs(steps - usual).max() > _UNEVEN * usual:
         raise InputError(
-            f"{series.folder}: the DICOM series' slices are {steps.min():.2f} to {steps.max():.2f} mm apart: "
-            "slices are missing or unevenly spaced; export it whole"
+            f"{series.folder}: the DICOM series' slices are {steps.min():.2f} to {steps.max():.2f} mm apart: slices "
+            "are missing or unevenly spaced",
+            "export it whole",
         )

@@ -41,7 +41,8 @@ def _all_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> lis
         try:
             series, unread = series_in(folder, paths)
         except MissingDependencyError as error:
-            unplaced.append((folder, f"{len(paths)} DICOM files: {str(error).split(': ', 1)[-1]}"))
+            why = "needs SimpleITK, which is not installed"
+            unplaced.append((folder, f"{len(paths)} DICOM files: {why}; {error.remedy}"))
             continue
         found += series
         unplaced += unread

@@ -52,7 +52,9 @@ class Preprocess:
             mask = canonical(Volume(volumes.brain_mask_zyx, grid)).array
         image = Volume(to_uint8(image.array, self.config.percentile, mask), image.grid)
         if not image.array.any():
-            raise InputError(f"case {volumes.case.id}: no voxel above 0 is left inside the brain; check the brain mask")
+            raise InputError(
+                f"case {volumes.case.id}: no voxel above 0 is left inside the brain", "check the brain mask"
+            )
         target = self._target_grid(image.grid)
         prepared = np.stack([_as_uint8(resample(Volume(one, image.grid), target).array) for one in image.array])
         box = brain_box(prepared, self.config.margin_voxels)

@@ -98,10 +98,10 @@ def read_case(
 
 def _check_request(case: Case, reference: str | None) -> None:
     if not case.modalities:
-        raise InputError(f"case {case.id}: has no modality; give at least one of {', '.join(MODALITIES)}")
+        raise InputError(f"case {case.id}: has no modality", f"give at least one of {', '.join(MODALITIES)}")
     if reference and reference not in case.modalities:
         raise InputError(
-            f"case {case.id}: has no {reference} to be the reference; choose one of {', '.join(case.modalities)}"
+            f"case {case.id}: has no {reference} to be the reference", f"choose one of {', '.join(case.modalities)}"
         )
 
 
@@ -111,7 +111,7 @@ def _with_mask_of(case: Case, word: str) -> Case:
     if word in STRIPPERS:
         return replace(case, brain_mask=None)
     if word not in case.modalities:
-        raise InputError(f"case {case.id}: has no {word} to take the brain mask from; give one of its modalities")
+        raise InputError(f"case {case.id}: has no {word} to take the brain mask from", "give one of its modalities")
     return replace(case, brain_mask=case.modalities[word])
 
 
@@ -171,7 +171,7 @@ class _Reader:
 def _modality(reader: _Reader, name: str, source: Source) -> Volume:
     volume = reader.read(source, name)
     if not volume.array.any():
-        raise InputError(f"{source.path}: every voxel of {name} is 0; leave this modality out or give the right file")
+        raise InputError(f"{source.path}: every voxel of {name} is 0", "leave this modality out or give the right file")
     return volume
 
 
@@ -182,8 +182,8 @@ def _on_reference(volume: Volume, name: str, path: Path, grid: Grid, reference: 
     moved = resample(volume, grid).array
     if not moved.any():
         raise InputError(
-            f"{path}: {name} lies elsewhere in space than {reference}: they do not overlap; "
-            "register them first (--align) or leave it out"
+            f"{path}: {name} lies elsewhere in space than {reference}: they do not overlap",
+            "register them first (--align) or leave it out",
         )
     return moved, f"{name} resampled from {_spacing(volume.grid)} to the grid"
 
@@ -193,14 +193,15 @@ def _label(case: Case, schema: LabelSchema | None, places: _Places, reader: _Rea
     path = case.label.path
     if schema is None:
         raise InputError(
-            f"{path}: which label schema it follows cannot be told; name it with --schema ({', '.join(SCHEMAS)})"
+            f"{path}: which label schema it follows cannot be told", f"name it with --schema ({', '.join(SCHEMAS)})"
         )
     volume = reader.read(case.label, "label")
     drawn_on = places.drawn_on(volume.grid)
     if drawn_on is None:
         raise InputError(
             f"{path}: the label's grid ({_spacing(volume.grid)}) is that of none of the case's images "
-            f"({', '.join(places.grids)}); give the image it was drawn on"
+            f"({', '.join(places.grids)})",
+            "give the image it was drawn on",
         )
     indices = Volume(indices_from_values(volume.array, schema, str(path)), volume.grid)
     indices = places.moved(indices, drawn_on)
@@ -229,7 +230,7 @@ def _brain_mask(case: Case, places: _Places, reader: _Reader) -> np.ndarray:
     stripped = next((name for name, image in case.modalities.items() if image == source), None)
     array = mask_of_stripped(volume, stripped) if stripped else volume.array > 0
     if not array.any():
-        raise InputError(f"{source.path}: the brain mask is empty; give the right one or leave it out")
+        raise InputError(f"{source.path}: the brain mask is empty", "give the right one or leave it out")
     inside = places.moved(Volume(array, volume.grid), stripped or places.drawn_on(volume.grid))
     if stripped:
         reader.notes.append(f"brain mask from {stripped}, which is stripped")
@@ -237,7 +238,9 @@ def _brain_mask(case: Case, places: _Places, reader: _Reader) -> np.ndarray:
         return inside.array
     moved = resample(inside, places.target, order=0).array
     if not moved.any():
-        raise InputError(f"{source.path}: the brain mask lies elsewhere in space than {reference}; give one that fits")
+        raise InputError(
+            f"{source.path}: the brain mask lies elsewhere in space than {reference}", "give one that fits"
+        )
     reader.notes.append(
         f"brain mask brought from {_spacing(volume.grid)} to the grid of {reference} (nearest neighbor)"
     )

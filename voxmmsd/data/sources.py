@@ -53,7 +53,7 @@ def read_image(source: Source) -> Image:
 
         return read_series(path, source.series_uid)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+        raise InputError(f"{path}: no such file", "check the path")
     if _needs_itk(path):
         from voxmmsd.data.itk import read_itk
 
@@ -68,12 +68,12 @@ def frame_of(image: Image, source: Source) -> Volume:
     count = len(image.frames_tzyx)
     if source.channel is None and count > 1:
         raise InputError(
-            f"{source.path}: holds {count} volumes where one modality is expected; give its dataset.json beside it, "
-            "or one 3-D file per modality"
+            f"{source.path}: holds {count} volumes where one modality is expected",
+            "give its dataset.json beside it, or one 3-D file per modality",
         )
     channel = source.channel or 0
     if not 0 <= channel < count:
-        raise InputError(f"{source.path}: has no volume {channel}, only 0 to {count - 1}; check its dataset.json")
+        raise InputError(f"{source.path}: has no volume {channel}, only 0 to {count - 1}", "check its dataset.json")
     return Volume(image.frames_tzyx[channel], image.grid)
 
 
@@ -88,5 +88,5 @@ def _needs_itk(path: Path) -> bool:
         with path.open("rb") as stream:
             start = stream.read(132)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "check its permissions") from error
     return start.startswith(_ITK_STARTS) or start[128:] == b"DICM"

@@ -34,6 +34,7 @@ from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named
 FORMAT = 2
 _OF_A_TRAINING = ("folder", "mapping", "cohort")  # fields of an entry that its record does not hold
 _CHANNELS = len(MODALITIES)
+_LABEL_IT = "put the expert's label beside its images and prepare it again, or leave the case out"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Entry:
             InputError: the case has no labels.
         """
         if not self.has_label:
-            raise InputError(f"{self.array_file}: case {self.id} has no labels")
+            raise InputError(f"{self.array_file}: case {self.id} has no labels", _LABEL_IT)
         stored = self._array()[_CHANNELS]
         return stored if self.mapping is None else np.array(self.mapping, np.uint8)[stored]
 
@@ -106,7 +107,7 @@ class Entry:
 
     def label_schema(self) -> LabelSchema:
         if self.schema is None:
-            raise InputError(f"{self.array_file}: case {self.id} has no labels, hence no label schema")
+            raise InputError(f"{self.array_file}: case {self.id} has no labels, hence no label schema", _LABEL_IT)
         return schema_named(self.schema)
 
     def _array(self) -> np.ndarray:
@@ -119,7 +120,16 @@ class StoreResult:
 
     entries: tuple[Entry, ...]
     made: int
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[str, VoxMMSDError], ...]
+
+    def refuse_failures(self) -> None:
+        """Raise InputError where a case could not be prepared, with all of them."""
+        if len(self.failures) == 1:
+            ((case_id, error),) = self.failures
+            raise InputError(f"case {case_id}: {error.problem}", error.remedy) from error
+        if self.failures:
+            listed = "; ".join(f"case {case_id}: {error}" for case_id, error in self.failures)
+            raise InputError(listed, "correct these cases or leave them out")
 
 
 def prepare_cases(
@@ -141,12 +151,14 @@ def prepare_cases(
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [_Job(case, folder, preprocess or PreprocessConfig(), reference, align, brain_mask) for case in cases]
-    entries, failures, made = [], [], 0
-    for job, (entry, fresh, error) in zip(jobs, _run_jobs(jobs, workers), strict=True):
-        if entry is None:
-            failures.append((job.case.id, error))
+    entries: list[Entry] = []
+    failures: list[tuple[str, VoxMMSDError]] = []
+    made = 0
+    for job, (outcome, fresh) in zip(jobs, _run_jobs(jobs, workers), strict=True):
+        if isinstance(outcome, VoxMMSDError):
+            failures.append((job.case.id, outcome))
         else:
-            entries.append(entry)
+            entries.append(outcome)
             made += fresh
         if on_case:
             on_case(job.case.id)
@@ -161,7 +173,9 @@ def open_store(folder: Path) -> tuple[Entry, ...]:
     """
     found = {name: _read_entry(folder / f"{name}.json") for name in _names_in(folder)}
     if not found:
-        raise InputError(f"{folder}: holds no prepared case; make the store with `voxmmsd prepare FOLDER --store DIR`")
+        raise InputError(
+            f"{folder}: holds no prepared case", "make the store with `voxmmsd prepare FOLDER --store DIR`"
+        )
     _refuse_unusable(folder, [f"{name}: {entry}" for name, entry in found.items() if isinstance(entry, str)])
     return tuple(entry for entry in found.values() if isinstance(entry, Entry))
 
@@ -181,8 +195,9 @@ def _refuse_unusable(folder: Path, problems: Sequence[str]) -> None:
     if problems:
         listed = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise InputError(
-            f"{folder}: cannot be used as a prepared store: {listed}. Prepare these cases again with `voxmmsd prepare "
-            f"FOLDER --store {folder}`, or remove their .npy and .json files"
+            f"{folder}: cannot be used as a prepared store: {listed}",
+            f"prepare these cases again with `voxmmsd prepare FOLDER --store {folder}`, or remove their .npy and .json "
+            "files",
         )
 
 
@@ -224,7 +239,7 @@ class _Job:
     brain_mask: str
 
 
-_Outcome = tuple[Entry | None, bool, str]
+_Outcome = tuple[Entry | VoxMMSDError, bool]  # and whether it was made anew
 
 
 def _leave_signals() -> None:
@@ -251,10 +266,10 @@ def _prepare_one(job: _Job) -> _Outcome:
         key = _key(job)
         kept = _read_entry(job.folder / f"{job.case.id}.json")
         if isinstance(kept, Entry) and kept.key == key and _fits(kept):
-            return kept, False, ""
-        return _make_entry(job, key), True, ""
+            return kept, False
+        return _make_entry(job, key), True
     except VoxMMSDError as error:
-        return None, False, str(error)
+        return error, False
 
 
 def _key(job: _Job) -> str:
@@ -274,13 +289,13 @@ def source_sha256(source: Source) -> str:
         InputError: it is not there, or cannot be read.
     """
     if not source.path.exists():
-        raise InputError(f"{source.path}: no such file; check the path")
+        raise InputError(f"{source.path}: no such file", "check the path")
     try:
         files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
         return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
     except OSError as error:
         where = error.filename or source.path
-        raise InputError(f"{where}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"{where}: cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def _make_entry(job: _Job, key: str) -> Entry:

@@ -36,7 +36,7 @@ STRIPPERS = {
         ("mri_synthstrip", "synthstrip-docker", "synthstrip-singularity"),
         lambda image, out: ["-i", str(image), "-o", str(out), "-m", str(out.with_name("mask.nii.gz"))],
         lambda out: out.with_name("mask.nii.gz"),
-        "it comes with FreeSurfer 7.3 or later, or as a container",
+        "install FreeSurfer 7.3 or later, or its container",
     ),
 }
 

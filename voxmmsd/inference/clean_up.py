@@ -34,7 +34,7 @@ def parse_smallest(texts: Sequence[str], schema: LabelSchema) -> dict[str, float
         except (KeyError, ValueError):
             known = ", ".join(label.key for label in schema.labels)
             raise ConfigError(
-                f"--smallest {text}: expected LABEL=ML, such as {schema.labels[0].key}=0.1; labels are {known}"
+                f"--smallest {text}: expected LABEL=ML, such as {schema.labels[0].key}=0.1", f"labels are {known}"
             ) from None
     return smallest
 

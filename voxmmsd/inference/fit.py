@@ -59,6 +59,6 @@ def predict_fitting(
         return Fitted(label, probabilities, "" if fits else f"computed in windows of {sides}: memory allows no larger")
     left, takes = (f"{max(0, value) / 2**20:.0f} MiB" for value in (room, needed))
     raise MemoryBudgetError(
-        f"{left} are left for {engine.name}, the smallest windows take {takes}: allow more with --memory, or close "
-        "other programs"
+        f"{left} are left for {engine.name}, the smallest windows take {takes}",
+        "allow more with --memory, or close other programs",
     )

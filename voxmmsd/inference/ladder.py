@@ -62,4 +62,4 @@ class Ladder:
         if way is None:
             raise reason
         self.engine = open_way(self._package, way, self._config.threads)
-        self._say(f"memory: {reason}; from here on with {self.engine.name}")
+        self._say(f"memory: {reason.problem}; from here on with {self.engine.name}")

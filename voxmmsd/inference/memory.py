@@ -29,7 +29,7 @@ def parse_bytes(text: str) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match or float(match[1]) == 0:
-        raise ConfigError(f"--memory {text}: is no amount of memory; write 4G or 800M")
+        raise ConfigError(f"--memory {text}: is no amount of memory", "write 4G or 800M")
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
@@ -54,7 +54,8 @@ def refuse_too_small(limit: int, before: int, shape_zyx: tuple[int, ...], map_by
         sides = " x ".join(map(str, shape_zyx[::-1]))
         raise MemoryBudgetError(
             f"{limit / 2**20:.0f} MiB do not suffice to read and check {sides} voxels and to bring labels back, "
-            f"whatever is computed: allow at least --memory {-(-needed // _ROUND) * 50}M"
+            "whatever is computed",
+            f"allow at least --memory {-(-needed // _ROUND) * 50}M",
         )
 
 

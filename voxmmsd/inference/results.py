@@ -38,7 +38,7 @@ def finished_result(folder: Path, case: Case) -> Path | None:
         seen = _inputs_in(record)
         if seen != {name: source_sha256(source) for name, source in case.modalities.items()}:
             raise InputError(
-                f"{file}: is of other images than the case has now; nothing is overwritten, name another --out"
+                f"{file}: is of other images than the case has now", "nothing is overwritten, name another --out"
             )
         return file
     return None
@@ -58,7 +58,7 @@ def _inputs_in(record: Path) -> Any:
         return read_json(record).get("inputs")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{record}: is not a result's record ({error}); move it away, or name another --out"
+            f"{record}: is not a result's record ({error})", "move it away, or name another --out"
         ) from error
 
 
@@ -72,7 +72,7 @@ def write_prediction(prediction: Prediction, folder: Path, seconds: float, findi
     """
     file = result_file(folder, prediction.case_id)
     if file.exists():
-        raise InputError(f"{file}: exists already; nothing is overwritten, name another --out")
+        raise InputError(f"{file}: exists already", "nothing is overwritten, name another --out")
     if prediction.probabilities_czyx is not None:
         for label, map_zyx in zip(prediction.schema.labels, prediction.probabilities_czyx[1:], strict=True):
             name = f"{prediction.case_id}-voxmmsd-probability-{label.key}.nii.gz"

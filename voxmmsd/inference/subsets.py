@@ -39,12 +39,15 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
         ModelError: no such model, one that cannot segment, or one whose folder cannot be written.
     """
     if not config.predictions or not config.labels:
-        raise ConfigError("evaluate --subsets: give MODEL and the folder of labelled CASES")
+        raise ConfigError(
+            "evaluate --subsets: a model and cases must be given", "give MODEL and the folder of labelled CASES"
+        )
     package = resolve_model(config.predictions)
     if Path(config.predictions).suffix == ".zip" and Path(config.predictions).is_file():
         raise ModelError(
             f"{config.predictions}: the table is written into the model's package, and a zip is only unpacked for "
-            f"reading; import it with `voxmmsd models import {config.predictions}` and name it {package.info.id}"
+            "reading",
+            f"import it with `voxmmsd models import {config.predictions}` and name it {package.info.id}",
         )
     engine = open_engine(package, device=config.device)
     found = find_cases(Path(config.labels), config.schema or None).cases
@@ -89,12 +92,13 @@ def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tu
     if not chosen and split == "other" and (unknown := inherited_by(package.info).unknown):
         raise InputError(
             f"{package.info.id} was started from {', '.join(unknown)}, and which patients that model learned from is "
-            "unknown, so that no case is certainly new to it; import that model with `voxmmsd models import`"
+            "unknown, so that no case is certainly new to it",
+            "import that model with `voxmmsd models import`",
         )
     if not chosen:
         raise InputError(
-            f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases; choose another "
-            "folder, or another --split (validation, test, other)"
+            f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases",
+            "choose another folder, or another --split (validation, test, other)",
         )
     return chosen, split
 
@@ -140,7 +144,8 @@ def _reference(volumes: CaseVolumes, schema: LabelSchema) -> np.ndarray:
     if [label.key for label in volumes.schema.labels] != [label.key for label in schema.labels]:
         raise InputError(
             f"case {volumes.case.id}: its label is in schema {volumes.schema.name}, the model writes {schema.name}, "
-            "which has other tissues; score the model on cases of its own schema"
+            "which has other tissues",
+            "score the model on cases of its own schema",
         )
     return volumes.label_zyx
 

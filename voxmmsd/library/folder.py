@@ -61,9 +61,9 @@ def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: i
         LibraryError: the folder is not empty.
     """
     if not 0 <= hold_out_share <= 0.5:
-        raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense; give 0 to 0.5, such as 0.2")
+        raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense", "give 0 to 0.5, such as 0.2")
     if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
-        raise LibraryError(f"{folder}: is not empty; name a new folder for the training library")
+        raise LibraryError(f"{folder}: is not empty", "name a new folder for the training library")
     (folder / "cases").mkdir(parents=True, exist_ok=True)
     about = About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
     with writing(folder):
@@ -108,7 +108,7 @@ class Library(LibraryRecords):
         patient = patient or patient_of(case_id)
         check_code(patient, "patient")
         if part and part not in PARTS:
-            raise ConfigError(f"case {case_id}: no part {part!r}; choose one of {', '.join(PARTS)}")
+            raise ConfigError(f"case {case_id}: no part {part!r}", f"choose one of {', '.join(PARTS)}")
         kept = brain_only(case_id, images, brain_mask)
         content = image_hash(kept)
         with writing(self.folder):
@@ -163,7 +163,7 @@ class Library(LibraryRecords):
         newest = self.case(case_id).newest
         name = schema or (newest.schema if newest else "")
         if not name:
-            raise LibraryError(f"{file}: which label schema it follows cannot be told; name it with --schema")
+            raise LibraryError(f"{file}: which label schema it follows cannot be told", "name it with --schema")
         volume = read_volume(Source(Path(file)))
         label = Volume(indices_from_values(volume.array, schema_named(name), str(file)), volume.grid)
         return self.accept(case_id, label, name, drawn_over=drawn_over)
@@ -177,7 +177,7 @@ class Library(LibraryRecords):
         """
         file = case.label_file(label)
         if not file.is_file() or sha256_of(file) != label.sha256:
-            raise LibraryError(f"{file}: is missing or was changed after it was accepted; restore it from a backup")
+            raise LibraryError(f"{file}: is missing or was changed after it was accepted", "restore it from a backup")
         volume = read_volume(Source(file))
         return Volume(indices_from_values(volume.array, schema_named(label.schema), str(file)), volume.grid)
 
@@ -197,11 +197,14 @@ class Library(LibraryRecords):
                 if entry.image_hash == content and entry.id == case_id:
                     return True
                 raise LibraryError(
-                    f"{self.folder}: case {entry.id} is there already with other images; nothing is overwritten, give "
-                    "the new one another id"
+                    f"{self.folder}: case {entry.id} is there already with other images",
+                    "nothing is overwritten, give the new one another id",
                 )
             if entry.image_hash == content:
-                raise LibraryError(f"{self.folder}: the images of {case_id} are there already, as case {entry.id}")
+                raise LibraryError(
+                    f"{self.folder}: the images of {case_id} are there already, as case {entry.id}",
+                    "leave this case out, or give it the same id",
+                )
         return False
 
     def _part(self, case_id: str, patient: str, part: str, known: Sequence[CaseRecord]) -> tuple[str, bool]:
@@ -211,7 +214,8 @@ class Library(LibraryRecords):
         if part and part != own.part:
             raise LibraryError(
                 f"case {case_id}: its patient {patient} is in the {own.part} part (since case {own.id} entered) and "
-                "stays there; leave out the part"
+                "stays there",
+                "leave out the part",
             )
         return own.part, own.drawn
 
@@ -260,7 +264,8 @@ def check_code(code: str, what: str) -> None:
     """A name has no digit; what has one, is short and is a file's name may well be a code."""
     if safe_id(code) != code or len(code) > _LONGEST_ID or not re.search(r"\d", code) or not code.isascii():
         raise LibraryError(
-            f"{what} {code!r}: must be a code, no name: letters, digits, - and _, at least one digit, such as site1-007"
+            f"{what} {code!r}: must be a code, no name",
+            "give letters, digits, - and _, at least one digit, such as site1-007",
         )
 
 

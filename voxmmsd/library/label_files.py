@@ -22,7 +22,10 @@ def on_grid_of_case(case: LibraryCase, label: Volume, schema: str) -> Volume:
     indices = np.asarray(label.array)
     most = schema_named(schema).class_count - 1
     if indices.dtype.kind not in "iub" or not 0 <= int(indices.min()) <= int(indices.max()) <= most:
-        raise LibraryError(f"case {case.id}: a label of schema {schema} holds class indices 0 to {most}, nothing else")
+        raise LibraryError(
+            f"case {case.id}: the label holds other values than the class indices 0 to {most} of schema {schema}",
+            "give the label map of that schema, or name the schema it follows",
+        )
     indices = indices.astype(np.uint8)
     for grid in case.entry.grids.values():
         if label.grid.same_as(grid):
@@ -30,8 +33,8 @@ def on_grid_of_case(case: LibraryCase, label: Volume, schema: str) -> Volume:
         if sorted(label.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(label.grid, grid):
             return resample(Volume(indices, label.grid), grid, order=0)
     raise LibraryError(
-        f"case {case.id}: the label's grid {label.grid.shape_zyx} is that of none of its images; export the label on "
-        f"the grid of one of {', '.join(case.modalities)}"
+        f"case {case.id}: the label's grid {label.grid.shape_zyx} is that of none of its images",
+        f"export the label on the grid of one of {', '.join(case.modalities)}",
     )
 
 

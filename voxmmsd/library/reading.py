@@ -35,8 +35,8 @@ class LibraryRecords:
         self.folder = Path(folder).expanduser()
         if not is_library(self.folder):
             raise LibraryError(
-                f"{self.folder}: is no training library (it has no {RECORD}); "
-                f"`voxmmsd library add {self.folder} FOLDER` makes one"
+                f"{self.folder}: is no training library (it has no {RECORD})",
+                f"`voxmmsd library add {self.folder} FOLDER` makes one",
             )
         self._about = read_record(self.folder / RECORD, lambda record: About(**record))
 
@@ -64,7 +64,7 @@ class LibraryRecords:
         folder = self.folder / "cases" / case_id
         if safe_id(case_id) != case_id or not (folder / CASE_RECORD).is_file():
             known = ", ".join(case.id for case in self.cases()[:10]) or "none"
-            raise LibraryError(f"{self.folder}: has no case {case_id!r} (known: {known})")
+            raise LibraryError(f"{self.folder}: has no case {case_id!r} (known: {known})", "name one of its cases")
         return _read_case(folder)
 
 
@@ -74,6 +74,6 @@ def _read_case(folder: Path, known: LibraryCase | None = None) -> LibraryCase:
         return known
     entry = read_record(folder / CASE_RECORD, CaseRecord.from_record)
     if entry.id != folder.name:
-        raise LibraryError(f"{folder}: holds the case {entry.id}; give the folder its name back")
+        raise LibraryError(f"{folder}: holds the case {entry.id}", "give the folder its name back")
     labels = [read_record(file, LabelVersion.from_record) for file in files]
     return LibraryCase(folder, entry, tuple(sorted(labels, key=lambda label: label.number)))

@@ -165,10 +165,10 @@ def read_record(file: Path, make: Callable[[dict[str, Any]], RecordT]) -> Record
         record = read_json(file)
         version = record.pop("format")
         if version != FORMAT:
-            raise LibraryError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
+            raise LibraryError(f"{file}: is of format {version}, this version reads {FORMAT}", "update voxmmsd")
         return make(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise LibraryError(
-            f"{file}: is not a record of a training library ({error!r}); restore it from a backup, or move its case's "
-            "folder out of the library"
+            f"{file}: is not a record of a training library ({error!r})",
+            "restore it from a backup, or move its case's folder out of the library",
         ) from error

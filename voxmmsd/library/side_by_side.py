@@ -37,8 +37,8 @@ def _next_case(library: Library, old: ModelPackage, new: ModelPackage) -> Librar
         if not any(has_learned(package, library.as_case(case)) for package in (old, new)):
             return case
     raise LibraryError(
-        f"{library.folder}: holds no case that is new to both models; add some with `voxmmsd library add`, or name one "
-        "with --case"
+        f"{library.folder}: holds no case that is new to both models",
+        "add some with `voxmmsd library add`, or name one with --case",
     )
 
 

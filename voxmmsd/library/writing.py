@@ -36,10 +36,12 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _READ_ONLY:
             raise LibraryError(
-                f"{folder}: cannot be written ({error.strerror}); ask for write access to it, or work on a copy"
+                f"{folder}: cannot be written ({error.strerror})", "ask for write access to it, or work on a copy"
             ) from error
         if is_disk_full(error):
-            raise LibraryError(f"{folder}: the disk is full; what was there is whole, free some room") from error
+            raise LibraryError(
+                f"{folder}: the disk is full", "free some room and try again: what was there is whole"
+            ) from error
         raise
 
 
@@ -55,7 +57,7 @@ def _locked(file: object, folder: Path) -> bool:
                 return False
             if time.monotonic() > end:
                 raise LibraryError(
-                    f"{folder}: another process has been writing for {WAIT_SECONDS:.0f} s; try again when it is done"
+                    f"{folder}: another process has been writing for {WAIT_SECONDS:.0f} s", "try again when it is done"
                 ) from error
         time.sleep(pause)
         pause = min(0.5, 2 * pause)

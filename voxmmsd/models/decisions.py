@@ -53,18 +53,18 @@ def _read(file: Path) -> Iterator[Decision]:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: cannot be read ({error}); restore it, or move it away and accept again") from error
+        raise ModelError(f"{file}: cannot be read ({error})", "restore it, or move it away and accept again") from error
     for number, line in enumerate(lines, start=1):
         try:
             record = parse_json(line)
         except ValueError as error:
             if not line.rstrip().endswith("}"):
                 continue  # cut off by a kill
-            raise ModelError(f"{file}, line {number}: is damaged ({error}); correct or remove the line") from error
+            raise ModelError(f"{file}, line {number}: is damaged ({error})", "correct or remove the line") from error
         try:
             yield Decision(**record)
         except TypeError as error:
-            raise ModelError(f"{file}, line {number}: is no decision ({error}); remove the line") from error
+            raise ModelError(f"{file}, line {number}: is no decision ({error})", "remove the line") from error
 
 
 def standing(decisions: tuple[Decision, ...]) -> dict[str, Decision]:

@@ -22,7 +22,7 @@ def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
     refuse_pretrained(package)
     record, said = out.with_name(out.name + ".json"), _text(_interface(package.info))
     if out.exists() or (record.exists() and record.read_bytes() != said):
-        raise InputError(f"{out if out.exists() else record}: exists already; give another --out")
+        raise InputError(f"{out if out.exists() else record}: exists already", "give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     if form == "monai-bundle":
         from voxmmsd.models.export_bundle import export_bundle

@@ -121,11 +121,13 @@ def forget_what_was_whole() -> None:
 def _check_files(folder: Path, info: ModelInfo) -> None:
     for name in FILES:
         if name not in info.files and (name != ONNX or info.segments):
-            raise ModelError(f"{folder / RECORD}: lists no {name}; the package is incomplete, export or train it again")
+            raise ModelError(
+                f"{folder / RECORD}: lists no {name}", "the package is incomplete, export or train it again"
+            )
     try:
         for name in info.files:
             if Path(name).name != name or not (folder / name).is_file() or (folder / name).is_symlink():
-                raise ModelError(f"{folder / name}: is missing from the model package; import it again")
+                raise ModelError(f"{folder / name}: is missing from the model package", "import it again")
         state = _state_of(folder, info)
         if _found_whole.get(folder.absolute()) == state:
             return
@@ -134,12 +136,12 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
                 continue  # looked at before the card itself, since it may be put in its place at any time
             if sha256_of(folder / name) != expected:
                 raise ModelError(
-                    f"{folder / name}: does not fit its checksum; the package was changed or damaged, import it again"
+                    f"{folder / name}: does not fit its checksum", "the package was changed or damaged, import it again"
                 )
         if info.segments:
             _refuse_links_to_other_files(folder / ONNX)
     except OSError as error:
-        raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror}); import it again") from error
+        raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror})", "import it again") from error
     is_settled = time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS
     if is_settled and not (folder / _WAITING_CARD).exists():
         _found_whole[folder.absolute()] = state
@@ -185,7 +187,7 @@ def _refuse_links_to_other_files(onnx: Path) -> None:
     """
     with onnx.open("rb") as stream:
         if onnx.stat().st_size and mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ).find(b"location") >= 0:
-            raise ModelError(f"{onnx}: refers to data outside itself; export the model with all its data in one file")
+            raise ModelError(f"{onnx}: refers to data outside itself", "export the model with all its data in one file")
 
 
 def write_package(folder: Path, info: ModelInfo, writers: Mapping[str, Callable[[Path], object]]) -> ModelPackage:
@@ -207,7 +209,7 @@ def write_package(folder: Path, info: ModelInfo, writers: Mapping[str, Callable[
 def refuse_existing(folder: Path) -> None:
     """Raise ModelError if the folder for a new package exists."""
     if folder.exists():
-        raise ModelError(f"{folder}: exists already; a model package is never overwritten, name another folder")
+        raise ModelError(f"{folder}: exists already", "a model package is never overwritten, name another folder")
 
 
 def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPackage:
@@ -228,7 +230,7 @@ def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPa
         _put_waiting_card_in_place(package.folder, info)
     except OSError as error:
         raise ModelError(
-            f"{package.folder}: cannot be written ({error.strerror}); import the model first: voxmmsd models import"
+            f"{package.folder}: cannot be written ({error.strerror})", "import the model first: voxmmsd models import"
         ) from error
     return ModelPackage(package.folder, info)
 
@@ -237,8 +239,8 @@ def refuse_pretrained(package: ModelPackage) -> None:
     """Raise ModelError for a network that was only pre-trained."""
     if not package.info.segments:
         raise ModelError(
-            f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet; teach it labels with "
-            f"`voxmmsd finetune FOLDER --run DIR --from {package.folder}`"
+            f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet",
+            f"teach it labels with `voxmmsd finetune FOLDER --run DIR --from {package.folder}`",
         )
 
 
@@ -256,15 +258,19 @@ def _read_info(file: Path) -> ModelInfo:
         record = read_json(file)
         version = record.pop("format")
     except FileNotFoundError:
-        raise ModelError(f"{file.parent}: is no model package (it has no {RECORD})") from None
+        raise ModelError(
+            f"{file.parent}: is no model package (it has no {RECORD})", "`voxmmsd models list` names the known ones"
+        ) from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"{file}: is not a model's record ({error!r}); import or export the model again") from error
+        raise ModelError(f"{file}: is not a model's record ({error!r})", "import or export the model again") from error
     if version != FORMAT:
-        raise ModelError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
+        raise ModelError(f"{file}: is of format {version}, this version reads {FORMAT}", "update voxmmsd")
     try:
         return _checked(record)
-    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{file}: {error}") from error
+    except ConfigError as error:
+        raise ModelError(f"{file}: {error.problem}", error.remedy) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{file}: is not a model's record ({error!r})", "import or export the model again") from error
 
 
 def _checked(record: dict[str, Any]) -> ModelInfo:
@@ -275,17 +281,22 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
     free = {name: dict(record.pop(name)) for name in ("training", "scores", "files")}
     missing = {item.name for item in dataclasses.fields(ModelInfo)} - set(record) - set(nested) - set(free)
     if missing:
-        raise ConfigError(f"lacks {', '.join(sorted(missing))}")
+        raise ConfigError(f"lacks {', '.join(sorted(missing))}", "import or export the model again")
     info = config_from_record(ModelInfo, {**record, **nested, **free})
     for text in (info.id, info.name):
         if safe_id(text) != text or len(text) > LONGEST_NAME:
-            raise ConfigError(f"is called {text!r}; ids and names are of letters, digits, - and _")
+            raise ConfigError(
+                f"is called {text!r}, and ids and names are of letters, digits, - and _",
+                "rename the model and export it again",
+            )
     if info.segments:
         schema_named(info.schema)
     if not 1 <= info.window <= LARGEST_WINDOW:
-        raise ConfigError(f"asks for windows of {info.window} voxels; expected 1 to {LARGEST_WINDOW}: export it again")
+        raise ConfigError(
+            f"asks for windows of {info.window} voxels", f"export it again with windows of 1 to {LARGEST_WINDOW}"
+        )
     if info.modalities != MODALITIES:
         raise ConfigError(
-            f"is for the modalities {info.modalities}, this version serves {MODALITIES}; take another model"
+            f"is for the modalities {info.modalities}, this version serves {MODALITIES}", "take another model"
         )
     return info

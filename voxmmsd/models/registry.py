@@ -43,7 +43,7 @@ class DamagedModel:
     its folder."""
 
     folder: Path
-    problem: str
+    error: ModelError
     info: ModelInfo | None
 
     @property
@@ -103,8 +103,8 @@ def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
     if verdict.get("outcome") == "worse" and not force:
         old = verdict.get("old", package.info.parent)
         raise ModelError(
-            f"{package.info.id}: is worse than {old} ({verdict.get('text', '')}); reject it, or accept it in spite of "
-            "that with --force"
+            f"{package.info.id}: is worse than {old} ({verdict.get('text', '')})",
+            "reject it, or accept it in spite of that with --force",
         )
     package = import_model(package.folder)
     _decide(package.info.id, decisions.ACCEPTED)
@@ -127,7 +127,7 @@ def rollback() -> tuple[str, str | None]:
     """
     accepted = list(accepted_times())
     if not accepted:
-        raise ModelError("nothing to roll back: no accepted model is in use; see `voxmmsd models list`")
+        raise ModelError("nothing to roll back: no accepted model is in use", "see `voxmmsd models list`")
     _decide(accepted[-1], decisions.ROLLED_BACK)
     return accepted[-1], id_in_use()
 
@@ -141,12 +141,12 @@ def delete(model_id: str) -> int:
     folder = registry_folder() / model_id
     if not folder.is_dir() and model_id in {package.info.id for package in _packages_in(bundled_folder())}:
         raise ModelError(
-            f"{model_id}: comes along with the package and stays; `voxmmsd models accept` takes another one into use"
+            f"{model_id}: comes along with the package and stays", "`voxmmsd models accept` takes another one into use"
         )
     if safe_id(model_id) != model_id or not folder.is_dir():
-        raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}; see `voxmmsd models list`")
+        raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}", "see `voxmmsd models list`")
     if list(accepted_times())[-1:] == [model_id]:
-        raise ModelError(f"{model_id}: is in use; accept another model or roll back first")
+        raise ModelError(f"{model_id}: is in use", "accept another model or roll back first")
     size = sum(file.stat().st_size for file in folder.iterdir())
     _decide(model_id, decisions.DELETED)
     _remove(folder)
@@ -184,7 +184,7 @@ def import_model(source: Path) -> ModelPackage:
 def _refuse_other_network(known: ModelInfo | None, package: ModelPackage, target: Path) -> None:
     """Raise an error unless the network is the same; scores and card may have been extended."""
     if known is not None and _network(known) != _network(package.info):
-        raise ModelError(f"{target}: another model of the id {package.info.id} is there; rename one of them")
+        raise ModelError(f"{target}: another model of the id {package.info.id} is there", "rename one of them")
 
 
 def _is_copied(package: ModelPackage, target: Path) -> bool:
@@ -235,11 +235,14 @@ def resolve_model(spec: str = "") -> ModelPackage:
     newest = max(named, key=lambda package: package.info.created, default=None)
     for damaged in damaged_models():
         if spec == damaged.id or _is_newer_of_name(damaged, spec, newest):
-            raise ModelError(damaged.problem)
+            raise damaged.error
     if newest is not None:
         return newest
     known = ", ".join(package.info.id for package in list_models()) or "none"
-    raise ModelError(f"{spec}: is no model package, zip, run with a model, or name of a model (known: {known})")
+    raise ModelError(
+        f"{spec}: is no model package, zip, run with a model, or name of a model (known: {known})",
+        "name one of these, or import it with `voxmmsd models import`",
+    )
 
 
 def _is_newer_of_name(damaged: DamagedModel, name: str, newest: ModelPackage | None) -> bool:
@@ -269,7 +272,7 @@ def report() -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = sum(package.size_bytes for package in packages)
     own = sum(package.folder.parent == registry_folder() for package in packages)
-    lines += [f"damaged: {one.problem}" for one in damaged]
+    lines += [f"damaged: {one.error}" for one in damaged]
     return "\n".join(
         [*lines, f"* is in use; {total / 2**20:.1f} MiB in all, {own} of {len(packages)} in {registry_folder()}"]
     )
@@ -299,8 +302,9 @@ def _model_in_use_or_refused() -> ModelPackage:
     used = model_in_use()
     if used is None:
         raise ModelError(
-            "no model is in use: train one with `voxmmsd finetune` and accept it with `voxmmsd models accept RUN`, or "
-            "name one with --model"
+            "no model is in use",
+            "train one with `voxmmsd finetune` and accept it with `voxmmsd models accept RUN`, or name one with "
+            "--model",
         )
     return used
 
@@ -315,7 +319,9 @@ def model_in_use() -> ModelPackage | None:
         return _read_in_use(registry_folder() / accepted[-1])
     newest = _newest_bundled()
     if isinstance(newest, DamagedModel):
-        raise ModelError(f"{newest.problem}; or name another model with --model")
+        raise ModelError(
+            newest.error.problem, f"{newest.error.remedy}; or name another model with --model"
+        ) from newest.error
     return newest
 
 
@@ -336,12 +342,13 @@ def _read_in_use(folder: Path) -> ModelPackage:
     try:
         package = read_package(folder)
         if package.info.id != folder.name:
-            raise ModelError(f"{folder}: holds a model of the id {package.info.id}")
+            raise ModelError(f"{folder}: holds a model of the id {package.info.id}", "give the folder that name")
         return package
     except ModelError as error:
         raise ModelError(
-            f"{folder.name}: is the accepted model, but its package is damaged or gone ({error}); import it again with "
-            "`voxmmsd models import`, or return to the model before it with `voxmmsd models rollback`"
+            f"{folder.name}: is the accepted model, but its package is damaged or gone ({error.problem})",
+            "import it again with `voxmmsd models import`, or return to the model before it with `voxmmsd models "
+            "rollback`",
         ) from error
 
 
@@ -375,5 +382,5 @@ def _all_in(folder: Path) -> list[ModelPackage | DamagedModel]:
             with suppress(ModelError):
                 info = read_info(place)
             if place.is_dir():  # else it was deleted meanwhile
-                found.append(DamagedModel(place, str(error), info))
+                found.append(DamagedModel(place, error, info))
     return found

@@ -21,7 +21,7 @@ def choose_device(name: str, index: int = 0) -> torch.device:
         name = next(kind for kind, there in available.items() if there)
     if not available[name]:
         there = ", ".join(kind for kind, is_there in available.items() if is_there)
-        raise ConfigError(f"--device {name}: torch finds no such device here; choose one of: {there}")
+        raise ConfigError(f"--device {name}: torch finds no such device here", f"choose one of: {there}")
     return torch.device(name, index) if name == "cuda" else torch.device(name)
 
 

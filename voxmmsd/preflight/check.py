@@ -19,7 +19,7 @@ from voxmmsd.data.strippers import STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
-from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, in_order
+from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 from voxmmsd.preflight.misalignment import displacement
 from voxmmsd.preflight.modality import recognize_told, swapped_slots, told_by_name
 
@@ -115,19 +115,18 @@ def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Itera
 
 
 def _unusable(error: VoxMMSDError, name: str) -> Finding:
-    text, _, way_out = str(error).rpartition("; ")
-    return Finding(BLOCKING, "unusable-image", text or way_out, way_out if text else "give another file", name)
+    return Finding(BLOCKING, "unusable-image", error.problem, error.remedy, name)
 
 
 def _mask(case: Case, volumes: Mapping[str, Volume], word: str) -> Volume | None:
     """The brain mask that a file or a stripped modality gives. Raises VoxMMSDError where it gives none."""
     if word in STRIPPERS:
         if STRIPPERS[word].program() is None:
-            raise MissingDependencyError(f"{STRIPPERS[word].title} is not installed; {STRIPPERS[word].way}")
+            raise MissingDependencyError(f"{STRIPPERS[word].title} is not installed", STRIPPERS[word].way)
         return None
     if word:
         if word not in volumes:
-            raise InputError(f"there is no {word} to take the brain mask from; give one of its modalities")
+            raise InputError(f"there is no {word} to take the brain mask from", "give one of its modalities")
         return Volume(mask_of_stripped(volumes[word], word), volumes[word].grid)
     if case.brain_mask is None:
         return None
@@ -303,6 +302,8 @@ def _center_mm(brain_zyx: np.ndarray, grid: Grid) -> np.ndarray:
 
 def refuse(findings: tuple[Finding, ...], case_id: str) -> None:
     """Raise InputError with all blocking findings, if there are any."""
-    wrong = [finding.line().removeprefix("blocking: ") for finding in findings if finding.severity == BLOCKING]
+    wrong = blocking(findings)
     if wrong:
-        raise InputError(f"case {case_id}: {'; '.join(wrong)}")
+        *before, last = wrong
+        listed = [f"{finding.text}; {finding.way_out}" for finding in before]
+        raise InputError(f"case {case_id}: {'; '.join([*listed, last.text])}", last.way_out)

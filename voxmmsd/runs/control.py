@@ -21,7 +21,10 @@ def ask(folder: Path, request: str) -> None:
     """
     run = view_run(folder)
     if run.state not in ("running", "queued"):
-        raise RunError(f"{folder}: is not running but {run.line()}; there is nothing to {request}")
+        raise RunError(
+            f"{folder}: is not running but {run.line()}, so there is nothing to {request}",
+            "`voxmmsd runs list` names those at work",
+        )
     write_json_atomic(folder / "control.json", {"request": request})
 
 
@@ -46,8 +49,8 @@ def stop(folder: Path, request: str, wait_seconds: float = ANSWER_SECONDS) -> Ru
             return run
         time.sleep(0.1)
     raise RunError(
-        f"{folder}: was asked to {request} and has not answered in {wait_seconds:.0f} s; it will at its next step "
-        f"(now: {run.line()})"
+        f"{folder}: was asked to {request} and has not answered in {wait_seconds:.0f} s",
+        f"wait: it will at its next step (now: {run.line()})",
     )
 
 

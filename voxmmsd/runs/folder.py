@@ -72,7 +72,7 @@ def in_words(seconds: float) -> str:
 def resolve_run(name: str) -> Path:
     """The folder of a run: a path, or a bare name in ``$VOXMMSD_HOME/runs``."""
     if not name:
-        raise RunError("no run folder given: say --run DIR")
+        raise RunError("no run folder is given", "name one with --run DIR")
     path = Path(name).expanduser()
     return path if path.parent != Path() or path.is_absolute() or path.is_dir() else home() / "runs" / name
 
@@ -102,11 +102,11 @@ def view_run(folder: Path) -> RunView:
     """
     status = read_status(folder)
     if status is None:
-        raise RunError(f"{folder}: holds no run (no status.json); `voxmmsd runs list` names the known ones")
+        raise RunError(f"{folder}: holds no run (no status.json)", "`voxmmsd runs list` names the known ones")
     try:
         return _view(folder, status)
     except (TypeError, ValueError, OverflowError, OSError) as error:  # OSError: of a time beyond the calendar
-        raise RunError(f"{folder / 'status.json'}: is not a run's record ({error}); name another run") from error
+        raise RunError(f"{folder / 'status.json'}: is not a run's record ({error})", "name another run") from error
 
 
 def _view(folder: Path, status: dict[str, Any]) -> RunView:
@@ -175,19 +175,19 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
     A run that failed before its first step, mostly because of bad input, may be called again with other options.
     """
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file, not a run folder; name another --run")
+        raise RunError(f"{folder}: is a file, not a run folder", "name another --run")
     file = folder / "config.json"
     if not file.is_file():
         if folder.is_dir() and not all(_is_of_a_start(item.name) for item in folder.iterdir()):
-            raise RunError(f"{folder}: is not empty and no run folder; name a new folder with --run")
+            raise RunError(f"{folder}: is not empty and no run folder", "name a new folder with --run")
         return
     try:
         old = read_json(file)
         old_verb, options = old["verb"], dict(old["options"])
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: is not a run's configuration ({error!r}); name another --run") from error
+        raise RunError(f"{file}: is not a run's configuration ({error!r})", "name another --run") from error
     if old_verb != verb:
-        raise RunError(f"{folder}: holds a {old_verb} run; name another --run for {verb}")
+        raise RunError(f"{folder}: holds a {old_verb} run", f"name another --run for {verb}")
     differing = [
         f"{key} {options.get(key)!r} -> {value!r}"
         for key, value in config.items()
@@ -195,8 +195,8 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
     ]
     if differing and not _failed_before_its_first_step(folder):
         raise RunError(
-            f"{folder}: was started with other options ({'; '.join(differing)}): give the same ones to continue it, "
-            "or name another --run"
+            f"{folder}: was started with other options ({'; '.join(differing)})",
+            "give the same ones to continue it, or name another --run",
         )
 
 
@@ -259,9 +259,9 @@ def _read_record(file: Path) -> dict[str, Any] | None:
         return None
     except NotADirectoryError as error:
         blocking = next(parent for parent in file.parents if parent.exists())
-        raise RunError(f"{blocking}: is a file, where a folder is needed; name another place") from error
+        raise RunError(f"{blocking}: is a file, where a folder is needed", "name another place") from error
     except (ValueError, OSError) as error:
-        raise RunError(f"{file}: cannot be read as JSON ({error}); name a run folder") from error
+        raise RunError(f"{file}: cannot be read as JSON ({error})", "name a run folder") from error
     if not isinstance(record, dict):
-        raise RunError(f"{file}: is not a run's record; name a run folder")
+        raise RunError(f"{file}: is not a run's record", "name a run folder")
     return record

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 import voxmmsd
-from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.errors import Cancelled, RunError, problem_and_remedy
 from voxmmsd.events import EventWriter
 from voxmmsd.files import is_disk_full, read_json, write_json_atomic
 from voxmmsd.runs.claim import Claim, refuse_if_worked_on
@@ -135,7 +135,7 @@ class Run:
     def fail(self, error: BaseException) -> None:
         """As ``end``, with the reason everywhere it is looked for; on a full disk at least in the status."""
         with suppress(OSError):
-            self.events.write("failed", step=self.step, error=str(error), type=type(error).__name__)
+            self.events.write("failed", step=self.step, **_said_by(error))
             self.note(f"failed: {error}")
         self.end("failed", error=str(error))
 
@@ -180,6 +180,12 @@ class Run:
             return os.path.samestat(os.fstat(sys.stderr.fileno()), os.fstat(self._log.fileno()))
         except (OSError, ValueError, AttributeError):  # stderr is closed or no file, as under pytest
             return False
+
+
+def _said_by(error: BaseException) -> dict[str, str]:
+    """What a ``failed`` event tells of an error."""
+    problem, remedy = problem_and_remedy(error)
+    return {"error": str(error), "problem": problem, "remedy": remedy, "type": type(error).__name__}
 
 
 class Bystander(Run):
@@ -271,7 +277,7 @@ def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: 
         raise
     except BaseException as error:
         if is_disk_full(error):
-            full = RunError(f"{folder}: the disk is full. Free some room and call again to continue")
+            full = RunError(f"{folder}: the disk is full", "free some room and call again to continue")
             run.fail(full)
             raise full from error
         run.fail(error)

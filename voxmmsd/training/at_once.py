@@ -108,4 +108,4 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[str]) -> None:
     if view.state in ("paused", "cancelled") and not stop:
         raise Cancelled(view.state)
     if view.state not in ("finished", "paused", "cancelled"):
-        raise RunError(f"{folder}: {view.line()}; its log.txt says more. Call again to continue where all stopped")
+        raise RunError(f"{folder}: {view.line()}", "its log.txt says more; call again to continue where all stopped")

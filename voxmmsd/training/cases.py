@@ -34,8 +34,8 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     found = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
     if not found:
         raise InputError(
-            f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels; add some, or "
-            "pretrain on these"
+            f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels",
+            "add some, or pretrain on these",
         )
     target = model_schema(found, config.target_schema)
     labelled = tuple(entry.mapped_onto(target) for entry in found)
@@ -69,7 +69,10 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
     chosen = tuple(entry for entry in entries if entry.id in used)
     held = tuple(entry for entry in entries if entry.id in splits.validation)
     if not chosen:
-        raise InputError(f"{config.splits or ', '.join(config.folders)}: no case is left to pre-train on")
+        raise InputError(
+            f"{config.splits or ', '.join(config.folders)}: no case is left to pre-train on",
+            "name some in --splits or add cases",
+        )
     if run.writes:
         splits.write(kept)
     run.say(f"cases: {len(chosen)} of {len(entries)} to pre-train on")
@@ -88,8 +91,8 @@ def model_schema(entries: Sequence[Entry], target: str = "") -> LabelSchema:
     names = sorted({entry.label_schema().name for entry in entries})
     if len(names) > 1:
         raise InputError(
-            f"the cases' labels follow different schemas ({', '.join(names)}); name the model's with --target-schema, "
-            "and all are mapped onto it tissue by tissue"
+            f"the cases' labels follow different schemas ({', '.join(names)})",
+            "name the model's with --target-schema, and all are mapped onto it tissue by tissue",
         )
     return entries[0].label_schema()
 
@@ -111,7 +114,7 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
     where = config.splits or ", ".join(config.folders)
     for part in ("train", "validation"):
         if not getattr(splits, part):
-            raise InputError(f"{where}: no labelled case is left to {part}; name some in --splits or add cases")
+            raise InputError(f"{where}: no labelled case is left to {part}", "name some in --splits or add cases")
     if run.writes:
         splits.write(kept)
     run.say("cases: " + ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS[:3]))
@@ -132,7 +135,7 @@ def _entries(config: FinetuneConfig | PretrainConfig, run: Run, schema: str, lab
     )
     ids = [entry.id for entry in entries]
     if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
-        raise InputError(f"case {', '.join(doubled)} comes from two folders; give each case once")
+        raise InputError(f"case {', '.join(doubled)} comes from two folders", "give each case once")
     check_preprocess(entries)
     return entries
 
@@ -154,7 +157,8 @@ def check_preprocess(entries: Sequence[Entry]) -> None:
         assert first is not None
         raise InputError(
             f"{other.array_file}: was prepared at {other.preprocess.spacing_mm:g} mm, {first.array_file} at "
-            f"{first.preprocess.spacing_mm:g} mm; prepare all cases alike (`voxmmsd prepare --spacing`)"
+            f"{first.preprocess.spacing_mm:g} mm",
+            "prepare all cases alike (`voxmmsd prepare --spacing`)",
         )
 
 
@@ -186,6 +190,5 @@ def _entries_of(
         run.stage(f"preparing {len(cases)} cases")
 
         result = prepare_cases(cases, store, preprocess_of(config), workers=config.workers, on_case=on_case)
-    if result.failures:
-        raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
+    result.refuse_failures()
     return result.entries

@@ -51,7 +51,7 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
         if not is_disk_full(error):
             raise
         raise RunError(
-            f"{file}: the disk is full; earlier checkpoints are whole. Free some room and call again to continue"
+            f"{file}: the disk is full", "earlier checkpoints are whole, free some room and call again to continue"
         ) from error
 
 
@@ -64,16 +64,18 @@ def load_state(file: Path) -> dict[str, Any]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise RunError(f"{file}: checkpoint cannot be read ({error.strerror})") from error
+        raise RunError(
+            f"{file}: checkpoint cannot be read ({error.strerror})", "check its permissions, or remove it"
+        ) from error
     end = len(content) - len(_MARK) - 64
     payload = memoryview(content)[: max(0, end)]
     if content[max(0, end) :] != _MARK + hashlib.sha256(payload).hexdigest().encode():
-        raise RunError(f"{file}: checkpoint is damaged (its checksum does not fit)")
+        raise RunError(f"{file}: checkpoint is damaged (its checksum does not fit)", "remove it")
     try:
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler meets hostile bytes with whatever comes to its mind
         raise RunError(
-            f"{file}: holds more than tensors and plain values and was not read, since it could run code; remove it"
+            f"{file}: holds more than tensors and plain values and was not read, since it could run code", "remove it"
         ) from error
 
 
@@ -84,5 +86,5 @@ def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         try:
             return load_state(file), problems
         except RunError as error:
-            problems.append(str(error))
+            problems.append(error.problem)
     return None, problems

@@ -111,7 +111,7 @@ class _Experiment:
         """Raises ConfigError if the splits list none."""
         if found := [entry for entry in self.entries if entry.id in getattr(self.splits, part)]:
             return found
-        raise ConfigError(f"compare: {self.experiment.splits} leaves no case to {part}")
+        raise ConfigError(f"compare: {self.experiment.splits} leaves no case to {part}", f"list some under {part}")
 
     def _scores_file(self, arm: Arm, part: str) -> Path:
         return self.folder / "finetune" / arm.name / f"cases-{part}.json"
@@ -121,22 +121,26 @@ class _Experiment:
         if max(experiment.cases) > len(splits.train):
             raise ConfigError(
                 f"compare: {max(experiment.cases)} labelled cases asked for, {experiment.splits} gives "
-                f"{len(splits.train)} to train on"
+                f"{len(splits.train)} to train on",
+                "ask for fewer, or list more under train",
             )
         if not splits.validation:
-            raise ConfigError(f"compare: {experiment.splits} leaves no case to validation")
+            raise ConfigError(
+                f"compare: {experiment.splits} leaves no case to validation", "list some under validation"
+            )
         held = {*splits.validation, *splits.test}
         if open_ := sorted(entry.id for entry in self.entries if entry.id in held and entry.leaves_tissues_open):
             raise ConfigError(
-                f"compare: the labels of {', '.join(open_[:5])} leave tissues open, so not all regions can be scored; "
-                f"take them out of {experiment.splits}'s validation and test"
+                f"compare: the labels of {', '.join(open_[:5])} leave tissues open, so not all regions can be scored",
+                f"take them out of {experiment.splits}'s validation and test",
             )
         if experiment.pretrain_splits:
             learned = read_splits(Path(experiment.pretrain_splits), self.entries)
             if leaked := sorted(held & {*learned.train, *learned.unlabelled}):
                 raise ConfigError(
                     f"compare: {experiment.pretrain_splits} pre-trains on {', '.join(leaked[:5])}, which "
-                    f"{experiment.splits} keeps back; a case that was pre-trained on cannot judge"
+                    f"{experiment.splits} keeps back",
+                    "take them out of one of the two: a case that was pre-trained on cannot judge",
                 )
 
     def _warn_of_given_starts(self) -> None:
@@ -151,7 +155,8 @@ class _Experiment:
         if self._pretrains(method) and finetuned.channels != pretrained.channels:
             raise ConfigError(
                 f"compare: {method}: pre-training has the channels {pretrained.channels}, fine-tuning "
-                f"{finetuned.channels}; nothing would be taken over"
+                f"{finetuned.channels}",
+                "give both the same, else nothing would be taken over",
             )
 
     def _pretrains(self, method: str) -> bool:
@@ -199,7 +204,7 @@ class _Experiment:
         file = self.folder / "draws" / f"{arm.cases}-cases-draw-{arm.draw}.json"
         if file.is_file() and read_json(file) != parts:
             raise ConfigError(
-                f"{file}: was drawn from other cases than {self.experiment.splits} gives now; take another --run"
+                f"{file}: was drawn from other cases than {self.experiment.splits} gives now", "take another --run"
             )
         write_json_atomic(file, parts)
         return file
@@ -214,7 +219,7 @@ class _Experiment:
             if not self.experiment.every_label or len(held) == len(self.schema.labels):
                 return order
         raise ConfigError(
-            f"compare: no {fewest} training cases hold every label; set every_label = false or more cases"
+            f"compare: no {fewest} training cases hold every label", "set every_label = false or more cases"
         )
 
     @cache  # noqa: B019 - as long as the experiment

@@ -60,7 +60,10 @@ def library_of(config: FinetuneConfig) -> Library | None:
     if not folders:
         return None
     if len(folders) > 1:
-        raise ConfigError(f"fine-tuning learns from one training library, {', '.join(map(str, folders))} are several")
+        raise ConfigError(
+            f"fine-tuning learns from one training library, {', '.join(map(str, folders))} are several",
+            "name one of them",
+        )
     return open_library(folders[0])
 
 
@@ -89,8 +92,8 @@ def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent
     training = [case_id for case_id, (case, _) in accepted.items() if case.part != HOLD_OUT]
     if not training:
         raise InputError(
-            f"{library.folder}: no training case has an accepted label; correct one (`voxmmsd library next "
-            f"{library.folder}` says which) and accept it"
+            f"{library.folder}: no training case has an accepted label",
+            f"correct one (`voxmmsd library next {library.folder}` says which) and accept it",
         )
     labels = {case_id: label for case_id, (_, label) in accepted.items() if label is not None}
     learned = parent.info.training.get("library", {}) if parent else {}
@@ -126,13 +129,12 @@ def corrected_entries(
         case = library.case(case_id)
         label = next((label for label in case.labels if label.number == number), None)
         if label is None:
-            raise LibraryError(f"{case.folder}: label {number} is gone; restore it, or start a new run")
+            raise LibraryError(f"{case.folder}: label {number} is gone", "restore it, or start a new run")
         cases.append(_labelled(library, case, label, corrections.schema, store))
     run.say(f"corrections: {len(corrections.new)} new, {len(cases)} labels in all, schema {corrections.schema}")
     preprocess = start.info.preprocess if start else PreprocessConfig()
     result = prepare_cases(cases, store, preprocess, workers=config.workers, on_case=lambda _: run.stop_if_asked())
-    if result.failures:
-        raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
+    result.refuse_failures()
     others = tuple(folder for folder in config.folders if Path(folder).resolve() != library.folder.resolve())
     more = labelled_entries(replace(config, folders=others), run) if others else ()
     entries = [*result.entries, *more]
@@ -188,8 +190,8 @@ def _widest_schema(names: Sequence[str], parent: ModelPackage | None, library: L
     if not wide:
         listed = ", ".join(schema.name for schema in used)
         raise InputError(
-            f"{library.folder}: its labels follow the schemas {listed}, none of which knows the tissues of all; name "
-            "one that does with --schema"
+            f"{library.folder}: its labels follow the schemas {listed}, none of which knows the tissues of all",
+            "name one that does with --schema",
         )
     return parent.info.schema if parent and parent.info.schema in wide else wide[0]
 
@@ -201,7 +203,7 @@ def _read(file: Path, library: Library, parent: ModelPackage | None) -> Correcti
         record["drawn_over"] = {key: tuple(value) for key, value in record["drawn_over"].items()}
         corrections = Corrections(**record)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: cannot be read ({error!r}); start a new run") from error
+        raise RunError(f"{file}: cannot be read ({error!r})", "start a new run") from error
     if (corrections.library, corrections.parent) != (library.id, _id_of(parent)):
-        raise RunError(f"{file}: the run was started on another library or from another model; start a new run")
+        raise RunError(f"{file}: the run was started on another library or from another model", "start a new run")
     return corrections

@@ -140,15 +140,16 @@ def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data
     count = len(cases) + len(prepared)
     if not count:
         what = "labelled case" if labelled else "case"
-        raise InputError(f"{', '.join(config.folders)}: holds no {what} to learn from")
+        raise InputError(
+            f"{', '.join(config.folders)}: holds no {what} to learn from", "name a folder that does, or add cases"
+        )
     held = held or (max(1, round(VALIDATION_SHARE * count)) if labelled else 0)
     if prepared:
         return _Data(count - held, held, prepared[0], 0.0)
     start = time.perf_counter()
     case = cases[0] if labelled else replace(cases[0], label=None)
     result = prepare_cases([case], store, preprocess_of(config), workers=1)
-    if result.failures:
-        raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
+    result.refuse_failures()
     return _Data(count - held, held, result.entries[0], time.perf_counter() - start)
 
 

@@ -57,7 +57,7 @@ class Variant:
 
 def _refuse_ours(*tables: dict[str, Any]) -> None:
     if ours := sorted(_OURS & {key for table in tables for key in table}):
-        raise ConfigError(f"compare: the experiment itself decides on {', '.join(ours)}; take it out of the table")
+        raise ConfigError(f"compare: the experiment itself decides on {', '.join(ours)}", "take it out of the table")
 
 
 @dataclass(frozen=True)
@@ -95,31 +95,40 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         if not self.folders or not self.splits:
-            raise ConfigError("compare: the experiment's file must name its folders and its splits")
+            raise ConfigError("compare: the experiment's file names no folders or no splits", "give it both")
         if not self.methods or self.draws < 1 or not self.cases or min(self.cases) < 1:
-            raise ConfigError("compare: needs at least one method, one draw and one labelled case")
+            raise ConfigError("compare: needs at least one method, one draw and one labelled case", "give each of them")
         _refuse_ours(self.pretrain, self.finetune)
         known = (SCRATCH, *METHODS, *ABLATIONS)
         if unknown := sorted(set(self.methods) - {*known, *self.variants}):
             raise ConfigError(
-                f"compare: unknown method {', '.join(unknown)}; known are {', '.join(known)}, and those that a table "
-                "[variants.NAME] describes"
+                f"compare: unknown method {', '.join(unknown)}",
+                f"known are {', '.join(known)}, and those that a table [variants.NAME] describes",
             )
         if unused := sorted(set(self.variants) - set(self.methods)):
-            raise ConfigError(f"compare: [variants.{unused[0]}] is not among the methods {', '.join(self.methods)}")
+            raise ConfigError(
+                f"compare: [variants.{unused[0]}] is not among the methods {', '.join(self.methods)}",
+                "add it to them, or remove its table",
+            )
         for method in self.methods:
             if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", method):
-                raise ConfigError(f"compare: method {method!r}: names are of small letters, digits and dashes")
+                raise ConfigError(
+                    f"compare: no method can be called {method!r}", "give it a name of small letters, digits and dashes"
+                )
             self._check(method)
 
     def _check(self, method: str) -> None:
         variant = self.variant(method)
         if strange := sorted(set(variant.cases) - set(self.cases)):
             raise ConfigError(
-                f"compare: [variants.{method}] asks for {strange[0]} cases, the experiment for {self.cases}"
+                f"compare: [variants.{method}] asks for {strange[0]} cases, the experiment for {self.cases}",
+                "add that number to the experiment's cases, or take it out of the table",
             )
         if self.baseline != method and (late := set(self.cases_of(method)) - set(self.cases_of(self.baseline))):
-            raise ConfigError(f"compare: {method} at {min(late)} cases has no {self.baseline} to be compared with")
+            raise ConfigError(
+                f"compare: {method} at {min(late)} cases has no {self.baseline} to be compared with",
+                "try both at the same numbers of cases",
+            )
 
     @property
     def baseline(self) -> str:
@@ -136,7 +145,7 @@ class ExperimentConfig:
         try:
             stated = config_from_record(Variant, self.variants.get(method, {}))
         except ConfigError as error:
-            raise ConfigError(f"compare: [variants.{method}]: {error}") from error
+            raise ConfigError(f"compare: [variants.{method}]: {error.problem}", error.remedy) from error
         return Variant(stated.start, stated.cases, {**by_name, **stated.pretrain}, stated.finetune)
 
     def cases_of(self, method: str) -> tuple[int, ...]:

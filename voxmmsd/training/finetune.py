@@ -243,7 +243,7 @@ class FineTuning(TrainingLoop):
         try:
             return load_state(self.best_file)
         except RunError as error:  # else every further call would end here: the last network is there, and whole
-            self.run.warn(f"{error}; the network of the last step takes its place")
+            self.run.warn(f"{error.problem}; the network of the last step takes its place")
             self.best = {"step": 0, "dice": -1.0, "regions": {}}
             self.after_step(is_last=True)
             return load_state(self.best_file)

@@ -37,7 +37,7 @@ def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run |
         InputError: cases cannot be used.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder}: is not empty; name a new folder for the job")
+        raise ConfigError(f"{folder}: is not empty", "name a new folder for the job")
     with folder_written_aside(folder) as aside:
         _write_job(config, aside, run or Bystander(folder, 0))
     return folder
@@ -61,7 +61,7 @@ def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> l
     libraries = [Path(name) for name in config.folders if is_library(Path(name))]
     if libraries and isinstance(config, FinetuneConfig):
         if len(config.folders) > 1:
-            raise ConfigError("a job on a training library takes no other folders beside it")
+            raise ConfigError("a job on a training library takes no other folders beside it", "name the library alone")
         copy_folder(libraries[0], folder / LIBRARY)
         return [LIBRARY]
     here = replace(config, store=str(folder / STORE))

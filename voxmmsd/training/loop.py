@@ -100,7 +100,9 @@ class TrainingLoop(ABC):
         self.device = choose_device(config.device, self.processes.local_rank)
         self.precision = Precision(self.device)
         if config.sync_batchnorm and self.device.type != "cuda":
-            raise ConfigError(f"--sync-batchnorm: torch has it on CUDA only, this is {self.device.type}; leave it out")
+            raise ConfigError(
+                f"--sync-batchnorm: torch has it on CUDA only, this is {self.device.type}", "leave it out"
+            )
         if self.device.type == "cpu":
             keep_freed_memory()
         self.step = 0
@@ -232,8 +234,9 @@ class TrainingLoop(ABC):
         unets = [module for module in self.trained.modules() if isinstance(module, UNet3d)]
         if self.processes.are_several:
             raise RunError(
-                f"out of memory at step {self.step} in process {self.processes.rank} ({problem}): "
-                "several processes cannot change their batch alone; call with a smaller --batch or network"
+                f"out of memory at step {self.step} in process {self.processes.rank} ({problem}): several processes "
+                "cannot change their batch alone",
+                "call with a smaller --batch or network",
             )
         if not all(unet.recompute for unet in unets):
             for unet in unets:
@@ -250,8 +253,8 @@ class TrainingLoop(ABC):
             )
         else:
             raise RunError(
-                f"{self.run.folder}: out of memory at step {self.step} even with one case at a time ({problem}); use a "
-                "smaller --patch or --block, fewer --channels, or a machine with more memory"
+                f"{self.run.folder}: out of memory at step {self.step} even with one case at a time ({problem})",
+                "use a smaller --patch or --block, fewer --channels, or a machine with more memory",
             )
 
     def draw_seed(self, purpose: int, *numbers: int) -> int:
@@ -287,15 +290,16 @@ class TrainingLoop(ABC):
         mine = state["step"] if state else 0
         if mine != agreed(mine, self.processes):
             raise RunError(
-                f"{self.run.folder}: process {self.processes.rank} finds another newest checkpoint than the first one; "
-                "the run folder must be on a disk that all hosts share"
+                f"{self.run.folder}: process {self.processes.rank} finds another newest checkpoint than the first one",
+                "put the run folder on a disk that all hosts share",
             )
         if state is None:
             return
         if state["processes"] != self.processes.size:
             raise RunError(
                 f"{self.run.folder}: was started with {state['processes']} processes, now there are "
-                f"{self.processes.size}; start as many, by torchrun, to continue it"
+                f"{self.processes.size}",
+                "start as many, by torchrun, to continue it",
             )
         if state["scaler"] and self.precision.scaler.is_enabled():  # else it goes on in another precision
             self.precision.scaler.load_state_dict(state["scaler"])
@@ -338,8 +342,9 @@ class TrainingLoop(ABC):
             self._skips_in_a_row = self._skips_in_a_row + 1 if skip else 0
             if self._skips_in_a_row >= SKIPS_IN_A_ROW:
                 raise RunError(
-                    f"{self.run.folder}: {SKIPS_IN_A_ROW} steps in a row without a finite loss; the last checkpoint is "
-                    "kept. Look for a damaged case, or start a new run with a smaller --learning-rate"
+                    f"{self.run.folder}: {SKIPS_IN_A_ROW} steps in a row without a finite loss",
+                    "the last checkpoint is kept; look for a damaged case, or start a new run with a smaller "
+                    "--learning-rate",
                 )
 
     def _stop_if_asked(self) -> None:

@@ -48,7 +48,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
 
     def make(config: FinetuneConfig, run: Run, processes: Processes) -> JudgedTraining:
         if processes.are_several:
-            raise ConfigError("fine-tuning on a training library is a small job of one process; leave out torchrun")
+            raise ConfigError("fine-tuning on a training library is a small job of one process", "leave out torchrun")
         corrections = fixed_corrections(config, run, library, parent)
         entries = corrected_entries(config, run, library, corrections, start)
         splits = corrected_splits(run, library, corrections, entries)

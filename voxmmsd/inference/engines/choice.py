@@ -66,9 +66,9 @@ def choose_way(
     """
     refuse_pretrained(package)
     if engine in _ON_CPU and device in _GPUS:
-        raise ConfigError(f"--engine {engine} computes on the CPU, not on {device}; choose --engine torch")
+        raise ConfigError(f"--engine {engine} computes on the CPU, not on {device}", "choose --engine torch")
     if engine == "onnx" and precision == "half":
-        raise ConfigError("--engine onnx computes in float32; choose --engine openvino or torch for --precision half")
+        raise ConfigError("--engine onnx computes in float32", "choose --engine openvino or torch for --precision half")
     half = precision == "half"
     if engine in _ON_CPU:
         return Way(engine, half=half)
@@ -80,7 +80,7 @@ def choose_way(
     candidates += [Way("openvino", half=half)] if is_installed() and (not half or half_precision_there()) else []
     candidates += [] if half else [Way("onnx")]
     if not candidates:
-        raise ConfigError("--precision half: nothing installed here computes so on this CPU; choose float32")
+        raise ConfigError("--precision half: nothing installed here computes so on this CPU", "choose float32")
     return candidates[0] if len(candidates) == 1 else _fastest(package, candidates, threads, say)
 
 
@@ -96,7 +96,9 @@ def open_way(package: ModelPackage, way: Way, threads: int = 0) -> Engine:
     if way.engine == "openvino":
         return OpenVinoEngine(package, threads, way.half)
     if not _torch_is_there():
-        raise MissingDependencyError("torch is not installed: `pip install 'voxmmsd[train]'`, or choose --engine onnx")
+        raise MissingDependencyError(
+            "torch is not installed", "install it with `pip install 'voxmmsd[train]'`, or choose --engine onnx"
+        )
     from voxmmsd.inference.engines.on_torch import open_torch
 
     return open_torch(package, way.device, threads, way.half)

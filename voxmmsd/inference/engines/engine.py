@@ -27,7 +27,7 @@ def loading(package: ModelPackage) -> Iterator[None]:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{package.onnx}: cannot be loaded ({reason}); import or train the model again") from error
+        raise ModelError(f"{package.onnx}: cannot be loaded ({reason})", "import or train the model again") from error
 
 
 def refuse_other_network(package: ModelPackage, inputs: Sequence[str], output_rank: int, classes: int | None) -> None:
@@ -36,7 +36,8 @@ def refuse_other_network(package: ModelPackage, inputs: Sequence[str], output_ra
     if list(inputs) != ["image"] or output_rank != 5 or classes not in (None, expected):
         raise ModelError(
             f"{package.onnx}: takes {', '.join(inputs) or 'nothing'} and gives {classes or 'unknown'} classes along "
-            f"{output_rank} axes, where image, {expected} and 5 are expected; import or train the model again"
+            f"{output_rank} axes, where image, {expected} and 5 are expected",
+            "import or train the model again",
         )
 
 
