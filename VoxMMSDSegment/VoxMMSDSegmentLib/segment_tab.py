@@ -17,6 +17,7 @@ from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Background
 from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.dependencies import ensure, missing
+from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.findings import FindingsList, Lookout, WayOut
@@ -51,6 +52,7 @@ class SegmentTab:
         self._searching = Searching(ui.findButton, self._say, self._search_failed)
         self._look_timer = _once_after(LOOK_AFTER_MS, self.look)
         self._cancel_timer = _once_after(DOUBLE_CLICK_MS, self._update_apply)
+        self._scroller = Scroller(ui.copyDetailsButton)
         self._connect()
 
     def _connect(self) -> None:
@@ -292,6 +294,7 @@ class SegmentTab:
     def close(self) -> None:
         """The panel, the scene or Slicer goes: nothing goes on and nothing is left."""
         self._look_timer.stop()
+        self._scroller.stop()
         self._lookout.forget()
         self._searching.forget()
         if self.job is not None:
@@ -308,6 +311,8 @@ class SegmentTab:
         self._ui.errorLabel.setText(text if what else "")
         self._ui.errorLabel.setVisible(bool(what))
         self._ui.copyDetailsButton.setVisible(bool(what))
+        if what:
+            self._scroller.start()
 
     def _copy_details(self) -> None:
         slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")
@@ -322,11 +327,12 @@ def _once_after(milliseconds: int, act: Callable[[], None]):
 
 
 def _warm_up() -> None:
-    """Import beside Slicer what the first look would wait for: SciPy alone takes a second."""
+    """Import beside Slicer what the first look, or Accept, would wait for: SciPy alone takes a second."""
     if "voxmmsd.preflight.check" not in sys.modules and not missing():
         Background(_import_checks, lambda _: None, lambda _: None).start()
 
 
 def _import_checks() -> None:
     import voxmmsd.data.dicom_cases
+    import voxmmsd.library.folder
     import voxmmsd.preflight.check  # noqa: F401
