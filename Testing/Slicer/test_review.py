@@ -403,10 +403,11 @@ class ReviewPanelTest(slicer_case.ModuleTest):
 
     def test_what_the_images_were_warned_of_stands_beside_the_result(self):
         self.assertEqual(self.ui.warningsLabel.text, "")
-        findings = ["warning: t1c: the skull is there; strip it", "note: t2w: nothing much"]
+        findings = ["warning: t1c: the skull is there; strip it (--brain-mask FILE)", "note: t2w: nothing much"]
         warned = add_result(self.made, self.volumes, self.folder, findings=findings)
         self.panel.parameters.result = warned
-        self.assertIn("T1 contrast: the skull is there; strip it", self.ui.warningsLabel.text)
+        self.assertIn("T1 contrast: the skull is there", self.ui.warningsLabel.text)
+        self.assertNotIn("--brain-mask", self.ui.warningsLabel.text)
         self.assertNotIn("nothing much", self.ui.warningsLabel.text)
 
     def test_the_case_code_goes_with_the_scene_and_with_the_case(self):

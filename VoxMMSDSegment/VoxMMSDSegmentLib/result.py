@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
 from VoxMMSDLib.background import at_once
+from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, is_result
 from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
@@ -131,10 +132,11 @@ def reference_of(result):
 
 
 def warnings_of(result) -> list[str]:
-    """What the core had warned of when it looked at the images; notes are left out."""
+    """What the core had warned of when it looked at the images; notes and the ways out, which come before a run and
+    speak of the command line, are left out."""
     lines = json.loads(result.GetAttribute(WARNINGS) or "[]")
     kinds = ("warning: ", "blocking: ")
-    return [line.partition(": ")[2] for line in lines if line.startswith(kinds)]
+    return [sentence_and_way_out(line.partition(": ")[2])[0] for line in lines if line.startswith(kinds)]
 
 
 def input_of(result, modality: str):
