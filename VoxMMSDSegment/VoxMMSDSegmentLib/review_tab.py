@@ -52,6 +52,7 @@ class ReviewTab:
         self._timer.setInterval(REBUILD_AFTER_MS)
         self._timer.connect("timeout()", self.rebuild_now)
         self._scroller = Scroller(ui.acceptedLabel)
+        self._to_top = Scroller(ui.resultSelector)
         self._connect()
 
     def _connect(self) -> None:
@@ -172,7 +173,8 @@ class ReviewTab:
             places.GetDisplayNode().SetVisibility(shown)
 
     def first_look(self) -> None:
-        """Show a new result where it is largest, in all slice views."""
+        """Show a new result where it is largest, in all slice views, and the tab from its beginning."""
+        self._to_top.start()
         if self._result is not None and reference_of(self._result) is not None:
             jump_to_tumor(self._result, reference_of(self._result))
 
@@ -223,6 +225,7 @@ class ReviewTab:
     def close(self) -> None:
         self._stop_accepting()
         self._scroller.stop()
+        self._to_top.stop()
         self.exit()
         self.show(None)
 
