@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,15 @@ class SegmentJob:
             return
         self._plan.begin("showing", time.monotonic())
         self._tell()
-        self._slices = Slices(self._show(files), self._shown, self._fail).start()
+        self._slices = Slices(self._shown_in_steps(files), self._shown, self._fail).start()
+
+    def _shown_in_steps(self, files: ResultFiles) -> Generator[None, None, Any]:
+        """The images that the core was given go one at a time: all at once would hold up Slicer."""
+        for image in self._folder.glob("*.nii"):
+            with suppress(OSError):
+                image.unlink()
+            yield
+        return (yield from self._show(files))
 
     def _shown(self, node: Any) -> None:
         self._plan.end(time.monotonic())

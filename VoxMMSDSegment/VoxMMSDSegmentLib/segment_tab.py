@@ -16,6 +16,7 @@ from voxmmsd.errors import Cancelled, VoxMMSDError, problem_and_remedy
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Background
 from VoxMMSDLib.dependencies import ensure, missing
+from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.findings import FindingsList, Lookout, WayOut
@@ -50,6 +51,7 @@ class SegmentTab:
         self._searching = Searching(ui.findButton, self._say, self._search_failed)
         self._look_timer = _once_after(LOOK_AFTER_MS, self.look)
         self._cancel_timer = _once_after(DOUBLE_CLICK_MS, self._update_apply)
+        self._scroller = Scroller(ui.copyDetailsButton)
         self._connect()
 
     def _connect(self) -> None:
@@ -291,6 +293,7 @@ class SegmentTab:
     def close(self) -> None:
         """The panel, the scene or Slicer goes: nothing goes on and nothing is left."""
         self._look_timer.stop()
+        self._scroller.stop()
         self._lookout.forget()
         self._searching.forget()
         if self.job is not None:
@@ -307,6 +310,8 @@ class SegmentTab:
         self._ui.errorLabel.setText(text if problem else "")
         self._ui.errorLabel.setVisible(bool(problem))
         self._ui.copyDetailsButton.setVisible(bool(problem))
+        if problem:
+            self._scroller.start()
 
     def _copy_details(self) -> None:
         slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")
@@ -321,11 +326,12 @@ def _once_after(milliseconds: int, act: Callable[[], None]):
 
 
 def _warm_up() -> None:
-    """Import beside Slicer what the first look would wait for: SciPy alone takes a second."""
+    """Import beside Slicer what the first look, or Accept, would wait for: SciPy alone takes a second."""
     if "voxmmsd.preflight.check" not in sys.modules and not missing():
         Background(_import_checks, lambda _: None, lambda _: None).start()
 
 
 def _import_checks() -> None:
     import voxmmsd.data.dicom_cases
+    import voxmmsd.library.folder
     import voxmmsd.preflight.check  # noqa: F401
