@@ -121,6 +121,16 @@ def segment(config: c.SegmentConfig) -> int:
     return 2 if result.failures else 0
 
 
+def refine(config: c.RefineConfig) -> None:
+    from voxmmsd.refine.verb import refine_result
+
+    _given(config.result, "RESULT")
+    if not config.edited:
+        raise ConfigError("--edited LABELS must be given")
+    _given(config.out, "--out DIR")
+    print(refine_result(config))
+
+
 def evaluate(config: c.EvaluateConfig) -> None:
     if config.subsets:
         from voxmmsd.inference.subsets import evaluate_subsets as run
@@ -358,7 +368,7 @@ def _run_of_store(config: c.PrepareConfig) -> Path:
     return _given(config.store, "--store DIR") / ".run"
 
 
-def _run_of_results(config: c.SegmentConfig) -> Path:
+def _run_of_results(config: c.SegmentConfig | c.RefineConfig) -> Path:
     return _given(config.out, "--out DIR") / ".run"
 
 
@@ -381,6 +391,7 @@ VERBS = (
     Verb("finetune", "teach a network the labels of few cases", c.FinetuneConfig, finetune, _run_folder),
     Verb("check", "say what could make a case's segmentation wrong, before it is made", c.CheckConfig, check),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, _run_of_results),
+    Verb("refine", "carry a few edits of a result through its volume", c.RefineConfig, refine, _run_of_results),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
     Verb(
         "estimate",

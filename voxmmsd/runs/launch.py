@@ -78,7 +78,7 @@ def resume_arguments(folder: Path) -> tuple[list[str], Path]:
     if not directory.is_dir():
         raise RunError(f"{folder}: was started in {directory}, which is not there; its paths may be relative to it")
     # Where the run lies now: it may have been moved or be named by another path than at its start.
-    own = {"prepare": "store", "segment": "out"}.get(record["verb"], "run")
+    own = {"prepare": "store", "segment": "out", "refine": "out"}.get(record["verb"], "run")
     place = folder.absolute().parent if folder.name == ".run" else folder.absolute()
     options = folder.absolute() / "resume.json"
     write_json_atomic(options, {**record["call"], own: str(place)})

@@ -1,0 +1,181 @@
+"""Carry edits through a volume: which voxels follow what the edits teach, and which stay.
+
+A voxel outside the edits changes where the regression, with what it learned, prefers another label than the network
+did, and prefers it the more clearly the farther the voxel lies from the edits: by one nat of log-odds for every
+REACH_MM. Specks of changes fall back, small holes that a change leaves in the tumor are filled, locked labels keep
+their voxels, and edited voxels and reviewed planes stay exactly as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
+from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.inference.clean_up import without_small
+from voxmmsd.labels import LabelSchema
+from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence
+from voxmmsd.refine.features import CaseFeatures
+from voxmmsd.refine.fitting import Fit, FitSettings, fit, scores
+
+
+@dataclass(frozen=True)
+class CarrySettings:
+    """What follows an edit; chosen on cases that the network has not learned (``benchmarks/refine.py``)."""
+
+    reach_mm: float = 40.0
+    smallest_ml: float = 0.05
+    fitting: FitSettings = field(default_factory=FitSettings)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A case with its edits carried through, on the result's grid.
+
+    ``label_zyx``: class indices uint8. ``origin_zyx``: PREDICTED, EDITED or CARRIED, uint8. ``agreement``: share of the
+    edited voxels that the regression reproduces; a low one says that the edits follow nothing that can be seen in the
+    images. ``evidence``: what it was made from.
+    """
+
+    label_zyx: np.ndarray
+    origin_zyx: np.ndarray
+    agreement: float
+    evidence: Evidence
+
+    @property
+    def carried_voxels(self) -> int:
+        return int((self.origin_zyx == CARRIED).sum())
+
+
+def refine(
+    features: CaseFeatures,
+    evidence: Evidence,
+    schema: LabelSchema,
+    *,
+    locked: Sequence[str] = (),
+    settings: CarrySettings | None = None,
+) -> Refined:
+    """Carry a case's edits through its volume; the same input gives the same labels.
+
+    ``locked``: keys of labels of which no voxel outside the edits is added or taken away.
+
+    Raises:
+        ConfigError: no such label.
+        InputError: the edits lie outside the brain.
+    """
+    settings = settings or CarrySettings()
+    frozen = locked_indices(locked, schema)
+    near = _voxels_near(evidence.edited_zyx, evidence.grid, features.grid)
+    if not near.any():
+        raise InputError("no edit lies inside the brain that the network saw; edit there, or check the brain mask")
+    fitted = fit(features, evidence, settings.fitting)
+    logits = features.logits_czyx.astype(np.float32)
+    tissue = features.image_czyx.any(axis=0)
+    before = np.where(tissue, logits.argmax(axis=0), 0).astype(np.uint8)
+    learned = logits + scores(features, fitted)
+    after = np.where(tissue, learned.argmax(axis=0), 0).astype(np.uint8)
+    follows = _follows(learned, before, after, near, features.grid, settings.reach_mm)
+    follows &= ~(np.isin(before, frozen) | np.isin(after, frozen))
+    after = _cleaned(np.where(follows, after, before), before, schema, features.grid, settings.smallest_ml)
+    return _on_result(evidence, fitted, features.grid, before, after, logits, learned, frozen)
+
+
+def locked_indices(keys: Sequence[str], schema: LabelSchema) -> list[int]:
+    """Class indices of labels by key.
+
+    Raises:
+        ConfigError: no such label.
+    """
+    known = [label.key for label in schema.labels]
+    if unknown := [key for key in keys if key not in known]:
+        raise ConfigError(
+            f"--locked {' '.join(unknown)}: the model has no such label; its labels are {', '.join(known)}"
+        )
+    return [known.index(key) + 1 for key in keys]
+
+
+def _voxels_near(mask_zyx: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
+    """The voxels of ``target`` nearest to those of a mask on ``grid``, however coarse either is; bool."""
+    to_target = np.linalg.solve(target.affine_zyx, grid.affine_zyx)
+    at = np.rint(np.argwhere(mask_zyx) @ to_target[:3, :3].T + to_target[:3, 3]).astype(int)
+    out = np.zeros(target.shape_zyx, bool)
+    out[tuple(at[((at >= 0) & (at < target.shape_zyx)).all(axis=1)].T)] = True
+    return out
+
+
+def _follows(
+    learned: np.ndarray, before: np.ndarray, after: np.ndarray, near: np.ndarray, grid: Grid, reach_mm: float
+) -> np.ndarray:
+    """Where the new label is preferred to the old one clearly enough for the distance from the edits; bool."""
+    changed = after != before
+    if not changed.any():
+        return changed
+    distance = ndimage.distance_transform_edt(~near, sampling=grid.spacing_mm_zyx)
+    new = np.take_along_axis(learned, after[None], 0)[0]
+    old = np.take_along_axis(learned, before[None], 0)[0]
+    return changed & (new - old >= distance / reach_mm)
+
+
+def _cleaned(label: np.ndarray, before: np.ndarray, schema: LabelSchema, grid: Grid, smallest_ml: float) -> np.ndarray:
+    """Without specks among the changes, and without small holes that changes left in the tumor."""
+    tidy, _ = without_small(label, schema, grid, {one.key: smallest_ml for one in schema.labels})
+    label = np.where(label != before, tidy, label)
+    holes = ndimage.binary_fill_holes(label > 0) & (label == 0) & ~ndimage.binary_fill_holes(before > 0)
+    numbered, count = ndimage.label(holes)
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1) * grid.voxel_volume_ml
+    small = holes & (sizes[numbered] < 10 * smallest_ml)
+    if small.any():
+        nearest = ndimage.distance_transform_edt(label == 0, return_distances=False, return_indices=True)
+        label = np.where(small, label[tuple(nearest)], label)
+    return label.astype(np.uint8)
+
+
+def _on_result(
+    evidence: Evidence,
+    fitted: Fit,
+    grid: Grid,
+    before: np.ndarray,
+    after: np.ndarray,
+    logits: np.ndarray,
+    learned: np.ndarray,
+    frozen: list[int],
+) -> Refined:
+    """The changes brought to the result's grid, under what was edited there."""
+    target = evidence.grid
+    if resampling_is_exact(grid, target):
+        old, new = (resample(Volume(one, grid), target, order=0).array for one in (before, after))
+    else:
+        chosen = np.where(after != before, learned, logits)  # cleaned voxels count as the label that they have now
+        old, new = _carried_linearly(logits, before, grid, target), _carried_linearly(chosen, after, grid, target)
+    start = np.where(evidence.origin_zyx == CARRIED, old, evidence.label_zyx)
+    fixed = evidence.fixed_zyx
+    moved = (new != old) & ~fixed & ~np.isin(start, frozen) & ~np.isin(new, frozen)
+    label = np.where(fixed, evidence.label_zyx, np.where(moved, new, start)).astype(np.uint8)
+    origin = np.where(moved, CARRIED, PREDICTED).astype(np.uint8)
+    origin[fixed] = evidence.origin_zyx[fixed]
+    return Refined(label, origin, fitted.agreement, evidence)
+
+
+def _carried_linearly(scores_czyx: np.ndarray, label: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
+    """Labels on a grid of other voxels: the class of the largest share, interpolated, as segmenting does it."""
+    shares = _softmax(scores_czyx)
+    said = shares.argmax(axis=0)
+    shares = np.where((said != label)[None], np.arange(len(shares))[:, None, None, None] == label[None], shares)
+    best, found = np.zeros(target.shape_zyx, np.float32), np.zeros(target.shape_zyx, np.uint8)
+    covered = np.zeros(target.shape_zyx, np.float32)
+    for index, share in enumerate(shares[1:], start=1):
+        moved = resample(Volume(share.astype(np.float32), grid), target).array
+        found[moved > best] = index
+        np.maximum(best, moved, out=best)
+        covered += moved
+    found[1 - covered >= best] = 0
+    return found
+
+
+def _softmax(scores_czyx: np.ndarray) -> np.ndarray:
+    found = np.exp(scores_czyx - scores_czyx.max(axis=0, keepdims=True))
+    return found / found.sum(axis=0, keepdims=True)
