@@ -10,9 +10,9 @@ Cases come from a prepared store with labels. Readers, each correcting what its 
 
 Methods: *carried* (``voxmmsd.refine``); *painted alone*; *fill between slices* (ITK's morphological contour
 interpolation between the corrected planes, the prediction outside them; PyPI itk-morphologicalcontourinterpolation);
-*grow from seeds* (Slicer's vtkImageGrowCutSegment of slicer-core on FLAIR, seeds are the corrected planes). The last two are left
-out, with a word, where their package is not installed. *elsewhere*: of the voxels that carrying changed outside the
-edits, the share that were right before and are wrong now.
+*grow from seeds* (Slicer's vtkImageGrowCutSegment of slicer-core on FLAIR, seeds are the corrected planes). The last
+two are left out, with a word, where their package is not installed. *elsewhere*: of the voxels that carrying changed
+outside the edits, the share that were right before and are wrong now.
 """
 
 from __future__ import annotations

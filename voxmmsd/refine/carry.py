@@ -2,8 +2,8 @@
 
 A voxel outside the edits changes where the regression, with what it learned, prefers another label than the network
 did, and prefers it the more clearly the farther the voxel lies from the edits: by one nat of log-odds for every
-REACH_MM. Specks of changes fall back, small holes that a change leaves in the tumor are filled, locked labels keep
-their voxels, and edited voxels and reviewed planes stay exactly as they are.
+``reach_mm``, and none farther than ``farthest_mm``. Specks of changes fall back, small holes that a change leaves in
+the tumor are filled, locked labels keep their voxels, and edited voxels and reviewed planes stay exactly as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.inference.clean_up import without_small
 from voxmmsd.labels import LabelSchema
-from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence
+from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence, distance_mm
 from voxmmsd.refine.features import CaseFeatures
 from voxmmsd.refine.fitting import Fit, FitSettings, fit, scores
 
@@ -28,6 +28,7 @@ class CarrySettings:
     """What follows an edit; chosen on cases that the network has not learned (``benchmarks/refine.py``)."""
 
     reach_mm: float = 40.0
+    farthest_mm: float = 80.0
     smallest_ml: float = 0.05
     fitting: FitSettings = field(default_factory=FitSettings)
 
@@ -69,8 +70,8 @@ def refine(
     """
     settings = settings or CarrySettings()
     frozen = locked_indices(locked, schema)
-    near = _voxels_near(evidence.edited_zyx, evidence.grid, features.grid)
-    if not near.any():
+    distance = distance_mm(evidence.edited_zyx, evidence.grid, features.grid)
+    if distance is None:
         raise InputError("no edit lies inside the brain that the network saw; edit there, or check the brain mask")
     fitted = fit(features, evidence, settings.fitting)
     logits = features.logits_czyx.astype(np.float32)
@@ -78,7 +79,7 @@ def refine(
     before = np.where(tissue, logits.argmax(axis=0), 0).astype(np.uint8)
     learned = logits + scores(features, fitted)
     after = np.where(tissue, learned.argmax(axis=0), 0).astype(np.uint8)
-    follows = _follows(learned, before, after, near, features.grid, settings.reach_mm)
+    follows = _follows(learned, before, after, distance, settings)
     follows &= ~(np.isin(before, frozen) | np.isin(after, frozen))
     after = _cleaned(np.where(follows, after, before), before, schema, features.grid, settings.smallest_ml)
     return _on_result(evidence, fitted, features.grid, before, after, logits, learned, frozen)
@@ -98,26 +99,13 @@ def locked_indices(keys: Sequence[str], schema: LabelSchema) -> list[int]:
     return [known.index(key) + 1 for key in keys]
 
 
-def _voxels_near(mask_zyx: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
-    """The voxels of ``target`` nearest to those of a mask on ``grid``, however coarse either is; bool."""
-    to_target = np.linalg.solve(target.affine_zyx, grid.affine_zyx)
-    at = np.rint(np.argwhere(mask_zyx) @ to_target[:3, :3].T + to_target[:3, 3]).astype(int)
-    out = np.zeros(target.shape_zyx, bool)
-    out[tuple(at[((at >= 0) & (at < target.shape_zyx)).all(axis=1)].T)] = True
-    return out
-
-
 def _follows(
-    learned: np.ndarray, before: np.ndarray, after: np.ndarray, near: np.ndarray, grid: Grid, reach_mm: float
+    learned: np.ndarray, before: np.ndarray, after: np.ndarray, distance: np.ndarray, settings: CarrySettings
 ) -> np.ndarray:
     """Where the new label is preferred to the old one clearly enough for the distance from the edits; bool."""
-    changed = after != before
-    if not changed.any():
-        return changed
-    distance = ndimage.distance_transform_edt(~near, sampling=grid.spacing_mm_zyx)
     new = np.take_along_axis(learned, after[None], 0)[0]
     old = np.take_along_axis(learned, before[None], 0)[0]
-    return changed & (new - old >= distance / reach_mm)
+    return (after != before) & (new - old >= distance / settings.reach_mm) & (distance <= settings.farthest_mm)
 
 
 def _cleaned(label: np.ndarray, before: np.ndarray, schema: LabelSchema, grid: Grid, smallest_ml: float) -> np.ndarray:
@@ -151,12 +139,14 @@ def _on_result(
     else:
         chosen = np.where(after != before, learned, logits)  # cleaned voxels count as the label that they have now
         old, new = _carried_linearly(logits, before, grid, target), _carried_linearly(chosen, after, grid, target)
-    start = np.where(evidence.origin_zyx == CARRIED, old, evidence.label_zyx)
-    fixed = evidence.fixed_zyx
-    moved = (new != old) & ~fixed & ~np.isin(start, frozen) & ~np.isin(new, frozen)
-    label = np.where(fixed, evidence.label_zyx, np.where(moved, new, start)).astype(np.uint8)
-    origin = np.where(moved, CARRIED, PREDICTED).astype(np.uint8)
-    origin[fixed] = evidence.origin_zyx[fixed]
+    now, earlier = evidence.label_zyx, evidence.origin_zyx
+    stays = evidence.fixed_zyx | np.isin(now, frozen)
+    again = (earlier == CARRIED) & ~np.isin(old, frozen)  # what was carried before is decided anew
+    start = np.where(again, old, now)
+    moved = (new != old) & ~np.isin(start, frozen) & ~np.isin(new, frozen)
+    label = np.where(stays, now, np.where(moved, new, start)).astype(np.uint8)
+    origin = np.where(moved, CARRIED, np.where(again, PREDICTED, earlier)).astype(np.uint8)
+    origin[stays] = earlier[stays]
     return Refined(label, origin, fitted.agreement, evidence)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from nibabel.orientations import aff2axcodes
+from scipy import ndimage
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
@@ -64,10 +65,38 @@ class Evidence:
             plane.of(fixed)[...] = True
         return fixed
 
+    @property
+    def strokes_zyx(self) -> np.ndarray:
+        """Changed by hand outside all reviewed planes; bool."""
+        strokes = self.edited_zyx
+        for plane in self.planes:
+            plane.of(strokes)[...] = False
+        return strokes
+
     def text(self) -> str:
         """In words, such as ``1,204 voxels in 2 reviewed planes``."""
         kind = f"in {len(self.planes)} reviewed plane{'s' * (len(self.planes) > 1)}" if self.planes else "in strokes"
         return f"{int(self.edited_zyx.sum()):,} voxels edited by hand {kind}"
+
+
+def places_on(target: Grid, voxels_zyx: np.ndarray, grid: Grid) -> np.ndarray:
+    """Voxels of ``grid``, ``(n, 3)`` indices, as places in voxels of ``target``, ``(n, 3)`` float."""
+    to_target = np.linalg.solve(target.affine_zyx, grid.affine_zyx)
+    return voxels_zyx @ to_target[:3, :3].T + to_target[:3, 3]
+
+
+def distance_mm(mask_zyx: np.ndarray, grid: Grid, target: Grid) -> np.ndarray | None:
+    """How far each voxel of ``target`` is from the nearest of a mask's on ``grid``; None where none lies inside it."""
+    away = np.ones(target.shape_zyx, bool)
+    places = places_on(target, np.argwhere(mask_zyx), grid)
+    away[tuple(np.rint(places[inside_of(target, places)]).astype(int).T)] = False
+    return None if away.all() else ndimage.distance_transform_edt(away, sampling=target.spacing_mm_zyx)
+
+
+def inside_of(grid: Grid, places_zyx: np.ndarray) -> np.ndarray:
+    """Which places are nearest to a voxel of the grid; bool ``(n,)``."""
+    inside = (places_zyx >= -0.5) & (places_zyx < np.array(grid.shape_zyx) - 0.5)
+    return np.asarray(inside.all(axis=1))
 
 
 def find_evidence(
@@ -111,8 +140,8 @@ def _refuse_contradiction(label: np.ndarray, other: np.ndarray, both: np.ndarray
         x, y, z = grid.affine_zyx[:3] @ (*first, 1)
         raise InputError(
             f"the edited labels contradict each other in {int(against.sum()):,} voxels, the first at ({x:.0f}, "
-            f"{y:.0f}, {z:.0f}) mm RAS: they change it to different labels; settle it in one of them, or give them one by one, "
-            "the later one on the result of the earlier"
+            f"{y:.0f}, {z:.0f}) mm RAS: they change it to different labels; settle it in one of them, or "
+            "give them one by one, the later one on the result of the earlier"
         )
 
 

@@ -8,14 +8,14 @@ with the network's label, which weighs less. numpy and SciPy only; the same inpu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import product
 
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import minimize
 
-from voxmmsd.refine.evidence import Evidence
+from voxmmsd.refine.evidence import Evidence, distance_mm, inside_of, places_on
 from voxmmsd.refine.features import CaseFeatures
 
 NEAR_MM = 10.0
@@ -28,6 +28,8 @@ class FitSettings:
     others: int = 16_000  # random voxels with the network's label
     near_tumor: float = 0.5  # share of them within NEAR_MM of what the network calls tumor
     others_weight: float = 0.3  # against an edited voxel's 1
+    apart_mm: float = 8.0  # no others are drawn nearer to an edit in a reviewed plane: its neighbors may be wrong, too
+    apart_of_strokes_mm: float = 0.0  # the same for strokes, beside which nothing else says where they end
     most_evidence: int = 30_000  # voxels edited, and as many left alone; more are thinned at random
     penalty: float = 10.0  # half of it times the squared weights is added to the loss
     iterations: int = 60
@@ -54,64 +56,79 @@ class Samples:
     weights: np.ndarray
     edited: np.ndarray
 
+    def where(self, mask: np.ndarray) -> Samples:
+        return Samples(self.places_zyx[mask], self.labels[mask], self.weights[mask], self.edited[mask])
+
+    def marked(self) -> Samples:
+        """The same as edited by hand."""
+        return replace(self, edited=np.ones(len(self.labels), bool))
+
 
 def fit(features: CaseFeatures, evidence: Evidence, settings: FitSettings | None = None) -> Fit:
-    """Fit the regression to a case's evidence; a few seconds on one core."""
+    """Fit the regression to a case's evidence; about a second on one core."""
     settings = settings or FitSettings()
     samples = draw_samples(features, evidence, settings)
     parts = [interpolated(array, samples.places_zyx, step) for step, array in features.levels]
-    offsets = interpolated(features.logits_czyx, samples.places_zyx, 1).clip(-30, 30)
+    offsets = interpolated(features.logits_czyx, samples.places_zyx, 1)
     design = np.concatenate(parts, axis=1)
     mean, spread = design.mean(axis=0), design.std(axis=0) + 1e-3
     design -= mean
     design /= spread
     weights, bias = _regression(design, offsets, samples, settings)
-    said = (offsets + design @ weights + bias).argmax(axis=1)
-    explained = np.equal(said, samples.labels)[samples.edited]
-    agreement = float(explained.mean()) if explained.size else 0.0
+    agree = np.equal((offsets + design @ weights + bias).argmax(axis=1), samples.labels)
+    agreement = np.average(agree, weights=samples.edited) if samples.edited.any() else 0.0
     weights /= spread[:, None]
     bias = bias - mean @ weights
     ends = np.cumsum([part.shape[1] for part in parts])
-    return Fit(tuple(np.split(weights, ends[:-1])), bias, agreement)
+    return Fit(tuple(np.split(weights, ends[:-1])), bias, float(agreement))
 
 
 def draw_samples(features: CaseFeatures, evidence: Evidence, settings: FitSettings) -> Samples:
     """Edited voxels, voxels of reviewed planes, and random others; all inside the tissue's box."""
     generator = np.random.default_rng(0)
-    tissue = features.image_czyx.any(axis=0)
-    to_box = np.linalg.solve(features.grid.affine_zyx, evidence.grid.affine_zyx)
-    edited, fixed = evidence.edited_zyx, evidence.fixed_zyx
-    volume = evidence.grid.voxel_volume_ml / features.grid.voxel_volume_ml
-    places, labels, weights, is_edited = [], [], [], []
-    taken = np.zeros(tissue.shape, bool)
-    for number, mask in enumerate((edited, fixed & ~edited)):
-        voxels = np.argwhere(mask)
-        at = voxels @ to_box[:3, :3].T + to_box[:3, 3]
-        near = np.rint(at).astype(int)
-        inside = ((near >= 0) & (near < tissue.shape)).all(axis=1)
-        voxels, at, near = voxels[inside], at[inside], near[inside]
-        taken[tuple(near.T)] = True
-        if number:  # the air around the brain teaches nothing
-            inside = tissue[tuple(near.T)]
-            voxels, at = voxels[inside], at[inside]
-        kept = _thinned(len(voxels), settings.most_evidence, generator)
-        places.append(at[kept])
-        labels.append(evidence.label_zyx[tuple(voxels[kept].T)])
-        weights.append(np.full(len(kept), volume * len(voxels) / max(1, len(kept))))
-        is_edited.append(np.full(len(kept), not number))
-    free, near_tumor = tissue & ~taken, _near_tumor(features)
+    tissue = np.asarray(features.image_czyx.any(axis=0))
+    edited = evidence.edited_zyx
+    by_hand = _known(edited, features, evidence, settings, generator)
+    left_alone = _known(evidence.fixed_zyx & ~edited, features, evidence, settings, generator)
+    places = left_alone.places_zyx  # the air around the brain teaches nothing
+    left_alone = left_alone.where(tissue[tuple(np.rint(places).astype(int).T)])
+    strokes, free = evidence.strokes_zyx, tissue
+    for mask, apart in ((edited & ~strokes, settings.apart_mm), (strokes, settings.apart_of_strokes_mm)):
+        distance = distance_mm(mask, evidence.grid, features.grid) if apart else None
+        free = free if distance is None else free & (distance > apart)
+    free = free.copy()
+    for known in (by_hand, left_alone):
+        free[tuple(np.rint(known.places_zyx).astype(int).T)] = False
+    near_tumor = _near_tumor(features)
     around = round(settings.others * settings.near_tumor)
     others = np.concatenate(
         [
-            _drawn(np.argwhere(free & near_tumor), around, generator),
-            _drawn(np.argwhere(free & ~near_tumor), settings.others - around, generator),
+            _thinned(np.argwhere(free & near_tumor), around, generator),
+            _thinned(np.argwhere(free & ~near_tumor), settings.others - around, generator),
         ]
     )
-    places.append(others.astype(float))
-    labels.append(features.logits_czyx[:, *others.T].argmax(axis=0).astype(np.uint8))
-    weights.append(np.full(len(others), settings.others_weight))
-    is_edited.append(np.zeros(len(others), bool))
-    return Samples(*map(np.concatenate, (places, labels, weights, is_edited)))
+    said = features.logits_czyx[:, *others.T].argmax(axis=0).astype(np.uint8)
+    rest = Samples(
+        others.astype(float), said, np.full(len(others), settings.others_weight), np.zeros(len(others), bool)
+    )
+    parts = [by_hand.marked(), left_alone, rest]
+    return Samples(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Samples)))
+
+
+def _known(
+    mask: np.ndarray, features: CaseFeatures, evidence: Evidence, settings: FitSettings, generator: np.random.Generator
+) -> Samples:
+    """Voxels of the result that are known, each weighing what it takes of a voxel that the network saw."""
+    voxels = np.argwhere(mask)
+    voxels = voxels[inside_of(features.grid, places_on(features.grid, voxels, evidence.grid))]
+    kept = _thinned(voxels, settings.most_evidence, generator)
+    weight = evidence.grid.voxel_volume_ml / features.grid.voxel_volume_ml * len(voxels) / max(1, len(kept))
+    return Samples(
+        places_on(features.grid, kept, evidence.grid),
+        evidence.label_zyx[tuple(kept.T)],
+        np.full(len(kept), weight),
+        np.zeros(len(kept), bool),
+    )
 
 
 def _near_tumor(features: CaseFeatures) -> np.ndarray:
@@ -121,12 +138,9 @@ def _near_tumor(features: CaseFeatures) -> np.ndarray:
     return ndimage.binary_dilation(tumor, iterations=steps) if tumor.any() else tumor
 
 
-def _drawn(voxels: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:
-    return voxels[_thinned(len(voxels), most, generator)]
-
-
-def _thinned(count: int, most: int, generator: np.random.Generator) -> np.ndarray:
-    return np.arange(count) if count <= most else np.sort(generator.choice(count, most, replace=False))
+def _thinned(voxels: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:
+    """At most so many of the rows, at random, in their order."""
+    return voxels if len(voxels) <= most else voxels[np.sort(generator.choice(len(voxels), most, replace=False))]
 
 
 def _regression(

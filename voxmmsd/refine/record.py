@@ -133,14 +133,22 @@ def read_edits(file: Path, result: Edited) -> np.ndarray:
             f"{known}); give these voxels one of its labels, or teach a model the new tissue with `voxmmsd finetune`"
         )
     label = Volume(indices_from_values(volume.array, schema, str(file)), volume.grid)
+    if not label.grid.same_as(grid) and _same_voxels(label.grid, grid):
+        label = resample(label, grid, order=0)
     if label.grid.same_as(grid):
+        if (label.array == result.label.array).all():
+            raise InputError(
+                f"{file}: holds no edit, its labels are those of {result.file}; save a correction there first"
+            )
         return label.array
-    if sorted(label.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(label.grid, grid):
-        return resample(label, grid, order=0).array
     raise InputError(
         f"{file}: lies on another grid than {result.file} ({_sides(label.grid)} voxels against {_sides(grid)}); export "
         "the edited labels on the grid of the result"
     )
+
+
+def _same_voxels(grid: Grid, other: Grid) -> bool:
+    return sorted(grid.shape_zyx) == sorted(other.shape_zyx) and resampling_is_exact(grid, other)
 
 
 def _sides(grid: Grid) -> str:
