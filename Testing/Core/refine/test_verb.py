@@ -6,6 +6,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from test_file_formats import keys
 from toy_models import toy_package
 
 from voxmmsd.cli import main
@@ -78,6 +79,7 @@ def test_a_result_with_its_edits_carried_is_named_and_recorded_as_one_of_segment
     assert found["refined"]["carried_voxels"] == (origin == 2).sum()
     assert found["volumes_ml"]["ET"] == pytest.approx((after == 3).sum() / 1000)
     assert not find_cases(made / "out").cases
+    assert set(found["refined"]) == keys("refined") - {"added", "removed"}
 
 
 def test_two_calls_write_the_same_bytes(made):
