@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
@@ -18,7 +19,7 @@ from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.inference.clean_up import without_small
 from voxmmsd.labels import LabelSchema
-from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence, distance_mm
+from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence, distance_mm, places_on
 from voxmmsd.refine.features import CaseFeatures
 from voxmmsd.refine.fitting import Fit, FitSettings, fit, scores
 
@@ -134,11 +135,15 @@ def _on_result(
 ) -> Refined:
     """The changes brought to the result's grid, under what was edited there."""
     target = evidence.grid
-    if resampling_is_exact(grid, target):
-        old, new = (resample(Volume(one, grid), target, order=0).array for one in (before, after))
+    old, new = (np.zeros(target.shape_zyx, np.uint8) for _ in range(2))  # alike where nothing can change
+    box = _box_on(target, grid, after != before, evidence.origin_zyx == CARRIED)
+    inner = target.crop(*_start_and_shape(box))
+    if resampling_is_exact(grid, inner):
+        old[box], new[box] = (resample(Volume(one, grid), inner, order=0).array for one in (before, after))
     else:
-        chosen = np.where(after != before, learned, logits)  # cleaned voxels count as the label that they have now
-        old, new = _carried_linearly(logits, before, grid, target), _carried_linearly(chosen, after, grid, target)
+        chosen = np.where(after != before, learned, logits)
+        old[box] = _carried_linearly(logits, before, grid, inner)
+        new[box] = _carried_linearly(chosen, after, grid, inner)
     now, earlier = evidence.label_zyx, evidence.origin_zyx
     stays = evidence.fixed_zyx | np.isin(now, frozen)
     again = (earlier == CARRIED) & ~np.isin(old, frozen)  # what was carried before is decided anew
@@ -148,6 +153,27 @@ def _on_result(
     origin = np.where(moved, CARRIED, np.where(again, PREDICTED, earlier)).astype(np.uint8)
     origin[stays] = earlier[stays]
     return Refined(label, origin, fitted.agreement, evidence)
+
+
+def _box_on(target: Grid, grid: Grid, changed: np.ndarray, carried: np.ndarray) -> tuple[slice, slice, slice]:
+    """Where on ``target`` anything can change: around changes on ``grid``, and where voxels were carried before."""
+    corners = [np.argwhere(carried)]
+    if changed.any():
+        (around,) = ndimage.find_objects(changed.astype(np.uint8))
+        ends = np.array(list(product(*((each.start - 1.5, each.stop + 0.5) for each in around))))
+        corners.append(places_on(target, ends, grid))
+    points = np.concatenate(corners)
+    if not len(points):
+        return slice(0, 1), slice(0, 1), slice(0, 1)
+    first = np.clip(np.floor(points.min(axis=0)), 0, np.array(target.shape_zyx) - 1).astype(int)
+    last = np.clip(np.ceil(points.max(axis=0)), first, np.array(target.shape_zyx) - 1).astype(int)
+    z, y, x = (slice(int(low), int(high) + 1) for low, high in zip(first, last, strict=True))
+    return z, y, x
+
+
+def _start_and_shape(box: tuple[slice, slice, slice]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    z, y, x = box
+    return (z.start, y.start, x.start), (z.stop - z.start, y.stop - y.start, x.stop - x.start)
 
 
 def _carried_linearly(scores_czyx: np.ndarray, label: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:

@@ -28,7 +28,7 @@ class FitSettings:
     others: int = 16_000  # random voxels with the network's label
     near_tumor: float = 0.5  # share of them within NEAR_MM of what the network calls tumor
     others_weight: float = 0.3  # against an edited voxel's 1
-    apart_mm: float = 8.0  # no others are drawn nearer to an edit in a reviewed plane: its neighbors may be wrong, too
+    apart_mm: float = 12.0  # no others are drawn nearer to an edit in a reviewed plane: its neighbors may be wrong, too
     apart_of_strokes_mm: float = 0.0  # the same for strokes, beside which nothing else says where they end
     most_evidence: int = 30_000  # voxels edited, and as many left alone; more are thinned at random
     penalty: float = 10.0  # half of it times the squared weights is added to the loss
