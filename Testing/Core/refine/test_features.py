@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from patients import write_patient
 from refine.made_features import SCHEMA, features
 from toy_models import as_kept, toy_network, toy_package
 
+from voxmmsd.data.cases import find_cases
 from voxmmsd.data.preprocess import Prepared, input_scale
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, MemoryBudgetError, ModelError
 from voxmmsd.inference.engines import OnnxEngine
+from voxmmsd.inference.quantize import quantize
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.refine import compute_features
 from voxmmsd.refine.fitting import Fit, enlarged, interpolated, scores
@@ -68,6 +71,15 @@ def test_the_model_keeps_every_byte_of_its_file(package):
     content, names = with_pyramid(package.onnx, 3)
     assert content.startswith(package.onnx.read_bytes())
     assert len(names) == 2
+
+
+def test_a_model_in_eight_bits_has_nearly_the_same_pyramid(package, tmp_path):
+    write_patient(tmp_path / "patients", "BraTS-GLI-00001-000", seed=1, shape_xyz=(32, 32, 32))
+    small = quantize(package, find_cases(tmp_path / "patients").cases, tmp_path / "small")
+    exact, near = (compute_features(prepared(), one) for one in (package, small))
+    for level, other in zip(exact.pyramid, near.pyramid, strict=True):
+        assert level.shape == other.shape
+        assert np.abs(level - other).mean() < 0.1 * np.abs(level).max()
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", bytes(range(256)), b"\x3a\x7f\x01"])
