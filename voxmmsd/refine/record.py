@@ -76,7 +76,9 @@ def read_result(file: Path) -> Edited:
         fitting = record["sha256"] == sha256_of(file)
         refined = record.get("refined", {})
         planes = tuple(Plane(int(axis), int(index)) for axis, index in refined.get("planes", ()))
-        _ = record["case"], record["inputs"].items(), record["model"]["weights_sha256"], record["model"]["id"]
+        if file.name != f"{record['case']}{ENDING}":
+            raise ValueError(f"it is of the case {record['case']!r:.80}")
+        _ = record["inputs"].items(), record["model"]["weights_sha256"], record["model"]["id"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise InputError(
             f"{beside}: is not a result's record ({error!r:.200}); segment the case again, and edit that result"
@@ -88,6 +90,8 @@ def read_result(file: Path) -> Edited:
         )
     volume = read_volume(Source(file))
     label = Volume(indices_from_values(volume.array, schema, str(file)), volume.grid)
+    if any(plane.axis not in (0, 1, 2) or not 0 <= plane.index < label.array.shape[plane.axis] for plane in planes):
+        raise InputError(f"{beside}: names planes outside the image; refine the result of segment")
     origin = _read_origin(origin_file(file.parent, record["case"]), label.grid, refined) if refined else None
     return Edited(file, record, schema, label, origin, planes, _segmented(file.parent / ".run"))
 
@@ -190,7 +194,7 @@ def _how_read(result: Edited, config: RefineConfig) -> SegmentConfig:
         given, directory = result.segmented["options"], Path(result.segmented["directory"])
         known |= {name: given[name] for name in _READING if given.get(name)}
         known |= {n: str(directory / known[n]) for n in _PATHS if n in known and known[n] not in WORDS}
-    elif result.record.get("alignment"):
+    if result.record.get("alignment"):
         known["align"] = True
     if config.case:
         known = {name: value for name, value in known.items() if name not in (*MODALITIES, "id")}

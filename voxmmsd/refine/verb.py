@@ -80,7 +80,7 @@ def _told_on(result: Edited, config: RefineConfig) -> Mapping[str, Any] | None:
     """What the next round needs to find the images and the model, which lie elsewhere now where options said so."""
     before = result.segmented or {"options": {}, "directory": str(Path.cwd())}
     named = {"model": config.model, "case": config.case, "brain_mask": config.brain_mask}
-    paths = {name: str(Path(value).absolute()) for name, value in named.items() if value and value not in WORDS}
+    paths = {n: value if value in WORDS else str(Path(value).absolute()) for n, value in named.items() if value}
     kept = {
         name: value
         for name, value in before["options"].items()

@@ -162,6 +162,25 @@ def test_a_result_that_was_painted_over_is_refused(place, capsys):
     assert "has changed since it was written; keep the result as it was" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"case": "../other"}, "is not a result's record"),
+        ({"inputs": 3}, "is not a result's record"),
+        ({"refined": {"planes": [[0, 99]]}}, "names planes outside the image"),
+        ({"refined": {"planes": [[0, 9]]}}, "voxmmsd_origin.nii.gz: is missing or has changed"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(place, change, message, capsys):
+    file = place / "seen" / f"{CASE}-voxmmsd.json"
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    assert refine(place) == 2
+    assert message in capsys.readouterr().err
+    file.unlink()
+    assert refine(place) == 2
+    assert "is not a result's record" in capsys.readouterr().err
+
+
 def test_images_that_have_changed_or_are_gone_are_refused(place, capsys):
     file = place / "cases" / CASE / f"{CASE}-t2f.nii.gz"
     image = nib.load(file)
