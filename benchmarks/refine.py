@@ -198,10 +198,10 @@ METHODS = {
 _NEEDS = {"fill between slices": "itk", "grow from seeds": "slicer_core"}
 
 
-def methods_here() -> dict[str, Method]:
-    """Those whose package is installed."""
+def methods_here(wanted: list[str]) -> dict[str, Method]:
+    """Those of the wanted whose package is installed."""
     there = {}
-    for name, method in METHODS.items():
+    for name, method in ((name, METHODS[name]) for name in wanted):
         try:
             if name in _NEEDS:
                 __import__(_NEEDS[name])
@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=0, help="how many of them, by id (0: all)")
     parser.add_argument("--only", nargs="+", default=[], help="ids")
     parser.add_argument("--edits", nargs="+", default=["slices", "dabs"], choices=["slices", "dabs"])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--features", type=Path, help="folder to keep features in")
     parser.add_argument("--fit", nargs="+", default=[], help="such as penalty=10 others_weight=0.3")
     parser.add_argument("--carry", nargs="+", default=[], help="such as reach_mm=40")
@@ -259,7 +259,7 @@ def main() -> None:
     learned = {one for name in ("train", "validation") for one in package.info.training["cases"].get(name, ())}
     chosen = [e for e in open_store(given.store) if e.id in (given.only or part) and e.id not in learned]
     rows: dict[str, dict[str, dict[int, list[float]]]] = {}
-    methods = {name: method for name, method in methods_here().items() if name in given.methods}
+    methods = methods_here(given.methods)
     for entry in chosen[: given.cases or None]:
         case = load(entry, package, given.features, settings)
         found = rows[entry.id] = {}
