@@ -265,6 +265,23 @@ class SegmentConfig:
 
 
 @dataclass(frozen=True)
+class RefineConfig:
+    result: str = option("", "a result of segment or refine, CASEID-voxmmsd.nii.gz", positional=True)
+    edited: tuple[str, ...] = option((), "the labels as edited, on the result's grid; several of several readers")
+    out: str = option("", "folder of the new result")
+    reviewed: tuple[str, ...] = option(
+        (), "planes gone through whole, such as axial:60 coronal:71-73, or strokes (default: as the edits lie)"
+    )
+    locked: tuple[str, ...] = option((), "labels that nothing is carried to or from, such as ET")
+    case: str = option("", "the case's folder (default: where it was segmented from)")
+    brain_mask: str = option("", BRAIN_MASK + " (default: as it was segmented)")
+    model: str = option("", "model name, package folder or zip (default: the one that made the result)")
+    features: str = option("", "file to keep the case's features in (.npz), for the next round")
+    memory: str = option("", "memory it may take in all, such as 4G (default: most of what is free)")
+    threads: int = option(0, "CPU threads (0: all cores)")
+
+
+@dataclass(frozen=True)
 class CheckConfig:
     case: str = option("", "folder of one case, or folder of cases", positional=True)
     t1n: str = option("", "T1 image, instead of a folder")

@@ -133,6 +133,16 @@ def segment(config: c.SegmentConfig) -> int:
     return 2 if result.failures else 0
 
 
+def refine(config: c.RefineConfig) -> None:
+    from voxmmsd.refine.verb import refine_result
+
+    _given(config.result, "RESULT")
+    if not config.edited:
+        raise ConfigError("--edited LABELS is missing", "name the file of the edited labels")
+    _given(config.out, "--out DIR")
+    print(refine_result(config))
+
+
 def evaluate(config: c.EvaluateConfig) -> int:
     if config.subsets:
         from voxmmsd.inference.subsets import evaluate_subsets
@@ -377,7 +387,7 @@ def _run_of_store(config: c.PrepareConfig) -> Path:
     return _given(config.store, "--store DIR") / ".run"
 
 
-def _run_of_results(config: c.SegmentConfig) -> Path:
+def _run_of_results(config: c.SegmentConfig | c.RefineConfig) -> Path:
     return _given(config.out, "--out DIR") / ".run"
 
 
@@ -407,6 +417,7 @@ VERBS = (
     ),
     Verb("check", "check a case for problems that could spoil its segmentation", c.CheckConfig, check),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, _run_of_results),
+    Verb("refine", "carry a few edits of a result through its volume", c.RefineConfig, refine, _run_of_results),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
     Verb(
         "estimate",

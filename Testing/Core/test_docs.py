@@ -26,6 +26,7 @@ STORY = (
     "clinical-scans",
     "segmenting",
     "corrections",
+    "refining",
     "gpu-server",
     "slurm",
     "long-runs",

@@ -85,7 +85,7 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
             "restore that folder: its paths may be relative to it",
         )
     # Where the run lies now: it may have been moved or be named by another path than at its start.
-    own = {"prepare": "store", "segment": "out"}.get(record["verb"], "run")
+    own = {"prepare": "store", "segment": "out", "refine": "out"}.get(record["verb"], "run")
     place = folder.absolute().parent if folder.name == ".run" else folder.absolute()
     return str(record["verb"]), {**record["call"], own: str(place)}, directory
 
