@@ -137,8 +137,7 @@ def refine(config: c.RefineConfig) -> None:
     from voxmmsd.refine.verb import refine_result
 
     _given(config.result, "RESULT")
-    if not config.edited:
-        raise ConfigError("--edited LABELS is missing", "name the file of the edited labels")
+    _given(config.edited, "--edited LABELS")
     _given(config.out, "--out DIR")
     print(refine_result(config))
 

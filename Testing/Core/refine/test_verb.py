@@ -206,7 +206,7 @@ def test_another_model_is_refused(place, capsys):
     [
         (["--locked", "XY"], "its labels are NCR, ED, ET"),
         (["--reviewed", "axial:99"], "the image has the axial planes 0 to 31"),
-        (["--reviewed", "upwards"], "expected strokes, or planes such as axial:60"),
+        (["--reviewed", "upwards"], "give strokes, or planes such as axial:60"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(made, options, message, capsys):
