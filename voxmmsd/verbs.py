@@ -137,7 +137,7 @@ def refine(config: c.RefineConfig) -> None:
     from voxmmsd.refine.verb import refine_result
 
     _given(config.result, "RESULT")
-    _given(config.edited, "--edited LABELS")
+    _given(" ".join(config.edited), "--edited LABELS")
     _given(config.out, "--out DIR")
     print(refine_result(config))
 
