@@ -143,6 +143,13 @@ def test_nothing_of_the_training_panel_is_squeezed(window, training):
         assert window.squeezed() == []
 
 
+def test_each_page_has_the_height_that_its_wrapped_texts_need(window, training):
+    """A scroll area of Qt 5 forgets it, and what lies on the page overlaps."""
+    for page in visit(window, training):
+        width = QtWidgets.QWidget.width(page)
+        assert QtWidgets.QWidget.minimumHeight(page) == QtWidgets.QWidget.layout(page).minimumHeightForWidth(width) > 0
+
+
 def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_dock(window):
     slicer.util.selectModule("VoxMMSDSegment")
     panel = slicer.modules.VoxMMSDSegmentWidget
