@@ -11,12 +11,12 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError, VoxMMSDError
 from VoxMMSDLib import dependencies
+from VoxMMSDLib.background import Steps, Work
 from VoxMMSDTrainLib import tables, words
 from VoxMMSDTrainLib.both_models import open_both
 from VoxMMSDTrainLib.compared import Compared
 from VoxMMSDTrainLib.comparison import CaseScores, Comparison, library_of, read_comparison
 from VoxMMSDTrainLib.curves import CurvePlot, square
-from VoxMMSDTrainLib.in_steps import Steps, Work
 from VoxMMSDTrainLib.models import finished
 from VoxMMSDTrainLib.run import RunSection
 from VoxMMSDTrainLib.unnamed import UnnamedPairs

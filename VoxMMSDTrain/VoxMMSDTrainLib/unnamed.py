@@ -8,12 +8,12 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib import dependencies
+from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import words
 from VoxMMSDTrainLib.both_models import open_pair
 from VoxMMSDTrainLib.compared import Compared
 from VoxMMSDTrainLib.comparison import Comparison, library_of
-from VoxMMSDTrainLib.in_steps import Steps, Work
 
 
 class UnnamedPairs:

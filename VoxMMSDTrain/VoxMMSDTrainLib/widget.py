@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from VoxMMSDTrainLib.in_steps import Work
+from VoxMMSDLib.background import Work
 from VoxMMSDLib.pages import FitsItsText
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibrarySection
