@@ -24,16 +24,16 @@ class ModulePanel(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.frame: QtWidgets.QWidget | None = None
-        self._area = QtWidgets.QScrollArea()
-        self._area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setWidgetResizable(True)
+        self.scroll_area = QtWidgets.QScrollArea()
+        self.scroll_area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+        self.scroll_area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll_area.setWidgetResizable(True)
         contents = QtWidgets.QWidget()
         self._column = QtWidgets.QVBoxLayout(contents)
-        self._area.setWidget(contents)
+        self.scroll_area.setWidget(contents)
         layout = QtWidgets.QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._area)
+        layout.addWidget(self.scroll_area)
 
     def show_module(self, frame: QtWidgets.QWidget | None) -> None:
         """Leave the module that is shown and enter another one, as ``setModule``."""
@@ -64,7 +64,8 @@ class ModulePanel(QtWidgets.QWidget):
         return False
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        width = self._area.widget().minimumSizeHint().width() + self._area.verticalScrollBar().sizeHint().width()
+        area = self.scroll_area
+        width = area.widget().minimumSizeHint().width() + area.verticalScrollBar().sizeHint().width()
         return QtCore.QSize(width, super().minimumSizeHint().height())
 
 

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError, VoxMMSDError
 from VoxMMSDLib import dependencies
 from VoxMMSDLib.background import Steps, Work
+from VoxMMSDLib.pages import bring_into_view
 from VoxMMSDTrainLib import tables, words
 from VoxMMSDTrainLib.both_models import open_both
 from VoxMMSDTrainLib.compared import Compared, Shown
@@ -235,6 +236,8 @@ class ResultSection:
 def _put(notice, text: str) -> None:
     notice.text = text
     notice.visible = bool(text)
+    if text:
+        bring_into_view(notice)
 
 
 def _about(case: CaseScores) -> str:
