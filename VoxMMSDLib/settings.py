@@ -9,7 +9,8 @@ PREFIX = "VoxMMSD/"
 
 
 def read(key: str, default: str) -> str:
-    return str(slicer.util.settingsValue(PREFIX + key, default))
+    """What was written; the default where that is nothing or empty."""
+    return str(slicer.util.settingsValue(PREFIX + key, "")) or default
 
 
 def read_bool(key: str, default: bool) -> bool:

@@ -4,6 +4,7 @@ import pytest
 import stripping
 
 from headless_slicer import host
+from headless_slicer.main_window import MainWindow
 
 stripping.put_folder_on_path()  # before the host notes the environment that children get
 slicer = host.start()
@@ -28,7 +29,7 @@ def pytest_itemcollected(item):
 def main_window(request):
     """The host has no main window but for tests that need one."""
     if getattr(request.function, "needs_main_window", False):
-        with slicer.app._with_main_window():
+        with MainWindow():
             yield
     else:
         yield

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from unittest import mock
 
 import slicer
@@ -9,7 +10,9 @@ import train_case
 import vtk
 from slicer.util import arrayFromVolume
 
+from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
+from VoxMMSDTrainLib import library_case
 
 
 class TrainLibraryTest(train_case.TrainTest):
@@ -37,9 +40,11 @@ class TrainLibraryTest(train_case.TrainTest):
     def test_a_folder_that_is_not_there_is_named(self):
         panel = self.open_panel("VoxMMSDTrain")
         ui = panel.library.ui
-        ui.addPath.currentPath = str(self.folder / "nowhere")
+        nowhere = self.folder / "O'Neill <1>"
+        ui.addPath.currentPath = str(nowhere)
         ui.addButton.click()
         self.wait_for(lambda: "no such file or folder" in ui.noticeLabel.text)
+        self.assertIn(str(nowhere), ui.noticeLabel.text)  # as text, never as HTML
         self.assertTrue(ui.addButton.enabled)
 
     def test_the_case_to_label_next_is_opened_corrected_and_accepted(self):
@@ -139,6 +144,22 @@ class TrainLibraryTest(train_case.TrainTest):
         composite = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
         shown = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID())
         self.assertEqual(shown.GetName(), "phantom-007-001 t1c")
+        self.open(panel, "phantom-007-000")
+        names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
+        self.assertEqual(names, [f"phantom-007-000 {name}" for name in MODALITIES])  # without a number, also again
+
+    def test_nodes_of_the_case_before_go_one_at_a_time(self):
+        """Each costs Slicer a tenth of a second of its own."""
+        library = self.library(predicted=1)
+        self.open_next(self.open_panel("VoxMMSDTrain"))
+        counts, answer = [], None
+        steps = library_case.close_case(library.folder)
+        with suppress(StopIteration):
+            while True:
+                asked = steps.send(answer)
+                answer = asked() if asked is not None else None
+                counts.append(len(library_case.opened_nodes()))
+        self.assertEqual(counts[-6:], [5, 4, 3, 2, 1, 0])
 
     def test_corrections_that_are_not_accepted_are_not_lost_without_a_question(self):
         self.library(predicted=2)
@@ -151,7 +172,7 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertIn("phantom-007-000", asked[0])
         self.assertIn("stays open", panel.library.ui.noticeLabel.text)
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0], node)
-        panel.library.choose("phantom-007-000")
+        self.assertEqual(panel.library.ui.casesTable.selectedItems()[0].text(), "phantom-007-000")
         self.press_accept(panel)
         self.open(panel, "phantom-007-001")
         self.assertEqual(len(asked), 1)  # accepted: nothing is lost any more

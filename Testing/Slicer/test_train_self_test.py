@@ -3,6 +3,7 @@
 import slicer
 import train_case
 
+from voxmmsd.home import home
 from VoxMMSDLib import settings
 
 
@@ -14,3 +15,8 @@ class TrainSelfTest(train_case.TrainTest):
         self.assertEqual(settings.read("library", ""), "/data/library-of-the-user")
         self.assertEqual(settings.read("TrainDatafinetune", ""), "/data/cases-of-the-user")
         self.assertEqual(self._faults, [])
+
+    def test_whoever_has_chosen_no_library_still_has_the_usual_one(self):
+        settings.write("library", "")
+        slicer.selfTests["VoxMMSDTrain"]()
+        self.assertEqual(self.open_panel("VoxMMSDTrain").library.folder, home() / "library")

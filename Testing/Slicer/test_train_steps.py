@@ -5,7 +5,7 @@ import threading
 import train_case
 
 from voxmmsd.errors import InputError
-from VoxMMSDTrainLib.in_steps import Work
+from VoxMMSDLib.background import Work
 
 
 class TrainStepsTest(train_case.TrainTest):

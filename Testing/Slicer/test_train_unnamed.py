@@ -5,16 +5,48 @@ import train_case
 
 from voxmmsd.files import write_json_atomic
 from voxmmsd.library.blinded import offer_pair, pairs
+from VoxMMSDTrainLib.compared import Shown
 from VoxMMSDTrainLib.curves import color_of
 
 
 class TrainUnnamedTest(train_case.TrainTest):
-    def test_a_choice_is_written_down_and_only_then_named(self):
+    def library_with_a_pair(self):
         library = self.library(predicted=1)
         case = library.case("phantom-007-000")
         label = library.read_label(case, case.newest)
         emptied = type(label)(0 * label.array, label.grid)
         offer_pair(library, case.id, {"old-1": label, "new-1": emptied}, case.newest.schema)
+        return library
+
+    def open_pair(self):
+        library = self.library_with_a_pair()
+        panel = self.open_panel("VoxMMSDTrain")
+        panel.result.show(self.run_that_learned_from(library))
+        panel.result.unnamed.open_pair()
+        self.wait_for_work(panel)
+        return library, panel
+
+    def test_whoever_looks_at_others_meanwhile_answers_for_no_pair(self):
+        _library, panel = self.open_pair()
+        ui = panel.result.ui
+        self.assertTrue(ui.firstButton.enabled)
+        node = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0]
+        panel.result.compared.show([Shown("old model", node, 0)])
+        panel.showTab("Task")
+        panel.showTab("Result")
+        self.assertFalse(ui.firstButton.enabled or ui.equalButton.enabled)
+        self.assertEqual(ui.unnamedNotice.text, "")
+
+    def test_both_alike_is_written_down_in_plain_words(self):
+        library, panel = self.open_pair()
+        ui = panel.result.ui
+        ui.equalButton.click()
+        self.wait_for_work(panel)
+        self.assertEqual(ui.unnamedNotice.text, "Written down: both are alike.")
+        self.assertEqual(pairs(library)[0].choice, "equal")
+
+    def test_a_choice_is_written_down_and_only_then_named(self):
+        library = self.library_with_a_pair()
         panel = self.open_panel("VoxMMSDTrain")
         panel.result.show(self.run_that_learned_from(library))
         ui = panel.result.ui
@@ -33,7 +65,7 @@ class TrainUnnamedTest(train_case.TrainTest):
         self.wait_for_work(panel)
         (pair,) = pairs(library)
         self.assertEqual(pair.choice, "second")
-        self.assertIn(pair.chosen, ui.unnamedNotice.text)
+        self.assertIn(f"It was {pair.chosen}. So far the new model was chosen in", ui.unnamedNotice.text)
         self.assertFalse(ui.secondButton.enabled)
 
     def tell_apart(self, ui, nodes):

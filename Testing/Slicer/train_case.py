@@ -157,7 +157,7 @@ class TrainTest(slicer_case.ModuleTest):
             from headless_slicer.main_window import MainWindow
         except ImportError:
             self.skipTest("Slicer runs without a main window")
-        with MainWindow(1366, 768) as window:
+        with MainWindow() as window:
             yield window
 
     def wait_for(self, condition, seconds=900):

@@ -7,8 +7,6 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +80,8 @@ class Application:
         return self._logic
 
     def layoutManager(self) -> Any:
-        """None, as with ``--no-main-window``; ``_with_main_window`` puts one here."""
+        """None, as with ``--no-main-window``; ``main_window.MainWindow`` brings one."""
         return self._layout_manager
-
-    @contextmanager
-    def _with_main_window(self) -> Iterator[None]:
-        self._layout_manager = LayoutManager()
-        try:
-            yield
-        finally:
-            self._layout_manager = None
 
     def coreIOManager(self) -> IOManager:
         return self._io
@@ -202,6 +192,10 @@ class LayoutManager:
 
     def sliceViewNames(self) -> tuple[str, ...]:
         return ("Red", "Green", "Yellow")
+
+    def mrmlSliceLogics(self) -> Any:
+        """None of them: there are no live views."""
+        return vtk.vtkCollection()
 
 
 class IOManager:

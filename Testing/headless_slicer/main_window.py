@@ -1,15 +1,18 @@
 """Slicer's main window as a panel feels it: a dock that follows the panel's size; modules are entered and left.
 
-``with MainWindow(1366, 768) as window``: while it is open ``slicer.util.mainWindow()`` finds it.
+``with MainWindow() as window``: while it is open ``slicer.util.mainWindow()`` finds it, and there is a layout manager.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
+
+from headless_slicer.application import LayoutManager
 
 DOCK_WIDTH = 424  # pixels, of a fresh Slicer
 FONT, POINTS = "DejaVu Sans", 10  # as wide as the font of Slicer on Linux: "0.000" takes some 50 pixels of a table
@@ -21,16 +24,16 @@ class ModulePanel(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.frame: QtWidgets.QWidget | None = None
-        self._area = QtWidgets.QScrollArea()
-        self._area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setWidgetResizable(True)
+        self.scroll_area = QtWidgets.QScrollArea()
+        self.scroll_area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+        self.scroll_area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll_area.setWidgetResizable(True)
         contents = QtWidgets.QWidget()
         self._column = QtWidgets.QVBoxLayout(contents)
-        self._area.setWidget(contents)
+        self.scroll_area.setWidget(contents)
         layout = QtWidgets.QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._area)
+        layout.addWidget(self.scroll_area)
 
     def show_module(self, frame: QtWidgets.QWidget | None) -> None:
         """Leave the module that is shown and enter another one, as ``setModule``."""
@@ -61,7 +64,8 @@ class ModulePanel(QtWidgets.QWidget):
         return False
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        width = self._area.widget().minimumSizeHint().width() + self._area.verticalScrollBar().sizeHint().width()
+        area = self.scroll_area
+        width = area.widget().minimumSizeHint().width() + area.verticalScrollBar().sizeHint().width()
         return QtCore.QSize(width, super().minimumSizeHint().height())
 
 
@@ -85,7 +89,7 @@ class MainWindow:
 
     objectName = "qSlicerMainWindow"
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int = 1366, height: int = 768) -> None:
         self._size = (width, height)
         self.panel = ModulePanel()
         self._selector = _ModuleSelector(self.panel)
@@ -105,6 +109,7 @@ class MainWindow:
         self._font = application.font()
         application.setFont(QtGui.QFont(FONT, POINTS))
         slicer.app._top_level.append(self)
+        slicer.app._layout_manager = LayoutManager()
         self._window.resize(*self._size)
         self._window.show()
         self.settle()
@@ -113,8 +118,9 @@ class MainWindow:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        slicer.app._top_level.remove(self)
         self.panel.show_module(None)
+        slicer.app._layout_manager = None
+        slicer.app._top_level.remove(self)
         self._window.close()
         self._window.deleteLater()
         QtWidgets.QApplication.instance().setFont(self._font)
@@ -139,8 +145,23 @@ class MainWindow:
             slicer.app.processEvents()
 
     def squeezed(self) -> list[str]:
-        """Visible widgets of the panel that got less room than they need, or reach over its edge, and by how much."""
-        return [f"{name}: {have} < {need}" for name, have, need in self._measured() if have < need]
+        """Visible widgets of the panel that got less room than they need, or reach over its edge, and by how much;
+        those, too, that lie over their neighbor: a layout that is too low puts them there.
+        """
+        small = [f"{name}: {have} < {need}" for name, have, need in self._measured() if have < need]
+        return [*small, *self._overlapping()]
+
+    def _overlapping(self) -> list[str]:
+        real, found = QtWidgets.QWidget, []
+        for page in real.findChildren(self.panel.frame, real) if self.panel.frame is not None else ():
+            if not isinstance(real.layout(page), QtWidgets.QBoxLayout | QtWidgets.QFormLayout):
+                continue
+            widgets = [item.widget() for item in map(real.layout(page).itemAt, range(real.layout(page).count()))]
+            shown = [one for one in widgets if one is not None and real.isVisible(one) and not _is_folded(one)]
+            for above, below in itertools.pairwise(shown):
+                if real.geometry(above).intersects(real.geometry(below)):
+                    found.append(f"{QtCore.QObject.objectName(above)} over {QtCore.QObject.objectName(below)}")
+        return found
 
     def _measured(self) -> Iterator[tuple[str, int, int]]:
         if self.panel.frame is None:

@@ -705,7 +705,8 @@ class qMRMLTableView(_WithScene, declared("qMRMLTableView", Q.QTableView)):
 class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
     """Libs/MRML/Widgets/qMRMLPlotView.h: a chart node's plots, drawn as polylines; white whatever the palette is.
 
-    Black until it has something to draw, as a render window is; a line through one point gets VTK's warning.
+    Black until it has something to draw, as a render window is; a line through one point gets VTK's warning,
+    whatever its style.
     """
 
     _stands_for = "qMRMLPlotView"
@@ -722,7 +723,7 @@ class qMRMLPlotView(_WithScene, declared("qMRMLPlotView", Q.QWidget)):
     def fitToContent(self) -> None:
         for series in self._series():
             is_line = series.GetPlotType() in (series.PlotTypeLine, series.PlotTypeScatter)
-            if is_line and series.GetLineStyle() != series.LineStyleNone and len(_points(series)) < 2:
+            if is_line and len(_points(series)) < 2:
                 logging.warning("Attempted to paint a line with <2 points.")
         QtWidgets.QWidget.update(self)
 

@@ -75,7 +75,7 @@ def test_the_segment_editor_takes_the_first_segmentation_and_the_volume_of_its_g
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     for node, image in zip(nodes, volumes, strict=True):
         node.SetNodeReferenceID(role, image.GetID())
-    with MainWindow(1366, 768):
+    with MainWindow():
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.SegmentEditorWidget.editor
         assert (editor.segmentationNode(), editor.sourceVolumeNode()) == (nodes[0], volumes[0])
@@ -88,7 +88,7 @@ def test_the_segment_editor_takes_the_first_segmentation_and_the_volume_of_its_g
 def test_the_dock_grows_with_a_table_whose_hint_follows_its_width():
     import qt
 
-    with MainWindow(1366, 768) as window:
+    with MainWindow() as window:
         assert abs(window.dock_width - DOCK_WIDTH) <= 2
         slicer.util.selectModule("VoxMMSDTrain")
         table = qt.QTableWidget(1, 2)

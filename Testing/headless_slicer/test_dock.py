@@ -143,6 +143,29 @@ def test_nothing_of_the_training_panel_is_squeezed(window, training):
         assert window.squeezed() == []
 
 
+def test_each_page_has_the_height_that_its_wrapped_texts_need(window, training):
+    """A scroll area of Qt 5 forgets it, and what lies on the page overlaps."""
+    for page in visit(window, training):
+        width = QtWidgets.QWidget.width(page)
+        assert QtWidgets.QWidget.minimumHeight(page) == QtWidgets.QWidget.layout(page).minimumHeightForWidth(width) > 0
+
+
+def test_what_a_button_says_is_scrolled_into_view(window, training):
+    training.showTab("Result")
+    notice = training.result.ui.importNotice
+    notice.visible = False
+    window.settle()
+    area = window.panel.scroll_area
+    area.verticalScrollBar().setValue(0)
+    training.result.ui.importButton.click()
+    end = time.monotonic() + 5
+    while not area.verticalScrollBar().value() and time.monotonic() < end:
+        window.settle()
+    real = QtWidgets.QWidget
+    assert notice.visible and notice.text.startswith("Choose the model first")
+    assert real.mapTo(notice, area, real.rect(notice).bottomLeft()).y() <= real.height(area)
+
+
 def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_dock(window):
     slicer.util.selectModule("VoxMMSDSegment")
     panel = slicer.modules.VoxMMSDSegmentWidget

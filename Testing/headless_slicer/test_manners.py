@@ -9,6 +9,7 @@ import pytest
 from PySide6 import QtGui, QtWidgets
 
 from headless_slicer import grounds, host
+from headless_slicer.main_window import MainWindow
 
 slicer = host.start()
 for name in host.MODULES:
@@ -106,7 +107,7 @@ def test_the_segment_editor_gets_the_height_that_its_options_need():
     """In Slicer a page in its scroll area is as high as its smallest height, which an explicit one replaces."""
     panel = host.open_widget("VoxMMSDSegment")
     try:
-        with slicer.app._with_main_window():
+        with MainWindow():
             panel.ui.tabs.setCurrentWidget(panel.ui.reviewTab)
             for effect in ("Paint", "Threshold", "Smoothing"):
                 panel.ui.segmentEditor.setActiveEffectByName(effect)

@@ -10,6 +10,7 @@ import numpy
 import pytest
 
 from headless_slicer import api, ctk_module, host, mrml_widgets, parameter_nodes, pythonqt, scripted, small_modules
+from headless_slicer.main_window import MainWindow
 from headless_slicer.qt_module import QtModule
 
 slicer = host.start()
@@ -222,7 +223,7 @@ def test_without_a_main_window_an_effect_is_not_survived():
     editor = slicer.qMRMLSegmentEditorWidget()
     with pytest.raises(RuntimeError, match="crashes"):
         editor.setActiveEffectByName("Paint")
-    with slicer.app._with_main_window():
+    with MainWindow():
         editor.setActiveEffectByName("Paint")
     assert editor.activeEffect() == "Paint"
 

@@ -1,4 +1,4 @@
-"""A case in the scene with what two models made of it; the generators are works of ``in_steps.Work``."""
+"""A case in the scene with what two models made of it; the generators are works of ``background.Work``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
+from VoxMMSDLib.background import Steps
 from VoxMMSDTrainLib.compared import Shown, outline
 from VoxMMSDTrainLib.comparison import Comparison
-from VoxMMSDTrainLib.in_steps import Steps
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of
 from VoxMMSDTrainLib.library_case import OPENED, close_case, core_grid, load_images, show, shown_first
 

@@ -43,6 +43,10 @@ class Compared:
         self._ui.shownLegend.text = " &nbsp; ".join(f"{square(one.color)} {one.title}" for one in self._shown)
         self._ui.shownLegend.visible = self._ui.shownBox.visible = True
 
+    def shows(self, shown: Sequence[Shown]) -> bool:
+        """Whether it is these that are in the scene."""
+        return self.is_shown and self._shown == tuple(shown)
+
     @property
     def is_shown(self) -> bool:
         """Whether the segmentations are in the scene."""

@@ -167,7 +167,8 @@ class CurvePlot:
 
 
 def _fill(series, curve: Curve) -> None:
-    """Few points are marked, and a single one has no line: VTK would warn of it."""
+    """Few points are marked, and a single one is there twice: VTK warns of a line through one, whatever its pen."""
+    curve = [*curve, *curve] if len(curve) == 1 else curve
     kind, table = slicer.vtkMRMLPlotSeriesNode, series.GetTableNode()
     steps, values = table.GetTable().GetColumn(0), table.GetTable().GetColumn(1)
     for column, numbers in ((steps, [step for step, _v in curve]), (values, [value for _s, value in curve])):
@@ -176,7 +177,6 @@ def _fill(series, curve: Curve) -> None:
             column.SetValue(number, value)
         column.Modified()
     series.SetMarkerStyle(kind.MarkerStyleCircle if len(curve) < FEW_POINTS else kind.MarkerStyleNone)
-    series.SetLineStyle(kind.LineStyleSolid if len(curve) > 1 else kind.LineStyleNone)
     table.GetTable().Modified()
     table.Modified()
 

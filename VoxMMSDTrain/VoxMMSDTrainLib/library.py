@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,10 @@ from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from voxmmsd.runs import list_runs
 from VoxMMSDLib import dependencies, settings
+from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import library_case, tables, words
 from VoxMMSDTrainLib.correcting import open_editor
-from VoxMMSDTrainLib.in_steps import Steps, Work
 from VoxMMSDTrainLib.run import RunSection
 
 if TYPE_CHECKING:
@@ -183,6 +182,7 @@ class LibrarySection:
         node = yield from library_case.open_case(self.folder, case_id)
         if node is None:
             self._say(_("The case before stays open."))
+            self.choose(library_case.opened_case())
             return None
         self.choose(case_id)
         text = _("{case} is open: press Correct to change its labels, then Accept correction.")
@@ -242,9 +242,9 @@ class LibrarySection:
     def _added(self, _code: int) -> None:
         child, self._adding = self._adding, None
         shown = [line for line in child.log.splitlines() if not words.is_for_a_command_line(line)]
-        lines = [escape(line.removeprefix(ERROR).removeprefix(REMEDY)) for line in shown]
+        lines = [line.removeprefix(ERROR).removeprefix(REMEDY) for line in shown]
         self.refresh()
-        self._say("<br>".join(lines[-6:]))
+        self._say("\n".join(lines[-6:]))
         self._on_changed()
 
     def _do(self, action: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """A case of the training library in the scene, one at a time, and its corrected labels on their way back.
 
-The generators are works of ``in_steps.Work``; their errors are those of the core.
+The generators are works of ``background.Work``; their errors are those of the core.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
+from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import schema_of
 from VoxMMSDLib.volumes import ijk_to_world, remove_whole
-from VoxMMSDTrainLib.in_steps import Steps
-from VoxMMSDTrainLib.labels import Labels, batch, pieces_of, segmentation_of, snapshot
+from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of, snapshot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,8 @@ def load_images(case: LibraryCase) -> Steps:
     volumes = {}
     for name in case.modalities:
         file = str(case.image_file(name))
-        volumes[name] = slicer.util.loadVolume(file, {"name": f"{case.id} {name}", "show": False})
+        volumes[name] = slicer.util.loadVolume(file, {"show": False})
+        volumes[name].SetName(f"{case.id} {name}")  # asked to load by a name Slicer numbers it the second time
         volumes[name].SetAttribute(OPENED, case.id)
         volumes[name].SetAttribute(MODALITY, name)
         yield
@@ -120,10 +121,9 @@ def close_case(folder: Path) -> Steps:
         question = _("The labels of {case} were changed and not accepted. Close the case and lose the changes?")
         if not slicer.util.confirmYesNoDisplay(question.format(case=node.GetAttribute(CASE))):
             return False
-    with batch():
-        for one in opened_nodes():
-            remove_whole(one)
-    yield
+    for one in opened_nodes():
+        remove_whole(one)
+        yield
     return True
 
 

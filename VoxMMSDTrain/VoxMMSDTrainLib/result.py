@@ -11,12 +11,13 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError, VoxMMSDError
 from VoxMMSDLib import dependencies
+from VoxMMSDLib.background import Steps, Work
+from VoxMMSDLib.pages import bring_into_view
 from VoxMMSDTrainLib import tables, words
 from VoxMMSDTrainLib.both_models import open_both
-from VoxMMSDTrainLib.compared import Compared
+from VoxMMSDTrainLib.compared import Compared, Shown
 from VoxMMSDTrainLib.comparison import CaseScores, Comparison, library_of, read_comparison
 from VoxMMSDTrainLib.curves import CurvePlot, square
-from VoxMMSDTrainLib.in_steps import Steps, Work
 from VoxMMSDTrainLib.models import finished
 from VoxMMSDTrainLib.run import RunSection
 from VoxMMSDTrainLib.unnamed import UnnamedPairs
@@ -35,6 +36,7 @@ class ResultSection:
         tables.prepare(ui.regionsTable, stretched=0, most_rows=6)
         tables.prepare(ui.casesTable, stretched=0, most_rows=7)
         self.compared = Compared(ui)
+        self._both: tuple[Shown, ...] = ()  # what the notice below the cases speaks of
         self.unnamed = UnnamedPairs(ui, self.compared, work)
         for notice in (ui.noticeLabel, ui.casesNotice, ui.importNotice):
             _put(notice, "")
@@ -140,6 +142,9 @@ class ResultSection:
         ui, found, is_free = self.ui, self.comparison, not self._work.is_running
         if is_free:
             self.compared.forget_removed()
+            if self._both and not self.compared.shows(self._both):
+                self._both = ()
+                self._say_of_cases("")
         segments = found is not None and bool(found.schema)
         state = state_of(found.model) if segments else ""
         may_accept = segments and state != "accepted" and (not found.is_worse or ui.forceBox.checked)
@@ -212,6 +217,7 @@ class ResultSection:
             self._say_of_cases(_("The case before stays open."))
             return
         self.compared.show(shown)
+        self._both = shown
         self._say_of_cases(_("{case} is open with the segmentations of both models.").format(case=case_id))
 
     def _do(self, action: Callable[[], None], notice=None) -> bool:
@@ -230,6 +236,8 @@ class ResultSection:
 def _put(notice, text: str) -> None:
     notice.text = text
     notice.visible = bool(text)
+    if text:
+        bring_into_view(notice)
 
 
 def _about(case: CaseScores) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib import dependencies
+from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import words
 from VoxMMSDTrainLib.both_models import open_pair
-from VoxMMSDTrainLib.compared import Compared
+from VoxMMSDTrainLib.compared import Compared, Shown
 from VoxMMSDTrainLib.comparison import Comparison, library_of
-from VoxMMSDTrainLib.in_steps import Steps, Work
+
+if TYPE_CHECKING:
+    from voxmmsd.library.blinded import Tally
 
 
 class UnnamedPairs:
@@ -24,6 +28,7 @@ class UnnamedPairs:
         self._comparison: Comparison | None = None
         self._child: Child | None = None
         self._number = ""
+        self._pair: tuple[Shown, ...] = ()
         self._say("")
         ui.pairButton.connect("clicked()", self._make)
         for answer in ("first", "second", "equal"):
@@ -55,7 +60,7 @@ class UnnamedPairs:
             self._say(_("The case before stays open; the pair waits."))
             return
         self._compared.show(shown)
-        self._number = number
+        self._number, self._pair = number, shown
         self._say(_("{case} is open, segmented twice: which one is better?").format(case=case_id))
 
     def _make(self) -> None:
@@ -85,24 +90,27 @@ class UnnamedPairs:
     def _choosing(self, answer: str) -> Steps:
         folder, number, compared_with = library_of(self._comparison), self._number, self._comparison.old
 
-        def write_down() -> tuple[str, str]:
+        def write_down() -> tuple[str, Tally]:
             from voxmmsd.library import open_library
             from voxmmsd.library.blinded import choose, tally
 
             library = open_library(folder)
             pair = choose(library, number, answer)
             old, new = sorted(pair.models, key=lambda model: model != compared_with)
-            return pair.chosen, tally(library, old, new).text
+            return pair.chosen, tally(library, old, new)
 
-        chosen, text = yield write_down
+        chosen, told = yield write_down
         self._number = ""
-        said = _("Written down. It was {model}. {tally}")
-        self._say(said.format(model=chosen or _("neither"), tally=text))
+        said = _("Written down. It was {model}.").format(model=chosen) if chosen else _("Written down: both are alike.")
+        if told.old + told.new:
+            said += _(" So far {tally}.").format(tally=told.text)
+        self._say(said)
 
     def _enable(self) -> None:
         is_free = self._child is None and not self._work.is_running
-        if is_free and not self._compared.is_shown:
-            self._number = ""  # its segmentations are gone
+        if is_free and self._number and not self._compared.shows(self._pair):
+            self._number = ""  # its segmentations are gone, or others are looked at
+            self._say("")
         self._ui.pairButton.enabled = is_free
         for button in (self._ui.firstButton, self._ui.secondButton, self._ui.equalButton):
             button.enabled = is_free and bool(self._number)

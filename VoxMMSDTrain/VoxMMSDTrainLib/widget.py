@@ -7,8 +7,9 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from VoxMMSDLib.background import Work
+from VoxMMSDLib.pages import FitsItsText
 from VoxMMSDLib.reload import renew_packages
-from VoxMMSDTrainLib.in_steps import Work
 from VoxMMSDTrainLib.library import LibrarySection
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
 from VoxMMSDTrainLib.result import ResultSection
@@ -35,6 +36,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = VoxMMSDTrainLogic()
+        self._fit = FitsItsText()
         titles = dict(zip(TABS, (_("Library"), _("Task"), _("Run"), _("Result")), strict=True))
         pages = {name: self._tab(name, title) for name, title in titles.items()}
         self.run = RunSection(pages["Run"], self.logic, self.onRunFinished)
@@ -101,5 +103,6 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _tab(self, name: str, title: str):
         """Load a tab's ``.ui`` file; its widgets by name."""
         page = slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui"))
+        page.installEventFilter(self._fit)
         self.ui.tabs.addTab(page, title)
         return slicer.util.childWidgetVariables(page)
