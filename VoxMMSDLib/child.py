@@ -19,8 +19,9 @@ from pathlib import Path
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
-from voxmmsd.errors import MissingDependencyError
+from voxmmsd.errors import ERROR, REMEDY, REMEDY_APART, MissingDependencyError, VoxMMSDError
 from voxmmsd.events import read_events
 from voxmmsd.runs.companion import ENDS_WITH, name_of_this_process
 
@@ -38,7 +39,7 @@ def python_slicer() -> str:
     """
     found = shutil.which("PythonSlicer")
     if not found:
-        raise MissingDependencyError("PythonSlicer was not found: reinstall Slicer")
+        raise MissingDependencyError("PythonSlicer was not found", "reinstall Slicer")
     return found
 
 
@@ -89,10 +90,10 @@ class Child:
         return "\n".join(self._lines)
 
     @property
-    def error(self) -> str:
-        """The one line in which the core says what went wrong and the way out; empty where it said none."""
-        said = [line for line in self._lines if line.startswith("voxmmsd: error: ")]
-        return said[-1].removeprefix("voxmmsd: error: ") if said else ""
+    def error(self) -> VoxMMSDError | None:
+        """What went wrong and what to do about it, as the core says it; None where it said nothing."""
+        problem, remedy = (self._last_said(mark) for mark in (ERROR, REMEDY))
+        return VoxMMSDError(problem, remedy or _("the log says more")) if problem else None
 
     @property
     def is_running(self) -> bool:
@@ -102,7 +103,7 @@ class Child:
         command = [python_slicer(), "-m", "voxmmsd", *self._arguments]
         self._process = subprocess.Popen(
             command,
-            env={**child_environment(), **self._environment, ENDS_WITH: name_of_this_process()},
+            env={**child_environment(), **self._environment, ENDS_WITH: name_of_this_process(), REMEDY_APART: "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -133,6 +134,9 @@ class Child:
             self._process.wait(timeout=10)
         self._stop_looking()
 
+    def _last_said(self, mark: str) -> str:
+        return next((line.removeprefix(mark) for line in reversed(self._lines) if line.startswith(mark)), "")
+
     def _drain(self, stream) -> None:
         for line in stream:  # in a thread of its own: it touches nothing but the deque
             self._lines.append(line.rstrip())
@@ -153,12 +157,6 @@ class Child:
         if self._process is not None:
             slicer.app.disconnect("aboutToQuit()", self.kill)
             self._process = None
-
-
-def sentence_and_way_out(text: str) -> tuple[str, str]:
-    """An error of the core as what is wrong and the way out: it writes them with a semicolon between."""
-    what, _, way_out = text.rpartition("; ")
-    return (what, way_out) if what else (text, "")
 
 
 def _own_group() -> dict:

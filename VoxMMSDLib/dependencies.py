@@ -40,11 +40,11 @@ def ensure(needed: dict[str, str] = SEGMENTING) -> None:
         return
     question = _("These packages are needed and will be downloaded into Slicer: {names}. Install them now?")
     if not slicer.util.confirmYesNoDisplay(question.format(names=", ".join(wanted))):
-        raise MissingDependencyError(f"not installed: {', '.join(wanted)}; press the button again to install them")
+        raise MissingDependencyError(f"not installed: {', '.join(wanted)}", "press the button again to install them")
     install(wanted)
     if still := missing(needed):
         raise MissingDependencyError(
-            f"could not be installed: {', '.join(still)}; see the Python console for pip's words"
+            f"could not be installed: {', '.join(still)}", "see the Python console for pip's words"
         )
 
 
@@ -77,7 +77,7 @@ def pip_explained(wanted: Sequence[str]) -> Iterator[None]:
         yield
     except subprocess.CalledProcessError as error:
         raise MissingDependencyError(
-            f"could not be installed: {', '.join(wanted)}; the Python console has pip's words. Without network take a "
-            "bundle: `voxmmsd bundle`"
+            f"could not be installed: {', '.join(wanted)}",
+            "the Python console has pip's words. Without network take a bundle: `voxmmsd bundle`",
         ) from error
     importlib.invalidate_caches()

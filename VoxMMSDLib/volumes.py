@@ -61,7 +61,10 @@ def mask_write(node, reference, file: Path) -> Write:
         return volume_write(node, file)
     mask = mask_of(node, node.GetSegmentation().GetSegmentIDs(), reference)
     if not mask.any():
-        raise InputError(_("{name}: holds no segment to take for the brain").format(name=node.GetName()))
+        raise InputError(
+            _("{name}: holds no segment to take for the brain").format(name=node.GetName()),
+            _("choose another segmentation, or draw the brain in it"),
+        )
     return array_write(mask.astype("uint8"), ijk_to_world(reference), file, node.GetName())
 
 
@@ -75,8 +78,7 @@ def array_write(array, affine_xyz, file: Path, name: str) -> Write:
         try:
             write_nifti(file, _as_nifti_holds(array), Grid(array.shape, affine_xyz))
         except OSError as error:
-            raise InputError(_("{name}: cannot be written to {folder}; is the disk full?").format(
-                name=name, folder=file.parent)) from error  # fmt: skip
+            raise _not_written(name, file) from error
 
     return write
 
@@ -97,15 +99,19 @@ def export_by_slicer(node, file: Path, *, compressed: bool) -> None:
         is_written = slicer.util.exportNode(node, str(file), {"useCompression": int(compressed)}, world=True)
     except ValueError as error:
         raise InputError(
-            _("{file}: an unknown format; end the name in .nii.gz or .nrrd").format(file=file.name)
+            _("{file}: an unknown format").format(file=file.name), _("end the name in .nii.gz or .nrrd")
         ) from error
     finally:
         # Slicer asks an empty storage node for the formats, and leaves it in the scene.
         if not had_storage and (storage := node.GetStorageNode()) is not None:
             slicer.mrmlScene.RemoveNode(storage)
     if not is_written:
-        raise InputError(_("{name}: cannot be written to {folder}; is the disk full?").format(
-            name=node.GetName(), folder=file.parent))  # fmt: skip
+        raise _not_written(node.GetName(), file)
+
+
+def _not_written(name: str, file: Path) -> InputError:
+    problem = _("{name}: cannot be written to {folder}").format(name=name, folder=file.parent)
+    return InputError(problem, _("check whether the disk is full, or choose another folder"))
 
 
 def core_volume(node) -> Volume:
@@ -136,17 +142,17 @@ def hardened_copy(node):
 def refuse_empty(node) -> None:
     """Raises InputError: the volume has no voxels."""
     if node.GetImageData() is None:
-        raise InputError(_("{name}: has no image; load it again").format(name=node.GetName()))
+        raise InputError(_("{name}: has no image").format(name=node.GetName()), _("load it again"))
 
 
 def refuse_bent(node) -> None:
     """Raises InputError: the volume whose grid the result is to have lies under a transform that is not linear."""
     if is_bent(node):
         raise InputError(
-            _(
-                "{name}: lies under a transform that is not linear, so no result can have its voxels; "
-                "harden the transform of a copy, or take another image for the result"
-            ).format(name=node.GetName())
+            _("{name}: lies under a transform that is not linear, so no result can have its voxels").format(
+                name=node.GetName()
+            ),
+            _("harden the transform of a copy, or take another image for the result"),
         )
 
 

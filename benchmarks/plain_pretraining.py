@@ -1,4 +1,4 @@
-"""A plain reading of METHOD.md, the peer of ``benchmarks/pretrain.py``: right, and written without a thought of speed.
+"""A plain implementation of docs/method.md, the peer of ``benchmarks/pretrain.py``: correct, not optimized for speed.
 
 Views are made sample by sample in numpy; places of pairs are found by listing every non-zero voxel of the whole scan,
 once per view; the teacher runs with autograd and its result is detached.

@@ -1,10 +1,10 @@
-"""Pre-training's speed, side by side with a plain reading of METHOD.md, in one run.
+"""Pre-training's speed, side by side with a plain implementation of docs/method.md, in one run.
 
     python benchmarks/pretrain.py [--store DIR] [--preset small] [--device cpu] [--steps 6]
 
 Prints samples per second of view making (one core on a CPU), a step's time split into data, views, student, teacher,
 backward and update, the share of the time that the step waits for data, the peak memory, and ratios of medians to the
-plain reading. Without --store, two phantoms of a BraTS case's size stand in for scans.
+plain implementation. Without --store, two phantoms of a BraTS case's size stand in for scans.
 """
 
 from __future__ import annotations

@@ -13,10 +13,12 @@ from voxmmsd.verbs import VERBS, Verb
 FILE = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
 
-Written by `python docs/make_reference.py` from [`config.py`](../voxmmsd/config.py). Every option is a key of a
-configuration file, too: `--config job.toml` (TOML or JSON). An option given beats the file, the file beats the preset,
-the preset beats the default shown here. Every verb also takes `--debug`, which shows an error's traceback. Exit codes:
-0 done, 2 bad input, 1 a fault of ours, 130 cancelled.
+Generated from [`config.py`](../voxmmsd/config.py) by `python docs/make_reference.py`.
+
+Every option is also a key of a configuration file in TOML or JSON: `--config job.toml`.
+The command line takes precedence over the file, the file over the preset, and the preset over the defaults shown here.
+Every verb also takes `--debug`, which shows the traceback of an error.
+Exit codes: 0 success, 2 bad input, 1 internal error, 130 canceled.
 
 ## Label schemas
 
@@ -38,11 +40,11 @@ def _schema(schema: LabelSchema) -> str:
 def _verb(verb: Verb) -> str:
     fields = dataclasses.fields(verb.config)
     named = [item.name.upper() for item in fields if item.metadata["positional"]]
-    detach = "\nMay be started with `--detach`.\n" if verb.folder else ""
+    detach = "\nCan be started in the background with `--detach`.\n" if verb.folder else ""
     rows = "".join(f"| {_name(item)} | {_help(item)} | {_default(item.default)} |\n" for item in fields)
     heading = " ".join([f"## `voxmmsd {verb.name}", *named])
     sentence = verb.help[0].upper() + verb.help[1:]
-    return f"{heading}`\n\n{sentence}.\n{detach}\n| option | what it says | default |\n|---|---|---|\n{rows}"
+    return f"{heading}`\n\n{sentence}.\n{detach}\n| option | description | default |\n|---|---|---|\n{rows}"
 
 
 def _name(item: Any) -> str:

@@ -1,9 +1,9 @@
-"""Vox-MMSD: brain tumor segmentation on multi-modal MRI from few labels.
+"""Vox-MMSD: brain tumor segmentation from multi-modal MRI with few labels.
 
-Reading order, which is also the way of the data:
+Reading order, which follows the data:
 ``labels`` -> ``data.cases`` -> ``data.volume`` -> ``data.preprocess`` -> ``data.store`` -> ``networks.unet3d``
 -> ``training.finetune`` -> ``models.package`` -> ``inference.predict`` -> ``evaluation.scores``.
-``config`` and ``runs`` say how a long job is asked for and watched; ``cli`` puts a verb in front of each step.
+``config`` and ``runs`` define options and run folders of long jobs; ``cli`` provides a verb for each step.
 """
 
 import os

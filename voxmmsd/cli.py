@@ -1,7 +1,7 @@
-"""The command line: a verb, its options read off its configuration, one clear line per error.
+"""The command line: verbs, options generated from their configurations, and one clear line per error.
 
-Imports nothing heavy, so that ``--help`` answers at once; each verb imports what it needs when it runs.
-Exit codes: 0 done, 2 bad input or usage, 1 a fault of ours, 130 cancelled.
+Nothing heavy is imported, so that ``--help`` is fast; each verb imports what it needs when it runs.
+Exit codes: 0 success, 2 bad input or usage, 1 internal error, 130 canceled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import voxmmsd
 from voxmmsd import verbs
 from voxmmsd.config import flag_of
-from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.errors import Cancelled, VoxMMSDError, as_printed
 from voxmmsd.files import is_disk_full
 from voxmmsd.runs.companion import end_with_the_one_named
 
@@ -36,7 +36,7 @@ def entry_point() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code."""
+    """Run one verb; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     given = vars(_parser().parse_args(arguments))
     verb: verbs.Verb = given.pop("verb")
@@ -51,25 +51,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # torchrun takes any other code for a fault and would start the run that was asked to stop again.
         return 0 if _UNDER_TORCHRUN in os.environ else 130
     except VoxMMSDError as error:
-        return _failed(2, str(error), debug)
+        return _failed(2, error.problem, error.remedy, debug)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         return 0
     except Exception as error:
         return _failed(*_judged(error), debug)
 
 
-def _judged(error: Exception) -> tuple[int, str]:
-    """Exit code and text: what the machine denies is the user's to mend, anything else a fault of ours."""
+def _judged(error: Exception) -> tuple[int, str, str]:
+    """Exit code, problem and remedy: a denial by the operating system is for the user to fix, anything else an internal
+    error."""
     if is_disk_full(error):
-        return 2, f"the disk is full ({error}); free some room and call again"
+        return 2, f"the disk is full ({error})", "free some room and call again"
     if isinstance(error, OSError) and error.errno in _DENIED and error.filename:
-        return 2, f"{error.filename}: {error.strerror}; check its permissions, or name another place"
+        return 2, f"{error.filename}: {error.strerror}", "check its permissions, or name another place"
     if isinstance(error, ModuleNotFoundError) and error.name in _TO_TRAIN:
-        return 2, f"{error.name} is not installed, and this verb needs it: pip install 'voxmmsd[train]'"
+        return (
+            2,
+            f"{error.name} is not installed, and this verb needs it",
+            "install it with pip install 'voxmmsd[train]'",
+        )
     if isinstance(error, MemoryError):
-        return 2, f"memory does not suffice ({error}); give less at once, or take a machine with more"
+        return 2, f"memory does not suffice ({error})", "give less at once, or take a machine with more"
     advice = "run again with --debug and report what it says"
-    return 1, f"internal fault: {type(error).__name__}: {error} ({advice})"
+    return 1, f"internal fault: {type(error).__name__}: {error} ({advice})", ""
 
 
 def _detached(arguments: Sequence[str], folder: Path) -> int:
@@ -81,10 +86,10 @@ def _detached(arguments: Sequence[str], folder: Path) -> int:
     return 0
 
 
-def _failed(code: int, text: str, debug: bool) -> int:
+def _failed(code: int, problem: str, remedy: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"voxmmsd: error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print(as_printed(problem, remedy), file=sys.stderr, flush=True)
     if _UNDER_TORCHRUN in os.environ:
         os._exit(code)  # at once: an orderly end would wait for the other processes, who wait for this one
     return code
@@ -100,9 +105,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.set_defaults(verb=verb, debug=False)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file of these options")
+        sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file with options")
         if verb.folder:
-            sub.add_argument("--detach", action="store_true", help="start it as a process of its own and return")
+            sub.add_argument("--detach", action="store_true", help="start it in the background and return")
         hints = typing.get_type_hints(verb.config)
         for item in dataclasses.fields(verb.config):
             _add_option(sub, item, hints[item.name])
@@ -130,7 +135,7 @@ def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: 
 
 
 def _help(item: dataclasses.Field) -> str:
-    """The field's help, with its default where that says something."""
+    """Help of a field, with its default if that is informative."""
     text = str(item.metadata["help"])
     default = item.default
     if default in ("", (), False, None) or "default" in text or item.metadata["positional"]:

@@ -1,4 +1,4 @@
-"""``doctor``: what this machine has, and whether its 3-D convolution is right."""
+"""``doctor``: versions and devices of this machine, and whether 3-D convolution computes correctly."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ LARGEST_ERROR = 1e-3
 
 
 def examine(device: str) -> tuple[str, bool]:
-    """A readable report, and whether everything that was checked is right.
+    """A text report, and whether all checks passed.
 
     Raises:
-        ConfigError: the device asked for is not there.
+        ConfigError: the requested device is not available.
     """
     memory = psutil.virtual_memory()
     lines = [
@@ -55,7 +55,7 @@ def examine(device: str) -> tuple[str, bool]:
 
 
 def known_faults(torch_version: str, cudnn_version: int | None) -> list[str]:
-    """What is known to be wrong with a build of torch (``2.9.0+cu128``) and cuDNN (``90801`` is 9.8.1; None: no CUDA).
+    """Known defects of a build of torch (``2.9.0+cu128``) and cuDNN (``90801`` is 9.8.1; None: no CUDA).
 
     Sources: pytorch/pytorch issues 166122 and 166643 (3-D convolutions of torch 2.9 leave cuDNN unless it is 9.15 or
     later, which 2.9.1 looks for) and 163539 (cuDNN 9.8 to 9.10 computes some bfloat16 3-D convolutions wrongly).
@@ -93,7 +93,9 @@ def _check_torch(name: str) -> tuple[str, bool]:
     """A 3-D convolution of the network's usual shape against the same in float64 on the CPU."""
     if importlib.util.find_spec("torch") is None:
         if name != "auto":
-            raise ConfigError(f"--device {name}: torch is not installed: `pip install 'voxmmsd[train]'`")
+            raise ConfigError(
+                f"--device {name}: torch is not installed", "install it with `pip install 'voxmmsd[train]'`"
+            )
         return "device      no torch: segmenting works, training needs `pip install 'voxmmsd[train]'`", True
     import torch
     import torch.nn.functional as F

@@ -53,6 +53,13 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         yield from (event for line in stream if (event := event_of(line)) is not None)
 
 
+def failure_of(event: dict[str, Any]) -> tuple[str, str]:
+    """The problem and the remedy that a ``failed`` event tells; without a remedy where it has one text, as older runs
+    wrote, or where a fault of the software ended the run."""
+    problem, remedy = event.get("problem") or event.get("error") or "", event.get("remedy") or ""
+    return str(problem), str(remedy)
+
+
 def event_of(line: str) -> dict[str, Any] | None:
     """The event that a line holds, of one of KINDS; None where it holds none. Its other fields may be anything."""
     try:

@@ -1,4 +1,4 @@
-"""Where this user's models and runs lie."""
+"""Location of the models and runs of this user."""
 
 from __future__ import annotations
 

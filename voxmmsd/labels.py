@@ -1,7 +1,7 @@
 """Label schemas: which integer means which tissue, and which tissues make which region.
 
-The schema belongs to a data set (its naming, its ``dataset.json``, or ``--schema``), never to one file's values: a
-file with the values 1, 2 and 4 may be BraTS 2021 without a gap or BraTS 2024 without enhancing tumor.
+The schema is a property of a data set (its naming, its ``dataset.json``, or ``--schema``), never of the values in one
+file: a file with 1, 2 and 4 may be BraTS 2021, or BraTS 2024 without enhancing tumor (``docs/method.md``, section 10).
 
 A network works on *class indices*: 0 is background and class ``i`` is ``schema.labels[i - 1]``; a file holds the
 schema's *values*. ``indices_from_values`` and ``values_from_indices`` are the only bridge between the two.
@@ -63,7 +63,7 @@ class Region:
 
 @dataclass(frozen=True)
 class LabelSchema:
-    """The labels and regions of a data set. ``family`` names schemas whose labels mean the same tissues."""
+    """The labels and regions of a data set. Schemas of the same ``family`` have the same tissues."""
 
     name: str
     labels: tuple[Label, ...]
@@ -71,7 +71,7 @@ class LabelSchema:
 
     @property
     def class_count(self) -> int:
-        """Classes of a network's softmax: background and the labels."""
+        """Number of classes of the network: background and the labels."""
         return len(self.labels) + 1
 
     @property
@@ -80,7 +80,7 @@ class LabelSchema:
 
     @property
     def precedence(self) -> tuple[str, ...]:
-        """Keys of its labels from the strongest to the weakest, as PRECEDENCE has them."""
+        """Keys of the labels from highest to lowest precedence, as in PRECEDENCE."""
         return tuple(sorted((label.key for label in self.labels), key=PRECEDENCE.index))
 
     def label(self, key: str) -> Label:
@@ -90,14 +90,14 @@ class LabelSchema:
         raise KeyError(f"schema {self.name} has no label {key!r}; it has {', '.join(lb.key for lb in self.labels)}")
 
     def region_indices(self, region: Region) -> tuple[int, ...]:
-        """Class indices of a region's tissues."""
+        """Class indices of the tissues of a region."""
         return tuple(self.values.index(value) + 1 for value in region.values)
 
     @property
     def unions(self) -> dict[int, tuple[int, ...]]:
-        """Codes above the class indices -> the class indices that a voxel may have, one of them.
+        """Codes above the class indices -> the possible class indices of a voxel.
 
-        A data set that knows less than this schema, such as the whole tumor alone, is mapped onto it by these codes.
+        Partially labeled data sets, such as those with the whole tumor only, are mapped to this schema by these codes.
         There is one for each region of several tissues.
         """
         regions = [self.region_indices(region) for region in self.regions]
@@ -192,7 +192,7 @@ _SAME_TISSUE = {"NETC": "NCR", "SNFH": "ED"}  # BraTS 2024's names of what 2023 
 
 
 def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
-    """Class index in ``schema`` of the tissue that ``label`` (of any schema) means, or None where it has none."""
+    """Class index in ``schema`` of the tissue of ``label`` (of any schema), or None if it has none."""
     tissues = [_SAME_TISSUE.get(own.key, own.key) for own in schema.labels]
     tissue = _SAME_TISSUE.get(label.key, label.key)
     return tissues.index(tissue) + 1 if tissue in tissues else None
@@ -201,7 +201,7 @@ def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
 def code_of_tissue(label: Label, schema: LabelSchema) -> int | None:
     """The class index of the tissue that ``label`` means in ``schema``, or the code of a union of its tissues.
 
-    None where ``schema`` knows neither.
+    None if ``schema`` has neither.
     """
     index = index_of_tissue(label, schema)
     if index is not None:
@@ -212,10 +212,10 @@ def code_of_tissue(label: Label, schema: LabelSchema) -> int | None:
 
 
 def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSchema, where: str) -> np.ndarray:
-    """Class indices of ``source`` as those of ``target``, tissue by tissue; ``where`` names the file in errors.
+    """Convert class indices of ``source`` to ``target``, tissue by tissue; ``where`` names the file in errors.
 
     Raises:
-        InputError: there are voxels of a tissue that ``target`` does not have.
+        InputError: voxels of a tissue that ``target`` does not have.
     """
     import numpy as np
 
@@ -232,25 +232,25 @@ def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSch
 def unknown_tissue(label: Label, voxels: int, source: LabelSchema, target: LabelSchema, where: str) -> InputError:
     """The error that ``where`` holds ``voxels`` of a tissue which ``target`` does not have."""
     return InputError(
-        f"{where}: has {voxels:,} voxels of {label.name} ({label.key}), which schema {target.name} does not know; name "
-        f"a schema that does with --schema ({source.name})"
+        f"{where}: has {voxels:,} voxels of {label.name} ({label.key}), which schema {target.name} does not know",
+        f"name a schema that does with --schema ({source.name})",
     )
 
 
 def schema_named(name: str) -> LabelSchema:
-    """The schema of that name.
+    """The schema with this name.
 
     Raises:
-        ConfigError: there is none; the message lists those there are.
+        ConfigError: unknown name; the message lists the known ones.
     """
     try:
         return SCHEMAS[name]
     except KeyError:
-        raise ConfigError(f"no label schema {name!r}: choose one of {', '.join(SCHEMAS)}") from None
+        raise ConfigError(f"no label schema {name!r}", f"choose one of {', '.join(SCHEMAS)}") from None
 
 
 def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> np.ndarray:
-    """Class indices (uint8) of a label map of file values; ``where`` names the file in errors.
+    """Convert file values of a label map to class indices (uint8); ``where`` names the file in errors.
 
     Values stored as floats are accepted when they are within 1e-3 of a whole number.
 
@@ -263,8 +263,9 @@ def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> 
     unknown = sorted(_values_in(whole) - {0, *schema.values})
     if unknown:
         raise InputError(
-            f"{where}: label values {unknown[:20]} are not in schema {schema.name} "
-            f"(0, {', '.join(map(str, schema.values))}); name the right one with --schema ({', '.join(SCHEMAS)})"
+            f"{where}: label values {unknown[:20]} are not in schema {schema.name} (0, "
+            f"{', '.join(map(str, schema.values))})",
+            f"name the right one with --schema ({', '.join(SCHEMAS)})",
         )
     table = np.zeros(max(schema.values) + 1, np.uint8)
     table[list(schema.values)] = np.arange(1, schema.class_count)
@@ -282,7 +283,7 @@ def indices_from_masks(masks: Mapping[str, np.ndarray], schema: LabelSchema) -> 
 
     known = [label.key for label in schema.labels]
     if unknown := sorted(set(masks) - set(known)):
-        raise ConfigError(f"schema {schema.name} has no label {', '.join(unknown)}; it has {', '.join(known)}")
+        raise ConfigError(f"schema {schema.name} has no label {', '.join(unknown)}", f"it has {', '.join(known)}")
     if not masks:
         raise ValueError("no mask")
     indices = np.zeros(next(iter(masks.values())).shape, np.uint8)
@@ -308,14 +309,15 @@ def _whole(labels: np.ndarray, where: str) -> np.ndarray:
     off = ~(np.abs(labels - whole) <= 1e-3)
     if off.any():
         raise InputError(
-            f"{where}: holds {labels[off].flat[0]!s}, not a whole number: it is no label map "
-            "(or was resampled with interpolation); give the original labels"
+            f"{where}: holds {labels[off].flat[0]!s}, not a whole number: it is no label map (or was resampled with "
+            "interpolation)",
+            "give the original labels",
         )
     return whole.astype(np.int64)
 
 
 def values_from_indices(indices: np.ndarray, schema: LabelSchema) -> np.ndarray:
-    """File values (uint8) of a map of class indices, any shape."""
+    """Convert class indices to file values (uint8), any shape."""
     import numpy as np
 
     return np.array((0, *schema.values), np.uint8)[indices]

@@ -1,8 +1,8 @@
 """Synthetic patients: brain-shaped, four modalities with plausible contrasts, a tumor whose label is exact.
 
-For tests, the demo and Slicer's sample data; numpy, SciPy and nibabel only. Anatomy is defined in the world, as
-functions of the place, and then sampled on the grid asked for, so that any spacing, orientation and shape show the same
-kind of patient. Not for training a model that is to see real scans.
+For tests, the demo and Slicer's sample data; numpy, SciPy and nibabel only. Anatomy is defined in world coordinates and
+sampled on the requested grid, so the same kind of patient appears with any spacing, orientation and shape. Not suitable
+for training a model for real scans.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DATA_SET = {"name": "synthetic patients", "schema": "brats-gli-2023"}  # what d
 
 @dataclass(frozen=True)
 class Phantom:
-    """``image_czyx`` float32, outside the brain exactly 0; ``label_zyx`` uint8 in the schema's values."""
+    """``image_czyx`` float32, outside the brain exactly 0; ``label_zyx`` uint8 with the values of the schema."""
 
     image_czyx: np.ndarray
     label_zyx: np.ndarray
@@ -58,7 +58,7 @@ def make_phantom(
     schema: str = "brats-gli-2023",
     oblique_degrees: float = 0.0,
 ) -> Phantom:
-    """One patient. ``orientation``: axis codes of the array's x, y and z; ``oblique_degrees`` tilts the grid.
+    """Create one patient. ``orientation``: axis codes of the array's x, y and z; ``oblique_degrees`` tilts the grid.
 
     Raises:
         ConfigError: a side of fewer than 16 voxels, or a schema without necrosis, edema and enhancing tumor.
@@ -79,7 +79,7 @@ def make_phantom(
 
 
 def write_phantom(phantom: Phantom, folder: Path, case_id: str) -> Path:
-    """Write ``folder/CASEID/CASEID-t1n.nii.gz`` ... ``-seg.nii.gz``; the case's folder."""
+    """Write ``folder/CASEID/CASEID-t1n.nii.gz`` ... ``-seg.nii.gz``; returns the folder of the case."""
     images = dict(zip(MODALITIES, phantom.image_czyx, strict=True))
     with folder_written_aside(folder / case_id) as aside:
         for name, array in images.items():
@@ -91,14 +91,14 @@ def write_phantom(phantom: Phantom, folder: Path, case_id: str) -> Path:
 def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_mm: float = 1.0) -> list[Path]:
     """Write ``count`` patients ``phantom-SEED-000`` ... and the ``dataset.json`` that names their schema.
 
-    A patient that stands there already just as it would be written, by a call that was killed or asked for fewer, is
-    kept; given are the folders that were written.
+    A patient that already exists with identical content, from a call that was killed or had a smaller count, is kept.
+    Returns the folders that were written.
 
     Raises:
-        InputError: something else of that name is there already, or the folder is another data set's.
+        InputError: something else with that name exists, or the folder belongs to another data set.
     """
     if not 1 <= count <= _MOST_PATIENTS:
-        raise ConfigError(f"--count {count}: from 1 to {_MOST_PATIENTS} patients can be written")
+        raise ConfigError(f"--count {count}: makes no sense", f"give 1 to {_MOST_PATIENTS}")
     _check_size((side, side, side))
     _refuse_another_data_set(folder / "dataset.json")
 
@@ -110,7 +110,7 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
     for number in ids.keys() - missing.keys():
         if not _is_written(make(number), folder / ids[number]):
             raise InputError(
-                f"{folder / ids[number]}: exists already; nothing is overwritten, name another folder or --seed"
+                f"{folder / ids[number]}: exists already", "nothing is overwritten, name another folder or --seed"
             )
     write_json_atomic(folder / "dataset.json", _DATA_SET)
     return [write_phantom(make(number), folder, case_id) for number, case_id in missing.items()]
@@ -122,11 +122,11 @@ def _refuse_another_data_set(file: Path) -> None:
     except ValueError:
         is_ours = False
     if not is_ours:
-        raise InputError(f"{file}: describes another data set; nothing is overwritten, name another folder")
+        raise InputError(f"{file}: describes another data set", "nothing is overwritten, name another folder")
 
 
 def _is_written(phantom: Phantom, place: Path) -> bool:
-    """Whether a case's folder holds just this patient."""
+    """Whether the folder of a case contains exactly this patient."""
     expected = {**dict(zip(MODALITIES, np.rint(phantom.image_czyx), strict=True)), "seg": phantom.label_zyx}
     try:
         found = {name: read_nifti(place / f"{place.name}-{name}.nii.gz") for name in expected}
@@ -140,9 +140,13 @@ def _is_written(phantom: Phantom, place: Path) -> bool:
 
 def _check_size(shape_zyx: tuple[int, int, int]) -> None:
     if min(shape_zyx) < 16:
-        raise ConfigError(f"a phantom of {shape_zyx} voxels has no room for a brain; give 16 along each side at least")
+        raise ConfigError(
+            f"a phantom of {shape_zyx} voxels has no room for a brain", "give 16 along each side at least"
+        )
     if np.prod(np.array(shape_zyx, float)) > MAX_VOXELS:
-        raise ConfigError(f"a phantom of {shape_zyx} voxels is larger than any scan; give 512 along each side at most")
+        raise ConfigError(
+            f"a phantom of {shape_zyx} voxels is larger than any scan", "give 512 along each side at most"
+        )
 
 
 def _tissue_values(schema: LabelSchema) -> dict[str, int]:
@@ -150,7 +154,10 @@ def _tissue_values(schema: LabelSchema) -> dict[str, int]:
     edema = next((lb.value for lb in schema.labels if lb.key in ("ED", "SNFH")), None)
     enhancing = next((lb.value for lb in schema.labels if lb.key == "ET"), None)
     if necrosis is None or edema is None or enhancing is None:
-        raise ConfigError(f"schema {schema.name} does not have the tissues of a phantom (necrosis, edema, enhancing)")
+        raise ConfigError(
+            f"schema {schema.name} does not have the tissues of a phantom (necrosis, edema, enhancing)",
+            "choose a schema of gliomas, such as brats-gli-2023",
+        )
     return {"edema": edema, "enhancing": enhancing, "necrosis": necrosis}
 
 
@@ -170,7 +177,7 @@ def _grid(
 
 
 class _Places:
-    """Places of the voxels in units of the brain's size: ``ras`` ``(3, z, y, x)``, about -1 to 1 inside the brain."""
+    """Voxel positions in units of the brain's size: ``ras`` ``(3, z, y, x)``, about -1 to 1 inside the brain."""
 
     def __init__(self, grid: Grid, rng: np.random.Generator) -> None:
         extent_mm = np.abs(grid.affine_zyx[:3, :3]) @ np.asarray(grid.shape_zyx)  # along R, A, S
@@ -249,7 +256,7 @@ def _tumor(place: _Places, inside: np.ndarray, rng: np.random.Generator) -> dict
 
 
 def _scanned(signal: np.ndarray, inside: np.ndarray, place: _Places, rng: np.random.Generator) -> np.ndarray:
-    """What a scanner makes of it: a little blur, a bias field, Rician noise, an arbitrary scale per modality."""
+    """Scanner effects: slight blur, a bias field, Rician noise, an arbitrary scale per modality."""
     out = np.zeros_like(signal)
     for channel, image in enumerate(signal):
         soft = ndimage.gaussian_filter(image, 0.5)

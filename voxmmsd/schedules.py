@@ -1,4 +1,4 @@
-"""Values that change with the step, as pure functions of it (METHOD section 6)."""
+"""Schedules as pure functions of the step (``docs/method.md``, section 6)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 
 
 def cosine(step: int, total: int, first: float, last: float) -> float:
-    """Half a cosine from ``first`` at step 0 towards ``last`` at step ``total``."""
+    """Half a cosine from ``first`` at step 0 to ``last`` at step ``total``."""
     return last + (first - last) * (1 + math.cos(math.pi * step / total)) / 2
 
 
 def warmed_cosine(step: int, total: int, warmup: int, peak: float, last: float) -> float:
-    """Linear from 0 over ``warmup`` steps (``step / (warmup - 1)``), then a cosine over the steps that remain."""
+    """Linear from 0 over ``warmup`` steps (``step / (warmup - 1)``), then a cosine over the remaining steps."""
     if step < warmup:
         return peak * step / max(1, warmup - 1)
     return cosine(step - warmup, total - warmup, peak, last)

@@ -1,4 +1,4 @@
-"""What each verb of the command line does: check what must be given, call the core, print for people."""
+"""The verbs of the command line: check required options, call the core, print the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxmmsd import config as c
-from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.errors import ConfigError, InputError, VoxMMSDError, as_printed
 from voxmmsd.wording import counted
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Verb:
     """A verb: its configuration and the function that runs it (None or an exit code).
 
-    ``folder`` is where a long verb keeps its run; those can be started with ``--detach``. ``configure`` makes the
-    configuration where that takes more than the options themselves.
+    ``folder`` is the run folder of a long verb; such verbs can be started with ``--detach``. ``configure`` makes the
+    configuration if that needs more than the options themselves.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Verb:
     configure: Callable[[dict[str, Any], Path | None], Any] | None = None
 
     def configured(self, given: dict[str, Any], file: Path | None = None) -> Any:
-        """The configuration of what was given and of a file of options. Raises ConfigError: one makes no sense."""
+        """The configuration from given options and an options file. Raises ConfigError if an option is invalid."""
         return self.configure(given, file) if self.configure else c.make_config(self.config, given, file)
 
 
@@ -59,8 +59,8 @@ def prepare(config: c.PrepareConfig) -> int:
     _folder(config.folder)
     _given(config.store, "--store DIR")
     result = prepare_folder(config)
-    for case_id, reason in result.failures:
-        print(_of_case(case_id, reason), file=sys.stderr)
+    for case_id, error in result.failures:
+        print(_of_case(case_id, error), file=sys.stderr)
     kept = len(result.entries) - result.made
     print(f"{config.store}: {counted(len(result.entries), 'case')} ready ({result.made} made, {kept} kept)")
     return 2 if result.failures else 0
@@ -91,7 +91,7 @@ def pretrain(config: c.PretrainConfig) -> None:
 
 def _check_training(config: c.FinetuneConfig | c.PretrainConfig, what: str) -> None:
     if not config.folders:
-        raise ConfigError(f"name at least one {what}")
+        raise ConfigError("no folder to learn from is given", f"name at least one {what}")
     for folder in config.folders:
         _folder(folder)
     _given(config.run, "--run DIR")
@@ -128,9 +128,18 @@ def segment(config: c.SegmentConfig) -> int:
     result = segment_cases(config)
     for file in result.written:
         print(file)
-    for case_id, reason in result.failures:
-        print(_of_case(case_id, reason), file=sys.stderr)
+    for case_id, error in result.failures:
+        print(_of_case(case_id, error), file=sys.stderr)
     return 2 if result.failures else 0
+
+
+def refine(config: c.RefineConfig) -> None:
+    from voxmmsd.refine.verb import refine_result
+
+    _given(config.result, "RESULT")
+    _given(config.edited, "--edited LABELS")
+    _given(config.out, "--out DIR")
+    print(refine_result(config))
 
 
 def evaluate(config: c.EvaluateConfig) -> int:
@@ -143,8 +152,8 @@ def evaluate(config: c.EvaluateConfig) -> int:
 
     found = evaluate_verb(config)
     print(found.text())
-    for case_id, reason in found.failures:
-        print(_of_case(case_id, reason), file=sys.stderr)
+    for case_id, error in found.failures:
+        print(_of_case(case_id, error), file=sys.stderr)
     return 2 if found.failures else 0
 
 
@@ -198,8 +207,8 @@ def library(config: c.LibraryConfig) -> int:
     elif config.action == "add":
         added = add_folder(opened, _folder(config.folder), schema=config.schema, part=config.part, prefix=config.prefix)
         print("\n".join(added.lines or ["nothing new"]))
-        for case_id, reason in added.failures:
-            print(_of_case(case_id, reason), file=sys.stderr)
+        for case_id, error in added.failures:
+            print(_of_case(case_id, error), file=sys.stderr)
         return 2 if added.failures else 0
     elif config.action == "list":
         runs = [run.folder for run in list_runs()]
@@ -268,7 +277,7 @@ def job(config: c.JobConfig) -> None:
 
 
 def _training_of(config: c.EstimateConfig | c.JobConfig) -> Any:
-    """The configuration that an options file gives; its run needs no name yet."""
+    """The configuration from an options file; the run may still be unnamed."""
     training = find_verb(config.task).configured({}, _given(config.options, "OPTIONS.json"))
     training = replace(training, run=training.run or config.task)
     _check_training(training, "folder of cases")
@@ -324,7 +333,7 @@ def _watch(folder: Path) -> int:
 
 
 def _resume(folder: Path) -> int:
-    """Continue a run here, as calling its verb again would, in the directory it was started from."""
+    """Resume a run, as calling its verb again would, in the directory it was started from."""
     import os
 
     from voxmmsd.runs.launch import resume_call
@@ -377,7 +386,7 @@ def _run_of_store(config: c.PrepareConfig) -> Path:
     return _given(config.store, "--store DIR") / ".run"
 
 
-def _run_of_results(config: c.SegmentConfig) -> Path:
+def _run_of_results(config: c.SegmentConfig | c.RefineConfig) -> Path:
     return _given(config.out, "--out DIR") / ".run"
 
 
@@ -386,44 +395,62 @@ def _run_to_resume(config: c.RunsConfig) -> Path:
     from voxmmsd.runs.launch import resume_call
 
     if config.action != "resume":
-        raise ConfigError(f"--detach is for `runs resume`, not for `runs {config.action}`")
+        raise ConfigError(f"--detach is for `runs resume`, not for `runs {config.action}`", "leave it out")
     folder = find_run(str(_given(config.name, "RUN")))
     resume_call(folder)  # refuses what cannot be resumed
     return folder
 
 
 VERBS = (
-    Verb("cases", "say which cases a folder holds and what is missing", c.CasesConfig, cases),
+    Verb("cases", "list the cases in a folder and what is missing", c.CasesConfig, cases),
     Verb("phantom", "write synthetic patients with known tumors", c.PhantomConfig, phantom),
-    Verb("prepare", "bring cases into the prepared store", c.PrepareConfig, prepare, _run_of_store),
-    Verb("pretrain", "teach a network unlabelled scans", c.PretrainConfig, pretrain, _run_folder),
+    Verb("prepare", "preprocess cases into a prepared store", c.PrepareConfig, prepare, _run_of_store),
+    Verb("pretrain", "pre-train a network on unlabeled scans", c.PretrainConfig, pretrain, _run_folder),
     Verb(
         "finetune",
-        "teach a network the labels of few cases",
+        "fine-tune a network on a few labeled cases",
         c.FinetuneConfig,
         finetune,
         _run_folder,
         _finetune_config,
     ),
-    Verb("check", "say what could make a case's segmentation wrong, before it is made", c.CheckConfig, check),
+    Verb("check", "check a case for problems that could spoil its segmentation", c.CheckConfig, check),
     Verb("segment", "segment a case, or a folder of cases", c.SegmentConfig, segment, _run_of_results),
+    Verb("refine", "carry a few edits of a result through its volume", c.RefineConfig, refine, _run_of_results),
     Verb("evaluate", "score segmentations against expert labels", c.EvaluateConfig, evaluate),
     Verb(
         "estimate",
-        "measure how long a training would take here, and how much memory and disk",
+        "estimate the time, memory and disk space that a training needs on this machine",
         c.EstimateConfig,
         estimate,
     ),
     Verb("job", "pack a training as a folder for a GPU server", c.JobConfig, job),
-    Verb("compare", "measure what pre-training gains with few labels", c.CompareConfig, compare, _run_folder),
+    Verb(
+        "compare",
+        "run a label-efficiency experiment: what pre-training gains with few labels",
+        c.CompareConfig,
+        compare,
+        _run_folder,
+    ),
     Verb("runs", "list, watch, pause, resume or cancel long jobs", c.RunsConfig, runs, _run_to_resume),
-    Verb("models", "list, import, export, accept, reject, roll back or delete models", c.ModelsConfig, models),
-    Verb("library", "cases and their corrected labels, to teach a model with", c.LibraryConfig, library),
-    Verb("verify", "check that a run, a model or a training library is whole", c.VerifyConfig, verify),
-    Verb("export", "hand a model over as ONNX, TorchScript or a MONAI bundle", c.ExportConfig, export),
-    Verb("bundle", "one zip of all that a machine without network needs", c.BundleConfig, bundle),
-    Verb("install-bundle", "install such a zip, with no index reachable", c.InstallBundleConfig, install_bundle),
-    Verb("doctor", "say what this machine has and whether it computes rightly", c.DoctorConfig, doctor),
+    Verb(
+        "models", "list, import, export, accept, reject, roll back, delete or quantize models", c.ModelsConfig, models
+    ),
+    Verb("library", "manage the training library of cases and corrected labels", c.LibraryConfig, library),
+    Verb(
+        "verify",
+        "verify the files of a run, a model or a training library against their checksums",
+        c.VerifyConfig,
+        verify,
+    ),
+    Verb("export", "export a model as ONNX, TorchScript or a MONAI bundle", c.ExportConfig, export),
+    Verb("bundle", "pack an offline installer for a machine without network access", c.BundleConfig, bundle),
+    Verb(
+        "install-bundle", "install an offline installer, without a package index", c.InstallBundleConfig, install_bundle
+    ),
+    Verb(
+        "doctor", "show versions and devices, and test whether this machine computes correctly", c.DoctorConfig, doctor
+    ),
 )
 
 
@@ -431,19 +458,19 @@ def find_verb(name: str) -> Verb:
     return next(verb for verb in VERBS if verb.name == name)
 
 
-def _of_case(case_id: str, reason: str) -> str:
-    """A line that names the case once."""
-    return f"voxmmsd: error: case {case_id}: {reason.removeprefix(f'case {case_id}: ')}"
+def _of_case(case_id: str, error: VoxMMSDError) -> str:
+    """What is printed of a case's error; it names the case once."""
+    return as_printed(f"case {case_id}: {error.problem.removeprefix(f'case {case_id}: ')}", error.remedy)
 
 
 def _given(value: str, what: str) -> Path:
     if not value:
-        raise ConfigError(f"{what} must be given")
+        raise ConfigError(f"{what} must be given", "`voxmmsd VERB --help` says what it is")
     return Path(value)
 
 
 def _folder(value: str) -> Path:
     path = _given(value, "FOLDER")
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; check the path")
+        raise InputError(f"{path}: no such file or folder", "check the path")
     return path

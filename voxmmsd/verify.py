@@ -1,4 +1,4 @@
-"""Whether what lies on disk is whole: a training library, a model package, or a run with its checkpoints."""
+"""Verify files on disk: a training library, a model package, or a run with its checkpoints."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from voxmmsd.wording import counted
 
 
 def verify(spec: str) -> tuple[str, bool]:
-    """What was looked at and what is wrong with it, and whether it is whole.
+    """A report of what was verified and what is wrong, and whether all is intact.
 
-    ``spec``: a library's folder, a run, or a model as ``segment --model`` takes it; empty: all models of the registry.
+    ``spec``: folder of a library, run, or model as for ``segment --model``; empty: all models of the registry.
 
     Raises:
         ModelError: it is none of these.
@@ -45,7 +45,7 @@ def _told(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
 
 
 def _wrong_models() -> list[str]:
-    return [damaged.problem for damaged in damaged_models()]
+    return [str(damaged.error) for damaged in damaged_models()]
 
 
 def _wrong_in_run(run: Path) -> tuple[list[str], str]:

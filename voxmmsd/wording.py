@@ -1,4 +1,4 @@
-"""How numbers are said to a reader."""
+"""Numbers as text."""
 
 
 def counted(number: int, noun: str) -> str:

@@ -99,7 +99,7 @@ def test_where_torch_is_missing_training_says_how_to_get_it(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "voxmmsd: error: torch is not installed, and this verb needs it: pip install 'voxmmsd[train]'"
+        "voxmmsd: error: torch is not installed, and this verb needs it; install it with pip install 'voxmmsd[train]'"
     )
 
 

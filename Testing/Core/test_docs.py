@@ -26,6 +26,7 @@ STORY = (
     "clinical-scans",
     "segmenting",
     "corrections",
+    "refining",
     "gpu-server",
     "slurm",
     "long-runs",
@@ -117,6 +118,24 @@ def test_the_configurations_in_json_that_a_page_shows_are_json():
     for page in PAGES:
         for language, content, _ in blocks(page):
             assert language != "json" or json.loads(content)
+
+
+def test_every_section_of_the_method_that_the_code_cites_is_there():
+    numbered = set(re.findall(r"^## (\d+)\. ", (DOCS / "method.md").read_text(encoding="utf-8"), re.MULTILINE))
+    code = [file for room in ("voxmmsd", "benchmarks") for file in (REPOSITORY / room).rglob("*.py")]
+    cited = {
+        (file.relative_to(REPOSITORY).as_posix(), number)
+        for file in code
+        for number in re.findall(r"docs/method\.md``,\s+section (\d+)", file.read_text(encoding="utf-8"))
+    }
+    assert len(cited) > 15
+    assert {(file, number) for file, number in cited if number not in numbered} == set()
+
+
+def test_no_docstring_cites_a_document_that_is_not_in_the_repository():
+    wrong = re.compile(r"\b(METHOD|DESIGN)(\.md| section| put)")
+    files = [file for room in ("voxmmsd", "benchmarks", "docs") for file in (REPOSITORY / room).rglob("*.py")]
+    assert [file for file in files if wrong.search(file.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.long

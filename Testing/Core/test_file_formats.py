@@ -34,7 +34,7 @@ def keys(name):
     [
         ("decision", fields(Decision)),
         ("events", set(KINDS)),
-        ("store", {"format"} | fields(Entry, "folder")),
+        ("store", {"format"} | fields(Entry, "folder", "mapping", "cohort")),
         ("case", {"format"} | fields(CaseRecord)),
         ("label", {"format"} | fields(LabelVersion)),
         ("bundle", fields(Contents)),

@@ -20,7 +20,7 @@ def run(*words, folder):
 
 
 def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_path):
-    text = block("sh", "test_readme.py") + block("sh", "Scans without labels") + block("sh", "Long jobs outlive")
+    text = block("sh", "test_readme.py") + block("sh", "pre-train on them first") + block("sh", "Long jobs continue")
     commands = [shlex.split(line, comments=True) for line in text.splitlines()]
     verbs = [
         "phantom",

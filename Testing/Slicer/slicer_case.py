@@ -40,12 +40,15 @@ def press_find(panel):
 
 
 def needs_main_window(test):
-    """Marks a test in which an effect of the segment editor is active: without a main window Slicer itself crashes."""
+    """Marks a test that needs slice views or an active effect of the segment editor.
+
+    Without a main window Slicer has no views, and crashes as soon as an effect is active.
+    """
 
     @functools.wraps(test)
     def run(self):
         if slicer.app.layoutManager() is None:
-            self.skipTest("without a main window Slicer crashes as soon as an effect is active")
+            self.skipTest("without a main window Slicer has no views, and an active effect crashes it")
         test(self)
 
     run.needs_main_window = True

@@ -43,6 +43,7 @@ class CircleTest(train_case.TrainTest):
         """Train from the tab Task on the model in use, if there is one, and accept the result; its id."""
         self.train(panel, name, cases, **options)
         panel.result.ui.acceptButton.click()
+        self.wait_for_work(panel)
         self.assertIn("is in use from now on", panel.result.ui.noticeLabel.text)
         return panel.result.comparison.model
 
@@ -54,7 +55,7 @@ class CircleTest(train_case.TrainTest):
         ui.addPath.currentPath = str(self.folder / "judge")
         ui.addButton.click()
         self.wait_for(lambda: ui.casesTable.rowCount == 1)
-        self.assertEqual(ui.casesTable.item(0, 3).text(), "hold-out")
+        self.assertEqual(ui.casesTable.item(0, 2).text(), "hold-out")
 
     def segmented(self, panel, seed):
         """Press Apply on a phantom; the result."""

@@ -283,12 +283,13 @@ class PanelTest(slicer_case.ModuleTest):
     def test_what_was_made_here_is_offered_as_no_input_and_the_rest_is(self):
         volumes = add_volumes(self.made)
         result = add_result(self.made, volumes, self.folder)
+        brain = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "brain")
         self.panel._on_result(result)
         ui = self.ui
         offered = [ui.t1nSelector.nodeFromIndex(i) for i in range(ui.t1nSelector.nodeCount())]
         self.assertEqual(offered, list(volumes.values()))
         masks = [ui.brainMaskSelector.nodeFromIndex(i) for i in range(ui.brainMaskSelector.nodeCount())]
-        self.assertEqual({node.GetName() for node in masks}, {node.GetName() for node in (*volumes.values(), result)})
+        self.assertEqual({node.GetName() for node in masks}, {node.GetName() for node in (*volumes.values(), brain)})
 
     def test_a_volume_and_a_segmentation_can_be_the_brain_mask(self):
         volume = add_volumes(self.made, ("t1c",))["t1c"]

@@ -30,10 +30,10 @@ class RefusedTest(slicer_case.ModuleTest):
         child.start()
         wait_until(lambda: codes)
         sentence, code = of_the_core(list(arguments))
-        self.assertEqual((child.error, codes), (sentence, [code]))
+        self.assertEqual((str(child.error), codes), (sentence, [code]))
         self.assertEqual(code, 2)
         self.assertNotIn("Traceback", child.log)
-        return child.error
+        return str(child.error)
 
     def test_the_reason_is_there_when_the_end_is_told_however_slowly_it_is_read(self):
         ended = threading.Event()
@@ -46,12 +46,22 @@ class RefusedTest(slicer_case.ModuleTest):
 
         codes = []
         child = Slow(["cases", str(self.folder / "none")], self.folder / "run", lambda events: None,
-                     lambda code: codes.append((code, child.error)))  # fmt: skip
+                     lambda code: codes.append((code, str(child.error))))  # fmt: skip
         child.start()
         child._process.wait()
         ended.set()
         wait_until(lambda: codes)
         self.assertIn("no such file or folder", codes[0][1])
+
+    def test_a_name_with_a_semicolon_tears_no_error_apart(self):
+        errors = []
+        child = Child(["cases", str(self.folder / "a; b")], self.folder / "run", lambda events: None,
+                      lambda code: errors.append(child.error))  # fmt: skip
+        child.start()
+        wait_until(lambda: errors)
+        (error,) = errors
+        self.assertEqual(error.problem, f"{self.folder / 'a; b'}: no such file or folder")
+        self.assertEqual(error.remedy, "check the path")
 
     def test_an_image_cut_short(self):
         (case,) = write_phantoms(self.folder / "cases", 1, seed=0, side=16)

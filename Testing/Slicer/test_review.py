@@ -230,6 +230,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertEqual(rows["Edema"][1], "0.00")
         self.assertEqual(rows["Whole tumor"][1], rows["Tumor core"][1])
 
+    @slicer_case.needs_main_window
     def test_the_overlay_gives_back_the_users_views(self):
         composites = self.composites()
         composites[0].SetForegroundVolumeID(self.volumes["t2f"].GetID())
@@ -250,6 +251,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertGreater(view.columnWidth(0), needed)
         self.assertLessEqual(view.columnWidth(0), 150)
 
+    @slicer_case.needs_main_window
     def test_what_the_user_put_into_a_view_while_the_overlay_was_on_stays_there(self):
         composites = self.composites()
         self.ui.overlayCheck.click()
@@ -260,6 +262,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertAlmostEqual(composites[0].GetForegroundOpacity(), 0.4)
         self.assertEqual({node.GetForegroundVolumeID() for node in composites[1:]}, {None})
 
+    @slicer_case.needs_main_window
     def test_the_overlay_is_off_at_first_and_when_the_module_is_left(self):
         self.assertFalse(self.ui.overlayCheck.checked)
         self.ui.overlayCheck.click()
@@ -267,6 +270,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertFalse(self.ui.overlayCheck.checked)
         self.assertEqual({node.GetForegroundVolumeID() for node in self.composites()}, {None})
 
+    @slicer_case.needs_main_window
     def test_next_place_goes_through_the_list_and_shows_each_in_all_views(self):
         red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
         for place in (*PLACES, PLACES[0]):
@@ -373,6 +377,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertEqual(shown, [False, False, True, True])
         self.assertTrue(self.ui.regionsCheck.checked)
 
+    @slicer_case.needs_main_window
     def test_a_new_result_is_shown_where_it_is_largest(self):
         self.panel._on_result(self.result)
         tumor = self.made.label_zyx > 0
@@ -403,10 +408,11 @@ class ReviewPanelTest(slicer_case.ModuleTest):
 
     def test_what_the_images_were_warned_of_stands_beside_the_result(self):
         self.assertEqual(self.ui.warningsLabel.text, "")
-        findings = ["warning: t1c: the skull is there; strip it", "note: t2w: nothing much"]
+        findings = ["warning: t1c: the skull is there; strip it (--brain-mask FILE)", "note: t2w: nothing much"]
         warned = add_result(self.made, self.volumes, self.folder, findings=findings)
         self.panel.parameters.result = warned
-        self.assertIn("T1 contrast: the skull is there; strip it", self.ui.warningsLabel.text)
+        self.assertIn("T1 contrast: the skull is there", self.ui.warningsLabel.text)
+        self.assertNotIn("--brain-mask", self.ui.warningsLabel.text)
         self.assertNotIn("nothing much", self.ui.warningsLabel.text)
 
     def test_the_case_code_goes_with_the_scene_and_with_the_case(self):

@@ -51,7 +51,7 @@ class TrainElsewhereTest(train_case.TrainTest):
         known = len(list_models())
         result.importButton.click()
         self.wait_for_work(panel)
-        self.assertIn("Choose the model first", result.importNotice.text)
+        self.assertIn("No model is chosen", result.importNotice.text)
         asked = self.answer(False)
         result.importPath.currentPath = str(back / "run")
         result.importButton.click()

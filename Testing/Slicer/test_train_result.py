@@ -3,6 +3,7 @@
 import slicer
 import train_case
 
+from voxmmsd.errors import LibraryError
 from voxmmsd.files import write_json_atomic
 from VoxMMSDTrainLib.curves import square
 from VoxMMSDTrainLib.words import plain
@@ -61,7 +62,7 @@ class TrainResultTest(train_case.TrainTest):
         ui.openButton.click()
         self.assertIn("compare the models again", ui.casesNotice.text)
         ui.importButton.click()
-        self.assertIn("Choose the model first", ui.importNotice.text)
+        self.assertIn("No model is chosen", ui.importNotice.text)
         self.assertTrue(ui.noticeLabel.isHidden())
 
     def test_whoever_comes_back_to_the_tab_finds_the_case_chosen(self):
@@ -75,7 +76,7 @@ class TrainResultTest(train_case.TrainTest):
         self.assertTrue(panel.result.ui.openButton.enabled)
 
     def test_errors_of_the_core_are_said_without_its_command_line(self):
-        said = plain("/data/library: is no training library (it has no x); `voxmmsd library add /data F` makes one")
-        self.assertEqual(said, "/data/library: is no training library (it has no x)")
-        self.assertEqual(plain("no new case; name one with --case"), "no new case")
-        self.assertEqual(plain("the disk is full; free some room"), "the disk is full; free some room")
+        error = LibraryError("/data/library: is no training library (it has no x)", "`voxmmsd library add` makes one")
+        self.assertEqual(plain(error), "/data/library: is no training library (it has no x)")
+        self.assertEqual(plain(LibraryError("no new case", "name one with --case")), "no new case")
+        self.assertEqual(plain(LibraryError("disk; full", "free some room")), "disk; full; free some room")

@@ -76,7 +76,7 @@ class TrainSpoiledTest(train_case.TrainTest):
         ui.dataPath.currentPath = str(self.phantoms())
 
         def missing(_child):
-            raise MissingDependencyError("PythonSlicer was not found: reinstall Slicer")
+            raise MissingDependencyError("PythonSlicer was not found", "reinstall Slicer")
 
         before, launch.Child.start = launch.Child.start, missing
         self.addCleanup(setattr, launch.Child, "start", before)

@@ -40,11 +40,11 @@ class TrainStepsTest(train_case.TrainTest):
             yield fails
 
         def fails():
-            raise InputError("no such case")
+            raise InputError("no such case", "choose another")
 
         self.run_to_its_end(steps())
         self.assertEqual(self.done, ["caught"])
-        self.assertEqual([str(error) for error in self.errors], ["no such case"])
+        self.assertEqual([str(error) for error in self.errors], ["no such case; choose another"])
         self.assertEqual(self.changes, [True, False])
 
     def test_a_second_work_waits_for_nothing_and_is_refused(self):

@@ -120,7 +120,7 @@ class TrainTaskTest(train_case.TrainTest):
         ui = self.open_panel("VoxMMSDTrain").task.ui
         for button in (ui.estimateButton, ui.startButton):
             button.click()
-            self.assertEqual(ui.noticeLabel.text, "Choose the folder of the cases first.")
+            self.assertEqual(ui.noticeLabel.text, "No folder of cases is chosen; choose one first")
         ui.dataPath.currentPath = str(self.folder)
         ui.exportButton.click()
         self.assertIn("Choose the folder that is made for the job", ui.noticeLabel.text)

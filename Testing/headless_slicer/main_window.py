@@ -135,6 +135,10 @@ class MainWindow:
         self._window.resizeDocks([self._dock], [width], QtCore.Qt.Orientation.Horizontal)
         self.settle()
 
+    def set_height(self, height: int) -> None:
+        self._window.resize(self._window.width(), height)
+        self.settle()
+
     def settle(self) -> None:
         """Until layouts that follow each other's hints have come to rest, or clearly never will."""
         for _turn in range(5):

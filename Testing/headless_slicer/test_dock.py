@@ -162,7 +162,7 @@ def test_what_a_button_says_is_scrolled_into_view(window, training):
     while not area.verticalScrollBar().value() and time.monotonic() < end:
         window.settle()
     real = QtWidgets.QWidget
-    assert notice.visible and notice.text.startswith("Choose the model first")
+    assert notice.visible and notice.text.startswith("No model is chosen")
     assert real.mapTo(notice, area, real.rect(notice).bottomLeft()).y() <= real.height(area)
 
 
@@ -217,3 +217,26 @@ def test_a_plot_that_has_nothing_to_draw_is_hidden(window, training, tmp_path):
     )
     training.run.follow(run)
     assert training.run.ui.plotView.isHidden() and training.run.ui.curveChoice.isHidden()
+
+
+def test_what_is_said_below_the_visible_part_is_scrolled_into_sight(window):
+    slicer.util.selectModule("VoxMMSDSegment")
+    panel = slicer.modules.VoxMMSDSegmentWidget
+    ui = panel.ui
+    ui.tabs.setCurrentWidget(ui.reviewTab)
+    window.set_height(500)
+    assert QtWidgets.QWidget.visibleRegion(ui.acceptedLabel).isEmpty()
+    panel.review_tab._say_kept(LONG)
+    host.wait_until(lambda: _is_seen(ui.acceptedLabel), 5)
+    assert not _is_seen(ui.resultSelector)
+    panel.review_tab.first_look()
+    host.wait_until(lambda: _is_seen(ui.resultSelector), 5)
+    ui.tabs.setCurrentWidget(ui.segmentTab)
+    window.settle()
+    panel.segment_tab._show_error(LONG, LONG)
+    host.wait_until(lambda: _is_seen(ui.copyDetailsButton), 5)
+
+
+def _is_seen(widget):
+    seen = QtWidgets.QWidget.visibleRegion(widget).boundingRect()
+    return seen.height() == QtWidgets.QWidget.height(widget)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib.background import Background, Slices
@@ -83,7 +84,7 @@ class AcceptJob:
         log, error = self._child.log, self._child.error
         try:
             if code:
-                raise VoxMMSDError(error or log)
+                raise error or VoxMMSDError(log, _("try again"))
             version = open_library(self._library).case(self.case_id).accepted
         except VoxMMSDError as reason:
             self._fail(reason)

@@ -31,12 +31,13 @@ class SlicerCase:
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.volumes) - set(MODALITIES)):
-            raise InputError(f"no modality {', '.join(unknown)}: give {', '.join(MODALITIES)}")
+            raise InputError(f"no modality {', '.join(unknown)}", f"give {', '.join(MODALITIES)}")
         if not self.volumes:
-            raise InputError(_("no image is chosen: choose at least one of T1, T1 contrast, T2 and FLAIR"))
+            raise InputError(_("no image is chosen"), _("choose at least one of T1, T1 contrast, T2 and FLAIR"))
         if self.reference and self.reference not in self.volumes:
             raise InputError(
-                _("the result is to have the grid of {name}, which is not chosen").format(name=self.reference)
+                _("the result is to have the grid of {name}, which is not chosen").format(name=self.reference),
+                _("choose that image, too, or another grid"),
             )
 
     @property

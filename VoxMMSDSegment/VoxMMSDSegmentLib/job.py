@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,14 +166,22 @@ class SegmentJob:
             if self.child.is_cancelled:
                 raise Cancelled(_("canceled"))
             if code:
-                raise VoxMMSDError(self.child.error or self._last_words(code))
+                raise self.child.error or self._ended_without_a_word(code)
             files = self._files()
         except (VoxMMSDError, Cancelled) as error:
             self._fail(error)
             return
         self._plan.begin("showing", time.monotonic())
         self._tell()
-        self._slices = Slices(self._show(files), self._shown, self._fail).start()
+        self._slices = Slices(self._shown_in_steps(files), self._shown, self._fail).start()
+
+    def _shown_in_steps(self, files: ResultFiles) -> Generator[None, None, Any]:
+        """The images that the core was given go one at a time: all at once would hold up Slicer."""
+        for image in self._folder.glob("*.nii"):
+            with suppress(OSError):
+                image.unlink()
+            yield
+        return (yield from self._show(files))
 
     def _shown(self, node: Any) -> None:
         self._plan.end(time.monotonic())
@@ -188,7 +197,7 @@ class SegmentJob:
         stem = f"{CASE_ID}-voxmmsd"
         record_file = self._out / f"{stem}.json"
         if not record_file.is_file():
-            raise VoxMMSDError(self.child.error or self._last_words(0))
+            raise self.child.error or self._ended_without_a_word(0)
         beside = {name: self._out / f"{stem}-{name}.nii.gz" for name in ("uncertainty", "brain-mask", *MODALITIES)}
         there = {name: file for name, file in beside.items() if file.is_file()}
         return ResultFiles(
@@ -199,12 +208,11 @@ class SegmentJob:
             brain_mask=there.get("brain-mask"),
         )
 
-    def _last_words(self, code: int) -> str:
+    def _ended_without_a_word(self, code: int) -> VoxMMSDError:
         lines = [line for line in self.child.log.splitlines() if line.strip()]
         said = lines[-1] if lines else _("it printed nothing")
-        return _("the segmentation ended without a result (exit {code}): {said}; see the log").format(
-            code=code, said=said
-        )
+        text = _("the segmentation ended without a result (exit {code}): {said}")
+        return VoxMMSDError(text.format(code=code, said=said), _("see the log"))
 
     def _clear(self) -> None:
         self._is_cleared = True

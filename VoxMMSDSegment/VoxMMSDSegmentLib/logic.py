@@ -137,8 +137,8 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
 def _refuse_deleted(case: SlicerCase) -> None:
     for key, node in case.volumes.items():
         if not slicer.mrmlScene.IsNodePresent(node):
-            text = _("the image given as {name} was deleted while it was being segmented; choose it again")
-            raise InputError(text.format(name=MODALITY_NAMES[key]))
+            text = _("the image given as {name} was deleted while it was being segmented")
+            raise InputError(text.format(name=MODALITY_NAMES[key]), _("choose it again"))
 
 
 def _awaited(outcome: list[Any]) -> Any:

@@ -18,16 +18,17 @@ def make_places_node(result, review: list[dict], schema: LabelSchema):
     """A locked list of the doubtful places of a result's record; None where there is none."""
     if not review:
         return None
-    node = slicer.mrmlScene.AddNewNodeByClass(
-        "vtkMRMLMarkupsFiducialNode", _("{name} places to check").format(name=result.GetName())
-    )
-    node.CreateDefaultDisplayNodes()
+    # All points before the node is in the scene: there each one would be drawn and listed anew.
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
+    node.UnRegister(None)
+    node.SetName(_("{name} places to check").format(name=result.GetName()))
     node.SetAttribute(OURS, "places")
     for number, place in enumerate(review, start=1):
-        node.AddControlPointWorld(place["position_ras_mm"], f"{number}: {_in_words(place, schema)}")
-    for index in range(node.GetNumberOfControlPoints()):
+        index = node.AddControlPointWorld(place["position_ras_mm"], f"{number}: {_in_words(place, schema)}")
         node.SetNthControlPointLocked(index, True)
     node.SetLocked(True)
+    node = slicer.mrmlScene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetPointLabelsVisibility(False)
     display.SetSelectedColor(*UNSURE_COLOR)

@@ -103,7 +103,7 @@ def replace_result(old, new) -> None:
         InputError: they follow different label schemas.
     """
     if old.GetAttribute(SCHEMA) != new.GetAttribute(SCHEMA):
-        raise InputError(_("{name} has other tissues than this model: keep both").format(name=old.GetName()))
+        raise InputError(_("{name} has other tissues than this model").format(name=old.GetName()), _("keep both"))
     reference = reference_of(new)
     source, target = Frame(new, reference), Frame(old, reference)
     for label in schema_named(new.GetAttribute(SCHEMA)).labels:
@@ -131,10 +131,13 @@ def reference_of(result):
 
 
 def warnings_of(result) -> list[str]:
-    """What the core had warned of when it looked at the images; notes are left out."""
+    """What the core had warned of when it looked at the images; notes and the ways out, which come before a run and
+    speak of the command line, are left out."""
     lines = json.loads(result.GetAttribute(WARNINGS) or "[]")
     kinds = ("warning: ", "blocking: ")
-    return [line.partition(": ")[2] for line in lines if line.startswith(kinds)]
+    # A record joins a finding and its remedy by "; "; the remedy begins after the last one.
+    found = [line.partition(": ")[2] for line in lines if line.startswith(kinds)]
+    return [text.rpartition("; ")[0] or text for text in found]
 
 
 def input_of(result, modality: str):

@@ -11,13 +11,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import VoxMMSDError
+from voxmmsd.errors import VoxMMSDError, problem_and_remedy
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
-from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.segments import is_result, without_value
+from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
@@ -50,6 +50,8 @@ class ReviewTab:
         self._timer.setSingleShot(True)
         self._timer.setInterval(REBUILD_AFTER_MS)
         self._timer.connect("timeout()", self.rebuild_now)
+        self._scroller = Scroller(ui.acceptedLabel)
+        self._to_top = Scroller(ui.resultSelector)
         self._connect()
 
     def _connect(self) -> None:
@@ -170,7 +172,8 @@ class ReviewTab:
             places.GetDisplayNode().SetVisibility(shown)
 
     def first_look(self) -> None:
-        """Show a new result where it is largest, in all slice views."""
+        """Show a new result where it is largest, in all slice views, and the tab from its beginning."""
+        self._to_top.start()
         if self._result is not None and reference_of(self._result) is not None:
             jump_to_tumor(self._result, reference_of(self._result))
 
@@ -220,6 +223,8 @@ class ReviewTab:
 
     def close(self) -> None:
         self._stop_accepting()
+        self._scroller.stop()
+        self._to_top.stop()
         self.exit()
         self.show(None)
 
@@ -287,15 +292,21 @@ class ReviewTab:
             on_done=lambda version: self._accepted(_accepted_in_words(version, without_value(result))),
             on_failed=lambda error: self._accepted(_not_accepted_in_words(error)),
         )
-        self._ui.acceptedLabel.setText(_("The case is being written into the library ..."))
+        self._say_kept(_("The case is being written into the library ..."))
         self._ui.acceptBar.setVisible(True)
         self._update_buttons()
 
     def _accepted(self, said: str) -> None:
         self.accepting = None
         self._ui.acceptBar.setVisible(False)
-        self._ui.acceptedLabel.setText(said)
+        self._say_kept(said)
         self._update_buttons()
+
+    def _say_kept(self, text: str) -> None:
+        """Below the buttons, where the panel ends: it is scrolled there."""
+        self._ui.acceptedLabel.setText(text)
+        if text:
+            self._scroller.start()
 
     def _stop_accepting(self) -> None:
         if self.accepting is not None:
@@ -312,7 +323,7 @@ class ReviewTab:
         # The dialog has asked for the name as it was written only.
         if file != Path(chosen) and file.exists() and not slicer.util.confirmYesNoDisplay(question):
             return
-        self._ui.acceptedLabel.setText(self._saved(file))
+        self._say_kept(self._saved(file))
 
     def _saved(self, file: Path) -> str:
         try:
@@ -333,8 +344,8 @@ def _accepted_in_words(version, left_out: list[str]) -> str:
 
 
 def _not_accepted_in_words(error: Exception) -> str:
-    what, way_out = sentence_and_way_out(in_panel_words(str(error)))
-    return f"<b>{escape(what)}</b>" + (f"<br>{escape(way_out)}" if way_out else "")
+    problem, remedy = map(in_panel_words, problem_and_remedy(error))
+    return f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
 
 
 _EDITS = (

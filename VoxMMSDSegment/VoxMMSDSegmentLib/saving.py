@@ -64,7 +64,8 @@ def _reference(result: Any) -> Any:
     reference = reference_of(result)
     if reference is None:
         raise InputError(
-            _("{name}: the image it was made on is no longer in the scene; load it again").format(name=result.GetName())
+            _("{name}: the image it was made on is no longer in the scene").format(name=result.GetName()),
+            _("load it again"),
         )
     refuse_bent(reference)
     return reference
@@ -89,7 +90,8 @@ def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple
             writes.append(volume_write(node, folder / f"{key}.nii"))
             yield
     if not options:
-        raise InputError(_("{name}: its images are no longer in the scene; load them").format(name=result.GetName()))
+        problem = _("{name}: its images are no longer in the scene").format(name=result.GetName())
+        raise InputError(problem, _("load them"))
     if (mask := result.GetNodeReference(BRAIN_MASK)) is not None:
         options += ["--brain-mask", str(folder / "brain-mask.nii")]
         writes.append(mask_write(mask, reference, folder / "brain-mask.nii"))

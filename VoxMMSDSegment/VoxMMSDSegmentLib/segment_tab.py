@@ -12,11 +12,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES, PRECISIONS
-from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.errors import Cancelled, VoxMMSDError, problem_and_remedy
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Background
-from VoxMMSDLib.child import sentence_and_way_out
 from VoxMMSDLib.dependencies import ensure, missing
+from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.findings import FindingsList, Lookout, WayOut
@@ -51,6 +51,7 @@ class SegmentTab:
         self._searching = Searching(ui.findButton, self._say, self._search_failed)
         self._look_timer = _once_after(LOOK_AFTER_MS, self.look)
         self._cancel_timer = _once_after(DOUBLE_CLICK_MS, self._update_apply)
+        self._scroller = Scroller(ui.copyDetailsButton)
         self._connect()
 
     def _connect(self) -> None:
@@ -118,7 +119,7 @@ class SegmentTab:
         try:
             self._searching.start(self._parameters, next(iter(self.volumes().values()), None))
         except VoxMMSDError as error:
-            self._show_error(*sentence_and_way_out(str(error)))
+            self._show_error(error.problem, error.remedy)
 
     def _search_failed(self, error: Exception) -> None:
         self._show_error(_("The images could not be searched"), str(error))
@@ -164,7 +165,7 @@ class SegmentTab:
         try:
             ensure()
         except VoxMMSDError as error:
-            self._show_error(*sentence_and_way_out(str(error)))
+            self._show_error(error.problem, error.remedy)
             return
         self._computer.fill_strippers()
         self.look()
@@ -278,7 +279,7 @@ class SegmentTab:
             self._end(_("Canceled."))
             return
         self._end("")
-        self._show_error(*sentence_and_way_out(in_panel_words(str(error))))
+        self._show_error(*map(in_panel_words, problem_and_remedy(error)))
 
     def _end(self, said: str) -> None:
         if self.job is not None:
@@ -292,6 +293,7 @@ class SegmentTab:
     def close(self) -> None:
         """The panel, the scene or Slicer goes: nothing goes on and nothing is left."""
         self._look_timer.stop()
+        self._scroller.stop()
         self._lookout.forget()
         self._searching.forget()
         if self.job is not None:
@@ -303,11 +305,13 @@ class SegmentTab:
     def _say(self, text: str) -> None:
         self._ui.stageLabel.setText(text)
 
-    def _show_error(self, what: str, way_out: str) -> None:
-        text = f"<b>{escape(what)}</b>" + (f"<br>{escape(way_out)}" if way_out else "")
-        self._ui.errorLabel.setText(text if what else "")
-        self._ui.errorLabel.setVisible(bool(what))
-        self._ui.copyDetailsButton.setVisible(bool(what))
+    def _show_error(self, problem: str, remedy: str) -> None:
+        text = f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
+        self._ui.errorLabel.setText(text if problem else "")
+        self._ui.errorLabel.setVisible(bool(problem))
+        self._ui.copyDetailsButton.setVisible(bool(problem))
+        if problem:
+            self._scroller.start()
 
     def _copy_details(self) -> None:
         slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")
@@ -322,11 +326,12 @@ def _once_after(milliseconds: int, act: Callable[[], None]):
 
 
 def _warm_up() -> None:
-    """Import beside Slicer what the first look would wait for: SciPy alone takes a second."""
+    """Import beside Slicer what the first look, or Accept, would wait for: SciPy alone takes a second."""
     if "voxmmsd.preflight.check" not in sys.modules and not missing():
         Background(_import_checks, lambda _: None, lambda _: None).start()
 
 
 def _import_checks() -> None:
     import voxmmsd.data.dicom_cases
+    import voxmmsd.library.folder
     import voxmmsd.preflight.check  # noqa: F401

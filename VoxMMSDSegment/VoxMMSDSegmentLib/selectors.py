@@ -1,4 +1,4 @@
-"""The selectors of the panel: empty where their node is deleted, and without the volumes that are made here."""
+"""The selectors of the panel: empty where their node is deleted, and without the nodes that are made here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 
+from VoxMMSDLib.segments import is_result
 from VoxMMSDSegmentLib.case import OURS
 
 
@@ -23,7 +24,7 @@ def leave_out_derived(selectors: Iterable[Any]) -> None:
         node.GetID()
         for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode")
         for node in slicer.util.getNodesByClass(kind)
-        if node.GetAttribute(OURS) or node.GetHideFromEditors()
+        if node.GetAttribute(OURS) or node.GetHideFromEditors() or is_result(node)
     ]
     for selector in selectors:
         if selector.currentNodeID in derived:

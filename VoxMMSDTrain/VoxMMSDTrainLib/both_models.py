@@ -46,7 +46,7 @@ def open_both(comparison: Comparison, library_folder: Path, case_id: str) -> Ste
         for title, key in ((_("old model"), "old"), (_("new model"), "new"))
     }
     if missing := [file for file in files.values() if not file.is_file()]:
-        raise InputError(f"{missing[0]}: is not there; compare the models again by a new run")
+        raise InputError(f"{missing[0]}: is not there", "compare the models again by a new run")
     schema = schema_named(comparison.schema)
 
     def read() -> _Read:
@@ -78,7 +78,7 @@ def open_pair(library_folder: Path) -> Steps:
         library = open_library(library_folder)
         waiting = [pair for pair in pairs(library) if not pair.choice]
         if not waiting:
-            raise LibraryError(_("No pair waits for an answer; press Show a pair."))
+            raise LibraryError(_("No pair waits for an answer"), _("press Show a pair"))
         pair = waiting[-1]
         files = {_("first"): pair.first, _("second"): pair.second}
         schema = schema_named(pair.schema)

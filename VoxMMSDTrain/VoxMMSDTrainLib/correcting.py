@@ -20,7 +20,9 @@ def open_editor(node) -> None:
     try:
         slicer.util.selectModule("SegmentEditor")
     except RuntimeError as error:
-        raise InputError(_("There is no main window to open the Segment Editor in.")) from error
+        raise InputError(
+            _("There is no main window to open the Segment Editor in"), _("start Slicer with its window")
+        ) from error
     editor = slicer.util.getModuleWidget("SegmentEditor").editor
     editor.setSegmentationNode(node)
     volumes = opened_volumes()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import InputError, VoxMMSDError
+from voxmmsd.errors import ERROR, REMEDY, InputError, VoxMMSDError
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from voxmmsd.runs import list_runs
@@ -203,7 +203,8 @@ class LibrarySection:
         self._say(_("Comparing the labels of {case} with those in the library ...").format(case=case_id))
         node = library_case.opened_labels(case_id)
         if node is None:
-            raise InputError(_("{case}: its labels are no longer in the scene; open it again").format(case=case_id))
+            problem = _("{case}: its labels are no longer in the scene").format(case=case_id)
+            raise InputError(problem, _("open it again"))
         correction = yield from library_case.read_correction(self.folder, node)
         if not _is_meant(correction):
             self._say(_("{case}: nothing was accepted.").format(case=case_id))
@@ -229,7 +230,7 @@ class LibrarySection:
     def _start_adding(self) -> None:
         source = self.ui.addPath.currentPath
         if not source:
-            raise InputError(_("Choose the folder that the cases are added from."))
+            raise InputError(_("No folder is chosen"), _("choose the one that the cases are added from"))
         dependencies.ensure()
         arguments = ["library", "add", str(self.folder), source]
         child = Child(arguments, self.folder / ".run", lambda _events: None, self._added)
@@ -240,7 +241,8 @@ class LibrarySection:
 
     def _added(self, _code: int) -> None:
         child, self._adding = self._adding, None
-        lines = [words.plain(line.removeprefix("voxmmsd: error: ")) for line in child.log.splitlines()]
+        shown = [line for line in child.log.splitlines() if not words.is_for_a_command_line(line)]
+        lines = [line.removeprefix(ERROR).removeprefix(REMEDY) for line in shown]
         self.refresh()
         self._say("\n".join(lines[-6:]))
         self._on_changed()
@@ -253,7 +255,7 @@ class LibrarySection:
             self._say_error(error)
 
     def _say_error(self, error: VoxMMSDError) -> None:
-        self._say(words.plain(str(error)))
+        self._say(words.plain(error))
 
     def _say(self, text: str) -> None:
         self.ui.noticeLabel.text = text

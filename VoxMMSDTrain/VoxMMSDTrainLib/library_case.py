@@ -180,7 +180,7 @@ def read_correction(folder: Path, node) -> Steps:
     """
     reference = reference_of(node)
     if reference is None:
-        raise InputError(f"{node.GetName()}: its image is no longer in the scene; open the case again")
+        raise InputError(f"{node.GetName()}: its image is no longer in the scene", "open the case again")
     now = yield from snapshot(node, reference)
     grid, library_id, case_id = core_grid(reference), node.GetAttribute(LIBRARY), node.GetAttribute(CASE)
     name, schema = node.GetName(), schema_of(node).name
@@ -190,7 +190,7 @@ def read_correction(folder: Path, node) -> Steps:
 
         library = open_library(folder)
         if library.id != library_id:
-            raise InputError(f"{name}: was not opened from this library; open the case here first")
+            raise InputError(f"{name}: was not opened from this library", "open the case here first")
         indices = now.indices()
         untouched = is_as_newest(library, library.case(case_id), indices, grid)
         return Correction(case_id, schema, indices, grid, not indices.any(), untouched)

@@ -77,7 +77,7 @@ class RunSection:
         try:
             self.follower = Follower(folder)
         except VoxMMSDError as error:
-            self._say(words.plain(str(error)))
+            self._say(words.plain(error))
             return
         settings.write(RUN, str(folder))
         self._state = ""
@@ -106,7 +106,7 @@ class RunSection:
         try:
             news = self.follower.look()
         except (VoxMMSDError, OSError) as error:  # a share may be away for a while
-            self._say(words.plain(str(error)))
+            self._say(words.plain(error))
             return
         self._show(news)
 
@@ -154,7 +154,7 @@ class RunSection:
         try:
             listed = list_runs(self.folder)
         except (VoxMMSDError, OSError) as error:
-            self._say(words.plain(str(error)))
+            self._say(words.plain(error))
             return
         rows = [(run.folder.name, words.verb(run.verb), words.progress(run)) for run in listed]
         shown = [(run.folder.name, words.verb(run.verb), words.progress(run)) for run in self._listed]
@@ -210,7 +210,7 @@ class RunSection:
         try:
             request(self.follower.folder)
         except VoxMMSDError as error:
-            answer = words.plain(str(error))
+            answer = words.plain(error)
         self._say(answer)
         self.look()
 
@@ -218,7 +218,7 @@ class RunSection:
         try:
             self._logic.resume(self.follower.folder, self.started)
         except VoxMMSDError as error:
-            self._say(words.plain(str(error)))
+            self._say(words.plain(error))
             return
         self.ui.resumeButton.enabled = False
         self._say(_("Continuing ..."))

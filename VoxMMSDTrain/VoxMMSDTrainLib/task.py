@@ -182,7 +182,7 @@ class TaskSection:
         try:
             accepted = [case for case in LibraryRecords(folder).cases() if case.accepted]
         except VoxMMSDError as error:
-            return words.plain(str(error))
+            return words.plain(error)
         held = sum(case.part == HOLD_OUT for case in accepted)
         text = _("A training library: {train} labelled cases to learn from, {held} held out to judge by.")
         text = text.format(train=len(accepted) - held, held=held)
@@ -219,7 +219,7 @@ class TaskSection:
             if child.is_cancelled:
                 self._say(_("Canceled."))
             elif code:
-                self._say(words.plain(child.error) or child.log)
+                self._say(words.plain(child.error) if child.error else child.log)
             else:
                 answer(child.log)
 
@@ -234,7 +234,7 @@ class TaskSection:
             self._child = None
             if self._options.is_file():
                 self._options.unlink()
-            self._say(words.plain(str(error)))
+            self._say(words.plain(error))
         self._enable()
 
     def _cancel(self) -> None:
@@ -245,7 +245,7 @@ class TaskSection:
     def _check_cases(self) -> None:
         """Raises InputError: no folder of cases was chosen."""
         if not self.ui.dataPath.currentPath:
-            raise InputError(_("Choose the folder of the cases first."))
+            raise InputError(_("No folder of cases is chosen"), _("choose one first"))
 
     def _start(self) -> None:
         try:
@@ -254,7 +254,7 @@ class TaskSection:
             folder = free_folder(self._run.folder, self.ui.nameEdit.text)
             self._logic.start(self.verb, {**self.options, "name": folder.name}, folder, self._started)
         except VoxMMSDError as error:
-            self._say(words.plain(str(error)))
+            self._say(words.plain(error))
             return
         self._say(_("Starting {name} ...").format(name=folder.name))
         self._enable()

@@ -29,7 +29,7 @@ def ensure_training() -> None:
     utils = _pytorch_utils() if needs_torch else None  # before the question: without it a yes is of no use
     question = _("Training needs these packages, which will be downloaded into Slicer: {names}. Install them now?")
     if not slicer.util.confirmYesNoDisplay(question.format(names=", ".join(wanted))):
-        raise MissingDependencyError(f"not installed: {', '.join(wanted)}; press the button again to install them")
+        raise MissingDependencyError(f"not installed: {', '.join(wanted)}", "press the button again to install them")
     if utils is not None:
         _install_torch(utils)
     if needs_monai:
@@ -38,7 +38,9 @@ def ensure_training() -> None:
     if others := dependencies.missing(TRAINING):
         dependencies.install(others)
     if still := [name for name in ("torch", "monai", *TRAINING) if find_spec(name) is None]:
-        raise MissingDependencyError(f"could not be installed: {', '.join(still)}; the Python console has pip's words")
+        raise MissingDependencyError(
+            f"could not be installed: {', '.join(still)}", "see the Python console for pip's words"
+        )
 
 
 def _pytorch_utils() -> Any:
@@ -46,8 +48,8 @@ def _pytorch_utils() -> Any:
         import PyTorchUtils
     except ImportError as error:
         raise MissingDependencyError(
-            "Training needs torch, which the extension PyTorch installs: install that in the Extensions Manager, "
-            "restart Slicer, and press the button again"
+            "Training needs torch, which the extension PyTorch installs",
+            "install that in the Extensions Manager, restart Slicer, and press the button again",
         ) from error
     return PyTorchUtils
 
@@ -57,6 +59,6 @@ def _install_torch(utils: Any) -> None:
     try:
         torch = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
     except Exception as error:  # its own kinds, pip's and the network's
-        raise MissingDependencyError(f"torch could not be installed ({error}); PyTorch Utils says more") from error
+        raise MissingDependencyError(f"torch could not be installed ({error})", "PyTorch Utils says more") from error
     if torch is None:
-        raise MissingDependencyError("torch could not be installed; the module PyTorch Utils says why")
+        raise MissingDependencyError("torch could not be installed", "the module PyTorch Utils says why")

@@ -79,7 +79,7 @@ class UnnamedPairs:
     def _made(self, code: int) -> None:
         child, self._child = self._child, None
         if code:
-            self._say(words.plain(child.error) or child.log)
+            self._say(words.plain(child.error) if child.error else child.log)
         else:
             self.open_pair()
         self._enable()
@@ -116,7 +116,7 @@ class UnnamedPairs:
             button.enabled = is_free and bool(self._number)
 
     def _say_error(self, error: VoxMMSDError) -> None:
-        self._say(words.plain(str(error)))
+        self._say(words.plain(error))
 
     def _say(self, text: str) -> None:
         self._ui.unnamedNotice.text = text

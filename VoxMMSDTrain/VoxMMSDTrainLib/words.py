@@ -6,6 +6,7 @@ import re
 
 from slicer.i18n import tr as _
 
+from voxmmsd.errors import problem_and_remedy
 from voxmmsd.runs import RunView
 from voxmmsd.runs.folder import INTERRUPTED, in_words
 
@@ -50,7 +51,12 @@ def sentence(run: RunView) -> str:
     return text
 
 
-def plain(error: str) -> str:
-    """An error of the core without the advice that is for a command line: its verbs and its options."""
-    clauses = [clause for clause in error.split("; ") if not re.search(r"`voxmmsd|(?<!\w)--\w", clause)]
-    return "; ".join(clauses)
+def plain(error: Exception) -> str:
+    """An error of the core without a remedy that is for a command line."""
+    problem, remedy = problem_and_remedy(error)
+    return f"{problem}; {remedy}" if remedy and not is_for_a_command_line(remedy) else problem
+
+
+def is_for_a_command_line(advice: str) -> bool:
+    """Whether it names the core's verbs or their options, which the panel's user does not see."""
+    return re.search(r"`voxmmsd|(?<!\w)--\w", advice) is not None

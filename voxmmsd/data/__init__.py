@@ -1,1 +1,1 @@
-"""From files to prepared arrays: find cases, read volumes, preprocess, store."""
+"""Data: find cases, read volumes, preprocess, and store prepared arrays."""

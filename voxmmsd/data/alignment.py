@@ -1,11 +1,11 @@
-"""Rigid alignment of a case's modalities to one of them: where it helps, an affine is corrected, no voxel is changed.
+"""Rigid registration of the modalities of a case to one of them; only affines are corrected, voxels are unchanged.
 
-SimpleITK maximizes the mutual information of Mattes et al. (IEEE TMI 22, 2003), coarse to fine. A correction is taken
-only where it brings more mutual information than it costs: see ``LEAST_GAIN`` and ``LEAST_SHIFT_MM``.
+SimpleITK maximizes the mutual information of Mattes et al. (IEEE TMI 22, 2003), coarse to fine. A correction is
+accepted only if it improves mutual information sufficiently: see ``LEAST_GAIN`` and ``LEAST_SHIFT_MM``.
 
-Align heads, not brains: brains that were stripped by one mask share its outline, which holds them where they are. A
-shift of a few millimeters within it is seen by the pre-flight and not mended here; mutual information of the inside
-alone was tried and wandered by 10 mm where a pair of sequences has little of it.
+Register heads, not brains: images stripped with one mask share its outline, which prevents a correction. A shift of a
+few millimeters within the outline is detected by ``preflight`` but not corrected here. Mutual information of the inside
+alone was tried, and was off by 10 mm for pairs of sequences that have little of it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class Alignment:
-    """What registering one modality to the reference came to.
+    """The result of registering one modality to the reference.
 
-    ``correction``: 4x4, RAS mm to RAS mm, to be put before the modality's affine; the identity where not ``accepted``.
-    ``before`` and ``after``: mutual information as found and as registered, higher is better. ``shift_mm``: how far the
-    registration moves the head's farthest place.
+    ``correction``: 4x4, RAS mm to RAS mm, applied after the affine of the modality; the identity if not ``accepted``.
+    ``before`` and ``after``: mutual information before and after registration, higher is better. ``shift_mm``: largest
+    displacement within the head.
     """
 
     modality: str
@@ -64,7 +64,7 @@ def align(modality: str, moving: Volume, fixed: Volume) -> Alignment:
     """Register one ``(z, y, x)`` volume to another: a rotation and a shift.
 
     Raises:
-        InputError: the registration fails, as where the two have nothing in common.
+        InputError: the registration fails, for example without overlap.
         MissingDependencyError: SimpleITK is not installed.
     """
     sitk = simpleitk("--align")
@@ -76,8 +76,8 @@ def align(modality: str, moving: Volume, fixed: Volume) -> Alignment:
         found, after = _best(sitk, fixed_image, moving_image, start)
     except RuntimeError as error:
         raise InputError(
-            f"{modality}: cannot be aligned to the reference ({str(error).strip().splitlines()[-1]}); check that both "
-            "are of one head, or leave it out"
+            f"{modality}: cannot be aligned to the reference ({str(error).strip().splitlines()[-1]})",
+            "check that both are of one head, or leave it out",
         ) from error
     correction = np.linalg.inv(_LPS @ _matrix(found) @ _LPS)
     shift = _farthest_mm(correction, moving)
@@ -86,7 +86,7 @@ def align(modality: str, moving: Volume, fixed: Volume) -> Alignment:
 
 
 def _best(sitk: Any, fixed: Any, moving: Any, start: Any) -> tuple[Any, float]:
-    """Coarsely from two starts, as the images lie and one center of mass on the other; finely from the better."""
+    """Coarse registration from two starts (as given, and with matched centers of mass), fine from the better."""
     centered = sitk.Euler3DTransform(start)
     centered.SetTranslation(np.subtract(_center(moving, sitk), _center(fixed, sitk)).tolist())
     found = {}
@@ -119,7 +119,7 @@ def _method(sitk: Any, fixed: Any, transform: Any, shrink: tuple[int, ...], smoo
 
 
 def _information(sitk: Any, fixed: Any, moving: Any, transform: Any) -> float:
-    """Mutual information over all voxels; 0 where the images do not overlap."""
+    """Mutual information over all voxels; 0 if the images do not overlap."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetInterpolator(sitk.sitkLinear)
@@ -168,7 +168,7 @@ def _matrix(transform: Any) -> np.ndarray:
 
 
 def _farthest_mm(correction: np.ndarray, volume: Volume) -> float:
-    """How far ``correction`` moves any place of the head, which is what is clearly brighter than air."""
+    """Largest displacement by ``correction`` in the head, which is everything clearly brighter than air."""
     step = tuple(max(1, n // 32) for n in volume.array.shape)
     sample = volume.array[:: step[0], :: step[1], :: step[2]]
     inside = np.argwhere(sample > 0.1 * np.percentile(sample, 99)) * step

@@ -38,8 +38,8 @@ def strip(volume: Volume, word: str) -> np.ndarray:
     program = stripper.program()
     if program is None:
         raise MissingDependencyError(
-            f"{stripper.title} is not installed ({' or '.join(stripper.programs)} is on no path): {stripper.way}; "
-            "or give a mask with --brain-mask FILE"
+            f"{stripper.title} is not installed ({' or '.join(stripper.programs)} is on no path)",
+            f"{stripper.way}; or give a mask with --brain-mask FILE",
         )
     with TemporaryDirectory(prefix="voxmmsd-") as folder:
         image, out = Path(folder) / "head.nii.gz", Path(folder) / "brain.nii.gz"
@@ -51,12 +51,12 @@ def strip(volume: Volume, word: str) -> np.ndarray:
         if done.returncode or not mask_file.is_file():
             told = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
             raise InputError(
-                f"{stripper.title} made no brain mask (exit code {done.returncode}: {told}); try it by hand and give "
-                "its mask with --brain-mask FILE"
+                f"{stripper.title} made no brain mask (exit code {done.returncode}: {told})",
+                "try it by hand and give its mask with --brain-mask FILE",
             )
         mask = read_volume(Source(mask_file)).array > 0
     if mask.shape != volume.array.shape or not mask.any():
-        raise InputError(f"{stripper.title} found no brain; give a mask with --brain-mask FILE")
+        raise InputError(f"{stripper.title} found no brain", "give a mask with --brain-mask FILE")
     return mask
 
 
@@ -71,6 +71,7 @@ def mask_of_stripped(volume: Volume, modality: str) -> np.ndarray:
     if not 0 < size_ml <= LARGEST_BRAIN_ML:
         raise InputError(
             f"{modality} is no brain mask: {size_ml:,.0f} ml of it are above 0, and a brain has at most "
-            f"{LARGEST_BRAIN_ML:,.0f} ml; name a modality that is stripped, or give a mask with --brain-mask FILE"
+            f"{LARGEST_BRAIN_ML:,.0f} ml",
+            "name a modality that is stripped, or give a mask with --brain-mask FILE",
         )
     return ndimage.binary_fill_holes(mask)

@@ -1,4 +1,4 @@
-"""A case: the images of one patient at one time, wherever they lie."""
+"""A case: the images of one patient at one time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Case:
-    """``modalities`` has keys of MODALITIES, only those present. ``schema`` names the LabelSchema of the data set's
-    labels, None where it cannot be told. ``notes``: what was found missing or doubtful, in words."""
+    """``modalities`` has those keys of MODALITIES that are present. ``schema`` names the LabelSchema of the labels,
+    None if it cannot be determined. ``notes``: what is missing or doubtful, as text."""
 
     id: str
     patient_id: str
@@ -30,7 +30,7 @@ class Case:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Modalities that the case does not have."""
+        """Missing modalities."""
         return tuple(name for name in MODALITIES if name not in self.modalities)
 
 
@@ -45,16 +45,16 @@ def case_from_files(
     brain_mask: PathLike | Source | None = None,
     schema: str | None = None,
 ) -> Case:
-    """A case of files (or DICOM series' folders) named one by one.
+    """Create a case from individual files or folders of DICOM series.
 
     Raises:
-        InputError: no modality, a file that is missing, or one file given for two modalities.
+        InputError: no modality, a missing file, or one file for two modalities.
         ConfigError: no such schema.
     """
     given = {"t1n": t1n, "t1c": t1c, "t2w": t2w, "t2f": t2f}
     modalities = {name: _source(value, name) for name, value in given.items() if value}
     if not modalities:
-        raise InputError(f"case {case_id}: no modality given; give at least one of {', '.join(MODALITIES)}")
+        raise InputError(f"case {case_id}: no modality given", f"give at least one of {', '.join(MODALITIES)}")
     _check_distinct(case_id, modalities)
     if schema:
         schema_named(schema)
@@ -71,7 +71,7 @@ def case_from_files(
 def _source(value: PathLike | Source, name: str) -> Source:
     source = value if isinstance(value, Source) else Source(Path(value).expanduser())
     if not source.path.exists():
-        raise InputError(f"{source.path}: no such file, given for {name}; check the path")
+        raise InputError(f"{source.path}: no such file, given for {name}", "check the path")
     return source
 
 
@@ -81,6 +81,6 @@ def _check_distinct(case_id: str, modalities: Mapping[str, Source]) -> None:
         for second in names[i + 1 :]:
             if modalities[first] == modalities[second]:
                 raise InputError(
-                    f"case {case_id}: {modalities[first].path} is given for both {first} and {second}; "
-                    "give each its own image"
+                    f"case {case_id}: {modalities[first].path} is given for both {first} and {second}",
+                    "give each its own image",
                 )

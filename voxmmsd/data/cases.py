@@ -1,8 +1,8 @@
-"""Find the cases of a folder, whatever its layout, and say what was found, what is missing and what has no place.
+"""Find the cases in a folder, whatever its layout, and report what is missing or could not be assigned.
 
-Understood by itself: BraTS 2017-2021 and 2023-2024 names, a case per folder with names that merely contain the
-sequence, flat folders of many cases, MSD Task01, DICOM series and NRRD or MetaImage files where SimpleITK is
-installed, and a CSV or JSON list.
+Recognized layouts: BraTS 2017-2021 and 2023-2024 names, one folder per case with names that contain the sequence, flat
+folders of many cases, MSD Task01, DICOM series and NRRD or MetaImage files if SimpleITK is installed, and a CSV or JSON
+list.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _SHOWN_UNPLACED = 20
 
 @dataclass(frozen=True)
 class FoundCases:
-    """The cases of ``folder`` in natural order of id; ``unplaced``: path and reason of what could not be placed."""
+    """The cases of ``folder`` in natural order of id; ``unplaced``: path and reason for unassigned files."""
 
     folder: Path
     cases: tuple[Case, ...]
     unplaced: tuple[tuple[Path, str], ...]
 
     def report(self) -> str:
-        """A table of the cases, with what is missing or doubtful, then what could not be placed."""
+        """A table of the cases, with what is missing or doubtful, followed by files that were not assigned."""
         labelled = sum(case.label is not None for case in self.cases)
         lines = [f"{self.folder}: {counted(len(self.cases), 'case')}, {labelled} with a label"]
         lines += _table(self.cases)
@@ -49,13 +49,13 @@ class FoundCases:
 
 
 def find_cases(folder: Path, schema: str | None = None) -> FoundCases:
-    """The cases under a folder, or those of a CSV or JSON list. A folder without any gives an empty result.
+    """Find the cases in a folder, or in a CSV or JSON list. A folder without cases gives an empty result.
 
-    ``schema`` names the label schema and wins over what the data set says. Predictions are never taken for labels.
+    ``schema`` names the label schema and overrides that of the data set. Predictions are never used as labels.
 
     Raises:
-        InputError: no such folder, a file that is no list, a broken list, an unknown schema in a data set.
-        ConfigError: ``schema`` is none that there is.
+        InputError: no such folder, a file that is not a list, an invalid list, an unknown schema in a data set.
+        ConfigError: unknown ``schema``.
     """
     folder = Path(folder).expanduser().absolute()
     if schema:
@@ -78,18 +78,18 @@ def _drafts_of_folder(folder: Path, unplaced: Unplaced) -> list[Draft]:
 
 def _drafts_of_file(file: Path, unplaced: Unplaced) -> list[Draft]:
     if not file.is_file():
-        raise InputError(f"{file}: no such folder or list of cases; check the path")
+        raise InputError(f"{file}: no such folder or list of cases", "check the path")
     if ending_of(file.name):
         raise InputError(
-            f"{file}: is one image; give the folder of the case, or say which modality it is (--t1c {file.name})"
+            f"{file}: is one image", f"give the folder of the case, or say which modality it is (--t1c {file.name})"
         )
     if file.suffix.lower() not in (".csv", ".tsv", ".json"):
-        raise InputError(f"{file}: is neither a folder nor a list of cases; give a folder, or a .csv or .json list")
+        raise InputError(f"{file}: is neither a folder nor a list of cases", "give a folder, or a .csv or .json list")
     return msd_cases(file, unplaced) if is_msd(file) else listed_cases(file)
 
 
 def _make_ids_unique(drafts: list[Draft]) -> None:
-    """Ids name files, so no two may be alike, not even but for case: the folder's name or a number is added."""
+    """Ids are used as file names and must be unique, ignoring case: the folder name or a number is added."""
     taken: set[str] = set()
     ambiguous = {id_ for id_, n in Counter(safe_id(d.id).casefold() for d in drafts).items() if n > 1}
     for draft in drafts:

@@ -1,11 +1,11 @@
-"""Which label schema a data set follows, by what it says of itself and by how its cases are named.
+"""Determine the label schema of a data set, from its metadata and the names of its cases.
 
-Never by the values in one file. What the names can tell:
+The values in a file are never used. What names imply:
 
 * BraTS 2017-2021 ids, or files ``ID_t1ce`` with ``ID_seg``: BraTS 2021 values (enhancing tumor is 4).
 * ``BraTS-GLI-NNNNN-TTT``: time points from 100 on are the post-treatment scans of 2024, those below the
-  pre-treatment scans of 2023. A data set with both has the values of 2024, of which 1 to 3 mean the same.
-* ``BraTS-PED``: the values of 2024; those of 2023 were like GLI's, which a note says.
+  pre-treatment scans of 2023. A data set with both has the values of 2024, where 1 to 3 have the same meaning.
+* ``BraTS-PED``: the values of 2024; those of 2023 were like GLI, which is noted.
 * ``BraTS-SSA``, ``-MEN``, ``-MET``, ``-GoAT``: the values of 2023.
 """
 
@@ -35,10 +35,10 @@ _UNKNOWN_NOTE = f"which label schema it follows cannot be told: name it with --s
 
 
 def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
-    """Set each case's schema: ``schema``, else its own, else the nearest ``dataset.json``'s, else by the names.
+    """Set the schema of each case: ``schema``, else its own, else from the nearest ``dataset.json``, else by names.
 
-    A labelled case whose schema cannot be told gets a note; so does one whose ``dataset.json`` cannot be read: another
-    rule in its place might give the labels another meaning.
+    A labeled case with an unknown schema gets a note. So does one whose ``dataset.json`` cannot be read, since the next
+    rule might give its labels another meaning.
 
     Raises:
         InputError: a ``dataset.json`` or a list names a schema that does not exist.
@@ -63,8 +63,8 @@ def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
 def _check(draft: Draft) -> None:
     if draft.schema is not None and draft.schema not in SCHEMAS:
         raise InputError(
-            f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which there is not; "
-            f"choose one of {', '.join(SCHEMAS)}"
+            f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which there is not",
+            f"choose one of {', '.join(SCHEMAS)}",
         )
 
 
@@ -72,7 +72,7 @@ def _declared(place: Path, root: Path, known: dict[Path, str | None]) -> str | N
     """``schema`` of the nearest ``dataset.json`` between a case's folder and the one above ``root``.
 
     Raises:
-        InputError: it is there and cannot be read.
+        InputError: it exists and cannot be read.
     """
     if place not in known:
         record = _dataset_record(place / "dataset.json")
@@ -90,13 +90,13 @@ def _dataset_record(file: Path) -> Any:
         return None
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{file}: cannot be read ({error}), so which label schema its cases follow cannot be told; correct or "
-            "remove it, or name the schema with --schema"
+            f"{file}: cannot be read ({error}), so which label schema its cases follow cannot be told",
+            "correct or remove it, or name the schema with --schema",
         ) from error
 
 
 def _gli_time_points(members: Iterable[Draft]) -> set[bool]:
-    """Of the GLI cases of a data set: which are post-treatment (True) and which are not."""
+    """For the GLI cases of a data set: whether each is post-treatment."""
     found = [match for draft in members if (match := _SINCE_2023.fullmatch(draft.id)) and match[1].upper() == "GLI"]
     return {int(match[2]) >= _POST_TREATMENT for match in found if match[2]}
 

@@ -1,4 +1,4 @@
-"""DICOM: which series a folder holds, and one of them as a volume."""
+"""DICOM: list the series in a folder, and read one as a volume."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Series:
 
 
 def has_contrast(tags: Mapping[str, str]) -> bool:
-    """Whether a contrast agent is told."""
+    """Whether a contrast agent is recorded."""
     return tags["contrast"].upper() not in ("", "NO", "NONE", "N", "NO CONTRAST")
 
 
 def may_be_dicom(path: Path) -> bool:
-    """By its name and, unless that ends in a DICOM ending, the four letters behind the preamble."""
+    """Whether a file may be DICOM, from its ending or the four letters after the preamble."""
     if path.name.upper() == "DICOMDIR" or not _SUFFIX.fullmatch(path.suffix):
         return False
     if path.suffix.lower() in (".dcm", ".dicom", ".ima"):
@@ -79,38 +79,38 @@ def series_in(folder: Path, files: Iterable[Path]) -> tuple[list[Series], list[t
             one = _read_slice(file)
             slices[one.tags["series_uid"]].append(one)
         except InputError as error:
-            unread.append((file, str(error).removeprefix(f"{file}: ")))
+            unread.append((file, error.problem.removeprefix(f"{file}: ")))
     return [_series(folder, uid, parts) for uid, parts in slices.items()], unread
 
 
 def read_series(folder: Path, uid: str | None) -> Image:
-    """The volume of one series of a folder; ``uid`` may be left out where the folder holds one only.
+    """The volume of one series of a folder; ``uid`` may be omitted if the folder contains only one.
 
     Raises:
-        InputError: no such series, several to choose from, or slices missing, doubled or unevenly spaced.
+        InputError: no such series, several to choose from, or missing, duplicate or unevenly spaced slices.
         MissingDependencyError: SimpleITK is not installed.
     """
     try:
         series, unread = series_in(folder, sorted(f for f in folder.iterdir() if f.is_file() and may_be_dicom(f)))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error}); check the folder's permissions") from error
+        raise InputError(f"{folder}: cannot be read ({error})", "check the folder's permissions") from error
     chosen = [one for one in series if uid in (None, one.uid)]
     if not chosen:
         why = f" ({unread[0][0].name}: {unread[0][1]})" if unread else ""
         raise InputError(
-            f"{folder}: holds no DICOM series{' of that uid' if uid else ''}{why}; give the folder of its slices"
+            f"{folder}: holds no DICOM series{' of that uid' if uid else ''}{why}", "give the folder of its slices"
         )
     if len(chosen) > 1:
         sizes = ", ".join(f"{len(one.files)} from {one.files[0].name}" for one in chosen)
         raise InputError(
-            f"{folder}: holds several DICOM series (slices: {sizes}); put the one meant into a folder of its own"
+            f"{folder}: holds several DICOM series (slices: {sizes})", "put the one meant into a folder of its own"
         )
     _check_spacing(chosen[0])
     return read_slices(chosen[0].files, folder)
 
 
 def series_of(folder: Path, uid: str | None) -> Series | None:
-    """The series of a folder that is meant, or None where that cannot be told. Raises as ``series_in``."""
+    """The requested series of a folder, or None if it is ambiguous. Raises the same errors as ``series_in``."""
     series, _ = series_in(folder, sorted(f for f in folder.iterdir() if f.is_file() and may_be_dicom(f)))
     chosen = [one for one in series if uid in (None, one.uid)]
     return chosen[0] if len(chosen) == 1 else None
@@ -143,7 +143,7 @@ def _read_slice(file: Path) -> _Slice:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise InputError(f"{file}: is no DICOM image ({reason_of(error)})") from error
+        raise InputError(f"{file}: is no DICOM image ({reason_of(error)})", "export it again") from error
     tags = {name: _tag(reader, key) for name, key in TAGS.items()}
     return _Slice(file, tags, _height(tags), int(np.prod(reader.GetSize()[2:])))
 
@@ -155,7 +155,7 @@ def _tag(reader: Any, key: str) -> str:
 
 
 def _height(tags: Mapping[str, str]) -> float:
-    """Distance (mm) of a slice along the normal of its plane; 0 where the file does not tell."""
+    """Distance (mm) of a slice along the normal of its plane; 0 if not in the file."""
     try:
         position = np.array(tags["position"].split("\\"), np.float64).reshape(3)
         across, down = np.array(tags["orientation"].split("\\"), np.float64).reshape(2, 3)
@@ -171,10 +171,11 @@ def _check_spacing(series: Series) -> None:
     usual = float(np.median(steps))
     if steps.min() <= 1e-3:
         raise InputError(
-            f"{series.folder}: the DICOM series has several slices at one place; export a single volume of it"
+            f"{series.folder}: the DICOM series has several slices at one place", "export a single volume of it"
         )
     if np.abs(steps - usual).max() > _UNEVEN * usual:
         raise InputError(
-            f"{series.folder}: the DICOM series' slices are {steps.min():.2f} to {steps.max():.2f} mm apart: "
-            "slices are missing or unevenly spaced; export it whole"
+            f"{series.folder}: the DICOM series' slices are {steps.min():.2f} to {steps.max():.2f} mm apart: slices "
+            "are missing or unevenly spaced",
+            "export it whole",
         )

@@ -1,7 +1,7 @@
-"""DICOM series to cases: by patient and study, each series by its description.
+"""Group DICOM series into cases, by patient, study and series description.
 
-A case is called after its folder. What the files say of the patient and the day only tells which series belong
-together: it names no case, and so reaches no log, library, model or report.
+A case is named after its folder. Patient and date in the files are only used to determine which series belong together.
+They are not used as names, so they do not reach any log, library, model or report.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Slots = dict[str, list[Series]]  # by modality
 
 
 def group_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[Draft]:
-    """Cases among DICOM files by folder; what cannot be placed is added to ``unplaced`` with the reason."""
+    """Cases among DICOM files by folder; unassigned files are added to ``unplaced`` with the reason."""
     studies: dict[tuple[str, str], _Slots] = defaultdict(lambda: defaultdict(list))
     for series in _all_series(files, unplaced):
         modality, why = modality_of(series)
@@ -41,7 +41,8 @@ def _all_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> lis
         try:
             series, unread = series_in(folder, paths)
         except MissingDependencyError as error:
-            unplaced.append((folder, f"{len(paths)} DICOM files: {str(error).split(': ', 1)[-1]}"))
+            why = "needs SimpleITK, which is not installed"
+            unplaced.append((folder, f"{len(paths)} DICOM files: {why}; {error.remedy}"))
             continue
         found += series
         unplaced += unread
@@ -49,7 +50,7 @@ def _all_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> lis
 
 
 def modality_of(series: Series) -> tuple[str | None, str]:
-    """Which modality a series is, by its description, else by its times; or None and why that cannot be told."""
+    """The modality of a series, from its description, else from its times; or None and the reason why it is unknown."""
     if series.tags["modality"] not in ("MR", ""):
         return None, f"is {series.tags['modality']}, not MR"
     if series.slice_count < 2:
@@ -58,7 +59,7 @@ def modality_of(series: Series) -> tuple[str | None, str]:
 
 
 def modality_of_tags(tags: Mapping[str, str], *names: str) -> tuple[str | None, str]:
-    """As ``modality_of``, from the tags of ``data.dicom.TAGS`` and other names that the images go by."""
+    """Like ``modality_of``, from the tags of ``data.dicom.TAGS`` and other names of the images."""
     plain_t1 = "t1c" if has_contrast(tags) else "t1n"
     for text in (tags["description"], tags["protocol"], *names):
         reading = read_name(text)
@@ -76,7 +77,7 @@ def modality_of_tags(tags: Mapping[str, str], *names: str) -> tuple[str | None, 
 
 
 def _weighting(tags: Mapping[str, str]) -> str | None:
-    """``T1``, ``t2w`` or ``t2f`` by repetition, echo and inversion time, where these are clearly of one of them.
+    """``T1``, ``t2w`` or ``t2f`` from repetition, echo and inversion time, if these are unambiguous.
 
     T2 needs a long echo and a long repetition, FLAIR besides an inversion time that nulls water, T1 a short echo and a
     short repetition (Westbrook, MRI in Practice). Gradient echoes with an inversion (MPRAGE) are T1 too.
@@ -126,7 +127,7 @@ def _order(series: Series) -> tuple[object, ...]:
 
 
 def _place(slots: _Slots) -> Path:
-    """The folder of a study: the one that holds its series, above one that is named for a series."""
+    """The folder of a study: the one with its series, or its parent if it is named after a series."""
     place = Path(os.path.commonpath([one.folder for one in _series_of(slots)]))
     named_for_series = read_name(place.name).kind == "modality" or is_series_number(place.name)
     return place.parent if named_for_series else place

@@ -1,4 +1,4 @@
-"""Where the voxels of an array lie. Needs numpy alone: records are read where SciPy and nibabel would take a second.
+"""The grid of an array. Needs numpy only, so that records can be read without the slow import of SciPy and nibabel.
 
 A grid's affine maps ``(x, y, z)`` indices, the array's axes reversed, to RAS millimeters.
 """
@@ -15,7 +15,7 @@ _ZYX_FROM_XYZ = np.eye(4)[[2, 1, 0, 3]]  # the same matrix maps either way
 
 @dataclass(frozen=True)
 class Grid:
-    """Where voxels lie: ``shape_zyx`` and ``affine_xyz`` (4x4 float64, voxel index (x, y, z) -> RAS mm)."""
+    """Positions of voxels: ``shape_zyx`` and ``affine_xyz`` (4x4 float64, voxel index (x, y, z) -> RAS mm)."""
 
     shape_zyx: tuple[int, int, int]
     affine_xyz: np.ndarray
@@ -48,7 +48,7 @@ class Grid:
         return float(abs(np.linalg.det(self.affine_xyz[:3, :3]))) / 1000.0
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-2) -> bool:
-        """Whether both grids put every voxel at the same place, within ``tolerance_mm`` at the farthest corner."""
+        """Whether all voxels of both grids have the same position, within ``tolerance_mm`` at the farthest corner."""
         if self.shape_zyx != other.shape_zyx:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape_zyx], [1])).reshape(4, -1)
@@ -62,7 +62,7 @@ class Grid:
         return Grid(shape_zyx, affine)
 
     def with_spacing(self, spacing_mm: float) -> Grid:
-        """The grid of isotropic voxels over the same box: outer faces stay, within half a voxel at the far side."""
+        """A grid of isotropic voxels with the same extent, to within half a voxel at the far side."""
         old = np.asarray(self.spacing_mm_zyx)
         factor = spacing_mm / old
         shape = np.maximum(1, np.rint(np.asarray(self.shape_zyx) / factor)).astype(int)

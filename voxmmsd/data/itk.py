@@ -25,7 +25,7 @@ def simpleitk(what: str) -> Any:
         import SimpleITK
     except ImportError as error:
         raise MissingDependencyError(
-            f"{what}: needs SimpleITK, which is not installed; install it with pip install 'voxmmsd[formats]'"
+            f"{what}: needs SimpleITK, which is not installed", "install it with pip install 'voxmmsd[formats]'"
         ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     return SimpleITK
@@ -46,7 +46,7 @@ def read_itk(path: Path) -> Image:
     """
     sitk = simpleitk(str(path))
     if not path.is_file() or path.stat().st_size == 0:
-        raise InputError(f"{path}: is {'an empty file' if path.is_file() else 'no file'}; copy it again")
+        raise InputError(f"{path}: is {'an empty file' if path.is_file() else 'no file'}", "copy it again")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -54,7 +54,7 @@ def read_itk(path: Path) -> Image:
         _check_header(reader, path)
         return image_of(reader.Execute(), path)
     except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read ({reason_of(error)}); copy or export it again") from error
+        raise InputError(f"{path}: cannot be read ({reason_of(error)})", "copy or export it again") from error
 
 
 def _check_header(reader: Any, path: Path) -> None:
@@ -75,7 +75,7 @@ def read_slices(files: Sequence[Path], where: Path) -> Image:
     try:
         return image_of(reader.Execute(), where)
     except RuntimeError as error:
-        raise InputError(f"{where}: the DICOM series cannot be read ({reason_of(error)}); export it again") from error
+        raise InputError(f"{where}: the DICOM series cannot be read ({reason_of(error)})", "export it again") from error
 
 
 def image_of(image: Any, path: Path) -> Image:
@@ -85,7 +85,7 @@ def image_of(image: Any, path: Path) -> Image:
     size, dimension = tuple(image.GetSize()), image.GetDimension()
     check_shape(size, path)
     if dimension > 4:
-        raise InputError(f"{path}: has {dimension} axes; give one volume per modality")
+        raise InputError(f"{path}: has {dimension} axes", "give one volume per modality")
     affine = np.eye(4)
     direction = np.array(image.GetDirection()).reshape(dimension, dimension)[:3, :3]
     affine[:3, :3] = direction * np.array(image.GetSpacing()[:3])
@@ -93,7 +93,7 @@ def image_of(image: Any, path: Path) -> Image:
     array = GetArrayFromImage(image)
     components = image.GetNumberOfComponentsPerPixel()
     if components > 1 and "vector" not in image.GetPixelIDTypeAsString():
-        raise InputError(f"{path}: holds complex voxels; give a volume of plain numbers")
+        raise InputError(f"{path}: holds complex voxels", "give a volume of plain numbers")
     if components > 1:
         array = np.moveaxis(array, -1, 0)
     frames = checked_values(array, path).reshape(-1, *array.shape[-3:])

@@ -35,13 +35,15 @@ def read_nifti(path: Path) -> Image:
         with path.open("rb") as stream:
             return _read(stream, path)
     except (OSError, MemoryError) as error:
-        raise InputError(f"{path}: cannot be read ({error.__class__.__name__}: {error})") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.__class__.__name__}: {error})", "check its permissions, or copy it again"
+        ) from error
 
 
 def _read(stream: BinaryIO, path: Path) -> Image:
     file_bytes = path.stat().st_size
     if file_bytes == 0:
-        raise InputError(f"{path}: is an empty file; copy it again")
+        raise InputError(f"{path}: is an empty file", "copy it again")
     compressed = stream.read(2) == _GZIP
     stream.seek(0)
     content = _Forward(_inflated(stream, path) if compressed else iter(lambda: stream.read(_CHUNK), b""), path)
@@ -64,7 +66,7 @@ def _header(content: _Forward, path: Path) -> Any:
         return nifti1.Nifti1Header.from_fileobj(io.BytesIO(start), check=False)
     if start[4:8] == b"n+2\0":
         return nifti2.Nifti2Header.from_fileobj(io.BytesIO(start + bytes(content.take(540 - 348))), check=False)
-    raise InputError(f"{path}: is no NIfTI file (its magic number is missing); give the original .nii or .nii.gz")
+    raise InputError(f"{path}: is no NIfTI file (its magic number is missing)", "give the original .nii or .nii.gz")
 
 
 def _layout(header: Any, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
@@ -74,14 +76,14 @@ def _layout(header: Any, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
         shape = tuple(int(n) for n in header.get_data_shape())
         offset = int(header.get_data_offset())
     except (HeaderDataError, KeyError, ValueError, OverflowError) as error:
-        raise InputError(f"{path}: its NIfTI header is broken ({error}); give the original file") from error
+        raise InputError(f"{path}: its NIfTI header is broken ({error})", "give the original file") from error
     if dtype.fields or dtype.kind not in "iuf":
-        raise InputError(f"{path}: holds colored or complex voxels ({dtype}); give a volume of plain numbers")
+        raise InputError(f"{path}: holds colored or complex voxels ({dtype})", "give a volume of plain numbers")
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if not shape or min(shape) < 1 or offset < header.structarr.dtype.itemsize:
         raise InputError(
-            f"{path}: its NIfTI header is broken (size {shape}, voxels at byte {offset}); give the original file"
+            f"{path}: its NIfTI header is broken (size {shape}, voxels at byte {offset})", "give the original file"
         )
     return dtype, shape, offset
 
@@ -94,7 +96,7 @@ def _grid(header: Any, shape: tuple[int, ...], path: Path) -> tuple[Any, tuple[s
         affine = header.get_sform() if sform else header.get_qform() if qform else header.get_base_affine()
     except (HeaderDataError, ValueError) as error:
         raise InputError(
-            f"{path}: its NIfTI header gives no valid orientation ({error}); correct its header"
+            f"{path}: its NIfTI header gives no valid orientation ({error})", "correct its header"
         ) from error
     grid = checked_grid(shape, np.asarray(affine, np.float64), path)
     if sform and qform:
@@ -118,7 +120,7 @@ def _scaled(array: np.ndarray, header: Any, path: Path) -> np.ndarray:
     try:
         slope, inter = header.get_slope_inter()
     except HeaderDataError as error:
-        raise InputError(f"{path}: its NIfTI header's scaling is broken ({error}); give the original file") from error
+        raise InputError(f"{path}: its NIfTI header's scaling is broken ({error})", "give the original file") from error
     if slope is None or (slope == 1 and inter == 0):
         return array
     with np.errstate(over="ignore", invalid="ignore"):
@@ -137,7 +139,7 @@ def _inflated(stream: BinaryIO, path: Path) -> Iterator[bytes]:
             try:
                 yield inflater.decompress(packed, _CHUNK)
             except zlib.error as error:
-                raise InputError(f"{path}: its compressed content is damaged ({error}); copy it again") from error
+                raise InputError(f"{path}: its compressed content is damaged ({error})", "copy it again") from error
             fresh = inflater.eof
             packed = inflater.unused_data if fresh else inflater.unconsumed_tail
             if fresh:
@@ -145,7 +147,7 @@ def _inflated(stream: BinaryIO, path: Path) -> Iterator[bytes]:
     while not fresh and (piece := inflater.decompress(b"", _CHUNK)):
         yield piece
     if not (fresh or inflater.eof):
-        raise InputError(f"{path}: is truncated (its compressed content ends early); copy it again")
+        raise InputError(f"{path}: is truncated (its compressed content ends early)", "copy it again")
 
 
 class _Forward:
@@ -187,4 +189,4 @@ class _Forward:
         for piece in self._pieces:
             if piece:
                 return piece
-        raise InputError(f"{self._path}: is truncated ({had:,} of {count:,} bytes are there); copy it again")
+        raise InputError(f"{self._path}: is truncated ({had:,} of {count:,} bytes are there)", "copy it again")

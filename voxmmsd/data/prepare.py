@@ -1,4 +1,4 @@
-"""The ``prepare`` verb: find a folder's cases and bring them into a store, watched through a run folder."""
+"""The ``prepare`` verb: find the cases in a folder and preprocess them into a store, with a run folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
     found = find_cases(Path(config.folder), config.schema or None)
     if not found.cases:
         raise InputError(
-            f"{config.folder}: no case found; `voxmmsd cases {config.folder}` says what could not be placed"
+            f"{config.folder}: no case found", f"`voxmmsd cases {config.folder}` says what could not be placed"
         )
     if config.brain_mask and config.brain_mask not in WORDS:
         raise ConfigError(
-            f"--brain-mask {config.brain_mask}: prepare takes one of {', '.join(WORDS)}; a file belongs beside its "
-            "case's images, named brain_mask"
+            f"--brain-mask {config.brain_mask}: prepare takes one of {', '.join(WORDS)}",
+            "a file belongs beside its case's images, named brain_mask",
         )
     store = Path(config.store)
     record = config_to_record(config)
@@ -45,7 +45,7 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
                 found.cases, store, preprocess, config.reference, config.workers, on_case,
                 align=config.align, brain_mask=config.brain_mask,
             )  # fmt: skip
-        for case_id, reason in result.failures:
-            run.events.write("warning", case=case_id, text=reason)
-            run.note(f"case {case_id}: {reason}")
+        for case_id, error in result.failures:
+            run.events.write("warning", case=case_id, text=str(error))
+            run.note(f"case {case_id}: {error}")
     return result

@@ -1,7 +1,7 @@
-"""Bring a case to what the network sees, and its output back: both ways in one class (METHOD section 1).
+"""Preprocess a case, and map the network's output back: both in one class (``docs/method.md``, section 1).
 
-Prepared arrays are closest-canonical RAS, cropped to the brain's box, at the target spacing, uint8: the 99.9th
-percentile of a modality's non-zero voxels in the whole volume is 255. That rule presupposes a brain without skull.
+Prepared arrays are closest-canonical RAS, cropped to the bounding box of the brain, at the target spacing, uint8: the
+99.9th percentile of the non-zero voxels of a modality in the whole volume is 255. This assumes skull-stripped images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPACING_TOLERANCE = 0.01  # relative: 1 % over a brain is under 2 mm at its rim
 
 @dataclass(frozen=True)
 class Prepared:
-    """What training and inference work on.
+    """A preprocessed case, for training and inference.
 
     ``image_czyx``: uint8, four modalities, absent ones 0. ``label_zyx``: class indices uint8 on the same ``grid``.
     """
@@ -34,7 +34,7 @@ class Prepared:
 
 
 class Preprocess:
-    """``apply`` to a case as read; ``undo`` brings arrays on a prepared grid to any other grid."""
+    """``apply`` preprocesses a case; ``undo`` maps arrays on a prepared grid to any other grid."""
 
     def __init__(self, config: PreprocessConfig | None = None) -> None:
         self.config = config or PreprocessConfig()
@@ -52,7 +52,9 @@ class Preprocess:
             mask = canonical(Volume(volumes.brain_mask_zyx, grid)).array
         image = Volume(to_uint8(image.array, self.config.percentile, mask), image.grid)
         if not image.array.any():
-            raise InputError(f"case {volumes.case.id}: no voxel above 0 is left inside the brain; check the brain mask")
+            raise InputError(
+                f"case {volumes.case.id}: no voxel above 0 is left inside the brain", "check the brain mask"
+            )
         target = self._target_grid(image.grid)
         prepared = np.stack([_as_uint8(resample(Volume(one, image.grid), target).array) for one in image.array])
         box = brain_box(prepared, self.config.margin_voxels)

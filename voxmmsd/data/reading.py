@@ -1,4 +1,4 @@
-"""Read a case: all its images on one grid, everything checked."""
+"""Read a case: all images on one grid, with all checks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, indices_from_values
 class CaseVolumes:
     """A case as read: everything on the grid of the modality ``reference``.
 
-    ``image``: ``(4, z, y, x)`` float32 in MODALITIES order, an absent modality all 0. ``label_zyx``: class indices,
-    uint8. ``brain_mask_zyx``: bool. ``grids``: of each modality, as given. ``alignments``: where asked for. ``notes``:
-    what had to be resampled or was doubtful, in words.
+    ``image``: ``(4, z, y, x)`` float32 in MODALITIES order, missing modalities all 0. ``label_zyx``: class indices,
+    uint8. ``brain_mask_zyx``: bool. ``grids``: of each modality, as given. ``alignments``: if requested. ``notes``:
+    what was resampled or doubtful, as text.
     """
 
     case: Case
@@ -51,18 +51,18 @@ def read_case(
     picture: Path | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> CaseVolumes:
-    """All images of a case on one modality's grid: ``reference``, else t1c, else the finest.
+    """Read all images of a case on the grid of one modality: ``reference``, else t1c, else the finest.
 
     Modalities and brain mask on other grids are resampled in world space (linear; nearest for masks and labels).
-    ``aligned``: each modality is first registered to the reference, and moved where that helps; a label or mask goes
-    with the modality whose grid it has, with the reference before the others. ``picture``: where a checkerboard of
-    that is drawn. ``brain_mask``: a modality that is stripped, or a stripper's name, instead of the case's mask.
-    ``on_stage`` is told ``stripping`` and ``aligning``, which take long, before they begin.
+    ``aligned``: each modality is first registered to the reference, if that helps; a label or mask is moved with the
+    modality whose grid it has, preferably the reference. ``picture``: file for a checkerboard picture of the alignment.
+    ``brain_mask``: a skull-stripped modality, or a tool for stripping, instead of the mask of the case. ``on_stage`` is
+    called with ``stripping`` and ``aligning``, which take long, before they begin.
 
     Raises:
-        InputError: no modality, an absent reference, an image that cannot be read, is all 0 or lies elsewhere, a label
-            without a schema, on a grid that is none of the inputs', or with values its schema does not have.
-        MissingDependencyError: a format, the alignment or the brain mask needs what is not installed.
+        InputError: no modality, a missing reference, an image that cannot be read, is all 0 or does not overlap, a
+            label without a schema, on a grid of none of the inputs, or with values that its schema does not have.
+        MissingDependencyError: a package for a format, the alignment or the brain mask is not installed.
     """
     case = _with_mask_of(case, brain_mask)
     _check_request(case, reference)
@@ -98,10 +98,10 @@ def read_case(
 
 def _check_request(case: Case, reference: str | None) -> None:
     if not case.modalities:
-        raise InputError(f"case {case.id}: has no modality; give at least one of {', '.join(MODALITIES)}")
+        raise InputError(f"case {case.id}: has no modality", f"give at least one of {', '.join(MODALITIES)}")
     if reference and reference not in case.modalities:
         raise InputError(
-            f"case {case.id}: has no {reference} to be the reference; choose one of {', '.join(case.modalities)}"
+            f"case {case.id}: has no {reference} to be the reference", f"choose one of {', '.join(case.modalities)}"
         )
 
 
@@ -111,7 +111,7 @@ def _with_mask_of(case: Case, word: str) -> Case:
     if word in STRIPPERS:
         return replace(case, brain_mask=None)
     if word not in case.modalities:
-        raise InputError(f"case {case.id}: has no {word} to take the brain mask from; give one of its modalities")
+        raise InputError(f"case {case.id}: has no {word} to take the brain mask from", "give one of its modalities")
     return replace(case, brain_mask=case.modalities[word])
 
 
@@ -129,7 +129,7 @@ def _alignments(
 
 @dataclass(frozen=True)
 class _Places:
-    """The modalities' grids as given, which is the reference, and what alignment made of the others."""
+    """The original grids of the modalities, the reference, and the alignments of the others."""
 
     grids: Mapping[str, Grid]
     reference: str
@@ -150,7 +150,7 @@ class _Places:
 
 
 class _Reader:
-    """Reads each file once, a 4-D file's frames too, and gathers notes."""
+    """Reads each file once, including frames of 4-D files, and collects notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -171,19 +171,19 @@ class _Reader:
 def _modality(reader: _Reader, name: str, source: Source) -> Volume:
     volume = reader.read(source, name)
     if not volume.array.any():
-        raise InputError(f"{source.path}: every voxel of {name} is 0; leave this modality out or give the right file")
+        raise InputError(f"{source.path}: every voxel of {name} is 0", "leave this modality out or give the right file")
     return volume
 
 
 def _on_reference(volume: Volume, name: str, path: Path, grid: Grid, reference: str) -> tuple[np.ndarray, str]:
-    """The voxels on ``grid``, and what was done to them in words, if anything."""
+    """The voxels on ``grid``, and a note on how they were changed, if at all."""
     if volume.grid.same_as(grid):
         return volume.array, ""
     moved = resample(volume, grid).array
     if not moved.any():
         raise InputError(
-            f"{path}: {name} lies elsewhere in space than {reference}: they do not overlap; "
-            "register them first (--align) or leave it out"
+            f"{path}: {name} lies elsewhere in space than {reference}: they do not overlap",
+            "register them first (--align) or leave it out",
         )
     return moved, f"{name} resampled from {_spacing(volume.grid)} to the grid"
 
@@ -193,14 +193,15 @@ def _label(case: Case, schema: LabelSchema | None, places: _Places, reader: _Rea
     path = case.label.path
     if schema is None:
         raise InputError(
-            f"{path}: which label schema it follows cannot be told; name it with --schema ({', '.join(SCHEMAS)})"
+            f"{path}: which label schema it follows cannot be told", f"name it with --schema ({', '.join(SCHEMAS)})"
         )
     volume = reader.read(case.label, "label")
     drawn_on = places.drawn_on(volume.grid)
     if drawn_on is None:
         raise InputError(
             f"{path}: the label's grid ({_spacing(volume.grid)}) is that of none of the case's images "
-            f"({', '.join(places.grids)}); give the image it was drawn on"
+            f"({', '.join(places.grids)})",
+            "give the image it was drawn on",
         )
     indices = Volume(indices_from_values(volume.array, schema, str(path)), volume.grid)
     indices = places.moved(indices, drawn_on)
@@ -229,7 +230,7 @@ def _brain_mask(case: Case, places: _Places, reader: _Reader) -> np.ndarray:
     stripped = next((name for name, image in case.modalities.items() if image == source), None)
     array = mask_of_stripped(volume, stripped) if stripped else volume.array > 0
     if not array.any():
-        raise InputError(f"{source.path}: the brain mask is empty; give the right one or leave it out")
+        raise InputError(f"{source.path}: the brain mask is empty", "give the right one or leave it out")
     inside = places.moved(Volume(array, volume.grid), stripped or places.drawn_on(volume.grid))
     if stripped:
         reader.notes.append(f"brain mask from {stripped}, which is stripped")
@@ -237,7 +238,9 @@ def _brain_mask(case: Case, places: _Places, reader: _Reader) -> np.ndarray:
         return inside.array
     moved = resample(inside, places.target, order=0).array
     if not moved.any():
-        raise InputError(f"{source.path}: the brain mask lies elsewhere in space than {reference}; give one that fits")
+        raise InputError(
+            f"{source.path}: the brain mask lies elsewhere in space than {reference}", "give one that fits"
+        )
     reader.notes.append(
         f"brain mask brought from {_spacing(volume.grid)} to the grid of {reference} (nearest neighbor)"
     )

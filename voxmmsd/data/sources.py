@@ -1,4 +1,4 @@
-"""What an image is on disk, and how it is read."""
+"""Images on disk, and how they are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Source:
 
 
 def ending_of(name: str) -> str | None:
-    """The ending that makes a name an image's (lower case), or None."""
+    """The ending of an image file name (lower case), or None."""
     lower = name.lower()
     return next((e for e in (*NIFTI_ENDINGS, *ITK_ENDINGS, *UNREAD_ENDINGS) if lower.endswith(e) and lower != e), None)
 
@@ -53,7 +53,7 @@ def read_image(source: Source) -> Image:
 
         return read_series(path, source.series_uid)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+        raise InputError(f"{path}: no such file", "check the path")
     if _needs_itk(path):
         from voxmmsd.data.itk import read_itk
 
@@ -64,16 +64,16 @@ def read_image(source: Source) -> Image:
 
 
 def frame_of(image: Image, source: Source) -> Volume:
-    """The one frame that the source means. Raises InputError for several to choose from, or one out of range."""
+    """The requested frame. Raises InputError if it is ambiguous or out of range."""
     count = len(image.frames_tzyx)
     if source.channel is None and count > 1:
         raise InputError(
-            f"{source.path}: holds {count} volumes where one modality is expected; give its dataset.json beside it, "
-            "or one 3-D file per modality"
+            f"{source.path}: holds {count} volumes where one modality is expected",
+            "give its dataset.json beside it, or one 3-D file per modality",
         )
     channel = source.channel or 0
     if not 0 <= channel < count:
-        raise InputError(f"{source.path}: has no volume {channel}, only 0 to {count - 1}; check its dataset.json")
+        raise InputError(f"{source.path}: has no volume {channel}, only 0 to {count - 1}", "check its dataset.json")
     return Volume(image.frames_tzyx[channel], image.grid)
 
 
@@ -88,5 +88,5 @@ def _needs_itk(path: Path) -> bool:
         with path.open("rb") as stream:
             start = stream.read(132)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "check its permissions") from error
     return start.startswith(_ITK_STARTS) or start[128:] == b"DICM"

@@ -1,4 +1,4 @@
-"""Which patients train, validate and test: fixed in a file, by patient, no image twice."""
+"""Training, validation and test patients: fixed in a file, split by patient, without duplicate images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYNONYMS = {"pool": "train", "training": "train", "val": "validation"}
 
 
 class Splittable(Protocol):
-    """What a split needs to know of a case."""
+    """The properties of a case that a split uses."""
 
     @property
     def id(self) -> str: ...
@@ -51,8 +51,8 @@ def read_splits(
 ) -> Splits:
     """The parts of a JSON file (``train`` or ``pool``, ``validation``, ``test``, ``unlabelled``: case or patient ids).
 
-    Entries in no part are left out. Ids that are not among ``entries`` are an error in the parts ``must_be_there``; in
-    others ``say`` is called with a sentence that names them.
+    Entries in no part are omitted. Ids that are not among ``entries`` are an error in the parts ``must_be_there``; for
+    other parts, ``say`` is called with a message that names them.
 
     Raises:
         InputError: the file is unreadable, has other keys than the parts and ``about``, lists ids that are not there,
@@ -67,7 +67,8 @@ def read_splits(
         if part in must_be_there:
             raise InputError(
                 f"{file}: {part} lists {named}, no case or patient of the given cases ({len(unknown)} of {len(ids)} "
-                "ids); correct the spelling, add the folder that holds them, or remove them from the file"
+                "ids)",
+                "correct the spelling, add the folder that holds them, or remove them from the file",
             )
         say(f"{file}: {len(unknown)} of {len(ids)} ids of {part} are not among the given cases: {named}")
     parts = {
@@ -84,7 +85,9 @@ def _listed(file: Path) -> dict[str, list[str]]:
     try:
         record = dict(read_json(file))
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{file}: cannot be read as splits ({error}); expected JSON with the lists {PARTS}") from error
+        raise InputError(
+            f"{file}: cannot be read as splits ({error})", f"give JSON with the lists {', '.join(PARTS)}"
+        ) from error
     listed: dict[str, list[str]] = {}
     for key, ids in record.items():
         if key == ABOUT:
@@ -92,17 +95,20 @@ def _listed(file: Path) -> dict[str, list[str]]:
         part = _SYNONYMS.get(key, key)
         if part not in PARTS:
             known = ", ".join((*PARTS, *_SYNONYMS, ABOUT))
-            raise InputError(f"{file}: {key!r} is not a part of the splits; use one of {known}")
+            raise InputError(f"{file}: {key!r} is not a part of the splits", f"use one of {known}")
         if part in listed:
-            raise InputError(f"{file}: {key!r} is a second list for {part}; put both into one list")
+            raise InputError(f"{file}: {key!r} is a second list for {part}", "put both into one list")
         if not isinstance(ids, list):
-            raise InputError(f"{file}: {key!r} must be a list of case or patient ids, not {type(ids).__name__}")
+            raise InputError(
+                f"{file}: {key!r} must be a list of case or patient ids, not {type(ids).__name__}",
+                "put them into brackets",
+            )
         listed[part] = list(dict.fromkeys(map(str, ids)))
     return listed
 
 
 def make_splits(entries: Sequence[Splittable], seed: int, validation_share: float = 0.2) -> Splits:
-    """Draw whole patients for validation (at least one), the rest trains.
+    """Draw patients for validation (at least one); the others are for training.
 
     Raises:
         InputError: fewer than two patients.
@@ -110,8 +116,9 @@ def make_splits(entries: Sequence[Splittable], seed: int, validation_share: floa
     groups = _groups(entries)
     if len(groups) < 2:
         raise InputError(
-            f"{len(entries)} labelled case(s) of {len(groups)} patient(s): training with validation needs two patients "
-            "at least; add cases"
+            f"{len(entries)} labelled case(s) of {len(groups)} patient(s): training with validation needs two "
+            "patients at least",
+            "add cases",
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(len(groups))
     held = set(order[: max(1, round(validation_share * len(groups)))].tolist())
@@ -121,11 +128,11 @@ def make_splits(entries: Sequence[Splittable], seed: int, validation_share: floa
 
 
 def check_splits(splits: Splits, entries: Iterable[Splittable], where: str) -> None:
-    """Raise InputError where one patient, or one image under two names, is in two parts."""
+    """Raise InputError if a patient, or an image under two names, is in two parts."""
     part_of = {id_: part for part in PARTS for id_ in getattr(splits, part)}
     listed = [id_ for part in PARTS for id_ in getattr(splits, part)]
     if doubled := sorted({id_ for id_ in listed if listed.count(id_) > 1}):
-        raise InputError(f"{where}: {', '.join(doubled)} stands in two parts; name each case in one")
+        raise InputError(f"{where}: {', '.join(doubled)} stands in two parts", "name each case in one")
     for what in ("patient_id", "image_hash"):
         holders = defaultdict(list)
         for entry in entries:
@@ -135,7 +142,7 @@ def check_splits(splits: Splits, entries: Iterable[Splittable], where: str) -> N
             if len({part_of[id_] for id_ in ids}) > 1:
                 kind = "one patient" if what == "patient_id" else "the same image"
                 placed = ", ".join(f"{id_} ({part_of[id_]})" for id_ in ids)
-                raise InputError(f"{where}: {placed} are {kind} in different parts; put them in one part")
+                raise InputError(f"{where}: {placed} are {kind} in different parts", "put them in one part")
 
 
 def _groups(entries: Sequence[Splittable]) -> list[list[Splittable]]:

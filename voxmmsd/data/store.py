@@ -1,8 +1,9 @@
-"""The prepared store: one memory-mapped uint8 array per case, made once, remade when stale or broken.
+"""The prepared store: one memory-mapped uint8 array per case, rebuilt when outdated or damaged.
 
-``ID.npy`` is ``(channel, z, y, x)``: the four modalities and, for a labelled case, the class indices as a fifth.
-``ID.json`` beside it is written last and says what the array is: its key (content of the sources, preprocessing,
-schema), its checksum, its grid. ``prepare_cases`` remakes what does not fit its record; ``open_store`` refuses it.
+``ID.npy`` is ``(channel, z, y, x)``: the four modalities and, for a labeled case, the class indices as a fifth channel.
+``ID.json`` beside it is written last and describes the array: its key (content of the sources, preprocessing, schema),
+its checksum and its grid. ``prepare_cases`` rebuilds arrays that do not match their record; ``open_store`` refuses
+them.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named
 FORMAT = 2
 _OF_A_TRAINING = ("folder", "mapping", "cohort")  # fields of an entry that its record does not hold
 _CHANNELS = len(MODALITIES)
+_LABEL_IT = "put the expert's label beside its images and prepare it again, or leave the case out"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One prepared case. Arrays are opened on demand, so an entry travels cheaply between processes."""
+    """One prepared case. Arrays are opened on demand, so an entry is cheap to pass between processes."""
 
     folder: Path
     id: str
@@ -67,25 +69,25 @@ class Entry:
         return self._array()[:_CHANNELS]
 
     def label(self) -> np.ndarray:
-        """``(z, y, x)`` uint8 class indices of ``schema``, memory-mapped where they are stored so.
+        """``(z, y, x)`` uint8 class indices of ``schema``, memory-mapped if stored in this form.
 
         Raises:
             InputError: the case has no labels.
         """
         if not self.has_label:
-            raise InputError(f"{self.array_file}: case {self.id} has no labels")
+            raise InputError(f"{self.array_file}: case {self.id} has no labels", _LABEL_IT)
         stored = self._array()[_CHANNELS]
         return stored if self.mapping is None else np.array(self.mapping, np.uint8)[stored]
 
     @property
     def leaves_tissues_open(self) -> bool:
-        """Whether its labels hold codes of unions: it knows less than its schema."""
+        """Whether its labels contain codes of unions, that is, the case is partially labeled."""
         return self.mapping is not None and max(self.mapping) >= self.label_schema().class_count
 
     def mapped_onto(self, target: LabelSchema) -> Entry:
-        """The same case with its labels as class indices of ``target``, tissue by tissue.
+        """The same case with its labels mapped to class indices of ``target``, tissue by tissue.
 
-        A label that means several tissues of ``target`` (the whole tumor) gets the code of their union.
+        A label that stands for several tissues of ``target`` (the whole tumor) gets the code of their union.
 
         Raises:
             InputError: it has no labels, or voxels of a tissue that ``target`` does not know.
@@ -105,7 +107,7 @@ class Entry:
 
     def label_schema(self) -> LabelSchema:
         if self.schema is None:
-            raise InputError(f"{self.array_file}: case {self.id} has no labels, hence no label schema")
+            raise InputError(f"{self.array_file}: case {self.id} has no labels, hence no label schema", _LABEL_IT)
         return schema_named(self.schema)
 
     def _array(self) -> np.ndarray:
@@ -114,11 +116,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class StoreResult:
-    """Entries in the order of the cases asked for, how many were made anew, and what could not be prepared."""
+    """Entries in the order of the given cases, how many were built, and cases that could not be prepared."""
 
     entries: tuple[Entry, ...]
     made: int
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[str, VoxMMSDError], ...]
+
+    def refuse_failures(self) -> None:
+        """Raise InputError where a case could not be prepared, with all of them."""
+        if len(self.failures) == 1:
+            ((case_id, error),) = self.failures
+            raise InputError(f"case {case_id}: {error.problem}", error.remedy) from error
+        if self.failures:
+            listed = "; ".join(f"case {case_id}: {error}" for case_id, error in self.failures)
+            raise InputError(listed, "correct these cases or leave them out")
 
 
 def prepare_cases(
@@ -132,7 +143,7 @@ def prepare_cases(
     align: bool = False,
     brain_mask: str = "",
 ) -> StoreResult:
-    """Bring cases into the store at ``folder``; those already there, whole and up to date, are kept.
+    """Prepare cases into the store at ``folder``; those that are intact and up to date are kept.
 
     ``on_case`` is called with each finished case's id. A case that cannot be read is reported in ``failures`` and
     does not stop the others. ``workers`` 0 is one process per core. ``align``, with a picture ``ID-alignment.png``, and
@@ -140,12 +151,14 @@ def prepare_cases(
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [_Job(case, folder, preprocess or PreprocessConfig(), reference, align, brain_mask) for case in cases]
-    entries, failures, made = [], [], 0
-    for job, (entry, fresh, error) in zip(jobs, _run_jobs(jobs, workers), strict=True):
-        if entry is None:
-            failures.append((job.case.id, error))
+    entries: list[Entry] = []
+    failures: list[tuple[str, VoxMMSDError]] = []
+    made = 0
+    for job, (outcome, fresh) in zip(jobs, _run_jobs(jobs, workers), strict=True):
+        if isinstance(outcome, VoxMMSDError):
+            failures.append((job.case.id, outcome))
         else:
-            entries.append(entry)
+            entries.append(outcome)
             made += fresh
         if on_case:
             on_case(job.case.id)
@@ -153,23 +166,25 @@ def prepare_cases(
 
 
 def open_store(folder: Path) -> tuple[Entry, ...]:
-    """The entries of a store, by id. Voxels are not looked at: see ``check_arrays``.
+    """The entries of a store, by id. Voxels are not verified: see ``check_arrays``.
 
     Raises:
-        InputError: the folder holds no prepared case, or one that is damaged, unfinished or of another format.
+        InputError: no prepared case, or one that is damaged, incomplete or of another format.
     """
     found = {name: _read_entry(folder / f"{name}.json") for name in _names_in(folder)}
     if not found:
-        raise InputError(f"{folder}: holds no prepared case; make the store with `voxmmsd prepare FOLDER --store DIR`")
+        raise InputError(
+            f"{folder}: holds no prepared case", "make the store with `voxmmsd prepare FOLDER --store DIR`"
+        )
     _refuse_unusable(folder, [f"{name}: {entry}" for name, entry in found.items() if isinstance(entry, str)])
     return tuple(entry for entry in found.values() if isinstance(entry, Entry))
 
 
 def check_arrays(entries: Sequence[Entry]) -> None:
-    """Compare every array with its checksum, which reads it whole: once at the start of a run.
+    """Compare every array with its checksum, which reads all of it: once at the start of a run.
 
     Raises:
-        InputError: arrays that were changed or damaged, all of them named.
+        InputError: modified or damaged arrays, all of them named.
     """
     for folder in dict.fromkeys(entry.folder for entry in entries):
         spoiled = [entry.id for entry in entries if entry.folder == folder and not _fits(entry)]
@@ -180,8 +195,9 @@ def _refuse_unusable(folder: Path, problems: Sequence[str]) -> None:
     if problems:
         listed = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise InputError(
-            f"{folder}: cannot be used as a prepared store: {listed}. Prepare these cases again with `voxmmsd prepare "
-            f"FOLDER --store {folder}`, or remove their .npy and .json files"
+            f"{folder}: cannot be used as a prepared store: {listed}",
+            f"prepare these cases again with `voxmmsd prepare FOLDER --store {folder}`, or remove their .npy and .json "
+            "files",
         )
 
 
@@ -193,12 +209,12 @@ def _fits(entry: Entry) -> bool:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether the folder holds at least one prepared case, whole or not."""
+    """Whether the folder contains at least one prepared case, intact or not."""
     return folder.is_dir() and bool(_names_in(folder))
 
 
 def _names_in(folder: Path) -> list[str]:
-    """Names of all prepared cases, as far as their array or their record is there; empty for any other folder."""
+    """Names of all prepared cases with an array or a record; empty for any other folder."""
     arrays = {file.stem for file in folder.glob("[!.]*.npy")}
     known = {file.stem for file in folder.glob("[!.]*.json") if file.stem in arrays or _is_record(file)}
     return sorted(arrays | known) if known else []
@@ -223,7 +239,7 @@ class _Job:
     brain_mask: str
 
 
-_Outcome = tuple[Entry | None, bool, str]
+_Outcome = tuple[Entry | VoxMMSDError, bool]  # and whether it was made anew
 
 
 def _leave_signals() -> None:
@@ -250,14 +266,14 @@ def _prepare_one(job: _Job) -> _Outcome:
         key = _key(job)
         kept = _read_entry(job.folder / f"{job.case.id}.json")
         if isinstance(kept, Entry) and kept.key == key and _fits(kept):
-            return kept, False, ""
-        return _make_entry(job, key), True, ""
+            return kept, False
+        return _make_entry(job, key), True
     except VoxMMSDError as error:
-        return None, False, str(error)
+        return error, False
 
 
 def _key(job: _Job) -> str:
-    """Hash of all that decides the array: sources' content, schema, preprocessing."""
+    """Hash of everything that determines the array: content of the sources, schema, preprocessing."""
     case = job.case
     sources = {**case.modalities, "label": case.label, "brain_mask": case.brain_mask}
     content = {name: [source_sha256(s), s.channel, s.series_uid] for name, s in sources.items() if s is not None}
@@ -273,13 +289,13 @@ def source_sha256(source: Source) -> str:
         InputError: it is not there, or cannot be read.
     """
     if not source.path.exists():
-        raise InputError(f"{source.path}: no such file; check the path")
+        raise InputError(f"{source.path}: no such file", "check the path")
     try:
         files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
         return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
     except OSError as error:
         where = error.filename or source.path
-        raise InputError(f"{where}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"{where}: cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def _make_entry(job: _Job, key: str) -> Entry:
@@ -319,7 +335,7 @@ def _record(entry: Entry) -> dict[str, object]:
 
 
 def _read_entry(file: Path) -> Entry | str:
-    """The entry of a record, or why there is none, in words."""
+    """The entry of a record, or the reason why there is none."""
     if not file.is_file():
         return "has no record; its preparation is under way or was interrupted"
     try:

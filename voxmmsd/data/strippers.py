@@ -1,4 +1,4 @@
-"""Programs that strip skulls, and which of them are installed. Standard library only: the panel asks when it opens."""
+"""Skull-stripping programs, and which are installed. Standard library only, since the panel asks when it opens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Stripper:
-    """A program that strips skulls: ``arguments`` of an image and the result's file, and where its mask then lies."""
+    """A skull-stripping program: ``arguments`` for an image and a result file, and the file of its mask."""
 
     title: str
     programs: tuple[str, ...]
@@ -19,7 +19,7 @@ class Stripper:
     way: str
 
     def program(self) -> str | None:
-        """Path of the first of its programs that is installed."""
+        """Path of the first installed executable."""
         return next((found for name in self.programs if (found := shutil.which(name))), None)
 
 
@@ -36,11 +36,11 @@ STRIPPERS = {
         ("mri_synthstrip", "synthstrip-docker", "synthstrip-singularity"),
         lambda image, out: ["-i", str(image), "-o", str(out), "-m", str(out.with_name("mask.nii.gz"))],
         lambda out: out.with_name("mask.nii.gz"),
-        "it comes with FreeSurfer 7.3 or later, or as a container",
+        "install FreeSurfer 7.3 or later, or its container",
     ),
 }
 
 
 def installed() -> tuple[str, ...]:
-    """Words of the strippers that can be called here."""
+    """Names of the installed programs."""
     return tuple(word for word, stripper in STRIPPERS.items() if stripper.program())

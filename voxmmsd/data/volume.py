@@ -1,4 +1,4 @@
-"""A volume is an array and the grid it lives on; moving between grids happens in world space only.
+"""A volume is an array with its grid; resampling between grids uses world coordinates only.
 
 Arrays are ``(z, y, x)`` or ``(channel, z, y, x)``. A grid's affine maps ``(x, y, z)`` indices, the array's axes
 reversed, to RAS millimeters.
@@ -44,7 +44,7 @@ def _index_map(source: Grid, target: Grid) -> np.ndarray:
 def resampling_is_exact(source: Grid, target: Grid, tolerance_voxels: float = 1e-2) -> bool:
     """Whether the voxels of ``target`` are voxels of ``source`` (axes permuted, flipped, shifted whole).
 
-    Not where they are larger, though their centers may coincide: every third voxel alone is no image of 3 mm.
+    False if they are larger, even if their centers coincide: every third voxel of an image is not a 3 mm image.
     """
     matrix = _index_map(source, target)
     whole = np.rint(matrix)
@@ -55,11 +55,11 @@ def resampling_is_exact(source: Grid, target: Grid, tolerance_voxels: float = 1e
 
 
 def resample(volume: Volume, target: Grid, order: int = 1) -> Volume:
-    """Carry a volume to another grid in world space; what lies outside the source is 0.
+    """Resample a volume to another grid in world space; voxels outside the source are 0.
 
-    ``order`` 0 is nearest neighbor (labels), 1 linear (images, probabilities). Where voxels coincide the values are
-    copied, whatever the order. Going to larger voxels, linear images are smoothed first against aliasing.
-    The result keeps the array's dtype for exact copies and ``order`` 0, else it is float32.
+    ``order`` 0 is nearest neighbor (labels), 1 linear (images, probabilities). If voxels coincide, values are copied,
+    whatever the order. For larger voxels, linear interpolation is preceded by smoothing against aliasing.
+    The result keeps the dtype for exact copies and ``order`` 0; otherwise it is float32.
     """
     matrix = _index_map(volume.grid, target)
     exact = resampling_is_exact(volume.grid, target)

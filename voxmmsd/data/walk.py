@@ -1,4 +1,4 @@
-"""Go through a folder once and gather what may be images, in a fixed order."""
+"""Walk through a folder once and collect possible images, in a fixed order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Unplaced = list[tuple[Path, str]]
 
 @dataclass
 class Findings:
-    """Image files and DICOM files by the folder they lie in, MSD ``dataset.json`` files, and what was passed over."""
+    """Image files and DICOM files by the folder they lie in, MSD ``dataset.json`` files, and what was skipped."""
 
     images: dict[Path, list[Path]] = field(default_factory=dict)
     dicom: dict[Path, list[Path]] = field(default_factory=dict)
@@ -25,9 +25,9 @@ class Findings:
 
 
 def walk(root: Path) -> Findings:
-    """All that may be images under ``root``. Each folder is entered once, so that loops of links end.
+    """All possible images under ``root``. Each folder is entered once, so loops of links are safe.
 
-    Hidden folders and folders of our own runs are passed over; folders of predictions as well, which is told.
+    Hidden folders and run folders are skipped; folders of predictions are skipped with a note.
     """
     findings = Findings()
     seen: set[tuple[int, int]] = set()

@@ -1,7 +1,7 @@
-"""Whether a model that says 90 % is right nine times of ten, near the tumor, where it matters.
+"""Calibration near the tumor: whether predictions with a probability of 90 % are correct in nine of ten voxels.
 
-Over the whole image nearly every voxel is background for sure, and any model looks calibrated. So voxels are counted
-inside the expert's lesion grown by a centimeter.
+Over the whole image nearly every voxel is certain background, and any model looks calibrated. Voxels are therefore
+counted within a centimeter of the expert's lesion.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ COVERAGES = tuple(round(0.05 * number, 2) for number in range(1, 21))
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one case, or of several pooled.
+    """Calibration of one case, or of several pooled.
 
     ``voxels``, ``confidence``, ``correct``: per bin of the largest probability (tenths), how many voxels, the sum of
-    that probability and how many are right. ``risk``: the share of wrong voxels among the surest, at each of
+    that probability and how many are right. ``risk``: the fraction of wrong voxels among the most certain, at each of
     ``COVERAGES``.
     """
 
@@ -54,7 +54,7 @@ class Calibration:
 
 
 def calibrate(probabilities_czyx: np.ndarray, reference_zyx: np.ndarray, grid: Grid) -> Calibration | None:
-    """Of class probabilities (background first) against class indices; None where the expert drew nothing."""
+    """Of class probabilities (background first) against class indices; None if the reference is empty."""
     if not reference_zyx.any():
         return None
     zone = lesion_zone(reference_zyx, grid)
@@ -68,7 +68,7 @@ def calibrate(probabilities_czyx: np.ndarray, reference_zyx: np.ndarray, grid: G
 
 
 def lesion_zone(reference_zyx: np.ndarray, grid: Grid, margin_mm: float = MARGIN_MM) -> np.ndarray:
-    """Bool ``(z, y, x)``: what lies within ``margin_mm`` of any label."""
+    """Bool ``(z, y, x)``: voxels within ``margin_mm`` of any label."""
     (tight,) = ndimage.find_objects((reference_zyx > 0).astype(np.uint8))
     steps = [int(np.ceil(margin_mm / spacing)) for spacing in grid.spacing_mm_zyx]
     box = tuple(slice(max(0, s.start - n), s.stop + n) for s, n in zip(tight, steps, strict=True))

@@ -1,4 +1,4 @@
-"""Charts of the reports: agreement of volumes, calibration, and what methods reach with how many labelled cases."""
+"""Charts of the reports: agreement of volumes, calibration, and Dice by the number of labeled cases."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def calibration_chart(models: Mapping[str, Calibration], file: Path) -> Path:
 
 
 def efficiency_chart(dice: Mapping[str, Mapping[int, Sequence[float]]], file: Path) -> Path:
-    """Mean Dice over the number of labelled cases: method -> number -> a value per draw, each shown."""
+    """Mean Dice by the number of labeled cases: method -> number -> a value per draw, each shown."""
     figure = Figure((7.2, 4.2), layout="constrained")
     (panel,) = _panels(figure, 1)
     numbers = sorted({number for values in dice.values() for number in values})
@@ -57,7 +57,7 @@ def efficiency_chart(dice: Mapping[str, Mapping[int, Sequence[float]]], file: Pa
         for x, number in zip(at, sorted(values), strict=True):
             panel.scatter([x] * len(values[number]), values[number], color=color, s=12, alpha=0.5)
     panel.set(
-        xticks=range(len(numbers)), xticklabels=numbers, xlabel="labelled cases", ylabel="mean Dice of the regions"
+        xticks=range(len(numbers)), xticklabels=numbers, xlabel="labeled cases", ylabel="mean Dice of the regions"
     )
     panel.legend(frameon=False, fontsize=8)
     return save_figure(figure, file)

@@ -19,16 +19,20 @@ def evaluate_verb(config: EvaluateConfig) -> Evaluation:
     """
     for value, what in ((config.predictions, "PREDICTIONS"), (config.labels, "LABELS")):
         if not value:
-            raise InputError(f"evaluate: {what} must be given")
+            raise InputError(
+                f"evaluate: {what} must be given",
+                "name a file or folder of each, as in `voxmmsd evaluate PREDICTIONS LABELS`",
+            )
         if not Path(value).exists():
-            raise InputError(f"{value}: no such file or folder; check the path")
+            raise InputError(f"{value}: no such file or folder", "check the path")
     found = evaluate_folders(
         Path(config.predictions), Path(config.labels), config.schema, config.protocol, config.task, config.workers
     )
     if config.out:
         out = Path(config.out)
         write_text_atomic(out / "scores.csv", csv_text(found.cases))
-        write_text_atomic(out / "scores.json", json_text(found.cases, found.schema.name, found.failures))
+        reasons = [(case_id, str(error)) for case_id, error in found.failures]
+        write_text_atomic(out / "scores.json", json_text(found.cases, found.schema.name, reasons))
         if found.protocol:
             write_text_atomic(out / "lesions.csv", lesion_csv(found.lesions))
         write_evaluation(found, out / "report.html")

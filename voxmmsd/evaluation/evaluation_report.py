@@ -1,4 +1,4 @@
-"""The page of ``evaluate``: scores, official scores, enhancing tumor, volumes, calibration, three cases to see."""
+"""The report of ``evaluate``: scores, official scores, enhancing tumor, volumes, calibration, three example cases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from voxmmsd.evaluation.volumes import agreement_rows, volumes_ml
 
 
 def write_evaluation(found: Evaluation, file: Path) -> Path:
-    """Write the page, whole or not at all."""
+    """Write the page atomically."""
     regions = [region.key for region in found.schema.regions]
     with TemporaryDirectory(prefix="voxmmsd-") as place:
         folder = Path(place)

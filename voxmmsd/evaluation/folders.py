@@ -29,7 +29,7 @@ from voxmmsd.labels import LabelSchema, indices_from_values, schema_named
 class ScoredCase:
     """A case's files and its scores.
 
-    ``lesions``: the official ones, where a protocol was asked for. ``calibration``: where probability maps lie beside
+    ``lesions``: the official scores, if a protocol was requested. ``calibration``: if there are probability maps beside
     the prediction (``segment --probabilities``).
     """
 
@@ -43,7 +43,7 @@ class ScoredCase:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the cases that have both, and the ids of labelled cases without a prediction.
+    """Scores of the cases that have both, and the ids of labeled cases without a prediction.
 
     ``failures``: id and reason of each case that could not be scored.
     """
@@ -52,7 +52,7 @@ class Evaluation:
     scored: tuple[ScoredCase, ...]
     unpredicted: tuple[str, ...]
     protocol: str = ""
-    failures: tuple[tuple[str, str], ...] = ()
+    failures: tuple[tuple[str, InputError], ...] = ()
 
     @property
     def cases(self) -> tuple[CaseScores, ...]:
@@ -88,35 +88,37 @@ def evaluate_folders(
     cases = [case for case in find_cases(labels, schema or None).cases if case.label is not None]
     if not cases:
         raise InputError(
-            f"{labels}: holds no case with an expert's label; `voxmmsd cases {labels}` says what was found"
+            f"{labels}: holds no case with an expert's label", f"`voxmmsd cases {labels}` says what was found"
         )
     pairs = [(case, file) for case in cases if (file := _prediction_of(case, predictions)) is not None]
     if not pairs:
         raise InputError(
-            f"{predictions}: holds no prediction of {', '.join(case.id for case in cases[:5])}; "
-            "expected CASEID-voxmmsd.nii.gz"
+            f"{predictions}: holds no prediction of {', '.join(case.id for case in cases[:5])}",
+            "name the files CASEID-voxmmsd.nii.gz",
         )
     score = partial(_scored_or_why_not, protocol=protocol, task=task)
-    scored, failures = [], []
+    scored: list[ScoredCase] = []
+    failures: list[tuple[str, InputError]] = []
     for (case, _), result in zip(pairs, _in_parallel(score, pairs, workers), strict=True):
         if isinstance(result, ScoredCase):
             scored.append(result)
         else:
             failures.append((case.id, result))
     if not scored:
-        more = f"; and {len(failures) - 1} more cases" if len(failures) > 1 else ""
-        raise InputError(f"no case can be scored: case {failures[0][0]}: {failures[0][1]}{more}")
+        case_id, error = failures[0]
+        more = f" (and {len(failures) - 1} more cases)" if len(failures) > 1 else ""
+        raise InputError(f"no case can be scored: case {case_id}: {error.problem}{more}", error.remedy) from error
     schemas = {each.schema.name: each.schema for each in scored}
     if len(schemas) > 1:
-        raise InputError(f"{labels}: cases follow different schemas ({', '.join(schemas)}); evaluate one at a time")
+        raise InputError(f"{labels}: cases follow different schemas ({', '.join(schemas)})", "evaluate one at a time")
     predicted = {case.id for case, _ in pairs}
     unpredicted = tuple(case.id for case in cases if case.id not in predicted)
     return Evaluation(next(iter(schemas.values())), tuple(scored), unpredicted, protocol, tuple(failures))
 
 
 def _in_parallel(
-    score: Callable[[tuple[Case, Path]], ScoredCase | str], pairs: Sequence[tuple[Case, Path]], workers: int
-) -> Iterator[ScoredCase | str]:
+    score: Callable[[tuple[Case, Path]], ScoredCase | InputError], pairs: Sequence[tuple[Case, Path]], workers: int
+) -> Iterator[ScoredCase | InputError]:
     count = min(workers or os.cpu_count() or 1, len(pairs))
     if count <= 1:
         yield from map(score, pairs)
@@ -132,11 +134,11 @@ def _prediction_of(case: Case, folder: Path) -> Path | None:
     return None
 
 
-def _scored_or_why_not(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase | str:
+def _scored_or_why_not(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase | InputError:
     try:
         return _score(pair, protocol, task)
     except InputError as error:
-        return str(error)
+        return error
 
 
 def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
@@ -144,7 +146,7 @@ def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
     assert case.label is not None
     where = str(case.label.path)
     if case.schema is None:
-        raise InputError(f"{where}: which label schema it follows cannot be told; name it with --schema")
+        raise InputError(f"{where}: which label schema it follows cannot be told", "name it with --schema")
     schema = schema_named(case.schema)
     volume = read_volume(case.label)
     reference = indices_from_values(volume.array, schema, where)
@@ -173,8 +175,8 @@ def prediction_on(grid: Grid, file: Path, schema: LabelSchema) -> np.ndarray:
     own = _schema_of(file) or schema
     if [label.key for label in own.labels] != [label.key for label in schema.labels]:
         raise InputError(
-            f"{file}: is in schema {own.name}, the expert's labels in {schema.name}, which has other tissues; "
-            "name the labels' schema with --schema"
+            f"{file}: is in schema {own.name}, the expert's labels in {schema.name}, which has other tissues",
+            "name the labels' schema with --schema",
         )
     indices = Volume(indices_from_values(volume.array, own, str(file)), volume.grid)
     if indices.grid.same_as(grid):
@@ -182,17 +184,17 @@ def prediction_on(grid: Grid, file: Path, schema: LabelSchema) -> np.ndarray:
     if sorted(indices.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(indices.grid, grid):
         return resample(indices, grid, order=0).array
     raise InputError(
-        f"{file}: lies on another grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx}); segment "
-        "with --reference set to the image that the label was drawn on"
+        f"{file}: lies on another grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx})",
+        "segment with --reference set to the image that the label was drawn on",
     )
 
 
 def _schema_of(file: Path) -> LabelSchema | None:
-    """The schema named in the record beside a result of ours."""
+    """The schema in the record beside a result of ``segment``."""
     record = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
     try:
         return schema_named(str(read_json(record)["schema"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{record}: is not a result's record ({error!r}); remove it or segment again") from error
+        raise InputError(f"{record}: is not a result's record ({error!r})", "remove it or segment again") from error

@@ -1,4 +1,4 @@
-"""Official lesion-wise scores: each lesion of the expert's is scored alone; false ones cost as much as missed ones.
+"""Official lesion-wise scores: each reference lesion is scored separately; false lesions cost as much as missed ones.
 
 Rules are those of ``voxmmsd.evaluation.protocols``. Everything happens in boxes around the lesions, and each lesion's
 surface is looked for once; numbers are those of the organizers' code, which goes through the whole volume for each
@@ -28,7 +28,7 @@ _EIGHTEEN, _TWENTY_SIX = ndimage.generate_binary_structure(3, 2), np.ones((3, 3,
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two masks: Dice, surfel-weighted HD95 in mm, NSD at 0.5 and 1 mm (not-a-number where not in the protocol)."""
+    """Of two masks: Dice, surfel-weighted HD95 in mm, NSD at 0.5 and 1 mm (NaN if not in the protocol)."""
 
     dice: float
     hd95_mm: float

@@ -1,4 +1,4 @@
-"""Pictures for people: a segmentation over its images, and the curves of a training.
+"""Pictures: a segmentation over its images, and the curves of a training.
 
 Drawn through matplotlib's objects, never its global state, so that a caller's own figures are not touched.
 """
@@ -74,7 +74,7 @@ def overlay_picture(
 
 
 def tumor_slices(label_zyx: np.ndarray | None, shape_zyx: tuple[int, ...]) -> tuple[int, ...]:
-    """Along each axis the slice with most labelled voxels; the middle where there is no label."""
+    """Along each axis the slice with most labeled voxels; the middle slice if there is no label."""
     if label_zyx is None or not label_zyx.any():
         return tuple(n // 2 for n in shape_zyx)
     others = ((1, 2), (0, 2), (0, 1))
@@ -219,7 +219,7 @@ def _curve(panel: Any, curve: Sequence[tuple[int, float]], name: str) -> None:
 
 
 def save_figure(figure: Figure, file: Path) -> Path:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG atomically."""
     with written_aside(file) as aside:
         FigureCanvasAgg(figure).print_png(aside)
     return file

@@ -73,7 +73,10 @@ def rules_of(protocol: str, task: str, schema: LabelSchema) -> dict[str, Rule]:
         ConfigError: no such protocol or task.
     """
     if protocol not in PROTOCOLS or task not in TASKS:
-        raise ConfigError(f"no protocol {protocol!r} for the task {task!r}: {', '.join(PROTOCOLS)}; {', '.join(TASKS)}")
+        raise ConfigError(
+            f"no protocol {protocol!r} for the task {task!r}",
+            f"choose one of the protocols {', '.join(PROTOCOLS)} and of the tasks {', '.join(TASKS)}",
+        )
     if task == "auto":
         task = "ped" if schema.name.startswith("brats-ped") else "gli"
     rules = _rules_2023(task) if protocol == "brats2023" else _rules_2024(task)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: text, tables and pictures; nothing outside the file is needed or asked for."""
+"""A self-contained HTML page with text, tables and pictures, without external resources."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Section:
 
 
 def write_report(file: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write the page, whole or not at all. All text is escaped."""
+    """Write the page atomically. All text is escaped."""
     about = f"Made {now()} by voxmmsd {voxmmsd.__version__}. {DISCLAIMER}"
     parts = [
         "<!doctype html>",

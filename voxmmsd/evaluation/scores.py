@@ -1,7 +1,8 @@
-"""Overlap, surface distance and volume of a segmentation against the expert's, per label and region.
+"""Overlap, surface distance and volume of a segmentation compared with the expert's, per label and region.
 
-A structure that is empty on one side or both is never silently 0 or 1: what cannot be computed is not-a-number and
-the status says why. Dice and HD95 agree with MONAI's ``DiceMetric`` and ``HausdorffDistanceMetric(percentile=95)``.
+A structure that is empty on one side or both is never silently scored as 0 or 1: what cannot be computed is NaN, and
+the status gives the reason. Dice and HD95 agree with MONAI's ``DiceMetric`` and
+``HausdorffDistanceMetric(percentile=95)``.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ SCORED, MISSED, BOTH_EMPTY, FALSE = "scored", "missed", "both empty", "reference
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one structure of one case.
+    """Scores of one structure of one case.
 
     ``dice``, ``sensitivity``, ``precision`` in 0 to 1; ``hd95_mm``; volumes in ml. ``status`` is ``scored``, ``missed``
-    (Dice and sensitivity are 0, the rest is not-a-number), ``both empty`` or ``reference empty, predicted`` (all
-    not-a-number).
+    (Dice and sensitivity are 0, the rest is NaN), ``both empty`` or ``reference empty, predicted`` (all NaN).
     """
 
     dice: float
@@ -53,7 +53,7 @@ class CaseScores:
 
 @dataclass(frozen=True)
 class Mean:
-    """A metric's mean over the ``count`` cases in which it is a number."""
+    """Mean of a metric over the ``count`` cases in which it is not NaN."""
 
     value: float
     count: int
@@ -90,16 +90,15 @@ def score_masks(
 
 
 def dice(reference: np.ndarray, predicted: np.ndarray) -> float:
-    """2 |A and B| / (|A| + |B|) of two bool masks; not-a-number where the reference is empty."""
+    """2 |A and B| / (|A| + |B|) of two bool masks; NaN if the reference is empty."""
     size = int(reference.sum())
     return 2 * int((reference & predicted).sum()) / (size + int(predicted.sum())) if size else NAN
 
 
 def hd95_mm(reference: np.ndarray, predicted: np.ndarray, spacing_mm_zyx: tuple[float, float, float]) -> float:
-    """The larger of the two 95th percentiles of the distances from one surface's voxels to the other surface.
+    """The larger of the two 95th percentiles of the distances from the voxels of one surface to the other surface.
 
-    A surface voxel is one that a 6-neighbor outside the mask touches; beyond the array there is nothing of the mask.
-    Neither mask may be empty.
+    A surface voxel has a 6-neighbor outside the mask; voxels beyond the array are outside. Neither mask may be empty.
     """
     box = _box_of(reference, predicted)
     surfaces = [_surface(mask[box]) for mask in (reference, predicted)]
@@ -111,20 +110,20 @@ def hd95_mm(reference: np.ndarray, predicted: np.ndarray, spacing_mm_zyx: tuple[
 
 
 def counted_dice(case: CaseScores, structure: str) -> float:
-    """Dice where the expert drew more than ``LEAST_ML``, else not-a-number."""
+    """Dice if the reference is larger than ``LEAST_ML``, else NaN."""
     scores = case.structures[structure]
     return scores.dice if scores.reference_ml > LEAST_ML.get(structure, 0.0) else NAN
 
 
 def falsely_found(cases: Sequence[CaseScores], structure: str) -> tuple[str, ...]:
-    """Ids of the cases in which more than ``LEAST_ML`` of a structure was found that the expert did not draw."""
+    """Ids of the cases with a false positive structure of more than ``LEAST_ML``."""
     least = LEAST_ML.get(structure, 0.0)
     found = [(case.case_id, case.structures[structure]) for case in cases]
     return tuple(id_ for id_, s in found if s.reference_ml <= least < s.predicted_ml)
 
 
 def mean_scores(cases: Sequence[CaseScores]) -> dict[str, dict[str, Mean]]:
-    """Structure -> metric -> mean over the cases in which it is a number."""
+    """Structure -> metric -> mean over the cases in which it is not NaN."""
     means: dict[str, dict[str, Mean]] = {}
     for key in dict.fromkeys(key for case in cases for key in case.structures):
         scores = [case.structures[key] for case in cases if key in case.structures]
@@ -142,6 +141,6 @@ def _surface(mask: np.ndarray) -> np.ndarray:
 
 
 def _box_of(first: np.ndarray, second: np.ndarray) -> tuple[slice, slice, slice]:
-    """The box of what is non-zero in either array; one voxel where nothing is."""
+    """Bounding box of the non-zero voxels of either array; one voxel if there are none."""
     found = ndimage.find_objects(((first != 0) | (second != 0)).astype(np.uint8))
     return found[0] if found else (slice(0, 1), slice(0, 1), slice(0, 1))

@@ -1,7 +1,7 @@
-"""What a comparison of two methods on the same cases is worth: effect, interval, and how often which was better.
+"""Statistics of a paired comparison of two methods: effect, interval, and how often each was better.
 
-With a handful of patients no p-value says much (all of 5 patients better is p = 0.06 by the sign test), so none is
-given: the interval and the counts show the data.
+With few patients, p-values say little (5 of 5 patients better is p = 0.06 in the sign test), so none is given; the
+interval and the counts describe the data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Paired:
-    """A paired difference: its mean, the bootstrap's 95 % interval, and in how many of the pairs it was positive.
+    """A paired difference: its mean, its 95 % bootstrap interval, and in how many pairs it was positive.
 
     ``draws`` and ``patients`` are pairs (better, worse); ties are in neither.
     """
@@ -29,11 +29,11 @@ class Paired:
 
 
 def paired(differences: np.ndarray, seed: int = 0) -> Paired:
-    """Of differences ``(draw, patient, region)``, not-a-number where a patient has no score for a region.
+    """Statistics of differences ``(draw, patient, region)``, NaN where a patient has no score for a region.
 
-    The effect is the mean over the regions of the mean over draws and patients. The bootstrap draws patients and
-    training draws anew, both with replacement, as both vary in the claim (the two-way "pigeonhole" bootstrap, Owen
-    2007); with one draw or one patient only the other is drawn.
+    The effect is the mean over the regions of the mean over draws and patients. The bootstrap resamples both
+    patients and training draws with replacement, since the claim generalizes over both (the two-way "pigeonhole"
+    bootstrap, Owen 2007); with a single draw or patient, only the other is resampled.
     """
     rng = np.random.default_rng([seed, 0xB007])
     draws, patients, _ = differences.shape
@@ -57,8 +57,8 @@ def paired(differences: np.ndarray, seed: int = 0) -> Paired:
 def means_over_regions(values: np.ndarray, draw_counts: np.ndarray, patient_counts: np.ndarray) -> np.ndarray:
     """``(B,)``: the mean over the regions of the weighted mean of ``values`` ``(draw, patient, region)``.
 
-    ``draw_counts`` ``(B, draw)`` and ``patient_counts`` ``(B, patient)`` say how often each counts. Values that are no
-    number count nowhere; a region without any is left out.
+    ``draw_counts`` ``(B, draw)`` and ``patient_counts`` ``(B, patient)`` give the weight of each. NaN is ignored, and a
+    region without values is left out.
     """
     there = np.isfinite(values)
     sums = np.einsum("bd,bp,dpr->br", draw_counts, patient_counts, np.where(there, values, 0.0), optimize=True)

@@ -130,7 +130,7 @@ def json_text(cases: Sequence[CaseScores], schema: str, failures: Sequence[tuple
 
 
 def shown(value: float, metric: str) -> str:
-    """A score for people: a dash where it is not a number."""
+    """A score as text; NaN is a dash."""
     if math.isnan(value):
         return "-"
     return f"{value:.2f}" if metric.endswith(("_mm", "_ml")) else f"{value:.3f}"

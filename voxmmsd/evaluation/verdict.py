@@ -1,7 +1,7 @@
-"""Is the new model better than the old one? Judged on hold-out patients, in plain words, with how sure that is.
+"""Compare a new model with an old one on held-out patients: outcome and certainty, in words.
 
-A label that was drawn over the output of one of the two models favors that model, and a case that the old model learned
-from favors the old one: such cases are named and do not count.
+A label drawn on top of the output of one of the two models favors that model, and a case that the old model was trained
+on favors the old one: such cases are listed and not counted.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class HoldOutCase:
-    """Dice per region of the old and the new model; not-a-number where the expert's region is empty.
+    """Dice per region of the old and the new model; NaN if the reference region is empty.
 
-    ``unfair``: why the case does not count, in words; empty where it does.
+    ``unfair``: why the case is not counted, as text; empty if it is.
     """
 
     case_id: str
@@ -36,7 +36,7 @@ class HoldOutCase:
 
     @property
     def gain(self) -> float:
-        """Mean over the regions of the difference; not-a-number where no region could be scored."""
+        """Mean over the regions of the difference; NaN if no region could be scored."""
         gains = [self.new[key] - self.old[key] for key in self.old if math.isfinite(self.new[key] - self.old[key])]
         return float(np.mean(gains)) if gains else math.nan
 
@@ -67,7 +67,7 @@ class Verdict:
 
 
 def judge(cases: Sequence[HoldOutCase]) -> Verdict:
-    """The verdict over the fair cases, every patient counting once."""
+    """The verdict over the fair cases, with equal weight per patient."""
     fair = [case for case in cases if not case.unfair and math.isfinite(case.gain)]
     by_patient: dict[str, list[float]] = defaultdict(list)
     for case in fair:

@@ -1,4 +1,4 @@
-"""Whether volumes are over- or underestimated: limits of agreement (Bland and Altman, Lancet 1986)."""
+"""Agreement of volumes: bias and limits of agreement (Bland and Altman, Lancet 1986)."""
 
 from __future__ import annotations
 

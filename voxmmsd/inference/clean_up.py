@@ -1,4 +1,4 @@
-"""An optional rule that tidies a segmentation: components of a label below a size become what is around them.
+"""Optional post-processing: components of a label below a size are replaced by the surrounding label.
 
 Voxels that touch by face, edge or corner are one component. Labels are gone through from the strongest to the weakest
 of ``labels.PRECEDENCE``, inner tissues first: an enhancing speck in a speck of necrosis counts to the necrosis.
@@ -34,7 +34,7 @@ def parse_smallest(texts: Sequence[str], schema: LabelSchema) -> dict[str, float
         except (KeyError, ValueError):
             known = ", ".join(label.key for label in schema.labels)
             raise ConfigError(
-                f"--smallest {text}: expected LABEL=ML, such as {schema.labels[0].key}=0.1; labels are {known}"
+                f"--smallest {text}: expected LABEL=ML, such as {schema.labels[0].key}=0.1", f"labels are {known}"
             ) from None
     return smallest
 

@@ -1,4 +1,4 @@
-"""The largest windows that memory allows, and smaller ones where even those find no room."""
+"""Inference with the largest windows that memory allows, and smaller ones if these do not fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from voxmmsd.inference.windows import Progress, TissueBox, predict_classes
 
 @dataclass(frozen=True)
 class Fitted:
-    """``label_zyx`` uint8, ``probabilities_czyx`` float32, and in words how it was computed if not at once."""
+    """``label_zyx`` uint8, ``probabilities_czyx`` float32, and a note if it was not computed at once."""
 
     label_zyx: np.ndarray
     probabilities_czyx: np.ndarray
@@ -32,9 +32,9 @@ def predict_fitting(
     tta: bool = False,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Segment a prepared ``(4, z, y, x)`` uint8 at once where memory allows it, else in the largest windows that fit.
+    """Segment a prepared ``(4, z, y, x)`` uint8 at once if memory allows, else in the largest windows that fit.
 
-    ``window``: the largest side to try (0: the whole). ``memory``: what may be taken in all, in bytes.
+    ``window``: maximum size (0: the whole). ``memory``: limit for the whole process, in bytes.
 
     Raises:
         MemoryBudgetError: even the smallest windows do not fit.
@@ -59,6 +59,6 @@ def predict_fitting(
         return Fitted(label, probabilities, "" if fits else f"computed in windows of {sides}: memory allows no larger")
     left, takes = (f"{max(0, value) / 2**20:.0f} MiB" for value in (room, needed))
     raise MemoryBudgetError(
-        f"{left} are left for {engine.name}, the smallest windows take {takes}: allow more with --memory, or close "
-        "other programs"
+        f"{left} are left for {engine.name}, the smallest windows take {takes}",
+        "allow more with --memory, or close other programs",
     )

@@ -1,4 +1,4 @@
-"""The engine of a job, and what to fall back on where memory does not suffice: each step is announced and kept."""
+"""The engine of a job with fallbacks if memory does not suffice; each fallback is reported and stays in effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from voxmmsd.models.package import ModelPackage
 
 
 class Ladder:
-    """Segments case after case; where even small windows do not fit, in lower precision, and at last on the CPU.
+    """Segments case after case; if even small windows do not fit, with lower precision, and finally on the CPU.
 
     Raises:
         ConfigError, MissingDependencyError, ModelError: as ``choose_way`` and ``open_way`` do.
@@ -31,7 +31,7 @@ class Ladder:
         self._on_cpu, self._before = way.device == "cpu", taken_bytes() + self.engine.bytes_kept
 
     def refuse_too_large(self, volumes: CaseVolumes) -> None:
-        """Raise MemoryBudgetError for a case that the budget cannot hold, before more of it is made than its images."""
+        """Raise MemoryBudgetError for a case that exceeds the limit, before more than its images is in memory."""
         if self._memory is None or not self._on_cpu:
             return
         classes = schema_named(self._package.info.schema).class_count
@@ -39,7 +39,7 @@ class Ladder:
         refuse_too_small(self._memory, self._before, volumes.image.grid.shape_zyx, maps)
 
     def predict(self, volumes: CaseVolumes, **options: Any) -> Prediction:
-        """As ``predict``, with the configuration's options; raises MemoryBudgetError below the last step."""
+        """Like ``predict``, with the options of the configuration; raises MemoryBudgetError after the last fallback."""
         config = self._config
         while True:
             try:
@@ -62,4 +62,4 @@ class Ladder:
         if way is None:
             raise reason
         self.engine = open_way(self._package, way, self._config.threads)
-        self._say(f"memory: {reason}; from here on with {self.engine.name}")
+        self._say(f"memory: {reason.problem}; from here on with {self.engine.name}")

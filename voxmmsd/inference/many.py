@@ -1,4 +1,4 @@
-"""Many items through three stages: the next is read and the last is written while one is computed."""
+"""A pipeline of three stages: while one item is computed, the next is read and the previous one written."""
 
 from __future__ import annotations
 

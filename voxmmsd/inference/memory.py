@@ -1,4 +1,4 @@
-"""How much memory may be taken, and the largest windows that it allows."""
+"""Available memory, and the largest windows that it allows."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def parse_bytes(text: str) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match or float(match[1]) == 0:
-        raise ConfigError(f"--memory {text}: is no amount of memory; write 4G or 800M")
+        raise ConfigError(f"--memory {text}: is no amount of memory", "write 4G or 800M")
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def taken_bytes() -> int:
-    """What this process takes of the machine's memory."""
+    """Memory used by this process."""
     return int(psutil.Process().memory_info().rss)
 
 
@@ -54,7 +54,8 @@ def refuse_too_small(limit: int, before: int, shape_zyx: tuple[int, ...], map_by
         sides = " x ".join(map(str, shape_zyx[::-1]))
         raise MemoryBudgetError(
             f"{limit / 2**20:.0f} MiB do not suffice to read and check {sides} voxels and to bring labels back, "
-            f"whatever is computed: allow at least --memory {-(-needed // _ROUND) * 50}M"
+            "whatever is computed",
+            f"allow at least --memory {-(-needed // _ROUND) * 50}M",
         )
 
 

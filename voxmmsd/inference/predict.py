@@ -1,4 +1,4 @@
-"""Segment one case: prepared, computed, brought back to the grid of the image the user chose."""
+"""Segment one case: preprocess, predict, and map the labels to the grid of the image that the user chose."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from voxmmsd.models.subsets import expectation
 class Prediction:
     """A segmentation on the grid of the reference input.
 
-    ``label_zyx``: class indices uint8. ``probabilities_czyx``: float32, background first, or None where not asked for.
-    ``prepared`` and ``prepared_label_zyx``: what the network saw and said, for pictures. ``uncertainty_zyx``: entropy,
-    float32 in [0, 1], or None where not asked for; ``review``: the places worth a look. ``volumes_ml``: by key of each
+    ``label_zyx``: class indices uint8. ``probabilities_czyx``: float32, background first, or None if not requested.
+    ``prepared`` and ``prepared_label_zyx``: input and output of the network, for pictures. ``uncertainty_zyx``:
+    entropy, float32 in [0, 1], or None if not requested; ``review``: uncertain regions. ``volumes_ml``: by key of each
     label and region.
     """
 
@@ -62,18 +62,19 @@ def predict(
     uncertainty: bool = False,
     memory: int | None = None,
 ) -> Prediction:
-    """Segment a case as read.
+    """Segment a case read by ``read_case``.
 
-    ``window``: the largest side of windows in voxels (0: the whole brain at once where memory allows it); ``memory``:
-    what may be taken in all, in bytes. ``tta``: mean over the eight mirror images, eight times slower.
-    ``uncertainty``: also the map of it.
+    ``window``: maximum window size in voxels (0: the whole brain at once if memory allows); ``memory``: limit for the
+    whole process, in bytes. ``tta``: mean over eight mirrored images, eight times slower. ``uncertainty``: also compute
+    the uncertainty map.
 
-    Labels are the most probable class of each voxel. Where preprocessing did not resample they are copied back voxel by
-    voxel; where it did, probabilities are carried back linearly and compared there, which keeps borders smooth.
+    Labels are the most probable class of each voxel. If preprocessing did not resample, they are copied back voxel by
+    voxel; otherwise probabilities are interpolated linearly to the target grid and compared there, which keeps borders
+    smooth.
 
     Raises:
-        InputError: nothing is left inside the brain.
-        MemoryBudgetError: even small windows find no room.
+        InputError: no voxel is left inside the brain.
+        MemoryBudgetError: even small windows do not fit.
     """
     preprocess = Preprocess(package.info.preprocess)
     prepared = preprocess.apply(volumes)
@@ -117,14 +118,14 @@ def volumes_ml(label_zyx: np.ndarray, schema: LabelSchema, grid: Grid) -> dict[s
 
 
 def _probabilities_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: Preprocess) -> np.ndarray:
-    """Class probabilities on ``target``: outside the prepared box there is background."""
+    """Class probabilities on ``target``; outside the preprocessed box they are background."""
     moved = preprocess.undo(found[1:], grid, target, order=1)
     background = np.clip(1 - moved.sum(axis=0, keepdims=True), 0, 1)
     return np.concatenate([background, moved]).astype(np.float32)
 
 
 def _labels_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: Preprocess) -> np.ndarray:
-    """The most probable class of ``_probabilities_on``, one class after the other: all at once take half a gigabyte."""
+    """The most probable class of ``_probabilities_on``, one class at a time, to save half a gigabyte."""
     label = np.zeros(target.shape_zyx, np.uint8)
     best, covered = np.zeros(target.shape_zyx, np.float32), np.zeros(target.shape_zyx, np.float32)
     for index, probability in enumerate(found[1:], start=1):

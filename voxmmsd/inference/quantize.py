@@ -1,4 +1,4 @@
-"""A model with weights and features of 8 bits, kept only where its Dice on the validation cases hardly suffers."""
+"""Int8 quantization of a model, refused if its Dice on the validation cases drops too much."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CALIBRATION_CASES, CALIBRATION_SIDE = 4, 96
 
 
 def quantize_verb(config: ModelsConfig) -> str:
-    """Quantize ``config.model`` into the package ``config.out``, by the labelled cases it learned from; what to print.
+    """Quantize ``config.model`` into the package ``config.out``, with labeled cases it was trained on; returns text.
 
     Raises:
         InputError: none of its training or validation cases is in ``config.cases``.
@@ -37,7 +37,10 @@ def quantize_verb(config: ModelsConfig) -> str:
         MissingDependencyError: the package onnx is not installed.
     """
     if not config.cases or not config.out:
-        raise ConfigError("models quantize: give --cases FOLDER (those the model learned from) and --out DIR")
+        raise ConfigError(
+            "models quantize: needs cases and a place for the result",
+            "give --cases FOLDER (those the model learned from) and --out DIR",
+        )
     refuse_existing(Path(config.out))
     package = resolve_model(config.model)
     found = find_cases(Path(config.cases)).cases
@@ -52,7 +55,7 @@ def quantize_verb(config: ModelsConfig) -> str:
         )
         if not _mean(after) >= _mean(before) - LARGEST_LOSS:
             most = f"{100 * LARGEST_LOSS:.1f} points"
-            raise ModelError(f"{package.info.id}: {points}; more than {most} are lost: stay with float32")
+            raise ModelError(f"{package.info.id}: {points}: more than {most} are lost", "stay with float32")
         kept = replace(aside.info, scores={"validation": {"cases": len(held), "regions": after}})
         files = {name: aside.folder / name for name in (WEIGHTS, ONNX)}
         writers = {name: lambda file, name=name: _copy(files[name], file) for name in files}
@@ -69,7 +72,7 @@ def quantize(package: ModelPackage, cases: Sequence[Case], folder: Path) -> Mode
         MissingDependencyError: the package onnx is not installed.
     """
     if find_spec("onnx") is None:
-        raise MissingDependencyError("quantizing needs the package onnx: `pip install onnx`")
+        raise MissingDependencyError("quantizing needs the package onnx", "install it with `pip install onnx`")
     training = {**package.info.training, INHERITED: inherited_by(package.info).record()}
     info = replace(package.info, id=f"{package.info.id}-int8", parent=package.info.id, training=training)
     writers = {

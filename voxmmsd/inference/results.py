@@ -1,4 +1,4 @@
-"""Result files ``CASEID-voxmmsd.nii.gz`` and ``.json``: names that never pass for an expert's label."""
+"""Result files ``CASEID-voxmmsd.nii.gz`` and ``.json``, names that are never mistaken for expert labels."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FORMAT = 1
 
 
 def result_file(folder: Path, case_id: str) -> Path:
-    """Where the labels of a case are written."""
+    """The file that the labels of a case are written to."""
     return folder / f"{case_id}-voxmmsd.nii.gz"
 
 
 def finished_result(folder: Path, case: Case) -> Path | None:
-    """The labels' file of a case whose result is whole, else None: labels without their record are unfinished.
+    """The label file of a complete result, else None: labels without a record are incomplete.
 
     Raises:
-        InputError: the result is of other images, or of images that have changed.
+        InputError: the result belongs to other images, or to images that have changed.
     """
     file = result_file(folder, case.id)
     record = file.with_name(f"{case.id}-voxmmsd.json")
@@ -38,41 +38,41 @@ def finished_result(folder: Path, case: Case) -> Path | None:
         seen = _inputs_in(record)
         if seen != {name: source_sha256(source) for name, source in case.modalities.items()}:
             raise InputError(
-                f"{file}: is of other images than the case has now; nothing is overwritten, name another --out"
+                f"{file}: is of other images than the case has now", "nothing is overwritten, name another --out"
             )
         return file
     return None
 
 
 def set_unfinished_aside(folder: Path, case_id: str) -> None:
-    """Rename labels without their record, left by a run that was killed between the two, so that the case can be
-    segmented again and nothing is lost."""
+    """Rename labels without a record, left by a run that was killed between writing the two, so that the case can be
+    segmented again without losing anything."""
     file = result_file(folder, case_id)
     if file.exists() and not file.with_name(f"{case_id}-voxmmsd.json").is_file():
         file.replace(file.with_name(f"{case_id}-voxmmsd.nii.gz.broken-off"))
 
 
 def _inputs_in(record: Path) -> Any:
-    """What a result was made of, by its record."""
+    """The inputs of a result, from its record."""
     try:
         return read_json(record).get("inputs")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{record}: is not a result's record ({error}); move it away, or name another --out"
+            f"{record}: is not a result's record ({error})", "move it away, or name another --out"
         ) from error
 
 
 def write_prediction(prediction: Prediction, folder: Path, seconds: float, findings: Sequence[str] = ()) -> Path:
-    """Write labels in the schema's values, probabilities if there are any, and the record; the labels' file.
+    """Write labels with the values of the schema, probabilities if any, and the record; returns the label file.
 
-    The record is written last: where it stands, the result is whole. It names no path and nothing of the patient.
+    The record is written last: if it exists, the result is complete. It contains no path and no patient data.
 
     Raises:
-        InputError: there are results of this case already.
+        InputError: results of this case exist already.
     """
     file = result_file(folder, prediction.case_id)
     if file.exists():
-        raise InputError(f"{file}: exists already; nothing is overwritten, name another --out")
+        raise InputError(f"{file}: exists already", "nothing is overwritten, name another --out")
     if prediction.probabilities_czyx is not None:
         for label, map_zyx in zip(prediction.schema.labels, prediction.probabilities_czyx[1:], strict=True):
             name = f"{prediction.case_id}-voxmmsd-probability-{label.key}.nii.gz"
@@ -89,10 +89,10 @@ def write_prediction(prediction: Prediction, folder: Path, seconds: float, findi
 
 
 def write_intermediates(volumes: CaseVolumes, folder: Path, *, made_mask: bool) -> None:
-    """Write what was made of a case's images before the network saw them, on the result's grid.
+    """Write intermediate images, on the grid of the result.
 
-    ``CASEID-voxmmsd-MODALITY.nii.gz``: images that were aligned or resampled; ``CASEID-voxmmsd-brain-mask.nii.gz``: the
-    brain mask, where it was made and not given.
+    ``CASEID-voxmmsd-MODALITY.nii.gz``: aligned or resampled images; ``CASEID-voxmmsd-brain-mask.nii.gz``: the brain
+    mask, if it was computed.
     """
     grid, case_id = volumes.image.grid, volumes.case.id
     moved = {alignment.modality for alignment in volumes.alignments if alignment.accepted}

@@ -31,7 +31,7 @@ class SegmentResult:
     """Files written, and ids with reasons of cases that could not be segmented."""
 
     written: tuple[Path, ...]
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[str, VoxMMSDError], ...]
 
 
 def segment_cases(config: SegmentConfig) -> SegmentResult:
@@ -66,7 +66,7 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     found = [(case.id, results[case.id]) for case in cases]
     return SegmentResult(
         tuple(file for _, file in found if isinstance(file, Path)),
-        tuple((case_id, str(error)) for case_id, error in found if isinstance(error, VoxMMSDError)),
+        tuple((case_id, error) for case_id, error in found if isinstance(error, VoxMMSDError)),
     )
 
 
@@ -99,18 +99,24 @@ def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
     files: dict[str, Any] = {key: value for key in MODALITIES if (value := getattr(config, key))}
     mask = Path(config.brain_mask) if config.brain_mask not in ("", *WORDS) else None
     if bool(files) == bool(config.case):
-        raise ConfigError("give either a case's folder or its images (--t1n, --t1c, --t2w, --t2f)")
+        raise ConfigError(
+            f"{'both a folder and single images are' if files else 'no case is'} given",
+            "give either a case's folder or its images (--t1n, --t1c, --t2w, --t2f)",
+        )
     if files:
         return [case_from_files(config.id or "case", **files, brain_mask=mask)]
     folder = Path(config.case)
     if not folder.exists():
-        raise InputError(f"{folder}: no such file or folder; check the path")
+        raise InputError(f"{folder}: no such file or folder", "check the path")
     cases = find_cases(folder).cases
     if not cases:
-        raise InputError(f"{folder}: no case found; `voxmmsd cases {folder}` says what could not be placed")
+        raise InputError(f"{folder}: no case found", f"`voxmmsd cases {folder}` says what could not be placed")
     if mask is not None:
         if len(cases) > 1:
-            raise ConfigError(f"--brain-mask belongs to one case, {folder} holds {len(cases)}")
+            raise ConfigError(
+                f"--brain-mask FILE belongs to one case, {folder} holds {len(cases)}",
+                "segment that case by itself, or put each case's mask beside its images, named brain_mask",
+            )
         return [replace(cases[0], brain_mask=Source(mask))]
     return cases
 
@@ -120,8 +126,8 @@ def _refuse_overwriting(cases: Sequence[Case], out: Path) -> None:
     if standing:
         listed = ", ".join(standing[:5]) + (" ..." if len(standing) > 5 else "")
         raise InputError(
-            f"{out}: already holds results of {listed}, by another call (other options or model); nothing is "
-            "overwritten: name another --out, or call as before to go on"
+            f"{out}: already holds results of {listed}, by another call (other options or model)",
+            "nothing is overwritten: name another --out, or call as before to go on",
         )
 
 

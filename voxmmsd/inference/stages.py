@@ -1,4 +1,4 @@
-"""The three stages of a case: read and looked at, segmented, written."""
+"""The three stages of a case: read and check, segment, write."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from voxmmsd.runs import Run
 
 @dataclass(frozen=True)
 class ReadCase:
-    """A case as read, what was found beforehand, and the seconds so far."""
+    """A case as read, its findings, and the seconds so far."""
 
     volumes: CaseVolumes
     findings: tuple[Finding, ...]
@@ -34,7 +34,7 @@ class ReadCase:
 
 @dataclass(frozen=True)
 class ComputedCase:
-    """A case's prediction, what was found beforehand, and the seconds so far."""
+    """The prediction for a case, its findings, and the seconds so far."""
 
     prediction: Prediction
     findings: tuple[Finding, ...]
@@ -43,7 +43,7 @@ class ComputedCase:
 
 @dataclass
 class Stages:
-    """The three stages of a case; ``read`` and ``write`` run beside ``compute``, in threads of their own."""
+    """The three stages of a case; ``read`` and ``write`` run in their own threads, in parallel with ``compute``."""
 
     config: SegmentConfig
     package: ModelPackage
@@ -105,7 +105,7 @@ class Stages:
 
 
 def look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
-    """What could spoil the result of a case as read; raises InputError where it is blocking and not overruled."""
+    """Findings on a case as read; raises InputError if one is blocking and not overridden."""
     grid, case = volumes.image.grid, volumes.case
     given = {
         name: Volume(array, grid)

@@ -1,4 +1,4 @@
-"""Score a model with each of the 15 subsets of the modalities and write the table into its card."""
+"""Score a model with each of the 15 subsets of the modalities and add the table to its card."""
 
 from __future__ import annotations
 
@@ -32,19 +32,22 @@ SPLITS = ("train", "validation", "test")
 
 
 def evaluate_subsets(config: EvaluateConfig) -> str:
-    """Score the model ``config.predictions`` on the cases of ``config.labels``; the text to print.
+    """Score the model ``config.predictions`` on the cases of ``config.labels``; returns the text to print.
 
     Raises:
-        InputError: no complete, labelled case of that split, or labels of other tissues than the model's.
+        InputError: no complete, labeled case in that split, or labels with other tissues than the model.
         ModelError: no such model, one that cannot segment, or one whose folder cannot be written.
     """
     if not config.predictions or not config.labels:
-        raise ConfigError("evaluate --subsets: give MODEL and the folder of labelled CASES")
+        raise ConfigError(
+            "evaluate --subsets: a model and cases must be given", "give MODEL and the folder of labelled CASES"
+        )
     package = resolve_model(config.predictions)
     if Path(config.predictions).suffix == ".zip" and Path(config.predictions).is_file():
         raise ModelError(
             f"{config.predictions}: the table is written into the model's package, and a zip is only unpacked for "
-            f"reading; import it with `voxmmsd models import {config.predictions}` and name it {package.info.id}"
+            "reading",
+            f"import it with `voxmmsd models import {config.predictions}` and name it {package.info.id}",
         )
     engine = open_engine(package, device=config.device)
     found = find_cases(Path(config.labels), config.schema or None).cases
@@ -71,9 +74,9 @@ def evaluate_subsets(config: EvaluateConfig) -> str:
 
 
 def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tuple[list[Case], str]:
-    """The complete labelled cases of the model's own split; with ``other`` those of patients it has never seen.
+    """The complete labeled cases of the model's own split; with ``other``, those of patients it has never seen.
 
-    Of the ``test`` cases those are left out that a model learned from which this one was started from.
+    ``test`` cases that an ancestor of the model was trained on are excluded.
 
     Raises:
         InputError: there is none.
@@ -89,12 +92,13 @@ def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tu
     if not chosen and split == "other" and (unknown := inherited_by(package.info).unknown):
         raise InputError(
             f"{package.info.id} was started from {', '.join(unknown)}, and which patients that model learned from is "
-            "unknown, so that no case is certainly new to it; import that model with `voxmmsd models import`"
+            "unknown, so that no case is certainly new to it",
+            "import that model with `voxmmsd models import`",
         )
     if not chosen:
         raise InputError(
-            f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases; choose another "
-            "folder, or another --split (validation, test, other)"
+            f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases",
+            "choose another folder, or another --split (validation, test, other)",
         )
     return chosen, split
 
@@ -127,7 +131,7 @@ def region_means(cases: Sequence[Case], package: ModelPackage, engine: Engine) -
 
 
 def with_only(volumes: CaseVolumes, modalities: Sequence[str]) -> CaseVolumes:
-    """A case as read, as if it had these modalities only; its grid stays."""
+    """The case with only these modalities, on the same grid."""
     present = tuple(name in modalities for name in MODALITIES)
     image = volumes.image.array * np.array(present, np.float32)[:, None, None, None]
     case = replace(volumes.case, modalities={n: s for n, s in volumes.case.modalities.items() if n in modalities})
@@ -140,7 +144,8 @@ def _reference(volumes: CaseVolumes, schema: LabelSchema) -> np.ndarray:
     if [label.key for label in volumes.schema.labels] != [label.key for label in schema.labels]:
         raise InputError(
             f"case {volumes.case.id}: its label is in schema {volumes.schema.name}, the model writes {schema.name}, "
-            "which has other tissues; score the model on cases of its own schema"
+            "which has other tissues",
+            "score the model on cases of its own schema",
         )
     return volumes.label_zyx
 

@@ -1,4 +1,4 @@
-"""Where the model is unsure: entropy of each voxel, and the places worth a look, largest effect first."""
+"""Uncertainty: entropy of each voxel, and a list of uncertain regions, largest effect first."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MOST_PLACES = 20
 
 @dataclass(frozen=True)
 class DoubtfulPlace:
-    """A connected place of high entropy.
+    """A connected region of high entropy.
 
-    ``position_ras_mm``: a voxel in it, in the world; ``size_ml``; ``labels``: the two most probable there, as keys of
-    the schema or ``background``; ``effect_ml``: by how much each region's volume is expected to be wrong there.
+    ``position_ras_mm``: a voxel in it, in world coordinates; ``size_ml``; ``labels``: the two most probable ones, as
+    keys of the schema or ``background``; ``effect_ml``: expected error of the volume of each region.
     """
 
     position_ras_mm: tuple[float, float, float]
@@ -55,11 +55,11 @@ def review_list(
     doubtful: float = DOUBTFUL,
     most: int = MOST_PLACES,
 ) -> tuple[DoubtfulPlace, ...]:
-    """The places to look at, by their expected effect on a region's volume, largest first.
+    """Uncertain regions, by their expected effect on the volume of a region, largest first.
 
-    ``probabilities_czyx`` ``(class, z, y, x)``, background first, on ``grid``. Shells one voxel thin, which every
-    border has, are left out. In a voxel that is in a region with probability p, the region's volume is expected to be
-    wrong by min(p, 1 - p) of the voxel.
+    ``probabilities_czyx`` ``(class, z, y, x)``, background first, on ``grid``. Shells of one voxel, which every border
+    has, are excluded. A voxel that is in a region with probability p contributes min(p, 1 - p) of its volume to the
+    expected error of that region.
     """
     uncertainty = entropy(probabilities_czyx)
     thick = _opened(uncertainty > doubtful)

@@ -1,6 +1,6 @@
-"""Segment a volume window by window, blended by a Gaussian; one window where memory allows it.
+"""Sliding-window inference with Gaussian blending; a single window if memory allows.
 
-MONAI's sliding window needs torch, which segmenting on a CPU does without; a test holds ours against it.
+MONAI's sliding window needs torch, which is not used to segment on a CPU; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class TissueBox:
-    """Where voxels above 0 lie, grown to sides that are multiples of the network's divisor; may reach out of the image.
+    """Bounding box of the voxels above 0, enlarged to multiples of the network's divisor; may exceed the image.
 
-    Nothing else is computed: what is outside is background.
+    Only this box is computed; everything outside is background.
     """
 
     start_zyx: tuple[int, ...]
@@ -81,7 +81,7 @@ def window_starts(length: int, window: int, overlap: float = OVERLAP) -> list[in
 
 
 def gaussian_weights(shape_zyx: tuple[int, ...]) -> np.ndarray:
-    """``shape_zyx`` float32: 1 in the middle, small at the rim, where a window sees least around it."""
+    """``shape_zyx`` float32: 1 in the middle, small at the border, where a window has the least context."""
     weights = np.ones((1, 1, 1), np.float32)
     for axis, length in enumerate(shape_zyx):
         distance = (np.arange(length) - (length - 1) / 2) / (SIGMA * length)
@@ -119,13 +119,13 @@ def predict_classes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels ``(z, y, x)`` uint8 and probabilities ``(class, z, y, x)`` float32 of a prepared ``(4, z, y, x)`` uint8.
 
-    ``window``: the windows' side, or sides, in voxels. Logits are blended, not probabilities: where windows disagree
-    the surer one then counts for more. What is not computed, outside the tissue's box and in windows without any, is
-    background. ``progress`` gets (windows done, windows in all), first with none done. All of it stays where the engine
-    computes but the labels and, at the end, the probabilities.
+    ``window``: size of the windows in voxels, one number or three. Logits are blended, not probabilities, so the more
+    certain of two overlapping windows has more weight. Voxels outside the box of the tissue, and in windows without
+    tissue, are background. ``progress`` receives (windows done, total), starting with 0. All data stay on the device of
+    the engine except for the labels and, at the end, the probabilities.
 
     Raises:
-        MemoryError: there is no room for windows of this size.
+        MemoryError: windows of this size do not fit.
     """
     box, arrays = TissueBox.around(image_czyx, engine.divisor), engine.arrays
     image = arrays.place(box.cut(image_czyx))

@@ -1,4 +1,4 @@
-"""The training library: cases, what models said of them, and how experts corrected it. numpy, SciPy and nibabel only.
+"""The training library: cases, predictions of models, and corrections by experts. numpy, SciPy and nibabel only.
 
 Reading order: ``records`` (what is known), ``reading`` (of all cases, by numpy alone), ``folder`` (the library),
 ``images`` (brain only), ``parts`` (hold-out), ``writing`` (one at a time), ``changes`` (what a correction changed),

@@ -1,4 +1,4 @@
-"""From a folder into the library: its cases, experts' labels, and what ``segment`` said of cases that are there."""
+"""Add cases, expert labels and results of ``segment`` from a folder to the library."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ _RESULT = "-voxmmsd.json"
 
 @dataclass
 class Added:
-    """What came in: lines for people, and ``failures``: ids with the reason."""
+    """What was added: text lines, and ``failures``: ids with the reason."""
 
     lines: list[str] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[tuple[str, VoxMMSDError]] = field(default_factory=list)
 
 
 def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = "", prefix: str = "") -> Added:
-    """Add the cases of a folder and their labels, which count as an expert's, then the results of ``segment`` in it.
+    """Add the cases of a folder with their labels, as expert labels, then the results of ``segment`` in it.
 
-    What is there already is passed over, so that a folder can be added again as it grows. A case that cannot be added
-    is reported and does not stop the others. ``prefix``: cases get the ids PREFIX-001 and on instead of their names.
+    Existing cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is
+    reported and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their
+    names.
 
     Raises:
         InputError: no such folder, or neither cases nor results in it.
@@ -42,28 +43,28 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
     found, added = find_cases(folder, schema or None), Added()
     results = sorted(folder.rglob(f"*{_RESULT}")) if folder.is_dir() else []
     if not found.cases and not results:
-        raise InputError(f"{folder}: holds neither cases nor results; `voxmmsd cases {folder}` says what was found")
+        raise InputError(f"{folder}: holds neither cases nor results", f"`voxmmsd cases {folder}` says what was found")
     for number, case in enumerate(found.cases, start=1):
         case_id = f"{prefix}-{number:03d}" if prefix else case.id
         patient = case_id if prefix else case.patient_id
         try:
             added.lines += _add_case(library, case, case_id, patient, part)
         except VoxMMSDError as error:
-            added.failures.append((case_id, str(error).removeprefix(f"case {case_id}: ")))
+            added.failures.append((case_id, error))
     for file in results:
         case_id = file.name.removesuffix(_RESULT)
         try:
             added.lines += _add_result(library, case_id, file)
         except VoxMMSDError as error:
-            added.failures.append((case_id, str(error).removeprefix(f"case {case_id}: ")))
+            added.failures.append((case_id, error))
     return added
 
 
 def add_one(library: Library, images: Mapping[str, Path], config: LibraryConfig) -> list[str]:
-    """Add a case image by image, what a model said of it, and its corrected label, each where it is given; lines.
+    """Add a case image by image, with an optional prediction and corrected label; returns text lines.
 
     Raises:
-        LibraryError: an id that is no code, or what ``Library`` refuses.
+        LibraryError: an id that is not a code, or an error of ``Library``.
         InputError: a file that cannot be read.
     """
     case_id = config.case
@@ -92,7 +93,7 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
     if case.label is None:
         return
     if case.schema is None:
-        raise InputError(f"{case.label.path}: which label schema it follows cannot be told; name it with --schema")
+        raise InputError(f"{case.label.path}: which label schema it follows cannot be told", "name it with --schema")
     label = _read_label(case.label.path, case.schema, case.label)
     if not _is_known(library, library.case(case_id), entry.accepted, label, case.schema):
         version = library.accept(case_id, label, case.schema, drawn_over=())
@@ -104,7 +105,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
         record = read_json(file)
         schema, model, review = str(record["schema"]), str(record["model"]["id"]), record.get("review", [])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: is not a result's record ({error!r}); segment again") from error
+        raise InputError(f"{file}: is not a result's record ({error!r})", "segment again") from error
     label = _read_label(file.with_name(f"{file.name.removesuffix('.json')}.nii.gz"), schema)
     case = library.case(case_id)
     if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
@@ -114,14 +115,14 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
 
 
 def accept_prediction(library: Library, case_id: str) -> LabelVersion:
-    """Accept the newest prediction as it is.
+    """Accept the newest prediction unchanged.
 
     Raises:
         LibraryError: there is none, or a label was accepted after it.
     """
     case = library.case(case_id)
     if case.prediction is None or case.newest != case.prediction:
-        raise LibraryError(f"case {case_id}: has no prediction that waits for an answer; give --label FILE")
+        raise LibraryError(f"case {case_id}: has no prediction that waits for an answer", "give --label FILE")
     return library.accept(case_id, library.read_label(case, case.prediction), case.prediction.schema)
 
 

@@ -1,4 +1,4 @@
-"""Two unnamed segmentations of a case to choose between: how models are compared where no fair hold-out case is left.
+"""Blinded comparison of two segmentations of a case, for models without enough fair held-out cases.
 
 ::
 
@@ -65,7 +65,7 @@ class Tally:
 
 
 def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: str) -> Pair:
-    """Put two models' segmentations of a case beside each other, which is first decided by chance.
+    """Store the segmentations of a case by two models, in random order.
 
     ``said``: model id -> class indices ``(z, y, x)`` of ``schema`` on the grid of one of the case's images.
 
@@ -74,14 +74,14 @@ def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: 
             compared on this case before.
     """
     if len(said) != 2:
-        raise LibraryError(f"a pair is of two models, {', '.join(said) or 'none'} given")
+        raise LibraryError(f"a pair is of two models, {', '.join(said) or 'none'} given", "name two different models")
     case, meaning = library.case(case_id), schema_named(schema)
     labels = {model: on_grid_of_case(case, label, schema) for model, label in said.items()}
     one, other = labels.values()
     if one.grid.same_as(other.grid) and (one.array == other.array).all():
-        raise LibraryError(f"case {case_id}: both models say the same; there is nothing to choose")
+        raise LibraryError(f"case {case_id}: both models say the same", "choose another case")
     if any(pair.case_id == case_id and pair.models == frozenset(said) for pair in pairs(library)):
-        raise LibraryError(f"case {case_id}: these two models were compared on it already; choose another case")
+        raise LibraryError(f"case {case_id}: these two models were compared on it already", "choose another case")
     models = sorted(said)
     if secrets.randbelow(2):
         models.reverse()
@@ -97,20 +97,23 @@ def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: 
 
 
 def choose(library: Library, number: str, better: str) -> Pair:
-    """Write down a choice, and lift the blind; the pair with the model that was chosen.
+    """Save a choice and unblind it; returns the pair with the chosen model.
 
     Raises:
         ConfigError: no such answer.
         LibraryError: no such pair, or it was chosen already.
     """
     if better not in ANSWERS:
-        raise ConfigError(f"no answer {better!r}: choose one of {', '.join(ANSWERS)}")
+        raise ConfigError(f"no answer {better!r}", f"choose one of {', '.join(ANSWERS)}")
     pair = next((pair for pair in pairs(library) if pair.number == number), None)
     if pair is None:
-        raise LibraryError(f"{library.folder}: has no pair {number!r}; `voxmmsd library blind` makes one")
+        raise LibraryError(f"{library.folder}: has no pair {number!r}", "`voxmmsd library blind` makes one")
     with writing(library.folder):
         if (pair.folder / "choice.json").exists():
-            raise LibraryError(f"pair {number}: was chosen already; a choice stands")
+            raise LibraryError(
+                f"pair {number}: was chosen already, and a choice stands",
+                "make another pair with `voxmmsd library blind`",
+            )
         write_json_atomic(pair.folder / "choice.json", {"format": 1, "better": better, "time": now()})
     return _read_pair(pair.folder)
 
@@ -125,7 +128,7 @@ def pairs(library: Library) -> tuple[Pair, ...]:
 
 
 def tally(library: Library, old: str, new: str) -> Tally:
-    """The choices between two models, and what they tell (two-sided binomial test; equal ones tell nothing)."""
+    """The choices between two models, and their significance (two-sided binomial test without ties)."""
     mine = [pair for pair in pairs(library) if pair.models == {old, new}]
     chosen = [pair.chosen for pair in mine]
     wins, losses = chosen.count(new), chosen.count(old)
@@ -155,7 +158,7 @@ def _read_pair(folder: Path) -> Pair:
         models = frozenset((sealed[FIRST], sealed[SECOND]))
         return Pair(folder.name, about["case"], about["schema"], folder, models, better, sealed.get(better, ""))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LibraryError(f"{folder}: is not a whole pair ({error!r}); move it out of the library") from error
+        raise LibraryError(f"{folder}: is not a whole pair ({error!r})", "move it out of the library") from error
 
 
 def _loaded(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a correction changed, tissue by tissue."""
+"""Changes made by a correction, tissue by tissue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voxmmsd.library.records import Change
 def changed_voxels(
     before: Volume, before_schema: LabelSchema, after: Volume, after_schema: LabelSchema
 ) -> dict[str, Change]:
-    """Voxels added and taken away by key of each label; both are class indices ``(z, y, x)`` of their schemas.
+    """Voxels added and removed, by label key; both maps are class indices ``(z, y, x)`` of their schemas.
 
     Counted on the grid of ``after``. Tissues that either schema lacks count from or to nothing.
     """

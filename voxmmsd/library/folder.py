@@ -1,15 +1,15 @@
-"""The training library: a folder of cases and all labels they ever got. Append-only; no file is ever rewritten.
+"""The training library: a folder of cases and all their labels. Append-only; no file is ever rewritten.
 
 ::
 
-    library.json                       what it is, its share of held-out patients
+    library.json                       format, share of held-out patients
     cases/ID/case.json                 patient (a code), part, hashes; written once
-    cases/ID/images/t1c.nii.gz ...     the brain alone
+    cases/ID/images/t1c.nii.gz ...     skull-stripped images
     cases/ID/labels/0001-predicted.nii.gz, 0001-predicted.json, 0002-corrected.nii.gz, 0002-corrected.json ...
 
-A label's record is written after its voxels, under a number that nobody had: where the record stands the label is
-whole. DESIGN put the labels' ledger into ``case.json``; one record beside each label instead means that nothing is
-rewritten, so that a crash or a second writer can lose nothing. All names are relative: the folder may be moved.
+The record of a label is written after its voxels, under a new number: if the record exists, the label is complete.
+There is one record per label and no list of labels in ``case.json``, so nothing is rewritten, and neither a crash nor a
+second writer can lose anything (``docs/design.md``). All names are relative: the folder may be moved.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ _LONGEST_ID = 64
 
 
 def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: int | None = None) -> Library:
-    """Make an empty library. ``hold_out_share``: of the patients whose part is not given; ``seed`` of drawing them.
+    """Create an empty library. ``hold_out_share``: fraction of held-out patients unless given, drawn with ``seed``.
 
     Raises:
         ConfigError: a share outside 0 to 0.5.
-        LibraryError: the folder holds something already.
+        LibraryError: the folder is not empty.
     """
     if not 0 <= hold_out_share <= 0.5:
-        raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense; give 0 to 0.5, such as 0.2")
+        raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense", "give 0 to 0.5, such as 0.2")
     if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
-        raise LibraryError(f"{folder}: is not empty; name a new folder for the training library")
+        raise LibraryError(f"{folder}: is not empty", "name a new folder for the training library")
     (folder / "cases").mkdir(parents=True, exist_ok=True)
     about = About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
     with writing(folder):
@@ -78,12 +78,12 @@ def _is_left_by_a_kill(item: Path) -> bool:
 
 
 def open_library(folder: Path) -> Library:
-    """Raises LibraryError: the folder is no training library, or its record is damaged."""
+    """Raises LibraryError: the folder is not a training library, or its record is damaged."""
     return Library(folder)
 
 
 class Library(LibraryRecords):
-    """An opened library. Holds no state but its folder: what others add is seen at the next call."""
+    """An open library. Its only state is the folder: additions by others are seen at the next call."""
 
     def add_case(
         self,
@@ -94,21 +94,21 @@ class Library(LibraryRecords):
         brain_mask: Volume | None = None,
         part: str = "",
     ) -> LibraryCase:
-        """Add a case; one that is there already with the same images is given as it is.
+        """Add a case; an existing case with the same images is returned unchanged.
 
-        ``images``: modality -> ``(z, y, x)`` on its grid, of MODALITIES only those the case has. ``case_id`` and
-        ``patient`` (default: told from the id) are codes. ``part``: ``training`` or ``hold-out``; by default the
-        patient's part, or drawn for a new patient.
+        ``images``: modality -> ``(z, y, x)`` on its grid, for those MODALITIES that the case has. ``case_id`` and
+        ``patient`` (default: derived from the id) are codes. ``part``: ``training`` or ``hold-out``; by default the
+        part of the patient, or drawn for a new patient.
 
         Raises:
-            LibraryError: an id that is no code or has other images, images that are there under another id, a head
-                without brain mask, a part that contradicts the patient's, or a folder that cannot be written.
+            LibraryError: an id that is not a code or has other images, images that exist under another id, a head
+                without brain mask, a part that differs from that of the patient, or a folder that cannot be written.
         """
         check_code(case_id, "case id")
         patient = patient or patient_of(case_id)
         check_code(patient, "patient")
         if part and part not in PARTS:
-            raise ConfigError(f"case {case_id}: no part {part!r}; choose one of {', '.join(PARTS)}")
+            raise ConfigError(f"case {case_id}: no part {part!r}", f"choose one of {', '.join(PARTS)}")
         kept = brain_only(case_id, images, brain_mask)
         content = image_hash(kept)
         with writing(self.folder):
@@ -126,10 +126,10 @@ class Library(LibraryRecords):
         model: str,
         review: Sequence[Mapping[str, Any]] = (),
     ) -> LabelVersion:
-        """Append a model's output, nobody having looked at it.
+        """Append the output of a model, not reviewed by a person.
 
         ``label``: class indices ``(z, y, x)`` of ``schema`` on the grid of one of the case's images. ``model``: its id.
-        ``review``: the doubtful places, as in a result's record or ``DoubtfulPlace.record()``.
+        ``review``: uncertain regions, as in the record of a result or ``DoubtfulPlace.record()``.
 
         Raises:
             LibraryError: no such case, a label on another grid or of other classes, or a folder that cannot be written.
@@ -140,11 +140,11 @@ class Library(LibraryRecords):
     def accept(
         self, case_id: str, label: Volume, schema: str, *, drawn_over: Iterable[str] | None = None
     ) -> LabelVersion:
-        """Append a label that an expert stands behind; training learns from the newest of these.
+        """Append a label approved by an expert; training uses the newest of these.
 
         ``label`` as in ``add_prediction``. ``drawn_over``: ids of the models whose output the expert started from,
-        empty for none; by default what the library knows: the model of the newest prediction and what the newest
-        accepted label was drawn over.
+        empty for none; by default the model of the newest prediction and those that the newest accepted label was drawn
+        on.
 
         Raises: as ``add_prediction``.
         """
@@ -156,33 +156,33 @@ class Library(LibraryRecords):
     def accept_file(
         self, case_id: str, file: Path, schema: str = "", *, drawn_over: Iterable[str] | None = None
     ) -> LabelVersion:
-        """As ``accept``, for a label map in the values of ``schema`` (default: that of the case's newest label).
+        """Like ``accept``, for a label map with the values of ``schema`` (default: that of the newest label).
 
         Raises: as ``accept``, and InputError for a file that cannot be read or has values its schema does not have.
         """
         newest = self.case(case_id).newest
         name = schema or (newest.schema if newest else "")
         if not name:
-            raise LibraryError(f"{file}: which label schema it follows cannot be told; name it with --schema")
+            raise LibraryError(f"{file}: which label schema it follows cannot be told", "name it with --schema")
         volume = read_volume(Source(Path(file)))
         label = Volume(indices_from_values(volume.array, schema_named(name), str(file)), volume.grid)
         return self.accept(case_id, label, name, drawn_over=drawn_over)
 
     def read_label(self, case: LibraryCase, label: LabelVersion) -> Volume:
-        """A label as class indices ``(z, y, x)`` uint8 of its schema.
+        """Read a label as class indices ``(z, y, x)`` uint8 of its schema.
 
         Raises:
-            LibraryError: its file does not fit its checksum.
+            LibraryError: its file does not match its checksum.
             InputError: it cannot be read.
         """
         file = case.label_file(label)
         if not file.is_file() or sha256_of(file) != label.sha256:
-            raise LibraryError(f"{file}: is missing or was changed after it was accepted; restore it from a backup")
+            raise LibraryError(f"{file}: is missing or was changed after it was accepted", "restore it from a backup")
         volume = read_volume(Source(file))
         return Volume(indices_from_values(volume.array, schema_named(label.schema), str(file)), volume.grid)
 
     def as_case(self, case: LibraryCase, label: LabelVersion | None = None) -> Case:
-        """The case as the core reads cases, with ``label``; its brain is stripped already."""
+        """The case as a ``Case`` with ``label``; its images are skull-stripped."""
         return Case(
             id=case.id,
             patient_id=case.patient,
@@ -197,11 +197,14 @@ class Library(LibraryRecords):
                 if entry.image_hash == content and entry.id == case_id:
                     return True
                 raise LibraryError(
-                    f"{self.folder}: case {entry.id} is there already with other images; nothing is overwritten, give "
-                    "the new one another id"
+                    f"{self.folder}: case {entry.id} is there already with other images",
+                    "nothing is overwritten, give the new one another id",
                 )
             if entry.image_hash == content:
-                raise LibraryError(f"{self.folder}: the images of {case_id} are there already, as case {entry.id}")
+                raise LibraryError(
+                    f"{self.folder}: the images of {case_id} are there already, as case {entry.id}",
+                    "leave this case out, or give it the same id",
+                )
         return False
 
     def _part(self, case_id: str, patient: str, part: str, known: Sequence[CaseRecord]) -> tuple[str, bool]:
@@ -211,7 +214,8 @@ class Library(LibraryRecords):
         if part and part != own.part:
             raise LibraryError(
                 f"case {case_id}: its patient {patient} is in the {own.part} part (since case {own.id} entered) and "
-                "stays there; leave out the part"
+                "stays there",
+                "leave out the part",
             )
         return own.part, own.drawn
 
@@ -260,11 +264,12 @@ def check_code(code: str, what: str) -> None:
     """A name has no digit; what has one, is short and is a file's name may well be a code."""
     if safe_id(code) != code or len(code) > _LONGEST_ID or not re.search(r"\d", code) or not code.isascii():
         raise LibraryError(
-            f"{what} {code!r}: must be a code, no name: letters, digits, - and _, at least one digit, such as site1-007"
+            f"{what} {code!r}: must be a code, no name",
+            "give letters, digits, - and _, at least one digit, such as site1-007",
         )
 
 
 def _known_below(case: LibraryCase) -> list[str]:
-    """Models whose output lies under what an expert draws next, as far as the library can know."""
+    """Models whose output the next correction will be drawn on, as far as the library knows."""
     below = list(case.accepted.drawn_over) if case.accepted else []
     return below + ([case.prediction.model] if case.prediction else [])

@@ -1,4 +1,4 @@
-"""Images as the library keeps them: the brain alone, no header's free text, nothing that shows a face."""
+"""Images as stored in the library: skull-stripped, without free text in headers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def brain_only(case_id: str, images: Mapping[str, Volume], mask: Volume | None) 
     """
     if not images or set(images) - set(MODALITIES):
         raise LibraryError(
-            f"case {case_id}: has the images {', '.join(images) or 'none'}; a case has one or more of "
-            f"{', '.join(MODALITIES)}"
+            f"case {case_id}: has the images {', '.join(images) or 'none'}",
+            f"give one or more of {', '.join(MODALITIES)}",
         )
     kept = {}
     for name in MODALITIES:
         if name in images:
             kept[name] = _masked(images[name], mask) if mask is not None else images[name]
             if not kept[name].array.any():
-                raise LibraryError(f"case {case_id}: {name} is 0 everywhere inside the brain; give the right images")
+                raise LibraryError(f"case {case_id}: {name} is 0 everywhere inside the brain", "give the right images")
     if mask is None:
         _refuse_a_head(case_id, kept)
     return kept
@@ -66,5 +66,6 @@ def _refuse_a_head(case_id: str, images: Mapping[str, Volume]) -> None:
     if heads or seen:
         raise LibraryError(
             f"case {case_id}: the skull seems not to be stripped ({', '.join(heads or images)}), and a head with its "
-            "skin shows a face; give its brain mask, or strip the skull first, as HD-BET or SynthStrip do"
+            "skin shows a face",
+            "give its brain mask, or strip the skull first, as HD-BET or SynthStrip do",
         )

@@ -1,4 +1,4 @@
-"""Which case to correct next, and why, in words."""
+"""Suggest which case to correct next, with a reason."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from voxmmsd.library.records import ACCEPTED, HOLD_OUT, PREDICTED, LabelVersion,
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A case without an accepted label; ``doubt``: expected share of its regions' volumes that is wrong, 0 to 1, or
-    None where no model said where it is unsure."""
+    """A case without an accepted label; ``doubt``: expected fraction of its region volumes that is wrong, 0 to 1,
+    or None if no model reported its uncertainty."""
 
     case_id: str
     reason: str
@@ -21,9 +21,9 @@ class Suggestion:
 def next_to_label(cases: Sequence[LibraryCase]) -> tuple[Suggestion, ...]:
     """The cases without an accepted label, the most useful to label first.
 
-    First a held-out one, while no held-out case has a label: without it old and new models cannot be compared. Then
-    predicted ones, by how much of the regions the model expects to have wrong in its doubtful places; then those whose
-    prediction tells no doubt, and those that no model has seen.
+    First a held-out one, if no held-out case has a label yet: it is needed to compare models. Then predicted ones, by
+    the expected error in their uncertain regions; then predictions without uncertainty, and cases without a
+    prediction.
     """
     open_cases = [case for case in cases if case.state != ACCEPTED]
     judged = any(case.part == HOLD_OUT and case.state == ACCEPTED for case in cases)

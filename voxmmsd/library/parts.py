@@ -1,4 +1,4 @@
-"""Which patients train and which are held out to judge by: decided on entry, for good."""
+"""Assignment of patients to training or hold-out: decided once, when they are added."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from voxmmsd.library.records import HOLD_OUT, TRAINING, CaseRecord
 
 
 def drawn_part(known: Iterable[CaseRecord], hold_out_share: float, seed: int) -> str:
-    """Of the next new patient: in every block of 1 / share patients one, chosen at random, is held out.
+    """The part of the next new patient: one random patient in every block of 1 / share is held out.
 
-    Permuted blocks, as trials use them: the share is right after few patients already, and nobody can tell who is next.
+    Permuted blocks, as in clinical trials: the fraction is right after few patients, and the next one is unpredictable.
     """
     if hold_out_share <= 0:
         return TRAINING

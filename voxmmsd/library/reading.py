@@ -16,7 +16,7 @@ RECORD, CASE_RECORD = LIBRARY_RECORD, "case.json"
 
 @dataclass(frozen=True)
 class About:
-    """What ``library.json`` says."""
+    """The content of ``library.json``."""
 
     id: str
     created: str
@@ -29,20 +29,20 @@ def is_library(folder: Path) -> bool:
 
 
 class LibraryRecords:
-    """What a library says of itself and of its cases: it is read anew at each call, and no image is."""
+    """The records of a library and of its cases, read again at each call; no image is read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder).expanduser()
         if not is_library(self.folder):
             raise LibraryError(
-                f"{self.folder}: is no training library (it has no {RECORD}); "
-                f"`voxmmsd library add {self.folder} FOLDER` makes one"
+                f"{self.folder}: is no training library (it has no {RECORD})",
+                f"`voxmmsd library add {self.folder} FOLDER` makes one",
             )
         self._about = read_record(self.folder / RECORD, lambda record: About(**record))
 
     @property
     def id(self) -> str:
-        """Known by it wherever the folder lies."""
+        """The id of the library, independent of its folder."""
         return self._about.id
 
     def cases(self, known: Iterable[LibraryCase] = ()) -> tuple[LibraryCase, ...]:
@@ -64,7 +64,7 @@ class LibraryRecords:
         folder = self.folder / "cases" / case_id
         if safe_id(case_id) != case_id or not (folder / CASE_RECORD).is_file():
             known = ", ".join(case.id for case in self.cases()[:10]) or "none"
-            raise LibraryError(f"{self.folder}: has no case {case_id!r} (known: {known})")
+            raise LibraryError(f"{self.folder}: has no case {case_id!r} (known: {known})", "name one of its cases")
         return _read_case(folder)
 
 
@@ -74,6 +74,6 @@ def _read_case(folder: Path, known: LibraryCase | None = None) -> LibraryCase:
         return known
     entry = read_record(folder / CASE_RECORD, CaseRecord.from_record)
     if entry.id != folder.name:
-        raise LibraryError(f"{folder}: holds the case {entry.id}; give the folder its name back")
+        raise LibraryError(f"{folder}: holds the case {entry.id}", "give the folder its name back")
     labels = [read_record(file, LabelVersion.from_record) for file in files]
     return LibraryCase(folder, entry, tuple(sorted(labels, key=lambda label: label.number)))

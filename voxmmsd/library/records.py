@@ -1,4 +1,4 @@
-"""What the library knows of a case and of each label of it: plain records, one JSON file each, never rewritten."""
+"""Records of a case and of each of its labels, one JSON file each, never rewritten."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RecordT = TypeVar("RecordT")
 
 @dataclass(frozen=True)
 class Change:
-    """Voxels of a tissue that a correction added and took away."""
+    """Voxels of a tissue that a correction added and removed."""
 
     added: int
     removed: int
@@ -34,9 +34,9 @@ class LabelVersion:
 
     ``kind``: ``predicted`` (a model's output, nobody looked), ``corrected`` (accepted, drawn over a model's output) or
     ``expert`` (accepted, drawn over none). ``time``: when it was predicted or accepted (ISO, UTC). ``model``: id of the
-    model that predicted it, empty for the other kinds. ``drawn_over``: ids of the models whose output lies under it.
+    model that predicted it, empty for the other kinds. ``drawn_over``: ids of the models whose output it was drawn on.
     ``changed_voxels``: by key of each label, against version ``compared_to`` (0: there was none). ``volumes_ml``: by
-    key of each label and region. ``review``: a prediction's doubtful places, as ``segment`` records them.
+    key of each label and region. ``review``: uncertain regions of a prediction, as recorded by ``segment``.
     """
 
     number: int
@@ -61,7 +61,7 @@ class LabelVersion:
 
     @property
     def changed_voxel_count(self) -> int:
-        """Voxels added or taken away, over all labels: one that went from edema to core counts in both."""
+        """Voxels added or removed, over all labels; one that changed from edema to core counts in both."""
         return sum(change.added + change.removed for change in (self.changed_voxels or {}).values())
 
     @classmethod
@@ -125,12 +125,12 @@ class LibraryCase:
 
     @property
     def state(self) -> str:
-        """``accepted`` (an expert stands behind its newest accepted label), ``predicted`` or ``unlabelled``."""
+        """``accepted`` (by an expert), ``predicted`` or ``unlabelled``."""
         return ACCEPTED if self.accepted else PREDICTED if self.labels else UNLABELLED
 
     @property
     def accepted(self) -> LabelVersion | None:
-        """The newest accepted label: what training learns from."""
+        """The newest accepted label, which is used for training."""
         return next((label for label in reversed(self.labels) if label.is_accepted), None)
 
     @property
@@ -165,10 +165,10 @@ def read_record(file: Path, make: Callable[[dict[str, Any]], RecordT]) -> Record
         record = read_json(file)
         version = record.pop("format")
         if version != FORMAT:
-            raise LibraryError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
+            raise LibraryError(f"{file}: is of format {version}, this version reads {FORMAT}", "update voxmmsd")
         return make(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise LibraryError(
-            f"{file}: is not a record of a training library ({error!r}); restore it from a backup, or move its case's "
-            "folder out of the library"
+            f"{file}: is not a record of a training library ({error!r})",
+            "restore it from a backup, or move its case's folder out of the library",
         ) from error

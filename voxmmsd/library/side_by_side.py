@@ -1,4 +1,4 @@
-"""Segment a case of the library by two models, for an expert who is not told which is which."""
+"""Segment a case of the library with two models, for a blinded comparison by an expert."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from voxmmsd.models.package import ModelPackage
 
 
 def side_by_side(library: Library, old: ModelPackage, new: ModelPackage, case_id: str = "") -> Pair:
-    """Segment ``case_id``, by default the next case that neither model learned from and no expert labelled.
+    """Segment ``case_id``, by default the next case without an expert label that neither model was trained on.
 
     Raises:
         LibraryError: there is none, or both models say the same of it.
@@ -37,8 +37,8 @@ def _next_case(library: Library, old: ModelPackage, new: ModelPackage) -> Librar
         if not any(has_learned(package, library.as_case(case)) for package in (old, new)):
             return case
     raise LibraryError(
-        f"{library.folder}: holds no case that is new to both models; add some with `voxmmsd library add`, or name one "
-        "with --case"
+        f"{library.folder}: holds no case that is new to both models",
+        "add some with `voxmmsd library add`, or name one with --case",
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a library is whole: every record readable, every file what it was when it was written."""
+"""Verify a library: all records are readable, and all files match their checksums."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from voxmmsd.library.records import LibraryCase
 
 
 def verify_library(library: Library) -> list[str]:
-    """What is wrong, a line each; empty where all is whole. Reads every file."""
+    """The problems, one line each; empty if there are none. Reads every file."""
     problems = []
     parts: dict[str, set[str]] = defaultdict(set)
     for record in sorted((library.folder / "cases").glob(f"*/{CASE_RECORD}")):

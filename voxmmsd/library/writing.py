@@ -1,4 +1,4 @@
-"""One writer at a time, and one clear sentence where a library cannot be written."""
+"""The lock for writing to a library, with clear errors if it cannot be written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Hold the library's lock; what a killed writer left half done is cleared away first.
+    """Hold the lock of the library; remains of a killed writer are deleted first.
 
     Where the file system knows no locks (some network shares) writers still cannot overwrite each other, since every
     file is made under a name that did not exist; only then two who enter one new patient at once could disagree.
@@ -36,10 +36,12 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _READ_ONLY:
             raise LibraryError(
-                f"{folder}: cannot be written ({error.strerror}); ask for write access to it, or work on a copy"
+                f"{folder}: cannot be written ({error.strerror})", "ask for write access to it, or work on a copy"
             ) from error
         if is_disk_full(error):
-            raise LibraryError(f"{folder}: the disk is full; what was there is whole, free some room") from error
+            raise LibraryError(
+                f"{folder}: the disk is full", "free some room and try again: what was there is whole"
+            ) from error
         raise
 
 
@@ -55,7 +57,7 @@ def _locked(file: object, folder: Path) -> bool:
                 return False
             if time.monotonic() > end:
                 raise LibraryError(
-                    f"{folder}: another process has been writing for {WAIT_SECONDS:.0f} s; try again when it is done"
+                    f"{folder}: another process has been writing for {WAIT_SECONDS:.0f} s", "try again when it is done"
                 ) from error
         time.sleep(pause)
         pause = min(0.5, 2 * pause)

@@ -1,1 +1,1 @@
-"""What is minimized, one loss per file."""
+"""Loss functions, one per file."""

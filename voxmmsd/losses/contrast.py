@@ -1,4 +1,4 @@
-"""Voxel-wise contrast (InfoNCE), the loss of the rival methods (as vox2vec, Goncharov et al. 2023)."""
+"""Voxel-wise contrastive loss (InfoNCE), for the competing method (as in vox2vec, Goncharov et al. 2023)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 
 def contrast_loss(first: Tensor, second: Tensor, weight: Tensor, temperature: float = 0.1) -> Tensor:
-    """Each voxel must find its partner among all voxels of both views; a float32 scalar.
+    """InfoNCE: identify the partner of each voxel among all voxels of both views. Returns a float32 scalar.
 
     ``first``, ``second``: unit embeddings ``(pairs, dimensions)`` of the two views; ``weight``: ``(pairs,)``. Pairs of
-    weight 0 are neither asked nor offered as an answer.
+    weight 0 are excluded, both as queries and as candidates.
     """
     both = torch.cat([first, second]).float()
     weights = torch.cat([weight, weight])

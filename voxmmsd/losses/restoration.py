@@ -1,4 +1,4 @@
-"""Restoration of hidden blocks (METHOD section 5)."""
+"""Restoration loss of masked blocks (``docs/method.md``, section 5)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 def restoration_loss(
     prediction: Tensor, target: Tensor, informative: Tensor | None = None, count: Tensor | None = None
 ) -> Tensor:
-    """Mean absolute error of ``tanh(prediction)`` against the clean block, over all voxels; a float32 scalar.
+    """Mean absolute error of ``tanh(prediction)`` against the clean block over all voxels, a float32 scalar.
 
-    Both ``(rows, 4, z, y, x)``. ``informative`` ``(rows, 4)`` leaves out absent and constant modalities; ``count``
-    stands for their number where other processes see other blocks.
+    Both ``(rows, 4, z, y, x)``. ``informative`` ``(rows, 4)`` excludes missing and constant modalities. ``count``
+    replaces the number of informative ones if other processes have other blocks: their mean over all processes.
     """
     error = (torch.tanh(prediction.float()) - target).abs().mean(dim=(2, 3, 4))
     if informative is None:

@@ -1,8 +1,8 @@
-"""Dice + cross-entropy, the community's standard for fine-tuning (METHOD section 8); MONAI's Dice, with our choices.
+"""Dice + cross-entropy for fine-tuning (``docs/method.md``, section 8), with MONAI's Dice.
 
-Cases that know less than the model, such as the whole tumor alone, teach what they know by the marginal loss (Shi et
-al., Medical Image Analysis 2021, doi 10.1016/j.media.2021.101979): where a label leaves several tissues open, their
-probabilities are added up.
+Partially labeled cases, such as those with the whole tumor only, are learned by the marginal loss (Shi et al., Medical
+Image Analysis 2021, doi 10.1016/j.media.2021.101979): where a label stands for a union of tissues, the probabilities of
+these tissues are summed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ SMOOTH = 1e-5
 
 
 class SegmentationLoss(nn.Module):
-    """Mean of soft Dice over the labels, plus cross-entropy over all classes.
+    """Mean soft Dice loss over the labels, plus cross-entropy over all classes.
 
-    Dice is taken over the whole batch at once (``batch=True``), so that a patch without some label does not count
-    as a total miss of it, and leaves the background out, which would only dilute it.
+    Dice is computed over the whole batch at once (``batch=True``), so that a patch without a label does not count as
+    a complete miss of it. The background is excluded, since it would only dilute the mean.
 
-    ``unions``: those of the label schema, code -> class indices. ``region_weight``: weight of the soft Dice of these
-    unions, whose probability is the sum over their tissues; BraTS scores these regions and not the labels.
-    ``open_labels``: labels may hold codes of unions; only then are they looked for, as that waits for the device.
+    ``unions``: those of the label schema, code -> class indices. ``region_weight``: weight of the soft Dice loss of
+    these unions, with the summed probability of their tissues; BraTS scores these regions rather than the labels.
+    ``open_labels``: labels may contain codes of unions. They are only looked for if set, since that synchronizes
+    with the device.
     """
 
     def __init__(
@@ -41,11 +42,11 @@ class SegmentationLoss(nn.Module):
         )
 
     def forward(self, logits: Tensor, label: Tensor, balance: float = 0.0) -> Tensor:
-        """A scalar, in float32, of ``logits`` (batch, class, z, y, x) and ``label`` (batch, z, y, x) class indices.
+        """The loss of ``logits`` (batch, class, z, y, x) and class indices ``label`` (batch, z, y, x); float32 scalar.
 
-        With ``open_labels`` voxels of ``label`` may hold codes of unions, too. In the cross-entropy a voxel of a class
-        with ``n`` voxels in the batch weighs ``n ** -balance``: with 0 every voxel counts alike, with 1 every class
-        that is there does.
+        With ``open_labels``, voxels of ``label`` may also hold codes of unions. In the cross-entropy, a voxel of a
+        class with ``n`` voxels in the batch has weight ``n ** -balance``: with 0 all voxels have equal weight, with 1
+        all classes present in the batch do.
         """
         logits, label = logits.float(), label.long()
         if self.open_labels:
@@ -56,9 +57,9 @@ class SegmentationLoss(nn.Module):
         return loss + self._region_dice(logits, label)
 
     def _marginal(self, logits: Tensor, label: Tensor, open_items: Tensor, balance: float) -> Tensor:
-        """The loss of a batch in which ``open_items`` ``(batch,)`` leave tissues open.
+        """The loss of a batch in which ``open_items`` ``(batch,)`` are partially labeled.
 
-        A term of each kind of item, weighed by its share of the batch.
+        Fully and partially labeled items contribute one term each, weighted by their share of the batch.
         """
         share = float(open_items.float().mean())
         loss = logits.new_zeros(())
@@ -75,7 +76,7 @@ class SegmentationLoss(nn.Module):
         return -log_truth.mean()
 
     def _marginal_dice(self, p: Tensor, truth: Tensor) -> Tensor:
-        """Of the unions that occur; the other tissues of such cases are not known apart."""
+        """Mean over the unions that occur; the other tissues of such cases are unknown."""
         terms = [
             _soft_dice_loss(p[:, list(union)].sum(dim=1), truth == code)
             for code, union in self.unions.items()

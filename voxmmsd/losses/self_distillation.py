@@ -1,4 +1,4 @@
-"""Self-distillation of voxel embeddings with a centered teacher (METHOD section 5, after DINO, Caron et al. 2021)."""
+"""Self-distillation of voxel embeddings, after DINO (``docs/method.md``, section 5; Caron et al. 2021)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def distillation_loss(
     weight: Tensor | None = None,
     count: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy between view a of the teacher and view b of the student, a != b; the mean of both, float32.
+    """Cross-entropy between view a of the teacher and view b of the student, a != b; mean of both, float32.
 
     ``student``, ``teacher``: embeddings ``(2, pairs, dimensions)``, view 1 and view 2; no gradient reaches the
-    teacher. ``center``: ``(dimensions,)``. ``weight``: ``(pairs,)``, 0 for pairs that only fill up;
-    ``count`` stands for their sum where other processes see other pairs.
+    teacher. ``center``: ``(dimensions,)``. ``weight``: ``(pairs,)``, 0 for padding. ``count`` replaces
+    the sum of the weights if other processes have other pairs: their mean over all processes.
     """
     targets = teacher_targets(teacher, center, teacher_temperature)
     log_student = torch.log_softmax(student.float() / STUDENT_TEMPERATURE, dim=-1)
@@ -32,12 +32,12 @@ def distillation_loss(
 
 
 def teacher_targets(teacher: Tensor, center: Tensor, temperature: float) -> Tensor:
-    """What the student is to say: softmax of the centered, sharpened embeddings, without gradient."""
+    """Targets for the student: softmax of the centered and sharpened embeddings, without gradient."""
     return torch.softmax((teacher.detach().float() - center) / temperature, dim=-1)
 
 
 def mean_embedding(teacher: Tensor, weight: Tensor | None = None, count: Tensor | None = None) -> Tensor:
-    """The mean ``(dimensions,)`` of both views' weighted pairs, which the center follows; as ``distillation_loss``."""
+    """Weighted mean ``(dimensions,)`` over the pairs of both views; arguments as for ``distillation_loss``."""
     teacher = teacher.detach().float()
     if weight is None:
         return teacher.mean(dim=(0, 1))
@@ -46,5 +46,5 @@ def mean_embedding(teacher: Tensor, weight: Tensor | None = None, count: Tensor 
 
 
 def moved_center(center: Tensor, mean: Tensor) -> Tensor:
-    """The center after a step whose mean embedding is ``mean``."""
+    """Update the running center with the mean embedding of a step."""
     return center * CENTER_MOMENTUM + mean * (1 - CENTER_MOMENTUM)

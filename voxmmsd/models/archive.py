@@ -1,4 +1,4 @@
-"""A model package as one zip, out and in. A zip comes from anywhere: nothing of it is trusted before it was checked."""
+"""Export and import a model package as a zip. Nothing in a zip is trusted before it was checked."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def export_model(package: ModelPackage, file: Path) -> Path:
         ModelError: the file exists, is not to be named ``.zip``, or the package is broken.
     """
     if file.suffix.lower() != ".zip":
-        raise ModelError(f"{file}: a model is exported as one zip; give a name that ends in .zip")
+        raise ModelError(f"{file}: a model is exported as one zip", "give a name that ends in .zip")
     if file.exists():
-        raise ModelError(f"{file}: exists already; nothing is overwritten, give another name")
+        raise ModelError(f"{file}: exists already", "nothing is overwritten, give another name")
     package = read_package(package.folder)
     with written_aside(file) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in (RECORD, *package.info.files):
@@ -41,7 +41,7 @@ def opened(source: Path) -> Iterator[ModelPackage]:
     """A package from its folder or zip, checked; what is unpacked is gone afterwards.
 
     Raises:
-        ModelError: it is no whole package, or a zip that no export of ours could be.
+        ModelError: it is not an intact package, or not a zip written by an export.
     """
     if source.is_dir():
         yield read_package(source)
@@ -67,6 +67,7 @@ def unpacked(file: Path) -> ModelPackage:
 
 
 _unpacked: dict[tuple[Path, int, int], ModelPackage] = {}  # zip as it was -> its package
+_EXPORT_AGAIN = "export the model again with `voxmmsd models export`"
 _places: list[TemporaryDirectory[str]] = []
 
 
@@ -78,7 +79,7 @@ def _extracted(file: Path, place: Path) -> Path:
                 with archive.open(member) as source, (place / name).open("wb") as target:
                     shutil.copyfileobj(source, target)  # reads no more than the size it was checked for
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f"{file}: cannot be read as a zip of a model package ({error}); export it again") from error
+        raise ModelError(f"{file}: cannot be read as a zip of a model package ({error})", "export it again") from error
     return place
 
 
@@ -86,26 +87,28 @@ def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]
     """Names of a package's files -> the zip's members, all in one folder.
 
     Raises:
-        ModelError: not one package, paths that lead outside, doubled names, links, or more than a package may hold.
+        ModelError: not one package, paths that lead outside, duplicate names, links, or more than a package may hold.
     """
     entries = archive.infolist()
     for entry in entries:
         parts = Path(entry.filename.replace("\\", "/")).parts
         if ".." in parts or entry.filename.startswith(("/", "\\")) or ":" in entry.filename:
-            raise ModelError(f"{file}: holds {entry.filename!r}, a path that leads outside; this is no exported model")
+            raise ModelError(f"{file}: holds {entry.filename!r}, a path that leads outside", _EXPORT_AGAIN)
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise ModelError(f"{file}: holds {entry.filename!r}, a link; this is no exported model")
+            raise ModelError(f"{file}: holds {entry.filename!r}, a link", _EXPORT_AGAIN)
     records = [entry for entry in entries if Path(entry.filename).name == RECORD]
     if len(records) != 1:
-        raise ModelError(f"{file}: holds {len(records)} model packages, expected one")
+        raise ModelError(f"{file}: holds {len(records)} model packages, expected one", _EXPORT_AGAIN)
     prefix = records[0].filename.removesuffix(RECORD)
     wanted = [entry for entry in entries if entry.filename in {prefix + name for name in (RECORD, *FILES)}]
     members = {entry.filename.removeprefix(prefix): entry for entry in wanted}
     if len(members) != len(wanted):
-        raise ModelError(f"{file}: holds a file twice; this is no exported model")
+        raise ModelError(f"{file}: holds a file twice", _EXPORT_AGAIN)
     sizes = {name: entry.file_size for name, entry in members.items()}
     if sum(sizes.values()) > LARGEST_PACKAGE_BYTES:
-        raise ModelError(f"{file}: claims more than {LARGEST_PACKAGE_BYTES // 2**30} GiB; this is no model package")
+        raise ModelError(f"{file}: claims more than {LARGEST_PACKAGE_BYTES // 2**30} GiB", _EXPORT_AGAIN)
     if max(sizes.get(RECORD, 0), sizes.get(CARD, 0)) > LARGEST_TEXT_BYTES:
-        raise ModelError(f"{file}: its record or card claims more than {LARGEST_TEXT_BYTES // 2**20} MiB of text")
+        raise ModelError(
+            f"{file}: its record or card claims more than {LARGEST_TEXT_BYTES // 2**20} MiB of text", _EXPORT_AGAIN
+        )
     return members

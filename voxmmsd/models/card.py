@@ -1,4 +1,4 @@
-"""The model card: written from what happened, for people who must decide whether to use the model."""
+"""The model card, generated from the record, for people who decide whether to use the model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def card(info: ModelInfo) -> str:
     """Markdown."""
     sections = [
         f"# {info.name}",
-        f"Model `{info.id}`, made {info.created} by voxmmsd {info.version}"
+        f"Model `{info.id}`, created {info.created} by voxmmsd {info.version}"
         + (f", from `{info.parent}`." if info.parent else ", trained from scratch."),
-        "**Not a medical device; research use only.** " + info.limits,
+        "**Not a medical device; for research use only.** " + info.limits,
         "## Input and output",
-        f"Modalities: {', '.join(MODALITY_NAMES[m] for m in info.modalities)}; each may be absent. Isotropic voxels of "
-        f"{info.preprocess.spacing_mm:g} mm, windows of {info.window}^3.",
+        f"Modalities: {', '.join(MODALITY_NAMES[m] for m in info.modalities)}; each may be missing. Isotropic voxels "
+        f"of {info.preprocess.spacing_mm:g} mm, windows of {info.window}^3.",
         *(
             _output(info)
             if info.segments
-            else ["Pre-trained on unlabelled scans: a start for fine-tuning, no labels yet."]
+            else ["Pre-trained on unlabeled scans. Fine-tune it before use: it does not predict labels."]
         ),
         *_comparison(info.training.get("comparison")),
         "## Training",
@@ -50,7 +50,7 @@ def _output(info: ModelInfo) -> list[str]:
 
 def _score_tables(scores: dict[str, Any]) -> list[str]:
     if not scores:
-        return ["None were measured."]
+        return ["Not measured."]
     tables = []
     for split, record in scores.items():
         if split == KEY:
@@ -63,13 +63,18 @@ def _score_tables(scores: dict[str, Any]) -> list[str]:
 
 
 def _comparison(found: dict[str, Any] | None) -> list[str]:
-    """Against the model it was made from, on hold-out patients."""
+    """Comparison with its parent on held-out patients."""
     if not found:
         return []
     rows = [f"| {key} | {_dice(old)} | {_dice(new)} |" for key, (old, new) in found["regions"].items()]
-    table = "\n".join(["| region | Dice of the old | of this one |", "|---|---|---|", *rows])
-    left_out = "\n".join(f"- does not count: {case_id}: {reason}" for case_id, reason in found["unfair"].items())
-    return [f"## Compared with {found['old']}", f"Verdict: {found['text']}.", table, *([left_out] if left_out else [])]
+    table = "\n".join(["| region | Dice of the old model | Dice of this model |", "|---|---|---|", *rows])
+    left_out = "\n".join(f"- excluded: {case_id}: {reason}" for case_id, reason in found["unfair"].items())
+    return [
+        f"## Comparison with {found['old']}",
+        f"Verdict: {found['text']}.",
+        table,
+        *([left_out] if left_out else []),
+    ]
 
 
 def _dice(value: float | None) -> str:

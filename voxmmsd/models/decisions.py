@@ -1,6 +1,6 @@
-"""What the user decided on each model: a list that only grows, ``decisions.jsonl`` in the registry's folder.
+"""Decisions of the user on models: an append-only list, ``decisions.jsonl`` in the folder of the registry.
 
-The model in use is the one accepted last whose acceptance still stands; rolling back is one more decision.
+The model in use is the last accepted one whose acceptance is in effect; rolling back is another decision.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def _read(file: Path) -> Iterator[Decision]:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: cannot be read ({error}); restore it, or move it away and accept again") from error
+        raise ModelError(f"{file}: cannot be read ({error})", "restore it, or move it away and accept again") from error
     for number, line in enumerate(lines, start=1):
         try:
             record = parse_json(line)
         except ValueError as error:
             if not line.rstrip().endswith("}"):
                 continue  # cut off by a kill
-            raise ModelError(f"{file}, line {number}: is damaged ({error}); correct or remove the line") from error
+            raise ModelError(f"{file}, line {number}: is damaged ({error})", "correct or remove the line") from error
         try:
             yield Decision(**record)
         except TypeError as error:
-            raise ModelError(f"{file}, line {number}: is no decision ({error}); remove the line") from error
+            raise ModelError(f"{file}, line {number}: is no decision ({error})", "remove the line") from error
 
 
 def standing(decisions: tuple[Decision, ...]) -> dict[str, Decision]:
-    """Model id -> the last that was decided on it, in the order in which it was decided."""
+    """Model id -> the latest decision on it, in order of time."""
     last: dict[str, Decision] = {}
     for decision in decisions:
         last.pop(decision.model, None)

@@ -51,7 +51,8 @@ def _check(network: SegmentationNetwork, file: Path, allowed: float) -> None:
     if not difference <= allowed:
         raise ModelError(
             f"{file}: the exported network differs from torch's by {difference:.1e} of its output's range (allowed "
-            f"{allowed:.0e}); update torch and onnxruntime"
+            f"{allowed:.0e})",
+            "update torch and onnxruntime",
         )
 
 

@@ -54,5 +54,6 @@ def export_torchscript(network: SegmentationNetwork, file: Path, *, xyz: bool = 
             if not difference <= LARGEST_DIFFERENCE:
                 raise ModelError(
                     f"{file}: the exported network differs from torch's by {difference:.1e} of its output's range on "
-                    f"windows {shape}; update torch"
+                    f"windows {shape}",
+                    "update torch",
                 )

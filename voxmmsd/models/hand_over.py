@@ -1,4 +1,4 @@
-"""Handing a model over to what others run: ONNX, TorchScript or a MONAI bundle."""
+"""Export a model as ONNX, TorchScript or a MONAI bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from voxmmsd.models.package import ModelInfo, ModelPackage, refuse_pretrained
 
 
 def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
-    """Write ``out``: a file (``onnx``, ``torchscript``), with what goes in and comes out as JSON beside, or a folder.
+    """Write ``out``: a file (``onnx``, ``torchscript``) with a JSON description of input and output, or a folder.
 
     Raises:
         InputError: ``out`` exists.
@@ -22,7 +22,7 @@ def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
     refuse_pretrained(package)
     record, said = out.with_name(out.name + ".json"), _text(_interface(package.info))
     if out.exists() or (record.exists() and record.read_bytes() != said):
-        raise InputError(f"{out if out.exists() else record}: exists already; give another --out")
+        raise InputError(f"{out if out.exists() else record}: exists already", "give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     if form == "monai-bundle":
         from voxmmsd.models.export_bundle import export_bundle

@@ -1,6 +1,6 @@
-"""Which patients a model has learned from: its own, and those of every model that it was started from.
+"""The patients that a model and all its ancestors were trained on.
 
-Whether a comparison is fair and whether a case is new to a model are decided here and nowhere else.
+Only this module decides whether a comparison is fair and whether a case is new to a model.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ NOTHING = Learned()
 
 
 def patient_for_record(case: Identified) -> str:
-    """How a package, which travels, names the patient of a case: a hash where the case's id does not contain the name.
+    """The name of a patient in a package, which may be shared: a hash if the case id does not contain the name.
 
     Lists of cases may name patients by the hospital's numbers, which case ids need not show.
     """
@@ -67,9 +67,9 @@ def _hash_of(patient: str) -> str:
 
 
 def has_learned(package: ModelPackage, case: Identified) -> bool:
-    """Whether the model, or one that it was started from, learned from the case's patient or was chosen by them.
+    """Whether the model or an ancestor was trained or selected on the patient of the case.
 
-    What cannot be known counts as learned: where an ancestor's record is missing, no case is new to the model.
+    The unknown counts as learned: if the record of an ancestor is missing, no case is new to the model.
     """
     return bool(reason_learned(package, case))
 

@@ -1,6 +1,6 @@
 """A model package: a folder with ``model.json``, ``weights.safetensors``, ``model.onnx`` and ``MODEL_CARD.md``.
 
-Reading one needs no torch; nothing in it can run code. Every file is listed with its SHA-256 in ``model.json``.
+Reading a package needs no torch, and nothing in it can run code. ``model.json`` lists every file with its SHA-256.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _SURELY_SEEN_SECONDS = 2.0  # a file that was changed later than that may change
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What ``model.json`` says.
+    """The content of ``model.json``.
 
-    ``window``: side in voxels of the windows to segment with. ``training``: what happened, free in form. ``scores``:
+    ``window``: size in voxels of the windows to segment with. ``training``: history, without fixed form. ``scores``:
     by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``, and ``subsets`` (see ``models.subsets``).
     ``files``: name -> SHA-256. A pre-trained network, which cannot segment yet, has schema ``""`` and no ONNX file.
     """
@@ -57,18 +57,18 @@ class ModelInfo:
 
     @property
     def segments(self) -> bool:
-        """False for a network that was only pre-trained."""
+        """Whether the model can segment; False if it was only pre-trained."""
         return bool(self.schema)
 
     @property
     def telling_scores(self) -> tuple[str, dict[str, Any]]:
-        """The split that says most of new patients, and its scores; empty where none were measured."""
+        """The split that best predicts performance on new patients, and its scores; empty if there are none."""
         return next(((name, self.scores[name]) for name in TELLING_SPLITS if name in self.scores), ("", {}))
 
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A package on disk whose files were found whole."""
+    """A verified package on disk."""
 
     folder: Path
     info: ModelInfo
@@ -92,12 +92,12 @@ class ModelPackage:
 
 
 def read_package(folder: Path) -> ModelPackage:
-    """Read and check a package; nothing is written, so that it may lie where only others write.
+    """Read and verify a package; nothing is written, so it may be in a read-only folder.
 
-    What this process found whole before is read again only where a file has changed.
+    A package verified before by this process is read again only if a file has changed.
 
     Raises:
-        ModelError: no package, one of another format, files that are missing or do not fit their checksums.
+        ModelError: no package, another format, missing files, or files that do not match their checksums.
     """
     while True:
         info = _read_info(folder / RECORD)
@@ -114,18 +114,20 @@ _found_whole: dict[Path, tuple[_FileState, ...]] = {}  # folder -> its files as 
 
 
 def forget_what_was_whole() -> None:
-    """From now on every package is read from its first to its last byte again."""
+    """Forget earlier verifications, so that every package is read completely again."""
     _found_whole.clear()
 
 
 def _check_files(folder: Path, info: ModelInfo) -> None:
     for name in FILES:
         if name not in info.files and (name != ONNX or info.segments):
-            raise ModelError(f"{folder / RECORD}: lists no {name}; the package is incomplete, export or train it again")
+            raise ModelError(
+                f"{folder / RECORD}: lists no {name}", "the package is incomplete, export or train it again"
+            )
     try:
         for name in info.files:
             if Path(name).name != name or not (folder / name).is_file() or (folder / name).is_symlink():
-                raise ModelError(f"{folder / name}: is missing from the model package; import it again")
+                raise ModelError(f"{folder / name}: is missing from the model package", "import it again")
         state = _state_of(folder, info)
         if _found_whole.get(folder.absolute()) == state:
             return
@@ -134,12 +136,12 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
                 continue  # looked at before the card itself, since it may be put in its place at any time
             if sha256_of(folder / name) != expected:
                 raise ModelError(
-                    f"{folder / name}: does not fit its checksum; the package was changed or damaged, import it again"
+                    f"{folder / name}: does not fit its checksum", "the package was changed or damaged, import it again"
                 )
         if info.segments:
             _refuse_links_to_other_files(folder / ONNX)
     except OSError as error:
-        raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror}); import it again") from error
+        raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror})", "import it again") from error
     is_settled = time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS
     if is_settled and not (folder / _WAITING_CARD).exists():
         _found_whole[folder.absolute()] = state
@@ -185,11 +187,11 @@ def _refuse_links_to_other_files(onnx: Path) -> None:
     """
     with onnx.open("rb") as stream:
         if onnx.stat().st_size and mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ).find(b"location") >= 0:
-            raise ModelError(f"{onnx}: refers to data outside itself; export the model with all its data in one file")
+            raise ModelError(f"{onnx}: refers to data outside itself", "export the model with all its data in one file")
 
 
 def write_package(folder: Path, info: ModelInfo, writers: Mapping[str, Callable[[Path], object]]) -> ModelPackage:
-    """Write a package aside and rename it to ``folder``; each writer makes the file of its name.
+    """Write a package to a temporary folder and rename it to ``folder``; ``writers`` by file name.
 
     Raises:
         ModelError: ``folder`` exists already.
@@ -205,16 +207,16 @@ def write_package(folder: Path, info: ModelInfo, writers: Mapping[str, Callable[
 
 
 def refuse_existing(folder: Path) -> None:
-    """Raise ModelError where something is in the place of a package to come."""
+    """Raise ModelError if the folder for a new package exists."""
     if folder.exists():
-        raise ModelError(f"{folder}: exists already; a model package is never overwritten, name another folder")
+        raise ModelError(f"{folder}: exists already", "a model package is never overwritten, name another folder")
 
 
 def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPackage:
-    """Give a package on disk a new record and card; its weights and network stay, and so does its id.
+    """Replace the record and card of a package; weights, network and id are kept.
 
-    The new card waits beside the old one until the record that lists it is in place: whenever this is cut short, the
-    package is whole, as it was or as it is to be.
+    The new card is kept beside the old one until the record that lists it is in place: if this is interrupted, the
+    package is intact, in its old or its new form.
 
     Raises:
         ModelError: the folder cannot be written.
@@ -228,22 +230,22 @@ def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPa
         _put_waiting_card_in_place(package.folder, info)
     except OSError as error:
         raise ModelError(
-            f"{package.folder}: cannot be written ({error.strerror}); import the model first: voxmmsd models import"
+            f"{package.folder}: cannot be written ({error.strerror})", "import the model first: voxmmsd models import"
         ) from error
     return ModelPackage(package.folder, info)
 
 
 def refuse_pretrained(package: ModelPackage) -> None:
-    """Raise ModelError for a network that was only pre-trained, where one that segments is needed."""
+    """Raise ModelError for a network that was only pre-trained."""
     if not package.info.segments:
         raise ModelError(
-            f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet; teach it labels with "
-            f"`voxmmsd finetune FOLDER --run DIR --from {package.folder}`"
+            f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet",
+            f"teach it labels with `voxmmsd finetune FOLDER --run DIR --from {package.folder}`",
         )
 
 
 def read_info(folder: Path) -> ModelInfo:
-    """What the record of a package says; whether its other files are whole is not looked at.
+    """The record of a package; its other files are not verified.
 
     Raises:
         ModelError: there is no record, or it is damaged or of another format.
@@ -256,15 +258,19 @@ def _read_info(file: Path) -> ModelInfo:
         record = read_json(file)
         version = record.pop("format")
     except FileNotFoundError:
-        raise ModelError(f"{file.parent}: is no model package (it has no {RECORD})") from None
+        raise ModelError(
+            f"{file.parent}: is no model package (it has no {RECORD})", "`voxmmsd models list` names the known ones"
+        ) from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"{file}: is not a model's record ({error!r}); import or export the model again") from error
+        raise ModelError(f"{file}: is not a model's record ({error!r})", "import or export the model again") from error
     if version != FORMAT:
-        raise ModelError(f"{file}: is of format {version}, this version reads {FORMAT}; update voxmmsd")
+        raise ModelError(f"{file}: is of format {version}, this version reads {FORMAT}", "update voxmmsd")
     try:
         return _checked(record)
-    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{file}: {error}") from error
+    except ConfigError as error:
+        raise ModelError(f"{file}: {error.problem}", error.remedy) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{file}: is not a model's record ({error!r})", "import or export the model again") from error
 
 
 def _checked(record: dict[str, Any]) -> ModelInfo:
@@ -275,17 +281,22 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
     free = {name: dict(record.pop(name)) for name in ("training", "scores", "files")}
     missing = {item.name for item in dataclasses.fields(ModelInfo)} - set(record) - set(nested) - set(free)
     if missing:
-        raise ConfigError(f"lacks {', '.join(sorted(missing))}")
+        raise ConfigError(f"lacks {', '.join(sorted(missing))}", "import or export the model again")
     info = config_from_record(ModelInfo, {**record, **nested, **free})
     for text in (info.id, info.name):
         if safe_id(text) != text or len(text) > LONGEST_NAME:
-            raise ConfigError(f"is called {text!r}; ids and names are of letters, digits, - and _")
+            raise ConfigError(
+                f"is called {text!r}, and ids and names are of letters, digits, - and _",
+                "rename the model and export it again",
+            )
     if info.segments:
         schema_named(info.schema)
     if not 1 <= info.window <= LARGEST_WINDOW:
-        raise ConfigError(f"asks for windows of {info.window} voxels; expected 1 to {LARGEST_WINDOW}: export it again")
+        raise ConfigError(
+            f"asks for windows of {info.window} voxels", f"export it again with windows of 1 to {LARGEST_WINDOW}"
+        )
     if info.modalities != MODALITIES:
         raise ConfigError(
-            f"is for the modalities {info.modalities}, this version serves {MODALITIES}; take another model"
+            f"is for the modalities {info.modalities}, this version serves {MODALITIES}", "take another model"
         )
     return info

@@ -1,6 +1,6 @@
-"""The registry: this user's models under ``home()/models``, those bundled with the package, and which one is taken.
+"""The registry: models of this user in ``home()/models``, bundled models, and which one is in use.
 
-The order of look-up when none is named: the newest accepted model of the registry, else the bundled starter.
+If no model is named, the most recently accepted one is used, else the bundled starter.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ BUNDLED = Path(__file__).parent / "bundled"  # those that come along; see ``bund
 
 @dataclass(frozen=True)
 class DamagedModel:
-    """A package that cannot be used, and why. ``info`` is None where its record is damaged, too: its id is then taken
-    from its folder's name."""
+    """A package that cannot be used, and why. ``info`` is None if its record is damaged too; its id is then the name of
+    its folder."""
 
     folder: Path
-    problem: str
+    error: ModelError
     info: ModelInfo | None
 
     @property
@@ -56,14 +56,14 @@ def registry_folder() -> Path:
 
 
 def bundled_folder() -> Path:
-    """The models of all users: ``$VOXMMSD_BUNDLED``, a department's say, else those that come along."""
+    """Folder of the models for all users: ``$VOXMMSD_BUNDLED``, else the one in this package."""
     return Path(given).expanduser() if (given := os.environ.get("VOXMMSD_BUNDLED")) else BUNDLED
 
 
 def list_models() -> list[ModelPackage]:
-    """The whole packages of the registry, oldest first, then the bundled ones that were not copied there.
+    """The intact packages of the registry, oldest first, followed by bundled ones that are not in the registry.
 
-    Those that are not whole are given by ``damaged_models``.
+    Damaged ones are returned by ``damaged_models``.
     """
     own = _packages_in(registry_folder())
     ids = {package.info.id for package in own}
@@ -71,40 +71,40 @@ def list_models() -> list[ModelPackage]:
 
 
 def damaged_models() -> list[DamagedModel]:
-    """The packages of the registry, and the bundled ones, that are not whole."""
+    """The damaged packages of the registry and among the bundled ones."""
     return [*_damaged_in(registry_folder()), *_damaged_in(bundled_folder())]
 
 
 def model_states() -> dict[str, str]:
-    """Model id -> ``accepted``, ``rejected``, ``rolled back`` or ``proposed`` (nothing was decided), of all models."""
+    """Model id -> ``accepted``, ``rejected``, ``rolled back`` or ``proposed`` (no decision yet), for all models."""
     return {package.info.id: state_of(package.info.id) for package in list_models()}
 
 
 def state_of(model_id: str) -> str:
-    """As ``model_states``, of one model, wherever its package lies."""
+    """Like ``model_states``, for one model, wherever its package is."""
     found = decisions.standing(decisions.read(_decisions_file())).get(model_id)
     return found.decision if found and found.decision != decisions.DELETED else decisions.PROPOSED
 
 
 def accepted_times() -> dict[str, str]:
-    """Model id -> when it was accepted (ISO, UTC), where that stands; the model accepted last comes last."""
+    """Model id -> time of acceptance (ISO, UTC), for acceptances in effect; the latest is last."""
     decided = decisions.standing(decisions.read(_decisions_file()))
     return {id_: found.time for id_, found in decided.items() if found.decision == decisions.ACCEPTED}
 
 
 def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
-    """Make a package the one that ``segment`` takes; it is copied into the registry if it is not there yet.
+    """Make a package the model in use; it is copied into the registry if it is not there yet.
 
     Raises:
-        ModelError: it cannot segment, or was found worse than its parent on hold-out patients and is not forced.
+        ModelError: it cannot segment, or is worse than its parent on held-out patients and ``force`` is not set.
     """
     refuse_pretrained(package)
     verdict = package.info.training.get("comparison", {})
     if verdict.get("outcome") == "worse" and not force:
         old = verdict.get("old", package.info.parent)
         raise ModelError(
-            f"{package.info.id}: is worse than {old} ({verdict.get('text', '')}); reject it, or accept it in spite of "
-            "that with --force"
+            f"{package.info.id}: is worse than {old} ({verdict.get('text', '')})",
+            "reject it, or accept it in spite of that with --force",
         )
     package = import_model(package.folder)
     _decide(package.info.id, decisions.ACCEPTED)
@@ -112,41 +112,41 @@ def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
 
 
 def reject(package: ModelPackage) -> ModelPackage:
-    """Note that a model is not wanted; one in use is no longer. It stays in the registry, if it is there."""
+    """Mark a model as rejected; if it was in use, it no longer is. It stays in the registry."""
     _decide(package.info.id, decisions.REJECTED)
     return package
 
 
 def rollback() -> tuple[str, str | None]:
-    """Take back the last acceptance that stands: ids of the model that was in use and of the one that is now, if any.
+    """Undo the last acceptance in effect; returns the ids of the former model in use and of the new one, if any.
 
-    Neither needs to be whole: this is how to leave a damaged model.
+    Neither needs to be intact, so this also works for a damaged model.
 
     Raises:
         ModelError: no accepted model is in use.
     """
     accepted = list(accepted_times())
     if not accepted:
-        raise ModelError("nothing to roll back: no accepted model is in use; see `voxmmsd models list`")
+        raise ModelError("nothing to roll back: no accepted model is in use", "see `voxmmsd models list`")
     _decide(accepted[-1], decisions.ROLLED_BACK)
     return accepted[-1], id_in_use()
 
 
 def delete(model_id: str) -> int:
-    """Remove a model, whole or broken, from the registry; the bytes that are free now.
+    """Delete a model, intact or damaged, from the registry; returns the number of bytes freed.
 
     Raises:
-        ModelError: there is none of exactly that id, it is bundled, or it is in use.
+        ModelError: no model with exactly this id, or it is bundled or in use.
     """
     folder = registry_folder() / model_id
     if not folder.is_dir() and model_id in {package.info.id for package in _packages_in(bundled_folder())}:
         raise ModelError(
-            f"{model_id}: comes along with the package and stays; `voxmmsd models accept` takes another one into use"
+            f"{model_id}: comes along with the package and stays", "`voxmmsd models accept` takes another one into use"
         )
     if safe_id(model_id) != model_id or not folder.is_dir():
-        raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}; see `voxmmsd models list`")
+        raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}", "see `voxmmsd models list`")
     if list(accepted_times())[-1:] == [model_id]:
-        raise ModelError(f"{model_id}: is in use; accept another model or roll back first")
+        raise ModelError(f"{model_id}: is in use", "accept another model or roll back first")
     size = sum(file.stat().st_size for file in folder.iterdir())
     _decide(model_id, decisions.DELETED)
     _remove(folder)
@@ -161,12 +161,12 @@ def _remove(folder: Path) -> None:
 
 
 def import_model(source: Path) -> ModelPackage:
-    """Copy a package folder or zip into the registry; one that is there already, whole, is given as it is.
+    """Copy a package folder or zip into the registry; an intact copy that exists already is returned.
 
-    A damaged copy of the same model is replaced. Importing accepts nothing: see ``accept``.
+    A damaged copy of the same model is replaced. Importing does not accept the model: see ``accept``.
 
     Raises:
-        ModelError: it is no whole package, or another one of the same id is there.
+        ModelError: it is not an intact package, or another model with the same id exists.
     """
     with opened(source) as package:
         target = registry_folder() / package.info.id
@@ -182,13 +182,13 @@ def import_model(source: Path) -> ModelPackage:
 
 
 def _refuse_other_network(known: ModelInfo | None, package: ModelPackage, target: Path) -> None:
-    """Scores and card may have been added to since."""
+    """Raise an error unless the network is the same; scores and card may have been extended."""
     if known is not None and _network(known) != _network(package.info):
-        raise ModelError(f"{target}: another model of the id {package.info.id} is there; rename one of them")
+        raise ModelError(f"{target}: another model of the id {package.info.id} is there", "rename one of them")
 
 
 def _is_copied(package: ModelPackage, target: Path) -> bool:
-    """Copy a package; False where one is there, since long or by another process just now."""
+    """Copy a package; False if it exists, possibly created by another process at the same time."""
     if target.exists():
         return False
     _clear_what_kills_left()
@@ -204,7 +204,7 @@ def _is_copied(package: ModelPackage, target: Path) -> bool:
 
 
 def _clear_what_kills_left() -> None:
-    """Hidden folders of imports and deletions that never ended; those that another process is at are younger."""
+    """Delete hidden folders of interrupted imports and deletions; those of active processes are more recent."""
     for folder in registry_folder().glob(".*"):
         with suppress(FileNotFoundError):  # its own process has just removed it
             if folder.suffix in (_ASIDE, _DOOMED) and time.time() - folder.stat().st_mtime > _LEFT_AFTER_SECONDS:
@@ -216,12 +216,12 @@ def _network(info: ModelInfo) -> list[str | None]:
 
 
 def resolve_model(spec: str = "") -> ModelPackage:
-    """A package by folder, run folder, zip, registry id or name, or name of a run; without any, the one in use.
+    """Find a package by folder, run folder, zip, registry id or name, or name of a run; without any, the one in use.
 
-    Nothing is imported: a zip is unpacked into a temporary folder that lasts as long as this process.
+    Nothing is imported: a zip is unpacked into a temporary folder for the lifetime of this process.
 
     Raises:
-        ModelError: there is none, with the way to one; or it is damaged: no other one takes its place.
+        ModelError: no such model, or it is damaged; no other one is used instead.
     """
     if not spec:
         return _model_in_use_or_refused()
@@ -235,11 +235,14 @@ def resolve_model(spec: str = "") -> ModelPackage:
     newest = max(named, key=lambda package: package.info.created, default=None)
     for damaged in damaged_models():
         if spec == damaged.id or _is_newer_of_name(damaged, spec, newest):
-            raise ModelError(damaged.problem)
+            raise damaged.error
     if newest is not None:
         return newest
     known = ", ".join(package.info.id for package in list_models()) or "none"
-    raise ModelError(f"{spec}: is no model package, zip, run with a model, or name of a model (known: {known})")
+    raise ModelError(
+        f"{spec}: is no model package, zip, run with a model, or name of a model (known: {known})",
+        "name one of these, or import it with `voxmmsd models import`",
+    )
 
 
 def _is_newer_of_name(damaged: DamagedModel, name: str, newest: ModelPackage | None) -> bool:
@@ -248,7 +251,7 @@ def _is_newer_of_name(damaged: DamagedModel, name: str, newest: ModelPackage | N
 
 
 def report() -> str:
-    """A table of the models, the one in use marked."""
+    """A table of the models, with the one in use marked."""
     packages, damaged = list_models(), damaged_models()
     if not packages and not damaged:
         return (
@@ -269,14 +272,14 @@ def report() -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = sum(package.size_bytes for package in packages)
     own = sum(package.folder.parent == registry_folder() for package in packages)
-    lines += [f"damaged: {one.problem}" for one in damaged]
+    lines += [f"damaged: {one.error}" for one in damaged]
     return "\n".join(
         [*lines, f"* is in use; {total / 2**20:.1f} MiB in all, {own} of {len(packages)} in {registry_folder()}"]
     )
 
 
 def _scores(info: ModelInfo) -> str:
-    """``validation: WT 0.90, ET 0.81``, of the split that says most of new patients."""
+    """``validation: WT 0.90, ET 0.81``, for the split that best predicts performance on new patients."""
     split, record = info.telling_scores
     if not split:
         return "-"
@@ -285,7 +288,7 @@ def _scores(info: ModelInfo) -> str:
 
 
 def find_record(model_id: str) -> ModelInfo | None:
-    """What the record of a model says, wherever it lies: in the registry, bundled, or as the result of a run."""
+    """The record of a model in the registry, among the bundled ones, or in a run."""
     places = (registry_folder().glob("[!.]*"), bundled_folder().glob("[!.]*"), (home() / "runs").glob("*/model"))
     for folder in (folder for place in places for folder in place):
         with suppress(ModelError):  # a record that cannot be read is not the one looked for, as far as can be known
@@ -299,28 +302,31 @@ def _model_in_use_or_refused() -> ModelPackage:
     used = model_in_use()
     if used is None:
         raise ModelError(
-            "no model is in use: train one with `voxmmsd finetune` and accept it with `voxmmsd models accept RUN`, or "
-            "name one with --model"
+            "no model is in use",
+            "train one with `voxmmsd finetune` and accept it with `voxmmsd models accept RUN`, or name one with "
+            "--model",
         )
     return used
 
 
 def model_in_use() -> ModelPackage | None:
-    """The model that was accepted last, else the bundled one, else none.
+    """The most recently accepted model, else the bundled one, else None.
 
     Raises:
-        ModelError: it is damaged or gone. The one before it is not used in its place: somebody chose this one.
+        ModelError: it is damaged or missing. An earlier one is not used instead, since a person chose this one.
     """
     if accepted := list(accepted_times()):
         return _read_in_use(registry_folder() / accepted[-1])
     newest = _newest_bundled()
     if isinstance(newest, DamagedModel):
-        raise ModelError(f"{newest.problem}; or name another model with --model")
+        raise ModelError(
+            newest.error.problem, f"{newest.error.remedy}; or name another model with --model"
+        ) from newest.error
     return newest
 
 
 def id_in_use() -> str | None:
-    """As ``model_in_use``, whether or not the model is whole."""
+    """Like ``model_in_use``, whether or not the model is intact."""
     if accepted := list(accepted_times()):
         return accepted[-1]
     newest = _newest_bundled()
@@ -328,7 +334,7 @@ def id_in_use() -> str | None:
 
 
 def _newest_bundled() -> ModelPackage | DamagedModel | None:
-    """One whose record cannot be read may be the newest, and counts as such."""
+    """One with an unreadable record may be the newest, and is treated as such."""
     return max(_all_in(bundled_folder()), key=lambda one: one.info.created if one.info else "~", default=None)
 
 
@@ -336,12 +342,13 @@ def _read_in_use(folder: Path) -> ModelPackage:
     try:
         package = read_package(folder)
         if package.info.id != folder.name:
-            raise ModelError(f"{folder}: holds a model of the id {package.info.id}")
+            raise ModelError(f"{folder}: holds a model of the id {package.info.id}", "give the folder that name")
         return package
     except ModelError as error:
         raise ModelError(
-            f"{folder.name}: is the accepted model, but its package is damaged or gone ({error}); import it again with "
-            "`voxmmsd models import`, or return to the model before it with `voxmmsd models rollback`"
+            f"{folder.name}: is the accepted model, but its package is damaged or gone ({error.problem})",
+            "import it again with `voxmmsd models import`, or return to the model before it with `voxmmsd models "
+            "rollback`",
         ) from error
 
 
@@ -354,7 +361,7 @@ def _decisions_file() -> Path:
 
 
 def _packages_in(folder: Path) -> list[ModelPackage]:
-    """The whole ones, oldest first."""
+    """The intact packages, oldest first."""
     found = [one for one in _all_in(folder) if isinstance(one, ModelPackage)]
     return sorted(found, key=lambda package: package.info.created)
 
@@ -375,5 +382,5 @@ def _all_in(folder: Path) -> list[ModelPackage | DamagedModel]:
             with suppress(ModelError):
                 info = read_info(place)
             if place.is_dir():  # else it was deleted meanwhile
-                found.append(DamagedModel(place, str(error), info))
+                found.append(DamagedModel(place, error, info))
     return found

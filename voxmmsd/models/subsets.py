@@ -1,4 +1,4 @@
-"""What a model scores with each subset of the modalities: in its record, in its card, and told where one is missing."""
+"""Scores of a model with each subset of the modalities: in its record, in its card, and reported by ``segment``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_subset_scores(info: ModelInfo, record: Mapping[str, Any]) -> ModelInfo:
 
 
 def expectation(info: ModelInfo, missing: tuple[str, ...]) -> str:
-    """What is known of the model without these modalities, for people."""
+    """The expected accuracy without these modalities, as text."""
     without = f"without {', '.join(missing)}"
     record = info.scores.get(KEY)
     if record is None:

@@ -66,7 +66,7 @@ def load_network(package: ModelPackage) -> SegmentationNetwork:
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
-            f"{package.weights}: does not fit the network of model.json ({reason}); import or train the model again"
+            f"{package.weights}: does not fit the network of model.json ({reason})", "import or train the model again"
         ) from error
     return network.eval()
 
@@ -80,7 +80,7 @@ def load_tensors(package: ModelPackage) -> dict[str, Tensor]:
     try:
         tensors = load_file(package.weights)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{package.weights}: cannot be read ({error}); import or train the model again") from error
+        raise ModelError(f"{package.weights}: cannot be read ({error})", "import or train the model again") from error
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 

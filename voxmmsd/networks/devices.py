@@ -1,4 +1,4 @@
-"""Where a training computes and in which precision."""
+"""Device and precision of a training."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from voxmmsd.errors import ConfigError
 
 
 def choose_device(name: str, index: int = 0) -> torch.device:
-    """``auto`` is CUDA, else Apple's GPU, else the CPU; ``index`` says which of several GPUs.
+    """Choose the device: ``auto`` is CUDA, else Apple's GPU, else the CPU; ``index``: which of several GPUs.
 
     Raises:
-        ConfigError: the device asked for is not there.
+        ConfigError: the requested device is not available.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
     if not available[name]:
         there = ", ".join(kind for kind, is_there in available.items() if is_there)
-        raise ConfigError(f"--device {name}: torch finds no such device here; choose one of: {there}")
+        raise ConfigError(f"--device {name}: torch finds no such device here", f"choose one of: {there}")
     return torch.device(name, index) if name == "cuda" else torch.device(name)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on a GPU or a CPU, found no room for a tensor."""
+    """Whether the error means that torch, on a GPU or a CPU, could not allocate a tensor."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
@@ -34,10 +34,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep the memory that a training step frees instead of handing it back and fetching it again.
+    """Let glibc keep freed memory instead of returning it to the system and requesting it again.
 
-    A step on the CPU frees and takes gigabytes in large pieces; the page faults cost a quarter to a third of it
-    (``benchmarks/pretrain.py``). The process then holds its peak until it ends. Without glibc nothing happens.
+    A training step on the CPU frees and allocates gigabytes in large blocks; the page faults cost a quarter to a third
+    of its time (``benchmarks/pretrain.py``). The process then keeps its peak memory until it ends. No effect without
+    glibc.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -49,7 +50,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 class Precision:
-    """Mixed precision on CUDA (bfloat16 where the card has it, else float16 with a scaler), float32 elsewhere."""
+    """Mixed precision on CUDA (bfloat16 if supported, else float16 with a scaler), float32 elsewhere."""
 
     def __init__(self, device: torch.device) -> None:
         self._on = device.type == "cuda"

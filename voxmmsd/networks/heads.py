@@ -1,4 +1,4 @@
-"""What is put on the feature pyramid: heads for segmentation and restoration, and the projector of voxels."""
+"""Heads on the feature pyramid: segmentation, restoration, and the projector of voxel features."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Projector(nn.Sequential):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Of length 1, float32."""
+        """L2-normalized embeddings, float32."""
         return F.normalize(super().forward(features).float(), dim=-1)
 
 
 def restoration_head(channels: int, modalities: int = 4) -> nn.Conv3d:
-    """From the finest features to the modalities; the loss puts tanh on it."""
+    """1^3 convolution from the finest features to the modalities; the loss applies tanh."""
     return nn.Conv3d(channels, modalities, 1)

@@ -1,7 +1,7 @@
-"""The processes that train together: one, or as many as torchrun started.
+"""Distributed training: one process, or as many as torchrun started.
 
-Without torchrun every function here returns at once. Gradients are averaged by torch's DistributedDataParallel; what is
-here agrees on the rest.
+Without torchrun every function here returns at once. Gradients are averaged by DistributedDataParallel; this module
+synchronizes everything else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PATIENCE = timedelta(hours=4)  # the others wait while the first one prepares ca
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among ``size``; ``local_rank`` is its place on its host."""
+    """Rank of this process among ``size``; ``local_rank`` is its rank on its host."""
 
     rank: int = 0
     size: int = 1
@@ -35,7 +35,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Only the first one writes."""
+        """Only the first process writes files."""
         return self.rank == 0
 
     @property
@@ -44,7 +44,7 @@ class Processes:
 
 
 def by_torchrun() -> Processes:
-    """As torchrun's environment says; a single process without it."""
+    """From the environment set by torchrun; a single process without it."""
     get = os.environ.get
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Processes()
@@ -53,7 +53,7 @@ def by_torchrun() -> Processes:
 
 @contextmanager
 def joined(processes: Processes, device: torch.device) -> Iterator[None]:
-    """Connect the processes: NCCL for tensors on GPUs, gloo for the rest.
+    """Create the process group: NCCL for tensors on GPUs, gloo for the rest.
 
     What was parallel inside the block must be let go by its end. Gloo's threads end with the last object that holds
     their group; one of them that lets go of a tensor while the interpreter is already ending aborts the process
@@ -103,7 +103,7 @@ def of_this_start(store: dist.Store, processes: Processes) -> dist.Store:
 
 @contextmanager
 def first_alone(processes: Processes) -> Iterator[None]:
-    """The first process goes through the block alone, then all the others: it makes what they read."""
+    """Run the block in the first process, then in all others, which read what it has written."""
     if processes.are_several and not processes.is_first:
         dist.barrier()
     yield
@@ -112,7 +112,7 @@ def first_alone(processes: Processes) -> Iterator[None]:
 
 
 def agreed(value: Any, processes: Processes) -> Any:
-    """The first process's ``value``, in all."""
+    """Broadcast ``value`` of the first process to all."""
     if not processes.are_several:
         return value
     told = [value]
@@ -121,9 +121,9 @@ def agreed(value: Any, processes: Processes) -> Any:
 
 
 def mean_of_processes(tensor: Tensor) -> Tensor:
-    """The mean of each process's ``tensor``, without gradient; the tensor itself in a single process.
+    """Mean of ``tensor`` over the processes, without gradient; the tensor itself in a single process.
 
-    A weighted mean over all voxels of all processes is the mean of each one's weighted sum over this of the weights.
+    A weighted mean over all processes is the mean over the processes of: weighted sum / (this mean of the weights).
     """
     if not (dist.is_available() and dist.is_initialized()):
         return tensor
@@ -133,7 +133,7 @@ def mean_of_processes(tensor: Tensor) -> Tensor:
 
 
 def mean_of_values(values: Mapping[str, float], processes: Processes) -> dict[str, float]:
-    """Each named value's mean over the processes."""
+    """Mean of each named value over the processes."""
     if not processes.are_several:
         return dict(values)
     means = mean_of_processes(torch.tensor(list(values.values()), dtype=torch.float32))

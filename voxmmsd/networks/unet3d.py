@@ -1,4 +1,4 @@
-"""The 3-D U-Net of Vox-MMSD, whose decoder returns a feature pyramid (Zhou et al., JBHI 2025; METHOD section 4)."""
+"""The 3-D U-Net of Vox-MMSD, whose decoder returns a feature pyramid (``docs/method.md``, section 4)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ConvBlock(nn.Sequential):
 
 
 class UpBlock(nn.Module):
-    """Deep features to the skip's channels by a 1^3 convolution, trilinear x2, behind the skip, then a block."""
+    """Upsampling: 1^3 convolution to the channels of the skip connection, trilinear x2, concatenation, block."""
 
     def __init__(self, deep_channels: int, skip_channels: int, dropout: float) -> None:
         super().__init__()
@@ -47,8 +47,8 @@ class UNet3d(nn.Module):
     features, finest first: ``channels[0]`` at full resolution, ``channels[1]`` at 1/2, ... ``channels[-2]``. The
     deepest level has no decoder stage and is not part of the pyramid.
 
-    ``recompute``: in training keep only what lies between the blocks and compute the rest again in the backward pass
-    (activation checkpointing): the same numbers with less memory and more time.
+    ``recompute``: activation checkpointing. In training keep only the activations between blocks and recompute the
+    others in the backward pass: the same numbers with less memory and more time.
     """
 
     recompute = False
@@ -88,7 +88,7 @@ class UNet3d(nn.Module):
 
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """BatchNorm has counted the batch in the forward pass and must not count it again in the recomputation."""
+    """Do not let the recomputation update BatchNorm's running statistics a second time."""
     norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm)]
     before = [(norm.momentum, norm.state_dict()["num_batches_tracked"].clone()) for norm in norms]
     for norm in norms:

@@ -1,4 +1,4 @@
-"""The features of single voxels, gathered over all levels of the pyramid (METHOD section 5)."""
+"""Gather the features of single voxels over all levels of the pyramid (``docs/method.md``, section 5)."""
 
 from __future__ import annotations
 

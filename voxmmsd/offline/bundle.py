@@ -1,4 +1,4 @@
-"""``bundle``: wheels for a platform and a Python, models and checksums in one zip, made where there is network."""
+"""``bundle``: one zip with wheels for a platform and Python version, models and checksums; needs network access."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_bundle(
     extras: Sequence[str] = (),
     package: Path | None = None,
 ) -> Contents:
-    """Write the bundle ``out``; its record.
+    """Write the bundle ``out``; returns its record.
 
     ``target`` is a key of ``PLATFORM_TAGS`` and ``python`` such as ``3.12`` (default: those of this process).
     ``package`` is the wheel of voxmmsd or its source folder (default: the source that runs).
@@ -56,9 +56,12 @@ def make_bundle(
     """
     target, python = target or this_platform(), python or this_python()
     if out.suffix != ".zip" or out.exists():
-        raise BundleError(f"{out}: give the name of a .zip that does not exist yet")
+        raise BundleError(
+            f"{out}: {'exists already' if out.exists() else 'does not end in .zip'}",
+            "give the name of a .zip that does not exist yet",
+        )
     if target not in PLATFORM_TAGS:
-        raise BundleError(f"{target}: unknown platform; known are {', '.join(PLATFORM_TAGS)}")
+        raise BundleError(f"{target}: unknown platform", f"known are {', '.join(PLATFORM_TAGS)}")
     with TemporaryDirectory(prefix="voxmmsd-bundle-") as place:
         folder = Path(place)
         (folder / WHEELS).mkdir()
@@ -73,7 +76,7 @@ def make_bundle(
 
 def _own_wheel(source: Path, folder: Path) -> Path:
     if source.is_dir() and not (source / "pyproject.toml").is_file():
-        raise BundleError(f"{source}: holds no source to build a wheel of; name a wheel or the source with --package")
+        raise BundleError(f"{source}: holds no source to build a wheel of", "name a wheel or the source with --package")
     with TemporaryDirectory(prefix="voxmmsd-source-") as place:
         source = _copied(source, Path(place)) if source.is_dir() else source
         isolation = ["--no-build-isolation"] if _has_setuptools() else []
@@ -113,7 +116,9 @@ def _pip(*words: str) -> None:
     )
     if done.returncode:
         reason = " ".join(done.stderr.split()[-60:]) or "pip said nothing"
-        raise BundleError(f"pip {words[0]} failed: {reason}")
+        raise BundleError(
+            f"pip {words[0]} failed: {reason}", "correct what pip names, or check the network, and try again"
+        )
 
 
 def _zipped(folder: Path, out: Path, contents: Contents) -> Contents:

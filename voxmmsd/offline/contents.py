@@ -49,6 +49,9 @@ class Contents:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
+_MAKE_AGAIN = "make the bundle again with `voxmmsd bundle`"
+
+
 def this_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -65,14 +68,14 @@ def read_contents(archive: zipfile.ZipFile) -> Contents:
         contents = Contents(**{**record, "models": tuple(record["models"])})
         present = {entry.filename for entry in archive.infolist() if not entry.is_dir()} - {RECORD}
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{name}: is no bundle of `voxmmsd bundle` ({error})") from error
+        raise BundleError(f"{name}: is no bundle of `voxmmsd bundle` ({error})", _MAKE_AGAIN) from error
     if odd := sorted(present ^ set(contents.files)):
-        raise BundleError(f"{name}: {odd[0]} is missing or in no list; copy the bundle again")
+        raise BundleError(f"{name}: {odd[0]} is missing or in no list", "copy the bundle again")
     for file, digest in contents.files.items():
         if Path(file).is_absolute() or ".." in Path(file).parts or "\\" in file or ":" in file:
-            raise BundleError(f"{name}: holds {file!r}, a path that leads outside; this is no bundle of ours")
+            raise BundleError(f"{name}: holds {file!r}, a path that leads outside", _MAKE_AGAIN)
         if _digest(archive, file) != digest:
-            raise BundleError(f"{name}: {file} is damaged; copy the bundle again")
+            raise BundleError(f"{name}: {file} is damaged", "copy the bundle again")
     return contents
 
 

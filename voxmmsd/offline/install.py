@@ -27,8 +27,8 @@ def install_bundle(file: Path) -> Contents:
         contents = _unpacked(file, Path(place))
         if contents.python != this_python():
             raise BundleError(
-                f"{file}: was made for Python {contents.python}, this is {this_python()}; "
-                f"make it with `voxmmsd bundle --python {this_python()}`"
+                f"{file}: was made for Python {contents.python}, this is {this_python()}",
+                f"make it with `voxmmsd bundle --python {this_python()}`",
             )
         wheels = Path(place) / WHEELS
         own = [str(wheel) for wheel in wheels.glob("voxmmsd-*.whl")]
@@ -45,7 +45,7 @@ def _unpacked(file: Path, place: Path) -> Contents:
             contents = read_contents(archive)
             archive.extractall(place, contents.files)
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BundleError(f"{file}: cannot be read as a bundle ({error}); copy the bundle again") from error
+        raise BundleError(f"{file}: cannot be read as a bundle ({error})", "copy the bundle again") from error
     return contents
 
 
@@ -62,9 +62,11 @@ def _call(*words: str) -> None:
     )
     if done.returncode:
         said = " ".join(done.stdout.split()[-60:])
+        call = " ".join(words[:2])
         if any(sign in done.stdout for sign in _NO_ENVIRONMENT):
-            said = (
-                f"{sys.executable} takes no packages; make an environment and run the bundle there: "
-                "`python3 -m venv voxmmsd-env`, then `voxmmsd-env/bin/python FILE.zip`"
+            raise BundleError(
+                f"{call} failed: {sys.executable} takes no packages",
+                "make an environment and run the bundle there: `python3 -m venv voxmmsd-env`, then "
+                "`voxmmsd-env/bin/python FILE.zip`",
             )
-        raise BundleError(f"{' '.join(words[:2])} failed: {said}")
+        raise BundleError(f"{call} failed: {said}", "correct what it says and install the bundle again")

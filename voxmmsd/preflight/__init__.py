@@ -1,1 +1,1 @@
-"""Before a case is segmented: what could make the result wrong, said in time, each with its way out."""
+"""Checks before a case is segmented: what could spoil the result, and how to fix it."""

@@ -1,7 +1,7 @@
-"""Look at a case before it is segmented: all that could make the result wrong, worst first.
+"""Check a case before it is segmented: everything that could spoil the result, most severe first.
 
-The thresholds were set on 25 skull-stripped BraTS cases and one native case, whose skull they see; they presuppose
-images of a brain of about adult size.
+The thresholds were set on 25 skull-stripped BraTS cases and one native case with a skull; they assume a brain of about
+adult size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from voxmmsd.data.strippers import STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
-from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, in_order
+from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 from voxmmsd.preflight.misalignment import displacement
 from voxmmsd.preflight.modality import recognize_told, swapped_slots, told_by_name
 
@@ -32,7 +32,7 @@ LEAST_OVERLAP = 0.93  # Dice of two modalities' brains
 def check_case(
     case: Case, *, operated: bool = False, schema: LabelSchema | None = None, brain_mask: str = ""
 ) -> tuple[Finding, ...]:
-    """Everything that can be found in a case; never raises for what is wrong with its images.
+    """All findings in a case; never raises an error because of its images.
 
     ``operated``: the patient is said to have been operated on; ``schema``: the labels of the model that is to be used;
     ``brain_mask``: a modality that is stripped, or a stripper's name, as ``read_case`` takes it.
@@ -115,19 +115,18 @@ def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Itera
 
 
 def _unusable(error: VoxMMSDError, name: str) -> Finding:
-    text, _, way_out = str(error).rpartition("; ")
-    return Finding(BLOCKING, "unusable-image", text or way_out, way_out if text else "give another file", name)
+    return Finding(BLOCKING, "unusable-image", error.problem, error.remedy, name)
 
 
 def _mask(case: Case, volumes: Mapping[str, Volume], word: str) -> Volume | None:
     """The brain mask that a file or a stripped modality gives. Raises VoxMMSDError where it gives none."""
     if word in STRIPPERS:
         if STRIPPERS[word].program() is None:
-            raise MissingDependencyError(f"{STRIPPERS[word].title} is not installed; {STRIPPERS[word].way}")
+            raise MissingDependencyError(f"{STRIPPERS[word].title} is not installed", STRIPPERS[word].way)
         return None
     if word:
         if word not in volumes:
-            raise InputError(f"there is no {word} to take the brain mask from; give one of its modalities")
+            raise InputError(f"there is no {word} to take the brain mask from", "give one of its modalities")
         return Volume(mask_of_stripped(volumes[word], word), volumes[word].grid)
     if case.brain_mask is None:
         return None
@@ -164,7 +163,7 @@ def _skull_finding(skulls: Mapping[str, float]) -> Finding:
 
 
 def check_identity(case: Case) -> Iterator[Finding]:
-    """Whether all images are of one patient and one day: by DICOM tags, or by ids in the files' names.
+    """Whether all images are from one patient and one day, from DICOM tags or ids in file names.
 
     Who the patient is does not appear in a finding. A name blocks only where it holds what is clearly a patient's code
     (letters and three digits): ``scan1_t1`` and ``Smith_flair`` may well be of one.
@@ -187,7 +186,7 @@ def check_identity(case: Case) -> Iterator[Finding]:
 
 
 def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Finding]:
-    """Whether the model knows what an operation leaves."""
+    """Whether the model knows the resection cavity."""
     if operated and schema is not None and all(label.key != "RC" for label in schema.labels):
         yield Finding(
             WARNING, "operated", f"the patient was operated on, and the model ({schema.name}) knows no resection "
@@ -259,7 +258,7 @@ def _check_grids(grids: Mapping[str, Grid]) -> Iterator[Finding]:
 
 
 def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_outlines: bool) -> Iterator[Finding]:
-    """Images that do not lie on each other, whatever their grids say: by the brains' outlines and by edges."""
+    """Misaligned images, whatever their grids: from the outlines of the brains and from edges."""
     reference = "t1c" if "t1c" in volumes else next(iter(volumes), "")
     for name, volume in volumes.items():
         if name == reference:
@@ -302,7 +301,9 @@ def _center_mm(brain_zyx: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def refuse(findings: tuple[Finding, ...], case_id: str) -> None:
-    """Raise InputError where a finding is blocking, with all that are."""
-    wrong = [finding.line().removeprefix("blocking: ") for finding in findings if finding.severity == BLOCKING]
+    """Raise InputError with all blocking findings, if there are any."""
+    wrong = blocking(findings)
     if wrong:
-        raise InputError(f"case {case_id}: {'; '.join(wrong)}")
+        *before, last = wrong
+        listed = [f"{finding.text}; {finding.way_out}" for finding in before]
+        raise InputError(f"case {case_id}: {'; '.join([*listed, last.text])}", last.way_out)

@@ -1,4 +1,4 @@
-"""What a check has found: for a terminal, a panel and a result's record alike. Standard library only."""
+"""Findings of a check, for the terminal, the panel and the record of a result. Standard library only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Finding:
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The worst first."""
+    """Most severe first."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 

@@ -1,5 +1,5 @@
-"""Whether two images lie on each other, told by their edges: contrast, uneven brightness and a common outline do not
-matter.
+"""Measure the misalignment of two images from their edges, independent of contrast, uneven brightness and a common
+outline.
 
 In each of eight parts of the brain the shift is sought at which the edges of both run along each other best (normalized
 gradient fields: Haber and Modersitzki, MICCAI 2006); one rigid motion is then fitted to the eight shifts. Parts that

@@ -1,7 +1,7 @@
-"""Which sequence a brain-only volume is, told from its voxels: a linear discriminant over its histogram by depth.
+"""Recognize the sequence of a skull-stripped volume from its voxels: a linear discriminant on depth-wise histograms.
 
-numpy only, on a subsample: about 5 ms of one core. Alone a volume is told less surely than the volumes of one case
-together, which must all be different sequences: ``swapped_slots`` weighs all ways to assign them.
+numpy only, on a subsample: about 5 ms of one core. A single volume is recognized less reliably than all volumes
+of a case together, which must be different sequences: ``swapped_slots`` compares all assignments.
 
 Measured by ``benchmarks/modalities.py``, which also fits ``modality_model.json``, over all swaps of two slots of 25
 BraTS cases, each judged by a model that never saw it: 145 of 150 noticed, no false alarm in 25; where only two or three

@@ -1,1 +1,1 @@
-"""Pretext methods: what a network is asked to do with unlabelled scans. One file per method."""
+"""Pretext methods: tasks for pre-training on unlabeled scans. One file per method."""

@@ -1,7 +1,7 @@
-"""Masked autoencoding: one mask hides a place in all modalities at once; no second view, no teacher.
+"""Masked autoencoding: one mask for all modalities, without distillation (after He et al. 2022).
 
-The rival that shows what masking each modality on its own is worth. As He et al. (2022) for images, with our network,
-blocks and disturbances, so that only the mask differs.
+A competing method that measures the effect of masking each modality independently: network, blocks and augmentations
+are those of Vox-MMSD, only the mask differs.
 """
 
 from __future__ import annotations

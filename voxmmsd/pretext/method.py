@@ -1,6 +1,7 @@
-"""The seam between a pretext method and the loop: views and losses from a batch of clean blocks.
+"""The interface between a pretext method and the training loop: views and losses from a batch of clean blocks.
 
-A new method is a new file with a child of ``PretextMethod``, and its name in ``config.METHODS`` and ``open_method``.
+To add a method, write a subclass of ``PretextMethod`` in a new file and name it in ``config.METHODS`` and
+``open_method``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from voxmmsd.views.siamese import SiameseBlocks, SiameseViews
 
 
 class PretextMethod(nn.Module, ABC):
-    """The network being pre-trained (``unet``), whatever the method puts around it, and its losses.
+    """The network being pre-trained (``unet``), the other modules of the method, and its losses.
 
-    All of a method's state is in its ``state_dict``. ``autocast`` opens the precision that networks run in; views and
-    losses stay in float32.
+    All state of a method is in its ``state_dict``. Networks run under ``autocast``; views and losses stay in float32.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
@@ -32,26 +32,26 @@ class PretextMethod(nn.Module, ABC):
         self.autocast: Callable[[], AbstractContextManager] = nullcontext
 
     def start_step(self) -> None:
-        """Called before the first part of each batch, also when a step is tried again."""
+        """Called before the first part of each batch, also if a step is repeated."""
 
     @abstractmethod
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scalars on the device: ``loss``, which is minimized, and whatever else is worth a curve."""
+        """Scalars on the device: ``loss``, which is minimized, and others to be logged."""
 
     def after_update(self, step: int) -> None:
-        """What follows the optimizer's step, such as moving a teacher."""
+        """Called after each optimizer step, for example to update a teacher."""
 
     def warnings(self, means: dict[str, float]) -> list[str]:
-        """What is wrong with the training, told from the means of what ``losses`` gave since the last look."""
+        """Warnings about the training, given the mean of each value of ``losses`` since the last call."""
         return []
 
     def restore(self, blocks: SiameseBlocks, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
-        """What the network saw and made of it, both ``(2B, 4, s, s, s)``, for pictures; None if it restores nothing."""
+        """Input and restored output, both ``(2B, 4, s, s, s)``, for pictures; None if the method does not restore."""
         return None
 
 
 def open_method(config: PretrainConfig) -> PretextMethod:
-    """The method that ``config`` names."""
+    """Create the method named by ``config``."""
     files = {
         "vox-mmsd": ("vox_mmsd", "VoxMMSD"),
         "masked-autoencoding": ("masked_autoencoding", "MaskedAutoencoding"),
@@ -62,7 +62,7 @@ def open_method(config: PretrainConfig) -> PretextMethod:
 
 
 def restored(unet: nn.Module, head: nn.Module, views: SiameseViews) -> tuple[Tensor, Tensor]:
-    """The views and what the networks, in evaluation mode, restore from them."""
+    """The views and their restoration by the networks in evaluation mode."""
     was_training = unet.training
     unet.eval()
     try:

@@ -1,4 +1,4 @@
-"""A teacher that follows its student: the exponential moving average of its parameters (METHOD section 6)."""
+"""The teacher: exponential moving average of the student's parameters (``docs/method.md``, section 6)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 
 class Teacher(nn.Module):
-    """Copies of the student's networks that no gradient reaches.
+    """Copies of the student's networks, without gradients.
 
-    Only parameters are averaged: BatchNorm runs in training mode on the teacher's own batches and keeps its own
-    statistics.
+    Only parameters are averaged. BatchNorm layers run in training mode and keep the teacher's own statistics.
     """
 
     def __init__(self, *students: nn.Module) -> None:
@@ -21,7 +20,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def follow(self, *students: nn.Module, momentum: float) -> None:
-        """Move every parameter to ``momentum * own + (1 - momentum) * student's``."""
+        """Set every parameter to ``momentum * own + (1 - momentum) * student's``."""
         own: list[Tensor] = list(self.networks.parameters())
         theirs: list[Tensor] = [parameter for student in students for parameter in student.parameters()]
         torch._foreach_lerp_(own, theirs, 1 - momentum)

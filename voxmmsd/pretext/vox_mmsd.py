@@ -1,7 +1,7 @@
 """Vox-MMSD: restoration of blocks masked per modality, and self-distillation of voxel pairs (Zhou et al., JBHI 2025).
 
-Differences to the authors' code, which METHOD section 7 lists as defects: projector and restoration head are trained,
-the teacher has a projector of its own, and it runs without a graph.
+Unlike in the authors' code, projector and restoration head are trained, the teacher has its own projector, and it
+runs without an autograd graph (``docs/method.md``, section 7).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ LEAST_SPREAD = 0.02  # embeddings of random directions have 1, equal ones 0
 
 
 def first_momentum(steps: int) -> float:
-    """The teacher's momentum at the first step: 0.996 as published, less in a run of under 2,500 steps.
+    """The teacher's momentum at the first step: 0.996 as published, lower for runs of less than 2,500 steps.
 
-    Over a run the momentum rises to 1, so the teacher takes half of ``steps * (1 - first)`` time constants. With 0.996
-    a run of 600 steps would end with a third of the random start still in its teacher; five time constants leave
-    less than a hundredth.
+    The momentum rises to 1 over the run, which makes ``steps * (1 - first) / 2`` time constants in all. With 0.996, the
+    teacher of a 600-step run would still hold a third of its random initialization at the end; five time constants
+    leave less than a hundredth.
     """
     return min(PUBLISHED_MOMENTUM, max(0.0, 1 - 10 / steps))
 
@@ -63,7 +63,7 @@ class VoxMMSD(PretextMethod):
         self._seen.clear()
 
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """``loss``, ``restoration``, ``distillation``; ``teacher entropy`` and ``embedding spread`` show a collapse."""
+        """``loss``, ``restoration``, ``distillation``; ``teacher entropy`` and ``embedding spread`` show collapse."""
         views = make_views(blocks, self.mask, DisturbanceRanges(), generator)
         pairs = draw_pairs(blocks, views, self.mask.cell, self.pairs, generator) if self.config.distillation else None
         return self.score(blocks, views, pairs, step)
@@ -71,7 +71,7 @@ class VoxMMSD(PretextMethod):
     def score(
         self, blocks: SiameseBlocks, views: SiameseViews, pairs: VoxelPairs | None, step: int
     ) -> dict[str, Tensor]:
-        """The losses of what was drawn; without ``pairs`` the restoration alone."""
+        """The losses for given views and pairs; without ``pairs`` only the restoration loss."""
         image = views.image.contiguous(memory_format=torch.channels_last_3d)
         with self.autocast():
             pyramid = self.unet(image)
@@ -112,7 +112,7 @@ class VoxMMSD(PretextMethod):
         }
 
     def _embed(self, pyramid: list[Tensor], pairs: VoxelPairs, projector: torch.nn.Module) -> Tensor:
-        """``(2, B * count, dimensions)``: voxels are gathered first, so that only they are projected."""
+        """``(2, B * count, dimensions)``: features are gathered first, so that only these voxels are projected."""
         features = voxel_features(pyramid[: self._levels], pairs.places).flatten(0, 1)
         return projector(features).unflatten(0, (2, -1))
 

@@ -1,6 +1,6 @@
-"""Voxel-wise contrast: the two voxels of a pair must find each other among all (as vox2vec, Goncharov et al. 2023).
+"""Voxel-wise contrastive learning: match the two voxels of a pair among all voxels (as vox2vec, Goncharov et al. 2023).
 
-The rival that shows what self-distillation is worth: the same blocks, masks and pairs, another loss.
+A competing method that measures the effect of self-distillation: the same blocks, masks and pairs, another loss.
 """
 
 from __future__ import annotations

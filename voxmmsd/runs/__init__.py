@@ -1,4 +1,4 @@
-"""The run folder: the one source of truth of a long job, written by the job and read by everybody else.
+"""The run folder: the complete state of a long job, written by the job and read by everything else.
 
 Standard library only, since a panel reads it. Reading order: ``folder`` (what a reader sees), ``writing`` (what the job
 does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch`` (detached start, resume),

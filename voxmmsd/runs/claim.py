@@ -1,4 +1,4 @@
-"""One process at a time on a run folder: a lock that the operating system lifts when its holder dies."""
+"""The lock of a run folder, which the operating system releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Claim:
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
             self._file.close()
-            raise RunError(f"{folder}: {holder} is working on this run; wait, or `voxmmsd runs cancel` it") from error
+            raise RunError(f"{folder}: {holder} is working on this run", "wait, or `voxmmsd runs cancel` it") from error
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()}")
         self._file.flush()
@@ -63,8 +63,8 @@ def refuse_if_worked_on(folder: Path, status: dict[str, Any]) -> None:
         return
     if here or _beats_again(folder, status):
         raise RunError(
-            f"{folder}: process {status['pid']} on {status['host']} is working on this run; wait, or "
-            "`voxmmsd runs cancel` it"
+            f"{folder}: process {status['pid']} on {status['host']} is working on this run",
+            "wait, or `voxmmsd runs cancel` it",
         )
 
 

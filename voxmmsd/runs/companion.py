@@ -1,4 +1,4 @@
-"""A process that is of use only while another one lives ends with it, however that ends: a killed panel cannot tell."""
+"""End a process when its parent ends, even if the parent was killed and cannot send a request."""
 
 from __future__ import annotations
 

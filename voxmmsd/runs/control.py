@@ -1,4 +1,4 @@
-"""What a watcher asks of a run: through the folder, so that it works from any process, window or host."""
+"""Requests to a run, through its folder, so that they work from any process or host."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ _DONE_BY = {"pause": "paused", "cancel": "cancelled"}
 
 
 def ask(folder: Path, request: str) -> None:
-    """Leave ``request`` (``pause`` or ``cancel``) for the run, which answers at its next step.
+    """Write ``request`` (``pause`` or ``cancel``) for the run, which responds at its next step.
 
     Raises:
-        RunError: no run, or none that could answer.
+        RunError: no run, or none that could respond.
     """
     run = view_run(folder)
     if run.state not in ("running", "queued"):
-        raise RunError(f"{folder}: is not running but {run.line()}; there is nothing to {request}")
+        raise RunError(
+            f"{folder}: is not running but {run.line()}, so there is nothing to {request}",
+            "`voxmmsd runs list` names those at work",
+        )
     write_json_atomic(folder / "control.json", {"request": request})
 
 
@@ -46,8 +49,8 @@ def stop(folder: Path, request: str, wait_seconds: float = ANSWER_SECONDS) -> Ru
             return run
         time.sleep(0.1)
     raise RunError(
-        f"{folder}: was asked to {request} and has not answered in {wait_seconds:.0f} s; it will at its next step "
-        f"(now: {run.line()})"
+        f"{folder}: was asked to {request} and has not answered in {wait_seconds:.0f} s",
+        f"wait: it will at its next step (now: {run.line()})",
     )
 
 

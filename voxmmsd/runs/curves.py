@@ -63,7 +63,7 @@ def sparkline(values: list[float], width: int) -> str:
 
 
 def write_tensorboard(folder: Path) -> Path:
-    """The curves as TensorBoard's files in ``folder/tensorboard``, made anew; that folder.
+    """Write the curves as TensorBoard files to ``folder/tensorboard``, replacing old ones; returns that folder.
 
     Raises:
         MissingDependencyError: the package ``tensorboard`` is not installed.
@@ -74,7 +74,7 @@ def write_tensorboard(folder: Path) -> Path:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
         raise MissingDependencyError(
-            "TensorBoard files need the package tensorboard: pip install tensorboard"
+            "TensorBoard files need the package tensorboard", "install it with `pip install tensorboard`"
         ) from error
     target = folder / "tensorboard"
     for old in target.glob("events.out.tfevents.*"):

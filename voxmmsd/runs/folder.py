@@ -1,4 +1,4 @@
-"""The reading side of a run folder: which there are, in which state, and whether a process still works on it."""
+"""Read run folders: list them, their state, and whether a process is still active."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HOW_NOT_WHAT = frozenset({"run", "out", "store", "threads", "workers", "license
 
 @dataclass(frozen=True)
 class RunView:
-    """What ``status.json`` and ``config.json`` say, with the state that is true now."""
+    """The content of ``status.json`` and ``config.json``, with the current state."""
 
     folder: Path
     state: str
@@ -43,11 +43,11 @@ class RunView:
 
     @property
     def is_over(self) -> bool:
-        """No process works on it."""
+        """No process is active."""
         return self.state not in ("queued", "running")
 
     def line(self) -> str:
-        """State, step and time left in words."""
+        """State, step and remaining time as text."""
         text = self.state
         if self.state == "running":
             text += f" on {self.host}" + (f", {self.stage}" if self.stage else "")
@@ -70,43 +70,43 @@ def in_words(seconds: float) -> str:
 
 
 def resolve_run(name: str) -> Path:
-    """A run's folder: a path as it is, a bare name under ``$VOXMMSD_HOME/runs``."""
+    """The folder of a run: a path, or a bare name in ``$VOXMMSD_HOME/runs``."""
     if not name:
-        raise RunError("no run folder given: say --run DIR")
+        raise RunError("no run folder is given", "name one with --run DIR")
     path = Path(name).expanduser()
     return path if path.parent != Path() or path.is_absolute() or path.is_dir() else home() / "runs" / name
 
 
 def find_run(name: str) -> Path:
-    """As ``resolve_run``, for a run that is there: a store or a folder of results stands for the ``.run`` in it."""
+    """Like ``resolve_run``, for an existing run; for a store or a folder of results, the ``.run`` in it."""
     folder = resolve_run(name)
     inner = folder / ".run"
     return inner if not (folder / "status.json").is_file() and inner.is_dir() else folder
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:
-    """``status.json``, or None where there is none yet."""
+    """``status.json``, or None if there is none yet."""
     return _read_record(folder / "status.json")
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
-    """``config.json`` (verb, options, directory, versions), or None where there is none."""
+    """``config.json`` (verb, options, directory, versions), or None if there is none."""
     return _read_record(folder / "config.json")
 
 
 def view_run(folder: Path) -> RunView:
-    """The run in ``folder`` as it is now.
+    """The current state of the run in ``folder``.
 
     Raises:
-        RunError: there is no run.
+        RunError: no such run.
     """
     status = read_status(folder)
     if status is None:
-        raise RunError(f"{folder}: holds no run (no status.json); `voxmmsd runs list` names the known ones")
+        raise RunError(f"{folder}: holds no run (no status.json)", "`voxmmsd runs list` names the known ones")
     try:
         return _view(folder, status)
     except (TypeError, ValueError, OverflowError, OSError) as error:  # OSError: of a time beyond the calendar
-        raise RunError(f"{folder / 'status.json'}: is not a run's record ({error}); name another run") from error
+        raise RunError(f"{folder / 'status.json'}: is not a run's record ({error})", "name another run") from error
 
 
 def _view(folder: Path, status: dict[str, Any]) -> RunView:
@@ -130,14 +130,14 @@ def _view(folder: Path, status: dict[str, Any]) -> RunView:
 
 
 def list_runs(parent: Path | None = None) -> list[RunView]:
-    """The runs in ``parent`` (default ``$VOXMMSD_HOME/runs``), the one that gave the latest sign of life first."""
+    """The runs in ``parent`` (default ``$VOXMMSD_HOME/runs``), most recently active first."""
     parent = home() / "runs" if parent is None else parent
     files = sorted(parent.glob("*/status.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     return [_view_or_why_not(file.parent) for file in files]
 
 
 def _view_or_why_not(folder: Path) -> RunView:
-    """One spoiled folder must not hide the others."""
+    """One damaged folder must not hide the others."""
     try:
         return view_run(folder)
     except RunError as error:
@@ -145,10 +145,10 @@ def _view_or_why_not(folder: Path) -> RunView:
 
 
 def is_alive(status: dict[str, Any]) -> bool:
-    """Whether the process behind a ``running`` or ``queued`` status still gives signs of life.
+    """Whether the process of a ``running`` or ``queued`` run is still alive.
 
-    A pid means something on its own host only; elsewhere the heartbeat decides. On its own host the process must also
-    have started when the status says, since pids are used again.
+    A pid is only valid on its own host; on others the heartbeat decides. On its own host the start time of the process
+    must also match, since pids are reused.
     """
     if status.get("state") not in ("running", "queued"):
         return False
@@ -160,7 +160,7 @@ def is_alive(status: dict[str, Any]) -> bool:
 
 
 def lives(pid: int, started: str | None) -> bool:
-    """Whether the process of this host with that pid is there, and is the one that started then (None: not known)."""
+    """Whether a process with this pid exists on this host and started at the given time (None: unknown)."""
     return _pid_lives(pid) and (started is None or process_start(pid) in (started, None))
 
 
@@ -170,24 +170,24 @@ def is_finished(folder: Path) -> bool:
 
 
 def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> None:
-    """Raise RunError where ``folder`` is something else than this verb's run with these options.
+    """Raise RunError if ``folder`` is not a run of this verb with these options.
 
-    A run that failed before its first step, over bad input for the most part, may be called again with others.
+    A run that failed before its first step, mostly because of bad input, may be called again with other options.
     """
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file, not a run folder; name another --run")
+        raise RunError(f"{folder}: is a file, not a run folder", "name another --run")
     file = folder / "config.json"
     if not file.is_file():
         if folder.is_dir() and not all(_is_of_a_start(item.name) for item in folder.iterdir()):
-            raise RunError(f"{folder}: is not empty and no run folder; name a new folder with --run")
+            raise RunError(f"{folder}: is not empty and no run folder", "name a new folder with --run")
         return
     try:
         old = read_json(file)
         old_verb, options = old["verb"], dict(old["options"])
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: is not a run's configuration ({error!r}); name another --run") from error
+        raise RunError(f"{file}: is not a run's configuration ({error!r})", "name another --run") from error
     if old_verb != verb:
-        raise RunError(f"{folder}: holds a {old_verb} run; name another --run for {verb}")
+        raise RunError(f"{folder}: holds a {old_verb} run", f"name another --run for {verb}")
     differing = [
         f"{key} {options.get(key)!r} -> {value!r}"
         for key, value in config.items()
@@ -195,8 +195,8 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
     ]
     if differing and not _failed_before_its_first_step(folder):
         raise RunError(
-            f"{folder}: was started with other options ({'; '.join(differing)}): give the same ones to continue it, "
-            "or name another --run"
+            f"{folder}: was started with other options ({'; '.join(differing)})",
+            "give the same ones to continue it, or name another --run",
         )
 
 
@@ -219,7 +219,7 @@ def _is_of_a_start(name: str) -> bool:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process of this host started, as text to compare; None where that cannot be told."""
+    """Start time of a process on this host, as text for comparison; None if unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return stat.rpartition(")")[2].split()[19]  # in clock ticks since the host's start
@@ -259,9 +259,9 @@ def _read_record(file: Path) -> dict[str, Any] | None:
         return None
     except NotADirectoryError as error:
         blocking = next(parent for parent in file.parents if parent.exists())
-        raise RunError(f"{blocking}: is a file, where a folder is needed; name another place") from error
+        raise RunError(f"{blocking}: is a file, where a folder is needed", "name another place") from error
     except (ValueError, OSError) as error:
-        raise RunError(f"{file}: cannot be read as JSON ({error}); name a run folder") from error
+        raise RunError(f"{file}: cannot be read as JSON ({error})", "name a run folder") from error
     if not isinstance(record, dict):
-        raise RunError(f"{file}: is not a run's record; name a run folder")
+        raise RunError(f"{file}: is not a run's record", "name a run folder")
     return record

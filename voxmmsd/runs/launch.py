@@ -1,4 +1,4 @@
-"""Start a verb as a process of its own that lives on when its parent goes, and continue an earlier run."""
+"""Start a verb as a detached process that survives its parent, and resume an earlier run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.errors import RunError
+from voxmmsd.errors import ERROR, REMEDY_APART, RunError
 from voxmmsd.files import write_json_atomic
 from voxmmsd.runs.folder import LAUNCH, is_alive, process_start, read_config, read_status
 
@@ -22,18 +22,21 @@ SIGN_OF_LIFE_SECONDS = 120.0  # torch alone can take half a minute to load from 
 def start_detached(
     arguments: Sequence[str], folder: Path, python: str = sys.executable, directory: Path | None = None
 ) -> int | None:
-    """Run ``python -m voxmmsd ARGUMENTS``, whose run folder is ``folder``, detached; the pid of what is at work.
+    """Run ``python -m voxmmsd ARGUMENTS``, with run folder ``folder``, detached; returns the pid of the process.
 
-    The process has a session (or process group) of its own, no pipe to its parent, and prints into ``log.txt``. None
-    where it found nothing left to do. ``python`` may be a launcher that starts the real one.
+    The process has its own session (or process group), no pipe to its parent, and prints to ``log.txt``. Returns None
+    if there was nothing left to do. ``python`` may be a launcher that starts the real interpreter.
 
     Raises:
-        RunError: a process works in the folder already, or the new one ended before its first sign of life (its last
-            line is the reason); an earlier run in the folder stays as it was.
+        RunError: another process is active in the folder, or the new one ended before its first status (its last line
+            is the reason); an earlier run in the folder is unchanged.
     """
     earlier = read_status(folder)
     if earlier and is_alive(earlier):
-        raise RunError(f"{folder}: process {earlier['pid']} on {earlier['host']} is working on this run")
+        raise RunError(
+            f"{folder}: process {earlier['pid']} on {earlier['host']} is working on this run",
+            "wait, or `voxmmsd runs cancel` it",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "control.json").unlink(missing_ok=True)
     log, launch = folder / "log.txt", uuid.uuid4().hex
@@ -41,6 +44,7 @@ def start_detached(
     if earlier is None:
         _queue(folder, arguments[0], os.getpid())
     environment = {**os.environ, LAUNCH: launch, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}  # no bars in a file
+    environment.pop(REMEDY_APART, None)  # the panel's child asks for it; this one is read by people
     with log.open("ab") as output:
         process = subprocess.Popen(
             [python, "-m", "voxmmsd", *arguments],
@@ -55,36 +59,39 @@ def start_detached(
         return _await_life(folder, arguments[0], process, launch)
     except RunError as error:
         said = log.read_bytes()[before:].decode(errors="replace").strip().splitlines()
-        reason = said[-1].removeprefix("voxmmsd: error: ") if said else "it printed nothing"
+        reason = said[-1].removeprefix(ERROR) if said else "it printed nothing"
         if _is_queued(folder):
             write_json_atomic(
                 folder / "status.json", {**(read_status(folder) or {}), "state": "failed", "error": reason}
             )
-        raise RunError(f"{folder}: {error}: {reason}") from error
+        raise RunError(f"{folder}: {error.problem}: {reason}", error.remedy) from error
 
 
 def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
-    """The verb that continues the run in ``folder``, its options, and the directory its paths are relative to.
+    """The verb that resumes the run in ``folder``, its options, and the directory its paths are relative to.
 
     Raises:
-        RunError: no run, or one that has nothing left to do.
+        RunError: no run, or nothing left to do.
     """
     record, status = read_config(folder), read_status(folder)
     if record is None or status is None:
-        raise RunError(f"{folder}: holds no run to resume; `voxmmsd runs list` names the known ones")
+        raise RunError(f"{folder}: holds no run to resume", "`voxmmsd runs list` names the known ones")
     if status.get("state") == "finished":
-        raise RunError(f"{folder}: is finished; there is nothing to resume")
+        raise RunError(f"{folder}: is finished", "start a new run in another folder, with --run")
     directory = Path(record.get("directory", "."))
     if not directory.is_dir():
-        raise RunError(f"{folder}: was started in {directory}, which is not there; its paths may be relative to it")
+        raise RunError(
+            f"{folder}: was started in {directory}, which is not there",
+            "restore that folder: its paths may be relative to it",
+        )
     # Where the run lies now: it may have been moved or be named by another path than at its start.
-    own = {"prepare": "store", "segment": "out"}.get(record["verb"], "run")
+    own = {"prepare": "store", "segment": "out", "refine": "out"}.get(record["verb"], "run")
     place = folder.absolute().parent if folder.name == ".run" else folder.absolute()
     return str(record["verb"]), {**record["call"], own: str(place)}, directory
 
 
 def _queue(folder: Path, verb: str, pid: int) -> None:
-    """Say that a process is on its way; its own first status then takes the place."""
+    """Write the status ``queued``, which the first status of the process replaces."""
     queued = {"verb": verb, "state": "queued", "host": socket.gethostname(), "pid": pid}
     queued.update(pid_started=process_start(pid), heartbeat=round(time.time(), 1))
     write_json_atomic(folder / "status.json", queued)
@@ -104,13 +111,16 @@ def _await_life(folder: Path, verb: str, process: subprocess.Popen, launch: str)
             return int(mine[-1]["pid"])
         if code is not None:
             if code:
-                raise RunError(f"the run ended at its start (exit {code})")
+                raise RunError(f"the run ended at its start (exit {code})", "correct that and start it again")
             return None
         if time.monotonic() - refreshed > 5 and _is_queued(folder):
             refreshed = time.monotonic()
             _queue(folder, verb, process.pid)
         time.sleep(0.05)
-    raise RunError(f"no sign of life after {SIGN_OF_LIFE_SECONDS:.0f} s")
+    raise RunError(
+        f"no sign of life after {SIGN_OF_LIFE_SECONDS:.0f} s",
+        "see its log.txt, and start it again when the machine has room",
+    )
 
 
 def _detached() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How fast a run is, for the time it has left."""
+"""Speed of a run, to estimate the remaining time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in a terminal: state, progress, time left and curves, as they are now or live."""
+"""Show a run in a terminal: state, progress, remaining time and curves, once or live."""
 
 from __future__ import annotations
 

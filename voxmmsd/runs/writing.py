@@ -1,4 +1,4 @@
-"""The writing side of a run folder: what a long job says of itself, and how it hears that it should stop."""
+"""Write a run folder: the status of a long job, and requests to stop it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 import voxmmsd
-from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.errors import Cancelled, RunError, problem_and_remedy
 from voxmmsd.events import EventWriter
 from voxmmsd.files import is_disk_full, read_json, write_json_atomic
 from voxmmsd.runs.claim import Claim, refuse_if_worked_on
@@ -41,7 +41,7 @@ ENDS = {"pause": "paused", "cancel": "cancelled"}  # what a request leaves a run
 
 
 class Run:
-    """The writing side: made by ``open_run``, used by one process at a time."""
+    """Writer of a run folder: created by ``open_run``, used by one process at a time."""
 
     writes = True
 
@@ -135,7 +135,7 @@ class Run:
     def fail(self, error: BaseException) -> None:
         """As ``end``, with the reason everywhere it is looked for; on a full disk at least in the status."""
         with suppress(OSError):
-            self.events.write("failed", step=self.step, error=str(error), type=type(error).__name__)
+            self.events.write("failed", step=self.step, **_said_by(error))
             self.note(f"failed: {error}")
         self.end("failed", error=str(error))
 
@@ -182,8 +182,14 @@ class Run:
             return False
 
 
+def _said_by(error: BaseException) -> dict[str, str]:
+    """What a ``failed`` event tells of an error."""
+    problem, remedy = problem_and_remedy(error)
+    return {"error": str(error), "problem": problem, "remedy": remedy, "type": type(error).__name__}
+
+
 class Bystander(Run):
-    """A run as the other processes of a training see it: it has the folder, hears nothing and writes nothing."""
+    """A run in processes of rank > 0: it knows the folder, but neither reads requests nor writes."""
 
     writes = False
 
@@ -271,7 +277,7 @@ def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: 
         raise
     except BaseException as error:
         if is_disk_full(error):
-            full = RunError(f"{folder}: the disk is full. Free some room and call again to continue")
+            full = RunError(f"{folder}: the disk is full", "free some room and call again to continue")
             run.fail(full)
             raise full from error
         run.fail(error)
@@ -315,7 +321,7 @@ def _signals_ask(run: Run) -> Iterator[None]:
 
 @contextmanager
 def stand_by(folder: Path, total: int) -> Iterator[Bystander]:
-    """As ``open_run``, for a training's other processes: signals are the first one's to hear and pass on."""
+    """Like ``open_run``, for ranks other than 0; only rank 0 handles signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     yield Bystander(folder, total)

@@ -1,1 +1,1 @@
-"""Loops that change weights: fine-tuning here; self-supervised pre-training uses the same rooms."""
+"""Training: pre-training, fine-tuning, training on corrections, and experiments, with one common loop."""

@@ -1,7 +1,7 @@
-"""Several trainings, or their scores, at the same time: for a GPU that one training leaves idle, or many cores.
+"""Run several trainings, or their scoring, in parallel: for a GPU that one training does not fill, or many cores.
 
-Each training is a detached run of its own. What an earlier call left at work, since it was killed, is waited for and
-not started again.
+Each training is a separate detached run. Trainings that are still active after an earlier call was killed are awaited
+and not started again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOOK_SECONDS = 0.5
 
 
 def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: int, run: Run) -> None:
-    """Do all ``trainings``, ``jobs`` at a time; one that starts from the run of another waits for that.
+    """Run all ``trainings``, ``jobs`` at a time; one that starts from the run of another waits for it.
 
     Raises:
         Cancelled: ``run`` or one of the trainings was asked to pause or cancel, and so were all trainings.
@@ -60,10 +60,10 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
 def score_at_once(
     files: Mapping[Path, Path], entries: Sequence[Entry], schema: LabelSchema, device: torch.device, jobs: int, run: Run
 ) -> None:
-    """Score models, by the file that keeps the scores of each, on the same cases: ``jobs`` at a time.
+    """Score models on the same cases, ``jobs`` at a time; keys are the files of their scores.
 
     Raises:
-        Cancelled: ``run`` was asked to pause or cancel; what is scored is kept.
+        Cancelled: ``run`` was asked to pause or cancel; finished scores are kept.
     """
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         scores = [pool.submit(_score, model, entries, schema, device, file) for file, model in files.items()]
@@ -82,10 +82,10 @@ def _score(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: t
 
 
 def _train(config: PretrainConfig | FinetuneConfig, stop: list[str]) -> None:
-    """Start the training, unless it is at work, and wait for its end, which ``stop`` brings on.
+    """Start the training, unless it is active, and wait until it ends; ``stop`` ends it early.
 
     Raises:
-        Cancelled: it was asked to pause or cancel by itself.
+        Cancelled: it was asked to pause or cancel on its own.
         RunError: it failed.
     """
     if stop:
@@ -108,4 +108,4 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[str]) -> None:
     if view.state in ("paused", "cancelled") and not stop:
         raise Cancelled(view.state)
     if view.state not in ("finished", "paused", "cancelled"):
-        raise RunError(f"{folder}: {view.line()}; its log.txt says more. Call again to continue where all stopped")
+        raise RunError(f"{folder}: {view.line()}", "its log.txt says more; call again to continue where all stopped")

@@ -1,7 +1,7 @@
-"""The blocks of pre-training: which cases, where to cut, and from where they are read.
+"""Sampling of blocks for pre-training: which cases, where to cut, and how they are read.
 
-Every draw is a function of the seed and of the place in the order of all cases, so that a resumed run sees what an
-uninterrupted one sees, and two processes see together what one with twice the batch sees.
+Every draw is a function of the seed and of the position in the sequence of all cases. A resumed run thus sees the same
+blocks as an uninterrupted one, and two processes together see the same blocks as one with twice the batch.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from voxmmsd.views.spatial import cut_window
 
 
 class BlockSampler:
-    """Draws two blocks of each of ``batch`` cases a step.
+    """Draws two blocks from each of ``batch`` cases per step.
 
-    On a GPU the cases are kept in its memory where they fit; else the next step's blocks are read from the memory map
-    by a thread into pinned memory while the GPU computes. The loop over the blocks of a batch only slices: that is
-    faster, on either device, than one gather of all voxels by index.
+    On a GPU the cases are kept in its memory if they fit; otherwise a thread reads the blocks of the next step from the
+    memory map into pinned memory while the GPU computes. The loop over the blocks of a batch only slices, which is
+    faster on either device than gathering all voxels by index.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class BlockSampler:
         self._reader = ThreadPoolExecutor(1, "blocks") if device.type == "cuda" and not self._resident else None
 
     def batch(self, step: int) -> SiameseBlocks:
-        """The clean blocks of a step, on the device."""
+        """The unmasked blocks of a step, on the device."""
         cases, corners = self.places(step)
         raw = self._read(step, cases, corners)
         present = torch.from_numpy(self._present[cases])
         return clean_blocks(raw, self._to_device(torch.from_numpy(corners)), self._to_device(present))
 
     def places(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Case indices ``(B,)`` and corners ``(2, B, 3)``; cases come in an order drawn anew for each round."""
+        """Case indices ``(B,)`` and corners ``(2, B, 3)``; the order of the cases is redrawn for each epoch."""
         first = (step * self.processes.size + self.processes.rank) * self.batch_size
         positions = range(first, first + self.batch_size)
         cases = np.array([self._case_at(position) for position in positions])
@@ -61,7 +61,7 @@ class BlockSampler:
         return cases, np.concatenate(corners, axis=1)
 
     def _corners(self, position: int, case: int) -> np.ndarray:
-        """A function of the place in the order of all cases, whichever process comes to it: ``(2, 1, 3)``."""
+        """A function of the position in the sequence of all cases, the same in every process: ``(2, 1, 3)``."""
         rng = np.random.default_rng([self.seed, 0xB10C, position])
         return draw_corners([self._images[case].shape[1:]], self.size, rng)
 

@@ -1,4 +1,4 @@
-"""The cases of a training: prepared, of one schema where labels count, split by patient once and for all."""
+"""The cases of a training: prepared, with one label schema if labels are used, split by patient once."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may wel
 
 
 def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
-    """All prepared, labelled cases of the folders asked for; folders of images are prepared into the store first.
+    """All prepared, labeled cases of the given folders; folders of images are first prepared into the store.
 
-    They are prepared as the model that the training starts from saw its own, if there is one, and their labels are
-    those of the model's schema (see ``model_schema``).
+    They are prepared like the cases of the initial model, if there is one, and their labels are mapped to the model's
+    schema (see ``model_schema``).
 
     Raises:
         ConfigError: ``config.target_schema`` does not exist.
-        InputError: no labelled case, a case that cannot be read, one id twice, stores of several voxel sizes, several
-            label schemas and none to map them onto, or a tissue that it does not know.
+        InputError: no labeled case, a case that cannot be read, a duplicate id, stores of different voxel sizes,
+            several label schemas without one to map them to, or a tissue that it does not know.
     """
     found = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
     if not found:
         raise InputError(
-            f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels; add some, or "
-            "pretrain on these"
+            f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels",
+            "add some, or pretrain on these",
         )
     target = model_schema(found, config.target_schema)
     labelled = tuple(entry.mapped_onto(target) for entry in found)
@@ -46,13 +46,13 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
 
 
 def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """All prepared cases to learn from without labels, and those to look at; ``splits.json`` of the run names them.
+    """All prepared cases for pre-training, and those for validation; both are listed in ``splits.json`` of the run.
 
-    With ``config.splits`` its training and unlabelled patients are learned from, whose labels, if any, are not looked
-    at, and its validation patients are looked at. Without, all cases are learned from.
+    With ``config.splits``, its training and unlabeled patients are used for training (any labels are ignored), and its
+    validation patients for validation. Without it, all cases are used for training.
 
     Raises:
-        InputError: no case, a case that cannot be read, one id twice, or nothing left by the splits.
+        InputError: no case, a case that cannot be read, a duplicate id, or splits that leave no case.
     """
     entries = _entries(config, run, "", labelled=False)
     kept = run.folder / "splits.json"
@@ -69,7 +69,10 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
     chosen = tuple(entry for entry in entries if entry.id in used)
     held = tuple(entry for entry in entries if entry.id in splits.validation)
     if not chosen:
-        raise InputError(f"{config.splits or ', '.join(config.folders)}: no case is left to pre-train on")
+        raise InputError(
+            f"{config.splits or ', '.join(config.folders)}: no case is left to pre-train on",
+            "name some in --splits or add cases",
+        )
     if run.writes:
         splits.write(kept)
     run.say(f"cases: {len(chosen)} of {len(entries)} to pre-train on")
@@ -77,28 +80,28 @@ def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, .
 
 
 def model_schema(entries: Sequence[Entry], target: str = "") -> LabelSchema:
-    """The label schema of a model that learns from ``entries``: ``target``, or the one that they share.
+    """The label schema of a model trained on ``entries``: ``target``, or their common one.
 
     Raises:
         ConfigError: no schema is named ``target``.
-        InputError: none is asked for and there are several.
+        InputError: no target is given and there are several.
     """
     if target:
         return schema_named(target)
     names = sorted({entry.label_schema().name for entry in entries})
     if len(names) > 1:
         raise InputError(
-            f"the cases' labels follow different schemas ({', '.join(names)}); name the model's with --target-schema, "
-            "and all are mapped onto it tissue by tissue"
+            f"the cases' labels follow different schemas ({', '.join(names)})",
+            "name the model's with --target-schema, and all are mapped onto it tissue by tissue",
         )
     return entries[0].label_schema()
 
 
 def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -> Splits:
-    """The run's own ``splits.json`` if it was started before, else the file asked for, else drawn; then written.
+    """The ``splits.json`` of a resumed run, else the given file, else splits drawn at random; written to the run.
 
     Raises:
-        InputError: nothing trains or validates.
+        InputError: no training or no validation case.
     """
     kept = run.folder / "splits.json"
     if _are_in_use(kept):
@@ -111,7 +114,7 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
     where = config.splits or ", ".join(config.folders)
     for part in ("train", "validation"):
         if not getattr(splits, part):
-            raise InputError(f"{where}: no labelled case is left to {part}; name some in --splits or add cases")
+            raise InputError(f"{where}: no labelled case is left to {part}", "name some in --splits or add cases")
     if run.writes:
         splits.write(kept)
     run.say("cases: " + ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS[:3]))
@@ -119,7 +122,7 @@ def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -
 
 
 def _are_in_use(splits: Path) -> bool:
-    """Whether a network has learned by them; those of a run that came to nothing are drawn anew."""
+    """Whether a network was trained with these splits; those of a run that trained nothing are redrawn."""
     return splits.is_file() and (splits.parent / "checkpoints").is_dir()
 
 
@@ -132,34 +135,35 @@ def _entries(config: FinetuneConfig | PretrainConfig, run: Run, schema: str, lab
     )
     ids = [entry.id for entry in entries]
     if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
-        raise InputError(f"case {', '.join(doubled)} comes from two folders; give each case once")
+        raise InputError(f"case {', '.join(doubled)} comes from two folders", "give each case once")
     check_preprocess(entries)
     return entries
 
 
 def _cohorts(folders: Sequence[str]) -> list[str]:
-    """A name for the cases of each folder: its own, or its path where two folders have the same name."""
+    """A name for each folder: its own, or its path if two folders have the same name."""
     names = [Path(folder).absolute().name for folder in folders]
     return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
 
 
 def check_preprocess(entries: Sequence[Entry]) -> None:
-    """All entries were prepared alike: a network learns one voxel size.
+    """Check that all entries were prepared in the same way: a network is trained for one voxel size.
 
     Raises:
-        InputError: they were not.
+        InputError: they differ.
     """
     first = next(iter(entries), None)
     if other := next((entry for entry in entries if first and entry.preprocess != first.preprocess), None):
         assert first is not None
         raise InputError(
             f"{other.array_file}: was prepared at {other.preprocess.spacing_mm:g} mm, {first.array_file} at "
-            f"{first.preprocess.spacing_mm:g} mm; prepare all cases alike (`voxmmsd prepare --spacing`)"
+            f"{first.preprocess.spacing_mm:g} mm",
+            "prepare all cases alike (`voxmmsd prepare --spacing`)",
         )
 
 
 def preprocess_of(config: FinetuneConfig | PretrainConfig) -> PreprocessConfig:
-    """How images are prepared for a training: as for the model it starts from, if any."""
+    """Preprocessing for a training: that of the initial model, if any."""
     start = config.start if isinstance(config, FinetuneConfig) else ""
     return resolve_model(start).info.preprocess if start else PreprocessConfig()
 
@@ -186,6 +190,5 @@ def _entries_of(
         run.stage(f"preparing {len(cases)} cases")
 
         result = prepare_cases(cases, store, preprocess_of(config), workers=config.workers, on_case=on_case)
-    if result.failures:
-        raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
+    result.refuse_failures()
     return result.entries

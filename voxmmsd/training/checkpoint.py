@@ -1,4 +1,4 @@
-"""Checkpoints of a training: whole or not there, checked when read, and never able to run code."""
+"""Checkpoints of a training: written atomically, verified when read, and never able to run code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MARK = b"\nsha256 "
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int, keep_every: int = 0) -> Path:
-    """Write ``step-STEP.pt``, then drop all but the newest ``keep`` and every ``keep_every`` steps'.
+    """Write ``step-STEP.pt``, then delete all but the newest ``keep`` and those at multiples of ``keep_every`` steps.
 
     Raises:
-        RunError: the disk is full; earlier checkpoints are whole.
+        RunError: the disk is full; earlier checkpoints are intact.
     """
     file = folder / f"step-{step:08d}.pt"
     save_state(file, state)
@@ -34,10 +34,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int, k
 
 
 def save_state(file: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values, whole or not at all; the file ends with the checksum of what is before.
+    """Write tensors and plain values atomically; the file ends with the checksum of everything before it.
 
     Raises:
-        RunError: the disk is full; a file that was there before is whole.
+        RunError: the disk is full; an existing file is intact.
     """
     try:
         with written_aside(file) as aside:
@@ -51,38 +51,40 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
         if not is_disk_full(error):
             raise
         raise RunError(
-            f"{file}: the disk is full; earlier checkpoints are whole. Free some room and call again to continue"
+            f"{file}: the disk is full", "earlier checkpoints are whole, free some room and call again to continue"
         ) from error
 
 
 def load_state(file: Path) -> dict[str, Any]:
-    """Read what ``save_state`` wrote, onto the CPU.
+    """Read a file written by ``save_state``, to the CPU.
 
     Raises:
-        RunError: the file is missing, does not fit its checksum, or holds what could run code.
+        RunError: the file is missing, does not match its checksum, or could run code.
     """
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise RunError(f"{file}: checkpoint cannot be read ({error.strerror})") from error
+        raise RunError(
+            f"{file}: checkpoint cannot be read ({error.strerror})", "check its permissions, or remove it"
+        ) from error
     end = len(content) - len(_MARK) - 64
     payload = memoryview(content)[: max(0, end)]
     if content[max(0, end) :] != _MARK + hashlib.sha256(payload).hexdigest().encode():
-        raise RunError(f"{file}: checkpoint is damaged (its checksum does not fit)")
+        raise RunError(f"{file}: checkpoint is damaged (its checksum does not fit)", "remove it")
     try:
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler meets hostile bytes with whatever comes to its mind
         raise RunError(
-            f"{file}: holds more than tensors and plain values and was not read, since it could run code; remove it"
+            f"{file}: holds more than tensors and plain values and was not read, since it could run code", "remove it"
         ) from error
 
 
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest whole checkpoint, or None, and what was wrong with those passed over."""
+    """The newest intact checkpoint, or None, and what was wrong with those skipped."""
     problems: list[str] = []
     for file in sorted(folder.glob(_PATTERN), reverse=True):
         try:
             return load_state(file), problems
         except RunError as error:
-            problems.append(str(error))
+            problems.append(error.problem)
     return None, problems

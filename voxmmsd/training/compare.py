@@ -1,8 +1,9 @@
-"""The label-efficiency experiment: methods x numbers of labelled cases x draws, paired by draw (METHOD section 9).
+"""The label-efficiency experiment: methods x numbers of labeled cases x draws (``docs/method.md``, section 9).
 
-Every method fine-tunes the same network by the same recipe on the same labelled cases; only its start differs. Each
-pre-training and fine-tuning is a run folder of its own below the experiment's, so an interrupted experiment continues
-where it stopped, within a run too, and one whose file has grown (more methods, numbers, draws) makes what is missing.
+Every method fine-tunes the same network with the same recipe on the same labeled cases, paired by draw; only the
+initialization differs. Each pre-training and fine-tuning has its own run folder below that of the experiment, so an
+interrupted experiment resumes where it stopped, also within a run. If methods, numbers or draws are added to the
+experiment's file, only the missing runs are made.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ MOST_TRIES = 1000
 
 
 def compare(config: CompareConfig) -> str:
-    """Run, or continue, an experiment; its table, also written to ``RUN/results-PART.txt``.
+    """Run or resume an experiment; returns its table, also written to ``RUN/results-PART.txt``.
 
-    Beside it: ``results-PART.csv`` (a line per arm), ``cases-PART.csv`` (and per case), ``report-PART.html``. PART is
-    ``validation`` or, with ``config.test``, ``test``: the same trained models on the cases kept back.
+    Also written: ``results-PART.csv`` (a line per arm), ``cases-PART.csv`` (a line per arm and case),
+    ``report-PART.html``. PART is ``validation`` or, with ``config.test``, ``test``: the same models on the test cases.
 
     Raises:
-        ConfigError: the experiment's file asks for what cannot be.
-        VoxMMSDError: cases cannot be used as they are.
-        Cancelled: asked to pause or cancel; called again, it continues.
+        ConfigError: the experiment's file is invalid.
+        VoxMMSDError: cases cannot be used.
+        Cancelled: asked to pause or cancel; when called again, it resumes.
     """
     experiment = make_config(ExperimentConfig, {}, Path(config.experiment))
     folder = resolve_run(config.run).absolute()
@@ -63,7 +64,7 @@ def compare(config: CompareConfig) -> str:
 
 
 class _Experiment:
-    """An experiment's cases, and where the runs within it lie."""
+    """The cases of an experiment, and the folders of its runs."""
 
     def __init__(self, experiment: ExperimentConfig, folder: Path, run: Run) -> None:
         self.experiment, self.folder, self.run = experiment, folder, run
@@ -80,7 +81,7 @@ class _Experiment:
         self.draws = {(arm.cases, arm.draw): self._draw(arm) for arm in arms}
 
     def work_ahead(self, part: str, jobs: int) -> None:
-        """Train and score, ``jobs`` at a time, what ``results`` then finds done."""
+        """Train and score in advance, ``jobs`` at a time, what ``results`` needs."""
         starts = {
             method: self._pretrain_config(method) for method in self.experiment.methods if self._pretrains(method)
         }
@@ -94,7 +95,7 @@ class _Experiment:
         score_at_once(files, self._cases_of(part), self.schema, self.device, jobs, self.run)
 
     def results(self, part: str) -> str:
-        """Train what is not yet trained, score it on a part of the splits, write and give the table."""
+        """Train and score what is missing on a part of the splits; write and return the table."""
         scored = self._cases_of(part)
         found: dict[Arm, Scored] = {}
         for number, arm in enumerate(self.experiment.arms()):
@@ -107,10 +108,10 @@ class _Experiment:
         return self._report(Comparison(self.schema, found), part, scored)
 
     def _cases_of(self, part: str) -> list[Entry]:
-        """Raises ConfigError where the splits name none."""
+        """Raises ConfigError if the splits list none."""
         if found := [entry for entry in self.entries if entry.id in getattr(self.splits, part)]:
             return found
-        raise ConfigError(f"compare: {self.experiment.splits} leaves no case to {part}")
+        raise ConfigError(f"compare: {self.experiment.splits} leaves no case to {part}", f"list some under {part}")
 
     def _scores_file(self, arm: Arm, part: str) -> Path:
         return self.folder / "finetune" / arm.name / f"cases-{part}.json"
@@ -120,22 +121,26 @@ class _Experiment:
         if max(experiment.cases) > len(splits.train):
             raise ConfigError(
                 f"compare: {max(experiment.cases)} labelled cases asked for, {experiment.splits} gives "
-                f"{len(splits.train)} to train on"
+                f"{len(splits.train)} to train on",
+                "ask for fewer, or list more under train",
             )
         if not splits.validation:
-            raise ConfigError(f"compare: {experiment.splits} leaves no case to validation")
+            raise ConfigError(
+                f"compare: {experiment.splits} leaves no case to validation", "list some under validation"
+            )
         held = {*splits.validation, *splits.test}
         if open_ := sorted(entry.id for entry in self.entries if entry.id in held and entry.leaves_tissues_open):
             raise ConfigError(
-                f"compare: the labels of {', '.join(open_[:5])} leave tissues open, so not all regions can be scored; "
-                f"take them out of {experiment.splits}'s validation and test"
+                f"compare: the labels of {', '.join(open_[:5])} leave tissues open, so not all regions can be scored",
+                f"take them out of {experiment.splits}'s validation and test",
             )
         if experiment.pretrain_splits:
             learned = read_splits(Path(experiment.pretrain_splits), self.entries)
             if leaked := sorted(held & {*learned.train, *learned.unlabelled}):
                 raise ConfigError(
                     f"compare: {experiment.pretrain_splits} pre-trains on {', '.join(leaked[:5])}, which "
-                    f"{experiment.splits} keeps back; a case that was pre-trained on cannot judge"
+                    f"{experiment.splits} keeps back",
+                    "take them out of one of the two: a case that was pre-trained on cannot judge",
                 )
 
     def _warn_of_given_starts(self) -> None:
@@ -150,21 +155,22 @@ class _Experiment:
         if self._pretrains(method) and finetuned.channels != pretrained.channels:
             raise ConfigError(
                 f"compare: {method}: pre-training has the channels {pretrained.channels}, fine-tuning "
-                f"{finetuned.channels}; nothing would be taken over"
+                f"{finetuned.channels}",
+                "give both the same, else nothing would be taken over",
             )
 
     def _pretrains(self, method: str) -> bool:
         return method != SCRATCH and not self.experiment.variant(method).start
 
     def _start(self, method: str) -> str:
-        """Where a method's fine-tunings start from: nothing, a given model, or a pre-training, made now if need be."""
+        """The initialization of a method: none, a given model, or a pre-training, run now if needed."""
         if self._pretrains(method):
             return str(pretrain(self._pretrain_config(method)).parent)
         given = self.experiment.variant(method).start
         return "" if SCRATCH in (method, given) else given
 
     def _pretrain_config(self, method: str) -> PretrainConfig:
-        """The pre-training of a method, in a run named for the first method that it serves."""
+        """The pre-training of a method, in a run named after the first method that uses it."""
         config = self._pretrain_options(method)
         served = (m for m in self.experiment.methods if self._pretrains(m) and self._pretrain_options(m) == config)
         return replace(config, run=str(self.folder / "pretrain" / next(served)))
@@ -187,10 +193,10 @@ class _Experiment:
         return make_config(FinetuneConfig, {**given, "run": str(self.folder / "finetune" / arm.name)})
 
     def _draw(self, arm: Arm) -> Path:
-        """The file that says which cases train in a draw: the same for all methods, and more cases include the fewer.
+        """The splits file of a draw: the same for all methods; larger numbers of cases include the smaller ones.
 
         Raises:
-            ConfigError: no draw holds every label, or an earlier call drew from other cases.
+            ConfigError: no draw contains every label, or an earlier call drew from other cases.
         """
         order = self._order(arm.draw)
         chosen = sorted(self.splits.train[i] for i in order[: arm.cases])
@@ -198,13 +204,13 @@ class _Experiment:
         file = self.folder / "draws" / f"{arm.cases}-cases-draw-{arm.draw}.json"
         if file.is_file() and read_json(file) != parts:
             raise ConfigError(
-                f"{file}: was drawn from other cases than {self.experiment.splits} gives now; take another --run"
+                f"{file}: was drawn from other cases than {self.experiment.splits} gives now", "take another --run"
             )
         write_json_atomic(file, parts)
         return file
 
     def _order(self, draw: int) -> np.ndarray:
-        """A permutation of the training cases; if asked, its first ones, the fewest of any arm, hold every label."""
+        """A permutation of the training cases; optionally, its first ones (the smallest arm) contain every label."""
         rng = np.random.default_rng([self.experiment.seed, 0xD2A3, draw])
         fewest = min(self.experiment.cases)
         for _ in range(MOST_TRIES):
@@ -213,7 +219,7 @@ class _Experiment:
             if not self.experiment.every_label or len(held) == len(self.schema.labels):
                 return order
         raise ConfigError(
-            f"compare: no {fewest} training cases hold every label; set every_label = false or more cases"
+            f"compare: no {fewest} training cases hold every label", "set every_label = false or more cases"
         )
 
     @cache  # noqa: B019 - as long as the experiment

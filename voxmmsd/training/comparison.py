@@ -1,4 +1,4 @@
-"""The tables of an experiment: every case of every arm, the mean of every arm, and what a method gains."""
+"""The tables of an experiment: all cases of all arms, the mean of each arm, and the gain of each method."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from voxmmsd.training.scoring import Scored
 
 @dataclass(frozen=True)
 class Comparison:
-    """Scores of the same cases in every arm; the first arm's method is what the others are compared with."""
+    """Scores of the same cases in every arm; the method of the first arm is the baseline."""
 
     schema: LabelSchema
     found: Mapping[Arm, Scored]
@@ -34,7 +34,7 @@ class Comparison:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Of labelled cases."""
+        """Numbers of labeled cases."""
         return tuple(dict.fromkeys(arm.cases for arm in self.found))
 
     def methods(self, cases: int) -> tuple[str, ...]:
@@ -46,21 +46,21 @@ class Comparison:
         return np.stack([self.found[arm].dice(self.regions) for arm in arms])
 
     def mean(self, arm: Arm) -> float:
-        """Over the regions, of the mean over the patients."""
+        """Mean over the regions of the mean over the patients."""
         return float(_by_draw(self.found[arm].dice(self.regions)[None])[0])
 
     def gain(self, method: str, cases: int) -> Paired:
-        """Of a method over the baseline, paired by draw and patient."""
+        """Gain of a method over the baseline, paired by draw and patient."""
         theirs, ours = self.dice(self.baseline, cases), self.dice(method, cases)
         draws = min(len(theirs), len(ours))
         return paired(ours[:draws] - theirs[:draws])
 
     def text(self, what: str) -> str:
-        """The table to print and what its columns mean."""
+        """The table as text, with an explanation of its columns."""
         return "\n".join([what, "", text_table(self.rows()), "", *self.notes()])
 
     def rows(self) -> list[list[str]]:
-        """A heading and a row per number of cases and method."""
+        """A header row, and a row per number of cases and method."""
         rows = [["cases", "method", "Dice", *self.regions, "false ET", "gain", "95 % interval", "draws", "patients"]]
         for cases in self.numbers:
             for method in self.methods(cases):
@@ -73,7 +73,7 @@ class Comparison:
         return rows
 
     def notes(self) -> list[str]:
-        """What the columns of ``rows`` are."""
+        """An explanation of the columns of ``rows``."""
         least = ", ".join(f"{key} above {ml:g} ml" for key, ml in LEAST_ML.items())
         return [
             f"Dice: mean of the regions ± sd over the draws; a region counts in the patients whose expert drew it "
@@ -100,7 +100,7 @@ class Comparison:
         return f"{np.mean(counts):.1f}" if counts else "-"
 
     def arms_csv(self) -> str:
-        """A line per arm: mean Dice, and per region."""
+        """CSV with a line per arm: mean Dice, overall and per region."""
         lines = []
         for arm, scored in self.found.items():
             dice = scored.dice(self.regions)
@@ -109,7 +109,7 @@ class Comparison:
         return _csv(["method", "cases", "draw", "dice", *self.regions], lines)
 
     def cases_csv(self) -> str:
-        """A line per arm, case and structure, with all metrics; empty where not a number."""
+        """CSV with a line per arm, case and structure, with all metrics; NaN is empty."""
         lines = []
         for arm, scored in self.found.items():
             for case in scored.cases:
@@ -121,7 +121,7 @@ class Comparison:
 
 
 def shown(dice: float) -> str:
-    """Three digits, or a dash where no patient has the region."""
+    """Three digits, or a dash if no patient has the region."""
     return "-" if np.isnan(dice) else f"{dice:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""An experiment as one HTML page: results, gains, calibration, volumes, patients."""
+"""HTML report of an experiment: results, gains, calibration, volumes, patients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from voxmmsd.training.comparison import Comparison, shown
 
 
 def write_comparison(comparison: Comparison, file: Path, what: str) -> Path:
-    """Write the page; ``what`` says which scores on which cases."""
+    """Write the page; ``what`` describes the scores and the cases."""
     with TemporaryDirectory(prefix="voxmmsd-") as place:
         folder = Path(place)
         sections = [_results(comparison, folder, what), *_calibration(comparison, folder), _volumes(comparison, folder)]
@@ -58,12 +58,12 @@ def _calibration(comparison: Comparison, folder: Path) -> list[Section]:
         if models:
             chart = calibration_chart(models, folder / f"calibration-{cases}.png")
             text = f"Voxels within {MARGIN_MM:g} mm of the expert's labels, all draws and patients."
-            sections.append(Section(f"Calibration, {cases} labelled cases", [text], pictures=[(chart, "")]))
+            sections.append(Section(f"Calibration, {cases} labeled cases", [text], pictures=[(chart, "")]))
     return sections
 
 
 def _volumes(comparison: Comparison, folder: Path) -> Section:
-    """Of the baseline and the first other method at the fewest cases, where a bias would be largest."""
+    """Volumes of the baseline and the first other method with the fewest cases, where a bias would be largest."""
     cases = min(comparison.numbers)
     table: list[list[str]] = []
     pictures = []
@@ -76,11 +76,11 @@ def _volumes(comparison: Comparison, folder: Path) -> Section:
         volumes = {key: volumes_ml(all_cases, key) for key in comparison.regions}
         pictures.append((agreement_chart(volumes, folder / f"volumes-{method}.png"), method))
     text = "Model's less expert's volume (Bland-Altman); a patient counts once per draw."
-    return Section(f"Volumes, {cases} labelled cases", [text], table, pictures)
+    return Section(f"Volumes, {cases} labeled cases", [text], table, pictures)
 
 
 def _patients(comparison: Comparison) -> Section:
-    """Mean Dice of the regions per patient, mean over the draws."""
+    """Dice per patient, averaged over regions and draws."""
     ids = [case.case_id for case in next(iter(comparison.found.values())).cases]
     rows = [["cases", "method", *ids]]
     for cases in comparison.numbers:

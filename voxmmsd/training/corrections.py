@@ -1,6 +1,6 @@
-"""What a fine-tuning learns from a training library: which labels, in which schema, and who is held out.
+"""What a fine-tuning uses from a training library: labels, schema, and held-out patients.
 
-Fixed at the run's start in ``corrections.json``: labels that are accepted while it runs belong to the next one.
+It is fixed in ``corrections.json`` when the run starts: labels accepted during a run are used by the next one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ RECORD = CORRECTIONS_RECORD
 
 @dataclass(frozen=True)
 class Corrections:
-    """``labels``: case id -> number of the label that is learned from or judged by. ``parent``: the model that is
-    corrected; empty: there is none. ``new``: training cases whose label it did not learn. ``drawn_over``: case id ->
-    models whose output lies under its label. ``held``: held-out cases with a label."""
+    """``labels``: case id -> number of the label used for training or comparison. ``parent``: the model that is
+    corrected, or empty. ``new``: training cases with a label that the parent was not trained on. ``drawn_over``: case
+    id -> models whose output the label was drawn on. ``held``: held-out cases with a label."""
 
     library: str
     parent: str
@@ -44,14 +44,14 @@ class Corrections:
     held: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """What a model's package says of it, without a path: ``labels`` were learned, those ``judged_by`` judged."""
+        """The entry in a model's record, without paths: ``labels`` for training, ``judged_by`` for comparison."""
         learned = {case_id: number for case_id, number in self.labels.items() if case_id not in self.held}
         judges = {case_id: self.labels[case_id] for case_id in self.held}
         return {"id": self.library, "labels": learned, "new": list(self.new), "judged_by": judges}
 
 
 def library_of(config: FinetuneConfig) -> Library | None:
-    """The training library among the folders, if there is one.
+    """The training library among the given folders, or None.
 
     Raises:
         ConfigError: there are two.
@@ -60,12 +60,15 @@ def library_of(config: FinetuneConfig) -> Library | None:
     if not folders:
         return None
     if len(folders) > 1:
-        raise ConfigError(f"fine-tuning learns from one training library, {', '.join(map(str, folders))} are several")
+        raise ConfigError(
+            f"fine-tuning learns from one training library, {', '.join(map(str, folders))} are several",
+            "name one of them",
+        )
     return open_library(folders[0])
 
 
 def start_of(config: FinetuneConfig) -> ModelPackage | None:
-    """The model that is corrected, or the pre-trained network that a first one starts from; None: from scratch.
+    """The model to correct, or the pre-trained network to start a first model from; None: from scratch.
 
     Raises:
         ModelError: there is no such model.
@@ -74,9 +77,9 @@ def start_of(config: FinetuneConfig) -> ModelPackage | None:
 
 
 def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent: ModelPackage | None) -> Corrections:
-    """What the run fixed when it was started, else the newest accepted label of each case, now fixed.
+    """What the run fixed when it started; for a new run, the newest accepted label of each case.
 
-    ``parent``: the model that is corrected; None where the library teaches a first one.
+    ``parent``: the model to correct; None if a first model is trained.
 
     Raises:
         InputError: no training case has an accepted label, or no schema covers all labels.
@@ -89,8 +92,8 @@ def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent
     training = [case_id for case_id, (case, _) in accepted.items() if case.part != HOLD_OUT]
     if not training:
         raise InputError(
-            f"{library.folder}: no training case has an accepted label; correct one (`voxmmsd library next "
-            f"{library.folder}` says which) and accept it"
+            f"{library.folder}: no training case has an accepted label",
+            f"correct one (`voxmmsd library next {library.folder}` says which) and accept it",
         )
     labels = {case_id: label for case_id, (_, label) in accepted.items() if label is not None}
     learned = parent.info.training.get("library", {}) if parent else {}
@@ -112,12 +115,12 @@ def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent
 def corrected_entries(
     config: FinetuneConfig, run: Run, library: Library, corrections: Corrections, start: ModelPackage | None
 ) -> list[Entry]:
-    """Prepared cases of the library with the fixed labels, then those of the other folders asked for.
+    """Prepared cases of the library with the fixed labels, followed by those of the other folders.
 
-    All are prepared as ``start`` saw its own, if there is one, so that voxels keep the size that it knows.
+    All are prepared like the cases of ``start``, if there is one, so that the voxel size is the same.
 
     Raises:
-        LibraryError: a label is missing or was changed.
+        LibraryError: a label is missing or was modified.
         InputError: a case cannot be read, or a label has a tissue that the schema lacks.
     """
     store = Path(config.store) if config.store else run.folder / "store"
@@ -126,13 +129,12 @@ def corrected_entries(
         case = library.case(case_id)
         label = next((label for label in case.labels if label.number == number), None)
         if label is None:
-            raise LibraryError(f"{case.folder}: label {number} is gone; restore it, or start a new run")
+            raise LibraryError(f"{case.folder}: label {number} is gone", "restore it, or start a new run")
         cases.append(_labelled(library, case, label, corrections.schema, store))
     run.say(f"corrections: {len(corrections.new)} new, {len(cases)} labels in all, schema {corrections.schema}")
     preprocess = start.info.preprocess if start else PreprocessConfig()
     result = prepare_cases(cases, store, preprocess, workers=config.workers, on_case=lambda _: run.stop_if_asked())
-    if result.failures:
-        raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
+    result.refuse_failures()
     others = tuple(folder for folder in config.folders if Path(folder).resolve() != library.folder.resolve())
     more = labelled_entries(replace(config, folders=others), run) if others else ()
     entries = [*result.entries, *more]
@@ -141,10 +143,11 @@ def corrected_entries(
 
 
 def corrected_splits(run: Run, library: Library, corrections: Corrections, entries: Sequence[Entry]) -> Splits:
-    """Training cases train, held-out ones are judged by; cases of other folders train. Written to the run.
+    """Splits with the training cases of the library and all cases of other folders for training, and the held-out ones
+    for comparison. They are written to the run.
 
     Raises:
-        InputError: a patient or an image of another folder is held out in the library.
+        InputError: a patient or an image in another folder is held out in the library.
     """
     held = set(corrections.held)
     train = tuple(entry.id for entry in entries if entry.id not in held)
@@ -156,7 +159,7 @@ def corrected_splits(run: Run, library: Library, corrections: Corrections, entri
 
 
 def mixed(entries: Sequence[Entry], new: Sequence[str]) -> list[Entry]:
-    """Entries to draw patches from: new corrections as often as all earlier cases together, so that neither is lost."""
+    """Entries to draw patches from: new corrections as often as all earlier cases together, to forget neither."""
     fresh = [entry for entry in entries if entry.id in set(new)]
     earlier = [entry for entry in entries if entry.id not in set(new)]
     return [*earlier, *fresh * max(1, round(len(earlier) / max(1, len(fresh))))]
@@ -180,15 +183,15 @@ def _id_of(parent: ModelPackage | None) -> str:
 
 
 def _widest_schema(names: Sequence[str], parent: ModelPackage | None, library: Library) -> str:
-    """The schema among ``names`` that knows the tissues of all; the parent's, if it is one of these."""
+    """The schema among ``names`` that includes the tissues of all; preferably that of the parent."""
     used = [schema_named(name) for name in dict.fromkeys(names)]
     wide = [one.name for one in used
             if all(index_of_tissue(label, one) is not None for other in used for label in other.labels)]  # fmt: skip
     if not wide:
         listed = ", ".join(schema.name for schema in used)
         raise InputError(
-            f"{library.folder}: its labels follow the schemas {listed}, none of which knows the tissues of all; name "
-            "one that does with --schema"
+            f"{library.folder}: its labels follow the schemas {listed}, none of which knows the tissues of all",
+            "name one that does with --schema",
         )
     return parent.info.schema if parent and parent.info.schema in wide else wide[0]
 
@@ -200,7 +203,7 @@ def _read(file: Path, library: Library, parent: ModelPackage | None) -> Correcti
         record["drawn_over"] = {key: tuple(value) for key, value in record["drawn_over"].items()}
         corrections = Corrections(**record)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: cannot be read ({error!r}); start a new run") from error
+        raise RunError(f"{file}: cannot be read ({error!r})", "start a new run") from error
     if (corrections.library, corrections.parent) != (library.id, _id_of(parent)):
-        raise RunError(f"{file}: the run was started on another library or from another model; start a new run")
+        raise RunError(f"{file}: the run was started on another library or from another model", "start a new run")
     return corrections

@@ -1,4 +1,4 @@
-"""How long a training will take here, and how much memory and disk: from a few steps on a case of its own."""
+"""Estimate time, memory and disk space of a training on this machine, from a few steps on one of its cases."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VALIDATION_SHARE = 0.2  # as ``make_splits`` draws
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of the whole run and of its parts; bytes at its peak and those that are free now."""
+    """Seconds for the whole run and its parts; peak bytes, and bytes that are free now."""
 
     cases: int
     device: str
@@ -54,7 +54,7 @@ class Estimate:
         return {**asdict(self), "problems": self.problems()}
 
     def problems(self) -> list[str]:
-        """Why it makes no sense to start it here: ``too long``, ``memory``, ``disk``."""
+        """Reasons against running it on this machine: ``too long``, ``memory``, ``disk``."""
         found = ["too long"] if self.device == "cpu" and self.seconds > TOO_LONG_SECONDS else []
         found += ["memory"] if self.memory_bytes > self.free_memory_bytes else []
         return found + (["disk"] if self.disk_bytes > self.free_disk_bytes else [])
@@ -75,7 +75,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Data:
-    """How many cases train and validate, one of them prepared, and what preparing it took."""
+    """The numbers of training and validation cases, one prepared case, and the time to prepare it."""
 
     training: int
     validation: int
@@ -84,12 +84,12 @@ class _Data:
 
 
 def estimate(config: FinetuneConfig | PretrainConfig) -> Estimate:
-    """Prepare one case, do a few steps and one look at it, save once; nothing of it is kept.
+    """Prepare one case, run a few steps and one validation, and save once; nothing is kept.
 
-    The measurement says what each of these costs here; the configuration says how often they will be done.
+    The measurement gives the cost of each part on this machine, the configuration how often it occurs.
 
     Raises:
-        InputError: no case to learn from.
+        InputError: no case to train on.
     """
     with TemporaryDirectory(prefix="voxmmsd-") as place:
         data = _one_prepared(config, Path(place) / "store")
@@ -140,15 +140,16 @@ def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data
     count = len(cases) + len(prepared)
     if not count:
         what = "labelled case" if labelled else "case"
-        raise InputError(f"{', '.join(config.folders)}: holds no {what} to learn from")
+        raise InputError(
+            f"{', '.join(config.folders)}: holds no {what} to learn from", "name a folder that does, or add cases"
+        )
     held = held or (max(1, round(VALIDATION_SHARE * count)) if labelled else 0)
     if prepared:
         return _Data(count - held, held, prepared[0], 0.0)
     start = time.perf_counter()
     case = cases[0] if labelled else replace(cases[0], label=None)
     result = prepare_cases([case], store, preprocess_of(config), workers=1)
-    if result.failures:
-        raise InputError("; ".join(f"case {id_}: {reason}" for id_, reason in result.failures))
+    result.refuse_failures()
     return _Data(count - held, held, result.entries[0], time.perf_counter() - start)
 
 
@@ -180,7 +181,7 @@ def _seconds(action: Callable[[], object]) -> float:
 
 
 def _memory(device: torch.device) -> tuple[int, int]:
-    """Peak of this process and what it may have, in bytes: of the GPU, or of the machine."""
+    """Peak memory of this process and its limit, in bytes: of the GPU, or of the machine."""
     if device.type == "cuda":
         peak = torch.cuda.max_memory_reserved(device)
         return peak, torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)

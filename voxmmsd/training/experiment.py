@@ -1,4 +1,4 @@
-"""What the file of ``compare`` says: which methods, on how many labelled cases, in how many draws.
+"""The experiment file of ``compare``: methods, numbers of labeled cases, draws.
 
 folders = ["store"]
 splits = "splits.json"
@@ -32,7 +32,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "one-mask-for-all-modalities": {"joint_mask": True},
     "pairs-in-one-modality": {"same_modality": True},
 }
-"""METHOD section 9; names of methods that differ from Vox-MMSD by these options of ``pretrain``."""
+"""Ablations of Vox-MMSD by name, as options of ``pretrain`` (``docs/method.md``, section 9)."""
 
 
 _OURS = frozenset({"folders", "run", "splits", "store", "start", "seed", "name"})  # decided by the experiment
@@ -40,10 +40,10 @@ _OURS = frozenset({"folders", "run", "splits", "store", "start", "seed", "name"}
 
 @dataclass(frozen=True)
 class Variant:
-    """How a method differs from the others.
+    """Settings of one method that differ from those of the others.
 
     ``pretrain`` and ``finetune``: options of these verbs. ``start``: a model or run to start from, instead of a
-    pre-training of the experiment's own. ``cases``: at which of the experiment's numbers of cases; at all if empty.
+    pre-training within the experiment. ``cases``: for which of the experiment's numbers of cases; all if empty.
     """
 
     start: str = ""
@@ -57,12 +57,12 @@ class Variant:
 
 def _refuse_ours(*tables: dict[str, Any]) -> None:
     if ours := sorted(_OURS & {key for table in tables for key in table}):
-        raise ConfigError(f"compare: the experiment itself decides on {', '.join(ours)}; take it out of the table")
+        raise ConfigError(f"compare: the experiment itself decides on {', '.join(ours)}", "take it out of the table")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One fine-tuning: a method, how many labelled cases, which draw of them."""
+    """One fine-tuning: a method, the number of labeled cases, and the draw."""
 
     method: str
     cases: int
@@ -75,10 +75,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """``every_label``: the cases of each draw together hold every label, as those an expert would pick to label.
+    """``every_label``: the cases of each draw together contain every label, like cases an expert would choose to label.
 
-    ``pretrain_splits``: which patients are pre-trained on, where these are more than may be fine-tuned on, such as
-    those of another hospital (default: as ``splits`` says).
+    ``pretrain_splits``: patients for pre-training, if these are more than those for fine-tuning, such as patients of
+    another hospital (default: those of ``splits``).
     """
 
     folders: tuple[str, ...] = ()
@@ -95,31 +95,40 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         if not self.folders or not self.splits:
-            raise ConfigError("compare: the experiment's file must name its folders and its splits")
+            raise ConfigError("compare: the experiment's file names no folders or no splits", "give it both")
         if not self.methods or self.draws < 1 or not self.cases or min(self.cases) < 1:
-            raise ConfigError("compare: needs at least one method, one draw and one labelled case")
+            raise ConfigError("compare: needs at least one method, one draw and one labelled case", "give each of them")
         _refuse_ours(self.pretrain, self.finetune)
         known = (SCRATCH, *METHODS, *ABLATIONS)
         if unknown := sorted(set(self.methods) - {*known, *self.variants}):
             raise ConfigError(
-                f"compare: unknown method {', '.join(unknown)}; known are {', '.join(known)}, and those that a table "
-                "[variants.NAME] describes"
+                f"compare: unknown method {', '.join(unknown)}",
+                f"known are {', '.join(known)}, and those that a table [variants.NAME] describes",
             )
         if unused := sorted(set(self.variants) - set(self.methods)):
-            raise ConfigError(f"compare: [variants.{unused[0]}] is not among the methods {', '.join(self.methods)}")
+            raise ConfigError(
+                f"compare: [variants.{unused[0]}] is not among the methods {', '.join(self.methods)}",
+                "add it to them, or remove its table",
+            )
         for method in self.methods:
             if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", method):
-                raise ConfigError(f"compare: method {method!r}: names are of small letters, digits and dashes")
+                raise ConfigError(
+                    f"compare: no method can be called {method!r}", "give it a name of small letters, digits and dashes"
+                )
             self._check(method)
 
     def _check(self, method: str) -> None:
         variant = self.variant(method)
         if strange := sorted(set(variant.cases) - set(self.cases)):
             raise ConfigError(
-                f"compare: [variants.{method}] asks for {strange[0]} cases, the experiment for {self.cases}"
+                f"compare: [variants.{method}] asks for {strange[0]} cases, the experiment for {self.cases}",
+                "add that number to the experiment's cases, or take it out of the table",
             )
         if self.baseline != method and (late := set(self.cases_of(method)) - set(self.cases_of(self.baseline))):
-            raise ConfigError(f"compare: {method} at {min(late)} cases has no {self.baseline} to be compared with")
+            raise ConfigError(
+                f"compare: {method} at {min(late)} cases has no {self.baseline} to be compared with",
+                "try both at the same numbers of cases",
+            )
 
     @property
     def baseline(self) -> str:
@@ -127,7 +136,7 @@ class ExperimentConfig:
         return self.methods[0]
 
     def variant(self, method: str) -> Variant:
-        """What is particular to a method: by its name, and by its table, which has the last word.
+        """Settings of a method, from its name and from its table; the table takes precedence.
 
         Raises:
             ConfigError: the table has keys that no variant has.
@@ -136,15 +145,15 @@ class ExperimentConfig:
         try:
             stated = config_from_record(Variant, self.variants.get(method, {}))
         except ConfigError as error:
-            raise ConfigError(f"compare: [variants.{method}]: {error}") from error
+            raise ConfigError(f"compare: [variants.{method}]: {error.problem}", error.remedy) from error
         return Variant(stated.start, stated.cases, {**by_name, **stated.pretrain}, stated.finetune)
 
     def cases_of(self, method: str) -> tuple[int, ...]:
-        """The numbers of labelled cases that a method is tried at."""
+        """The numbers of labeled cases that a method is run with."""
         return self.variant(method).cases or self.cases
 
     def arms(self) -> Iterator[Arm]:
-        """All methods of one draw before the next draw, so that a broken-off experiment is paired as far as it went."""
+        """All methods of one draw before the next draw, so that an interrupted experiment is paired so far."""
         for cases in self.cases:
             for draw in range(self.draws):
                 yield from (Arm(method, cases, draw) for method in self.methods if cases in self.cases_of(method))

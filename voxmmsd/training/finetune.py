@@ -1,6 +1,6 @@
-"""Fine-tuning: teach a network the labels of few cases, from scratch or from an earlier model (METHOD section 8).
+"""Fine-tune a network on a few labeled cases, from scratch or from an earlier model (``docs/method.md``, section 8).
 
-From scratch and from pre-training run the identical recipe, since the one is the baseline of the other.
+Training from scratch and from pre-trained weights uses the identical recipe, since one is the baseline of the other.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LAST_RATE = 0.01  # share of the peak learning rate at the last step
 
 
 def finetune(config: FinetuneConfig) -> Path:
-    """Run, or continue, the fine-tuning in ``config.run``; the resulting model package's folder.
+    """Run or resume the fine-tuning in ``config.run``; returns the folder of the resulting model package.
 
     Raises: as ``run_training``.
     """
@@ -59,7 +59,7 @@ def finetune(config: FinetuneConfig) -> Path:
 
 
 class FineTuning(TrainingLoop):
-    """The state of one fine-tuning, and what it does at each step."""
+    """The state of a fine-tuning and its training step."""
 
     verb = "finetune"
     head_pace = 10.0  # of the body's learning rate: the head is fresh
@@ -111,19 +111,19 @@ class FineTuning(TrainingLoop):
         return {"loss": self.loss(logits, label, self.balance(self.step))}
 
     def logits(self, image: torch.Tensor) -> torch.Tensor:
-        """Of a batch as ``PatchSampler`` gives it."""
+        """The logits of a batch from ``PatchSampler``."""
         return self.network(image)
 
     def drawn_from(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The training cases as often as they are to be drawn."""
+        """The training cases to draw from, repeated as often as each is to be drawn."""
         return list(entries)
 
     def set_batchnorm(self) -> None:
-        """Training mode; BatchNorm follows the batches with a long memory at first, then stands still.
+        """Set training mode; BatchNorm uses batch statistics at first and frozen running averages later.
 
-        With two patches a batch its statistics depend on how much air they hold, and a network that has learned under
-        the batch's own is another one under the running means that it segments with. In the second part it learns
-        under these.
+        With two patches per batch, batch statistics depend on how much background the patches contain, so a network
+        trained on them behaves differently under the running averages used at inference. In the second part of
+        training BatchNorm therefore uses the frozen running averages.
         """
         self.network.train()
         memory = float(np.clip(6 / self.config.steps, *LONG_MEMORY))
@@ -142,17 +142,16 @@ class FineTuning(TrainingLoop):
         return warmed_cosine(step, config.steps, warmup, config.learning_rate, LAST_RATE * config.learning_rate)
 
     def balance(self, step: int) -> float:
-        """How much the classes are balanced in the cross-entropy: wholly at first, then less and less.
+        """Class balance in the cross-entropy: full at first, then decreasing to none.
 
-        Without it the many background voxels silence the rare labels in the first steps, and a softmax that says zero
-        hardly learns: on real cases enhancing tumor then stays unseen for hundreds of steps. A lasting balance would
-        bias the probabilities.
+        Without it, background voxels dominate the early loss, and a saturated softmax gets almost no gradient: on real
+        cases enhancing tumor is then missed for hundreds of steps. A permanent balance would bias the probabilities.
         """
         end = max(1, round(self.config.balanced * self.config.steps))
         return cosine(min(step, end), end, 1.0, 0.0)
 
     def modality_dropout(self, step: int) -> float:
-        """The share of ``config.modality_dropout`` in force: first all modalities are learned from, then any subset."""
+        """Fraction of ``config.modality_dropout`` in effect: training starts with all modalities, then drops some."""
         start, end = DROPOUT_RISES
         return float(np.clip((step / self.config.steps - start) / (end - start), 0.0, 1.0))
 
@@ -163,7 +162,7 @@ class FineTuning(TrainingLoop):
 
     @property
     def judged(self) -> SegmentationNetwork:
-        """The network that is validated and kept: the running average, where there is one."""
+        """The network that is validated and saved: the running average, if there is one."""
         return self.network if self.average is None else self.average
 
     def after_step(self, is_last: bool) -> None:
@@ -191,7 +190,7 @@ class FineTuning(TrainingLoop):
             save_state(self.best_file, {"network": self.judged.state_dict(), "best": self.best})
 
     def _by_cohort(self, scored: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
-        """The validation cases' Dice by the data set that they came with; nothing where there is one."""
+        """Dice of the validation cases per data set; empty if there is only one."""
         cohorts = [entry.cohort for entry in self.validation]
         names = sorted(set(cohorts))
         if len(names) < 2:
@@ -202,7 +201,7 @@ class FineTuning(TrainingLoop):
         }
 
     def _picture(self, entry: Entry, predicted: np.ndarray) -> None:
-        """Of the first validation case, the same at every validation."""
+        """Picture of the first validation case, the same at every validation."""
         if entry is not self.validation[0] or entry.leaves_tissues_open:
             return
         file = self.run.folder / "previews" / f"step-{self.step:08d}.png"
@@ -210,7 +209,7 @@ class FineTuning(TrainingLoop):
         self.run.events.write("preview", step=self.step, file=f"previews/{file.name}")
 
     def is_better(self, dice: float) -> bool:
-        """Whether the network of this step replaces the one that was best so far."""
+        """Whether the current network replaces the best one so far."""
         return dice > self.best["dice"]
 
     @property
@@ -232,7 +231,7 @@ class FineTuning(TrainingLoop):
         self.best = state["best"]
 
     def pack(self) -> ModelPackage:
-        """The best network by validation Dice as the run's model package."""
+        """Pack the network with the best validation Dice as the model package of the run."""
         best = self._best_state()
         self.network.load_state_dict(best["network"])
         told = self.tell()
@@ -244,13 +243,13 @@ class FineTuning(TrainingLoop):
         try:
             return load_state(self.best_file)
         except RunError as error:  # else every further call would end here: the last network is there, and whole
-            self.run.warn(f"{error}; the network of the last step takes its place")
+            self.run.warn(f"{error.problem}; the network of the last step takes its place")
             self.best = {"step": 0, "dice": -1.0, "regions": {}}
             self.after_step(is_last=True)
             return load_state(self.best_file)
 
     def tell(self) -> Told:
-        """What else the package should say of the network, as it is packed."""
+        """Further entries for the record of the package, as it is packed."""
         return Told()
 
 

@@ -1,4 +1,4 @@
-"""Starting from an earlier model: which tensors are taken and which start anew."""
+"""Initialization from an earlier model: which tensors are transferred and which are new."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NEVER = -4.0  # logit of a class that the start does not know
 
 @dataclass(frozen=True)
 class Taken:
-    """Names of tensors that were taken from ``model``, that start anew, and that it had without use here.
+    """Names of tensors that were transferred from ``model``, that are new, and that were not used.
 
-    ``learned``: the patients that the model and its own ancestors learned from.
+    ``learned``: the patients that the model and its ancestors were trained on.
     """
 
     model: str
@@ -41,9 +41,9 @@ class Taken:
 
 
 def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) -> Taken:
-    """Copy what fits from a model (package, run or registry name) and say what was taken.
+    """Copy matching tensors from a model (package, run or registry name) and report which.
 
-    The head is taken tissue by tissue, whatever their order; a tissue that the model did not know starts at "never".
+    The head is mapped tissue by tissue; a tissue unknown to the model starts with a low probability.
     """
     package = resolve_model(model)
     weights = load_tensors(package)
@@ -60,7 +60,7 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
 
 
 def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry], splits: Splits, run: Run) -> None:
-    """Warn of patients to be scored that the start has learned from: a fault of the splits that the user decides on."""
+    """Warn of patients used for scoring that the initial model was trained on; whether to go on is up to the user."""
     scored = {*splits.validation, *splits.test}
     if known := [entry.id for entry in entries if entry.id in scored and learned.holds(entry)]:
         run.warn(
@@ -71,10 +71,10 @@ def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry
 
 
 def mapped_head(weight: Tensor, bias: Tensor, theirs: LabelSchema, ours: LabelSchema) -> dict[str, Tensor]:
-    """The head of a model of schema ``theirs`` as one for ``ours``: rows by tissue, background first.
+    """Map the head of a model with schema ``theirs`` to ``ours``: rows by tissue, background first.
 
-    A tissue that ``theirs`` lacks gets zeros and a low bias: at first it is never the most probable, so that the known
-    tissues are as good as before, and its gradient is not zero.
+    A tissue that ``theirs`` lacks gets zero weights and a low bias: it is never the most probable at first, so the
+    known tissues are predicted as before, but its gradient is not zero.
     """
     rows = torch.zeros(ours.class_count, *weight.shape[1:])
     biases = torch.full((ours.class_count,), NEVER)
@@ -87,7 +87,7 @@ def mapped_head(weight: Tensor, bias: Tensor, theirs: LabelSchema, ours: LabelSc
 
 
 def take_weights(network: nn.Module, model: str, weights: dict[str, Tensor]) -> Taken:
-    """Copy each tensor whose name and shape fit into ``network``; the others stay at their random start."""
+    """Copy each tensor with matching name and shape into ``network``; the others keep their random initialization."""
     own = network.state_dict()
     fits = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
     network.load_state_dict({**own, **fits})

@@ -1,6 +1,6 @@
-"""A training as a folder that needs nothing else: prepared cases, options, the core itself and one command.
+"""Pack a training as a self-contained folder: prepared cases, options, this package and one command.
 
-It is copied to a GPU server and started there; its run is followed on a shared folder, or its model brought back.
+It is copied to a GPU server and started there. The run is followed in a shared folder, or its model is copied back.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _CORE = Path(voxmmsd.__file__).parent
 
 
 def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run | None = None) -> Path:
-    """Write the job of ``config`` into ``folder``; the folder.
+    """Write the job of ``config`` into ``folder``; returns the folder.
 
-    A training library goes along as it is, since old and new model are compared on its held-out cases; other cases are
-    prepared. ``run``: hears of the progress.
+    A training library is included unchanged, since the old and the new model are compared on its held-out cases; other
+    cases are prepared. ``run`` receives the progress.
 
     Raises:
         ConfigError: the folder is not empty.
-        InputError: cases cannot be used as they are.
+        InputError: cases cannot be used.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder}: is not empty; name a new folder for the job")
+        raise ConfigError(f"{folder}: is not empty", "name a new folder for the job")
     with folder_written_aside(folder) as aside:
         _write_job(config, aside, run or Bystander(folder, 0))
     return folder
@@ -61,7 +61,7 @@ def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> l
     libraries = [Path(name) for name in config.folders if is_library(Path(name))]
     if libraries and isinstance(config, FinetuneConfig):
         if len(config.folders) > 1:
-            raise ConfigError("a job on a training library takes no other folders beside it")
+            raise ConfigError("a job on a training library takes no other folders beside it", "name the library alone")
         copy_folder(libraries[0], folder / LIBRARY)
         return [LIBRARY]
     here = replace(config, store=str(folder / STORE))
@@ -90,7 +90,7 @@ def _start_and_splits(config: FinetuneConfig | PretrainConfig, folder: Path) -> 
 
 @dataclass(frozen=True)
 class _Script:
-    """A shell script that works in the job's folder."""
+    """A shell script that runs in the folder of the job."""
 
     body: str
     head: str = ""
@@ -122,17 +122,17 @@ def _requirements() -> str:
     )  # fmt: skip
 
 
-_README = """A training job ({verb}), packed by Vox-MMSD. The folder holds all that it needs: copy it to the server.
+_README = """A training job ({verb}), packed by Vox-MMSD. The folder is self-contained: copy it to the server.
 
     python3 -m venv env && . env/bin/activate && pip install -r requirements.txt
     ./start.sh                  one GPU, or the CPU
-{several}    sbatch slurm.sh             a Slurm cluster: saves before its time is over, and goes back into the queue
+{several}    sbatch slurm.sh             a Slurm cluster: saves before its time limit and requeues itself
 
-Called again it continues. python -m voxmmsd runs watch {run} shows how far it is; on a shared folder the panel of
-3D Slicer does: choose this folder under "Runs in". The result is {run}/model: import it there, or by
-voxmmsd models import.
+Run the same command again to resume. python -m voxmmsd runs watch {run} shows the progress. In a shared folder, the
+panel of 3D Slicer shows it too: choose this folder under "Runs in". The result is {run}/model: import it in the panel,
+or with voxmmsd models import.
 """
-_SEVERAL = "    ./start-torchrun.sh         several GPUs of one machine (GPUS=4 names how many)\n"
+_SEVERAL = "    ./start-torchrun.sh         several GPUs of one machine (GPUS=4 sets their number)\n"
 _SLURM_HEAD = """#SBATCH --job-name=voxmmsd
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
@@ -144,11 +144,11 @@ _SLURM_HEAD = """#SBATCH --job-name=voxmmsd
 #SBATCH --output=voxmmsd-%j.log
 #SBATCH --signal=B:USR1@180
 """
-_SLURM = """export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # srun does not take it over by itself
+_SLURM = """export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # not inherited by srun
 {command} &
 job=$!
 
-# Three minutes before the end: ask through the folder and queue again; the newest checkpoint counts.
+# Three minutes before the time limit: ask the run to pause, then requeue; the newest checkpoint is used.
 requeue() {{
     timeout 150 python -m voxmmsd runs pause {run} --wait 140 || true
     scontrol requeue "$SLURM_JOB_ID"

@@ -1,4 +1,4 @@
-"""Learning from a training library, whatever it starts from: held-out patients judge, and nothing is chosen by them."""
+"""Fine-tuning on a training library: held-out patients are used for comparison, never for model selection."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ COMPARISON = "comparison.json"  # in the run folder, once it is finished
 
 
 class JudgedTraining(FineTuning):
-    """The recipe of any first model. The last network counts, not the best on the hold-out patients: they judge this
-    model and later ones, and who chooses by them may not be judged by them.
+    """The standard recipe. The network of the last step is used, not the best one on the held-out patients: these are
+    used to compare this and later models, and a model selected on them could not be compared on them.
 
-    ``rival``: the model that it is compared with; None where there is none yet.
+    ``rival``: the model to compare with; None if there is none.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class JudgedTraining(FineTuning):
             save_state(self.best_file, {"network": self.network.state_dict(), "best": self.best})
 
     def tell(self) -> Told:
-        """Which labels were learned, how good it is on the hold-out patients, and the comparison with the rival."""
+        """The labels used, the scores on the held-out patients, and the comparison with the rival."""
         learned = {"library": self.corrections.record()}
         if self.rival is None:
             scores = {"cases": len(self.validation), "regions": _plain(self.best["regions"])}
@@ -97,7 +97,7 @@ class JudgedTraining(FineTuning):
 
 
 def _plain(value: Any) -> Any:
-    """For JSON, which has no not-a-number."""
+    """NaN as None, for JSON."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

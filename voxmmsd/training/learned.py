@@ -1,4 +1,4 @@
-"""Which models learned a case of a training library: those of the registry, and those that lie in runs alone."""
+"""Which models were trained on a case of a training library: in the registry, and in runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from voxmmsd.models.package import ModelPackage
 def learned_in(
     library: LibraryRecords, packages: Iterable[ModelPackage], runs: Iterable[Path]
 ) -> dict[str, tuple[str, ...]]:
-    """Case id -> ids of models and ``run NAME`` of runs, finished or not, whose model is none of these."""
+    """Case id -> ids of models, and ``run NAME`` for runs (finished or not) whose model is not among these."""
     packages = tuple(packages)
     known = {package.info.id for package in packages}
     found = used_in(packages, library)
@@ -41,7 +41,7 @@ def used_in(packages: Iterable[ModelPackage], library: LibraryRecords) -> dict[s
 
 
 def _record(file: Path) -> dict[str, Any]:
-    """Empty where there is none, or none that can be read: a broken run must not hide what the others learned."""
+    """Empty if it is missing or unreadable: a broken run must not hide the others."""
     try:
         record = read_json(file)
     except (OSError, ValueError):

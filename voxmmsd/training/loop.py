@@ -1,5 +1,4 @@
-"""What every training does alike: steps, logging, checkpoints, exact resume, stopping when asked, and making do with
-the memory there is."""
+"""The training loop: steps, logging, checkpoints, exact resume, stop requests, and out-of-memory handling."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ SKIPS_IN_A_ROW = 10  # steps without a finite loss after which a training is bey
 
 
 class LoopConfig(Protocol):
-    """The options that every training has."""
+    """Options common to all trainings."""
 
     @property
     def run(self) -> str: ...
@@ -60,10 +59,10 @@ ConfigT = TypeVar("ConfigT", bound=LoopConfig)
 
 
 def run_training(config: ConfigT, make: Callable[[ConfigT, Run, Processes], TrainingLoop], verb: str) -> Path:
-    """Run, or continue, the training in ``config.run``; the folder of the resulting package.
+    """Run or resume the training in ``config.run``; returns the folder of the resulting package.
 
     Raises:
-        VoxMMSDError: cases, options or the run folder cannot be used as they are.
+        VoxMMSDError: cases, options or the run folder cannot be used.
         Cancelled: the run was asked to pause or cancel; its last checkpoint is kept.
     """
     folder = resolve_run(config.run)
@@ -85,8 +84,8 @@ def run_training(config: ConfigT, make: Callable[[ConfigT, Run, Processes], Trai
 
 
 class TrainingLoop(ABC):
-    """The loop. A training gives it what is ``trained`` by which ``optimizer``, the ``losses`` of a step, what is due
-    ``after_step``, and its state."""
+    """The training loop. Subclasses provide the ``trained`` module, its ``optimizer``, the ``losses`` of a step, what
+    to do ``after_step``, and their state."""
 
     verb: str
     trained: nn.Module
@@ -101,7 +100,9 @@ class TrainingLoop(ABC):
         self.device = choose_device(config.device, self.processes.local_rank)
         self.precision = Precision(self.device)
         if config.sync_batchnorm and self.device.type != "cuda":
-            raise ConfigError(f"--sync-batchnorm: torch has it on CUDA only, this is {self.device.type}; leave it out")
+            raise ConfigError(
+                f"--sync-batchnorm: torch has it on CUDA only, this is {self.device.type}", "leave it out"
+            )
         if self.device.type == "cpu":
             keep_freed_memory()
         self.step = 0
@@ -112,40 +113,40 @@ class TrainingLoop(ABC):
 
     @abstractmethod
     def losses(self, part: int) -> Mapping[str, Tensor]:
-        """Scalars of part ``part`` of ``self.parts`` of the batch of step ``self.step``; ``loss`` with its graph.
+        """Scalars of part ``part`` of ``self.parts`` of the batch of step ``self.step``; ``loss`` has a graph.
 
-        The draws are a function of the run's seed, the step, the part and the process alone.
+        Random draws are functions of the seed, the step, the part and the process only.
         """
 
     @abstractmethod
     def rates(self, step: int) -> dict[str, float]:
-        """Scheduled values of a step, to use and to log: ``learning_rate`` and, where it changes, ``weight_decay``."""
+        """Scheduled values of a step, used and logged: ``learning_rate`` and, if it changes, ``weight_decay``."""
 
     @abstractmethod
     def after_step(self, is_last: bool) -> None:
-        """What is due every so often; ``self.step`` steps are done. Only the first process is asked."""
+        """Periodic work after ``self.step`` steps, such as validation. Called in the first process only."""
 
     def after_update(self) -> None:  # noqa: B027 - most trainings have nothing to do here
-        """What follows the optimizer's step, such as moving a teacher."""
+        """Called after each optimizer step, for example to update a teacher."""
 
     def warnings(self, means: dict[str, float]) -> list[str]:
-        """What is wrong with the training, told from the means just logged."""
+        """Warnings about the training, given the means just logged."""
         return []
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """All that the training needs to continue exactly, beside what the loop keeps."""
+        """State needed for exact resume, in addition to that of the loop."""
 
     @abstractmethod
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` gave."""
+        """Restore the result of ``state``."""
 
     @abstractmethod
     def pack(self) -> ModelPackage:
-        """The trained network as the run's model package."""
+        """Write the trained network as the model package of the run."""
 
     def train(self) -> None:
-        """From the current step to the last, looking and saving on the way."""
+        """Train from the current step to the last, with validation and checkpoints."""
         steps, first = self._options.steps, self.processes.is_first
         self.run.progress(self.step, "training")
         quiet = {} if first else {"disable": True}
@@ -168,7 +169,7 @@ class TrainingLoop(ABC):
             self._parallel = None  # the processes part when it is gone
 
     def train_step(self) -> dict[str, Tensor]:
-        """Do step ``self.step``; its scalars, left on the device. Out of memory, it is done again with less."""
+        """Run step ``self.step``; returns its scalars, on the device. If memory runs out, repeat it with less."""
         kept = KeptBuffers(self.trained)
         while True:
             try:
@@ -222,19 +223,20 @@ class TrainingLoop(ABC):
         return self._parallel(part)
 
     def _make_room(self, problem: str) -> None:
-        """One rung down the ladder: first what changes no result, then what changes it least, then the end.
+        """Reduce memory use by one step: first without changing results, then with the least change, then stop.
 
-        Activation checkpointing computes the same numbers, at a third more time. A batch in parts gives the same
-        gradient but for BatchNorm, which then sees one part at a time.
+        Activation checkpointing gives identical numbers in a third more time. A batch in parts gives the same gradient,
+        except that BatchNorm uses the statistics of each part.
 
         Raises:
-            RunError: nothing is left to try.
+            RunError: no further reduction is possible.
         """
         unets = [module for module in self.trained.modules() if isinstance(module, UNet3d)]
         if self.processes.are_several:
             raise RunError(
-                f"out of memory at step {self.step} in process {self.processes.rank} ({problem}): "
-                "several processes cannot change their batch alone; call with a smaller --batch or network"
+                f"out of memory at step {self.step} in process {self.processes.rank} ({problem}): several processes "
+                "cannot change their batch alone",
+                "call with a smaller --batch or network",
             )
         if not all(unet.recompute for unet in unets):
             for unet in unets:
@@ -251,19 +253,19 @@ class TrainingLoop(ABC):
             )
         else:
             raise RunError(
-                f"{self.run.folder}: out of memory at step {self.step} even with one case at a time ({problem}); use a "
-                "smaller --patch or --block, fewer --channels, or a machine with more memory"
+                f"{self.run.folder}: out of memory at step {self.step} even with one case at a time ({problem})",
+                "use a smaller --patch or --block, fewer --channels, or a machine with more memory",
             )
 
     def draw_seed(self, purpose: int, *numbers: int) -> int:
-        """A seed for the step, the process and a purpose, a function of the run's seed alone."""
+        """A seed for the step, the process and a purpose, derived from the seed of the run."""
         entropy = [self._options.seed, purpose, self.step, *numbers]
         if self.processes.rank:
             entropy.append(self.processes.rank)
         return int(np.random.default_rng(entropy).integers(2**62))
 
     def save(self) -> None:
-        """Write a checkpoint from which ``resume`` continues exactly."""
+        """Write a checkpoint for exact resume."""
         if not self.processes.is_first:
             return
         state = {
@@ -281,22 +283,23 @@ class TrainingLoop(ABC):
         save_checkpoint(folder, self.step, state, self._options.keep, self._options.keep_every)
 
     def resume(self) -> None:
-        """Take up the newest whole checkpoint, if there is one."""
+        """Restore the newest intact checkpoint, if there is one."""
         state, problems = newest_checkpoint(self.run.folder / "checkpoints")
         for problem in problems:
             self.run.warn(f"{problem}; going back to an earlier one")
         mine = state["step"] if state else 0
         if mine != agreed(mine, self.processes):
             raise RunError(
-                f"{self.run.folder}: process {self.processes.rank} finds another newest checkpoint than the first one; "
-                "the run folder must be on a disk that all hosts share"
+                f"{self.run.folder}: process {self.processes.rank} finds another newest checkpoint than the first one",
+                "put the run folder on a disk that all hosts share",
             )
         if state is None:
             return
         if state["processes"] != self.processes.size:
             raise RunError(
                 f"{self.run.folder}: was started with {state['processes']} processes, now there are "
-                f"{self.processes.size}; start as many, by torchrun, to continue it"
+                f"{self.processes.size}",
+                "start as many, by torchrun, to continue it",
             )
         if state["scaler"] and self.precision.scaler.is_enabled():  # else it goes on in another precision
             self.precision.scaler.load_state_dict(state["scaler"])
@@ -310,7 +313,7 @@ class TrainingLoop(ABC):
         self.run.say(f"continuing at step {self.step} of {self._options.steps}")
 
     def _log(self) -> dict[str, float]:
-        """Means since the last log, written as metrics; the only place where the loop waits for the device."""
+        """Write means since the last log as metrics; the only place where the loop synchronizes with the device."""
         values = [_plain(pending) for pending in self._pending]
         self._pending.clear()
         skipped = [bool(value.pop("skipped")) for value in values]
@@ -327,10 +330,10 @@ class TrainingLoop(ABC):
         return means
 
     def _judge_skips(self, skipped: list[bool]) -> None:
-        """Say which of the last steps were skipped.
+        """Report which of the last steps were skipped.
 
         Raises:
-            RunError: too many in a row; nothing of them is in the weights, so the last checkpoint is good.
+            RunError: too many in a row; they did not change the weights, so the last checkpoint is valid.
         """
         steps = [self.step - len(skipped) + number for number, skip in enumerate(skipped) if skip]
         if steps:
@@ -339,8 +342,9 @@ class TrainingLoop(ABC):
             self._skips_in_a_row = self._skips_in_a_row + 1 if skip else 0
             if self._skips_in_a_row >= SKIPS_IN_A_ROW:
                 raise RunError(
-                    f"{self.run.folder}: {SKIPS_IN_A_ROW} steps in a row without a finite loss; the last checkpoint is "
-                    "kept. Look for a damaged case, or start a new run with a smaller --learning-rate"
+                    f"{self.run.folder}: {SKIPS_IN_A_ROW} steps in a row without a finite loss",
+                    "the last checkpoint is kept; look for a damaged case, or start a new run with a smaller "
+                    "--learning-rate",
                 )
 
     def _stop_if_asked(self) -> None:
@@ -353,7 +357,7 @@ class TrainingLoop(ABC):
 
 
 class _Lossy(nn.Module):
-    """What DistributedDataParallel wraps: a module whose forward pass is a step's losses."""
+    """Module for DistributedDataParallel whose forward pass computes the losses of a step."""
 
     def __init__(self, loop: TrainingLoop) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Old model and new on the hold-out patients: both segmentations of each case, kept side by side, and their Dice."""
+"""Compare the old and the new model on held-out patients: segmentations of each case, and their Dice."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def compare_on_hold_out(
     folder: Path,
     inherited: Learned = NOTHING,
 ) -> list[HoldOutCase]:
-    """Score both on each entry; write ``folder/CASE-old.nii.gz`` and ``-new.nii.gz`` on the prepared grid.
+    """Score both models on each entry; write ``folder/CASE-old.nii.gz`` and ``-new.nii.gz`` on the prepared grid.
 
-    Only regions whose tissues both models know are compared. ``drawn_over``: case id -> models under its label.
-    ``inherited``: what the models that the new one was started from learned from.
+    Only regions whose tissues both models know are compared. ``drawn_over``: case id -> models whose output the label
+    was drawn on. ``inherited``: what the ancestors of the new model were trained on.
     """
     theirs = schema_named(old.info.schema)
     old_engine = TorchEngine(load_network(old).to(device), device)
@@ -59,7 +59,7 @@ def _segmented(image_czyx: np.ndarray, engine: TorchEngine, window: int) -> np.n
 
 
 def _in_schema(indices: np.ndarray, theirs: LabelSchema, ours: LabelSchema) -> np.ndarray:
-    """A tissue that ``ours`` lacks becomes background: no region of it is compared."""
+    """Map class indices to ``ours``; unknown tissues become background, since their regions are not compared."""
     table = [0, *(index_of_tissue(label, ours) or 0 for label in theirs.labels)]
     return np.array(table, np.uint8)[indices]
 

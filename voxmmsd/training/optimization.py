@@ -1,4 +1,4 @@
-"""The optimizers and their one step, which does nothing where the loss or a gradient is not finite."""
+"""The optimizers, and an optimization step that is skipped if the loss or a gradient is not finite."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LARGEST_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it
 
 
 def sgd(network: nn.Module, weight_decay: float) -> SGD:
-    """SGD with momentum 0.9 over what takes gradients, as pre-training is published (METHOD section 6).
+    """SGD with momentum 0.9 for trainable parameters, as published for pre-training (``docs/method.md``, section 6).
 
-    Fused, since only that can skip a step by a flag on the device.
+    Fused: only fused optimizers can skip a step by a flag on the device.
     """
     optimizer = SGD(_groups(network, weight_decay), lr=0.0, momentum=0.9, fused=True)
     for group in optimizer.param_groups:  # torch would leave them uninitialized if the very first step is skipped
@@ -27,18 +27,18 @@ def sgd(network: nn.Module, weight_decay: float) -> SGD:
 
 
 def adamw(network: SegmentationNetwork, weight_decay: float, head_pace: float) -> AdamW:
-    """AdamW over what takes gradients: on real cases it finds the rare labels in a third of SGD's steps. Fused.
+    """Fused AdamW for all trainable parameters; on real cases it learns rare labels in a third of the steps of SGD.
 
-    ``head_pace``: the head's learning rate in units of the body's. BatchNorm holds a fresh head's input at unit scale,
-    so the logits of a few channels grow only with the head's weights, and AdamW moves each by about the learning rate a
-    step: at one pace for all, the softmax stays undecided for hundreds of steps, whatever the features say.
+    ``head_pace``: learning rate of the head relative to that of the body. BatchNorm keeps the input of a new head at
+    unit scale, so logits can only grow with the weights of the head, and AdamW changes each weight by about the
+    learning rate per step. With one learning rate for all layers the softmax stays near uniform for hundreds of steps.
     """
     body, head = _groups(network.unet, weight_decay), _groups(network.head, weight_decay, head_pace)
     return AdamW([*body, *head], lr=0.0, fused=True)
 
 
 def _groups(network: nn.Module, weight_decay: float, pace: float = 1.0) -> list[dict[str, Any]]:
-    """Weight decay on kernels only, not on biases and norms. ``pace``: factor of the learning rate."""
+    """Parameter groups: weight decay on kernels only, not on biases and norms. ``pace`` scales the learning rate."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "pace": pace},
@@ -54,9 +54,9 @@ def optimize(
     learning_rate: float,
     weight_decay: float | None = None,
 ) -> Tensor:
-    """One step down the gradients that ``backward`` left, clipped; whether it was done, as a flag on the device.
+    """Clip the gradients and take one step; returns whether it was taken, as a flag on the device.
 
-    Where ``loss`` or a gradient is not finite, weights and momentum stay as they are. ``weight_decay`` where it
+    If ``loss`` or a gradient is not finite, weights and momentum are left unchanged. ``weight_decay``: given if it
     changes with the step.
     """
     for group in optimizer.param_groups:
@@ -77,16 +77,16 @@ def optimize(
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move ``average``, a copy of ``network``, toward it: its weights by ``1 - decay``, its buffers all the way."""
+    """Update ``average``, an exponential moving average of ``network``'s weights; buffers are copied."""
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
     torch._foreach_copy_(list(average.buffers()), list(network.buffers()))
 
 
 class KeptBuffers:
-    """A network's buffers (BatchNorm's statistics, a center) as they were, to take a step back.
+    """A snapshot of a network's buffers (BatchNorm statistics, the center), to undo a step.
 
-    They are small and many: those of one type are handled as one tensor, since on a GPU each launch would take longer
-    than its copy.
+    Buffers are small and many, so those of one dtype are handled as one tensor: on a GPU, launching a kernel takes
+    longer than the copy itself.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -96,7 +96,7 @@ class KeptBuffers:
 
     @torch.no_grad()
     def undo_unless(self, flag: Tensor) -> None:
-        """Back to what they were, unless ``flag``; without the host looking at it."""
+        """Restore the snapshot unless ``flag`` is set, without synchronizing with the host."""
         for buffers, before in zip(self._buffers, self._before, strict=True):
             _part(torch.where(flag, _joined(buffers), before), buffers)
 

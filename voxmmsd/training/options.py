@@ -1,7 +1,7 @@
-"""The options of a fine-tuning: how many steps it takes depends on whether it corrects a model on a training library.
+"""Options of a fine-tuning; the default number of steps depends on whether it corrects a model.
 
-Standard library only, so that the command line and the panels can ask before anything heavy is loaded. The numbers are
-fixed in the run's configuration when it starts; what lies on the disk later does not change them.
+Standard library only, so that the command line and the panels can use it before heavy imports. The numbers are fixed in
+the configuration of the run when it starts; later changes on disk do not affect them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MODEL_RECORD = "model.json"  # a folder that holds it is a model package
 
 
 def finetune_config(given: dict[str, Any], file: Path | None = None) -> FinetuneConfig:
-    """As ``make_config``; with the presets of a correction where a model is corrected.
+    """Like ``make_config``, with the presets for corrections if a model is corrected.
 
     Raises: as ``make_config``.
     """
@@ -29,13 +29,13 @@ def finetune_config(given: dict[str, Any], file: Path | None = None) -> Finetune
 
 
 def corrects_a_model(folders: Iterable[str], start: str) -> bool:
-    """Whether one of the folders is a training library and ``start`` a model that segments."""
+    """Whether one of the folders is a training library and ``start`` is a segmentation model."""
     return bool(start) and any((Path(folder) / LIBRARY_RECORD).is_file() for folder in folders) and _segments(start)
 
 
 def _segments(start: str) -> bool:
-    """False for a pre-trained network, whose record names no schema. A name that only the registry knows is taken for a
-    model that segments."""
+    """False for a pre-trained network, whose record has no schema. A name in the registry is assumed to be a
+    segmentation model."""
     for folder in (Path(start), Path(start) / "model", home() / "runs" / start / "model"):
         try:
             return bool(read_json(folder / _MODEL_RECORD).get("schema"))

@@ -1,4 +1,4 @@
-"""From a finished training to a model package: what happened goes into ``model.json`` and the card."""
+"""Write a model package from a finished training, with its history in ``model.json`` and the model card."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIMITS = "Skull-stripped, co-registered MRI of about the training cases' kind; r
 
 @dataclass(frozen=True)
 class Told:
-    """What a training adds to its package's record: to ``training``, and ``scores`` in place of the validation's."""
+    """Entries added to the record of a package: to ``training``, and ``scores`` that replace those of validation."""
 
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] | None = None
@@ -47,7 +47,7 @@ def pack_model(
     taken: Taken | None,
     told: Told | None = None,
 ) -> ModelPackage:
-    """Write ``RUN/model``; one that an interrupted call left whole is kept."""
+    """Write ``RUN/model``; a complete one from an interrupted call is kept."""
     folder = run.folder / "model"
     if folder.exists():
         return read_package(folder)
@@ -77,7 +77,7 @@ def pack_model(
 
 
 def pack_start(unet: UNet3d, config: PretrainConfig, run: Run, entries: Sequence[Entry]) -> ModelPackage:
-    """Write a pre-trained network as ``RUN/model``; one that an interrupted call left whole is kept."""
+    """Write a pre-trained network as ``RUN/model``; a complete one from an interrupted call is kept."""
     folder = run.folder / "model"
     if folder.exists():
         return read_package(folder)
@@ -135,7 +135,7 @@ def _patients(ids: Sequence[str], entries: Sequence[Entry]) -> list[str]:
 
 
 def _hardware(device: str) -> str:
-    """What it was packed on: the GPU, else the processor's kind and its cores."""
+    """The hardware used: the GPU, else the type of processor and its number of cores."""
     chosen = choose_device(device)
     if chosen.type == "cuda":
         return f"{torch.cuda.get_device_name(chosen)} ({torch.cuda.device_count()} there)"

@@ -1,7 +1,7 @@
-"""Training patches of labelled cases: where to cut, which modalities to lose, and the batch that comes of it.
+"""Sampling of training patches from labeled cases: position, dropped modalities, and the batch.
 
-Where a patch is cut is a function of the seed and of its place in the order of all patches, so that a resumed run sees
-what an uninterrupted one sees, and two processes see together what one with twice the batch sees.
+The position of a patch is a function of the seed and of its index in the sequence of all patches. A resumed run thus
+sees the same patches as an uninterrupted one, and two processes together see the same as one with twice the batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLACES_PER_LABEL = 20_000  # enough to stand for a label; keeps hundreds of case
 
 @dataclass(frozen=True)
 class PatchRecipe:
-    """What a batch is made of; fields as in ``FinetuneConfig``."""
+    """How batches are sampled; fields as in ``FinetuneConfig``."""
 
     size: int
     batch: int
@@ -41,10 +41,10 @@ class PatchRecipe:
 
 
 class PatchSampler:
-    """Draws batches from labelled, prepared cases.
+    """Draws batches from labeled, prepared cases.
 
-    On a GPU the cases are kept in its memory where they fit, and patches are cut there: a core takes longer to turn a
-    patch than the GPU takes to learn from it.
+    On a GPU the cases are kept in its memory if they fit, and patches are cut there: on one CPU core, rotating a patch
+    takes longer than the GPU needs for the training step.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PatchSampler:
     def batch(self, step: int, dropout_share: float = 1.0) -> tuple[Tensor, Tensor]:
         """Images ``(batch, 4, z, y, x)`` as ``input_scale`` has them and classes ``(batch, z, y, x)`` of a step.
 
-        On the sampler's device. ``dropout_share``: how much of the recipe's modality dropout is in force.
+        On the device of the sampler. ``dropout_share``: fraction of the recipe's modality dropout in effect.
         """
         first = (step * self.processes.size + self.processes.rank) * self.recipe.batch
         patches = [self._patch(first + item, dropout_share) for item in range(self.recipe.batch)]
@@ -95,14 +95,14 @@ class PatchSampler:
         return image, label
 
     def _case(self, index: int) -> tuple[np.ndarray | Tensor, np.ndarray | Tensor]:
-        """Image and label, on the GPU if they are kept there."""
+        """Image and label of a case, on the GPU if they are kept there."""
         if self._resident is None:
             return _arrays(self.entries[index])
         return self._resident[2 * index], self._resident[2 * index + 1]
 
     def _tumor_place(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-        """A label first, then a case that has it, then one of its voxels: a label that few cases have is seen as often
-        as the others. If asked, one of the data sets before all that."""
+        """Draw a label, then a case that has it, then one of its voxels: rare labels are seen as often as others.
+        With balanced cohorts, draw a data set first."""
         holders = self._holders
         if self.recipe.balance_cohorts:
             cases = set(self._of_one_cohort(sorted({case for held in holders.values() for case in held}), rng))
@@ -113,9 +113,9 @@ class PatchSampler:
         return index, self._inside(index, places[int(rng.integers(len(places)))])
 
     def _any_place(self, rng: np.random.Generator, position: int) -> tuple[int, np.ndarray]:
-        """Anywhere in the case whose turn it is, in an order drawn anew for each round: all are seen equally often.
+        """A random position in the next case; the order is redrawn for each epoch, so all are seen equally often.
 
-        If asked, all data sets are seen equally often instead."""
+        With balanced cohorts, all data sets are seen equally often instead."""
         if self.recipe.balance_cohorts:
             cases = self._of_one_cohort(range(len(self.entries)), rng)
             index = cases[int(rng.integers(len(cases)))]
@@ -126,18 +126,18 @@ class PatchSampler:
         return index, self._inside(index, np.floor(rng.uniform(0, shape)))
 
     def _of_one_cohort(self, cases: Sequence[int], rng: np.random.Generator) -> list[int]:
-        """Those of ``cases`` that came with one of their data sets, all of these equally likely."""
+        """The cases of one data set, drawn with equal probability among the data sets of ``cases``."""
         cohorts = sorted({self.entries[index].cohort for index in cases})
         drawn = cohorts[int(rng.integers(len(cohorts)))]
         return [index for index in cases if self.entries[index].cohort == drawn]
 
     def _inside(self, index: int, center: np.ndarray) -> np.ndarray:
-        """``center`` moved so that the patch lies inside the case, where it fits."""
+        """``center``, shifted so that the patch is inside the case if it fits."""
         shape, half = np.array(self.entries[index].shape_czyx[1:]), self.recipe.size / 2
         return np.clip(center, np.minimum(half, shape / 2), np.maximum(shape - half, shape / 2))
 
     def _find_labels(self) -> None:
-        """Voxels ``(n, 3)`` of each label of each case, and the cases that have enough of a label to learn it from."""
+        """Voxels ``(n, 3)`` of each label in each case, and for each label the cases with enough voxels of it."""
         for index, entry in enumerate(self.entries):
             label = np.asarray(entry.label())
             rng = np.random.default_rng([self.seed, 0xF07E, index])

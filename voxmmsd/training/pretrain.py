@@ -1,4 +1,4 @@
-"""Pre-training: teach a network unlabelled scans by a pretext method; the result is a start for fine-tuning."""
+"""Pre-train a network on unlabeled scans with a pretext method, as initialization for fine-tuning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEIGHT_DECAY = (1e-5, 1e-4)  # at the first and at the last step
 
 
 def pretrain(config: PretrainConfig) -> Path:
-    """Run, or continue, the pre-training in ``config.run``; the folder of the resulting package.
+    """Run or resume the pre-training in ``config.run``; returns the folder of the resulting package.
 
     Raises: as ``run_training``.
     """
@@ -44,7 +44,7 @@ def pretrain(config: PretrainConfig) -> Path:
 
 
 class PreTraining(TrainingLoop):
-    """The state of one pre-training, and what it does at each step."""
+    """The state of a pre-training and its training step."""
 
     verb = "pretrain"
 
@@ -102,7 +102,7 @@ class PreTraining(TrainingLoop):
             self._look()
 
     def _look(self) -> None:
-        """Restore the same blocks of held cases under the same masks each time: an error, and a picture of one."""
+        """Restore the same blocks of validation cases with the same masks each time; log the error and a picture."""
         errors: list[float] = []
         constants: list[float] = []
         for number in range(LOOKED_AT):
@@ -133,5 +133,5 @@ class PreTraining(TrainingLoop):
         self.method.load_state_dict(state["method"])
 
     def pack(self) -> ModelPackage:
-        """The student's network after the last step as the run's package."""
+        """Write the student network after the last step as the package of the run."""
         return pack_start(self.method.unet, self.config, self.run, self.entries)

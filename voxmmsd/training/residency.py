@@ -1,4 +1,4 @@
-"""Prepared cases in a GPU's own memory, where they fit: blocks and patches are then cut there, waiting for no core."""
+"""Prepared cases in GPU memory, if they fit, so that blocks and patches are cut there and not on the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESIDENT_SHARE = 0.5  # of a GPU's free memory that prepared cases may take
 
 
 def resident(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor] | None:
-    """The arrays as tensors on a GPU, or None: it has no room for them, or ``device`` is none."""
+    """The arrays as tensors on a GPU, or None if they do not fit or ``device`` is not a GPU."""
     if device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,5 +1,5 @@
-"""Fine-tuning on a training library: gently, where a model is corrected that has learned already; by the usual recipe
-where there is none to correct yet. Either way the new model is only proposed."""
+"""Fine-tune on a training library: with a gentle recipe if a model is corrected, with the usual recipe if there is none
+to correct. In both cases the new model is only proposed."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ GENTLE = 0.3  # share of the usual peak learning rate
 
 
 def retune(config: FinetuneConfig, library: Library) -> Path:
-    """Run, or continue, the fine-tuning on a library in ``config.run``; the proposed model package's folder.
+    """Run or resume the fine-tuning on a library in ``config.run``; returns the folder of the proposed package.
 
-    The network is that of the model it starts from, whatever ``config.channels`` says. Without a model that segments
-    to start from, the library's labels teach a first one, which is compared with the model in use, if there is one.
+    The network architecture is that of the initial model, whatever ``config.channels`` says. Without a segmentation
+    model to start from, a first one is trained and compared with the model in use, if there is one.
 
     Raises: as ``run_training``.
     """
@@ -48,7 +48,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
 
     def make(config: FinetuneConfig, run: Run, processes: Processes) -> JudgedTraining:
         if processes.are_several:
-            raise ConfigError("fine-tuning on a training library is a small job of one process; leave out torchrun")
+            raise ConfigError("fine-tuning on a training library is a small job of one process", "leave out torchrun")
         corrections = fixed_corrections(config, run, library, parent)
         entries = corrected_entries(config, run, library, corrections, start)
         splits = corrected_splits(run, library, corrections, entries)
@@ -60,10 +60,10 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
 
 
 class ReTuning(JudgedTraining):
-    """Differs from learning from scratch where that would undo what the model knows.
+    """Differs from training from scratch where that would destroy what the model has learned.
 
-    The head warms up alone; the learning rate is lower; classes are not balanced, which would shift the probabilities
-    of a trained head; BatchNorm's statistics stand still.
+    The head is warmed up alone, the learning rate is lower, and BatchNorm statistics are frozen. Classes are not
+    balanced, since this would shift the probabilities of a trained head.
     """
 
     head_pace = 1.0  # the head has learned already

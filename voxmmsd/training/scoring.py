@@ -1,4 +1,4 @@
-"""The scores of a fine-tuned model, case by case: made once, kept in a file beside the model."""
+"""Scores of a fine-tuned model, case by case, cached in a file beside the model."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from voxmmsd.models.weights import load_network
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of one model on some cases, in prepared space, and how calibrated it is in those with a tumor."""
+    """Scores of a model on some cases, on the prepared grid, and its calibration in those with a tumor."""
 
     cases: tuple[CaseScores, ...]
     calibrations: tuple[Calibration, ...] = ()
 
     def dice(self, regions: Sequence[str]) -> np.ndarray:
-        """``(case, region)``, not-a-number where the expert drew none, or hardly any."""
+        """``(case, region)``; NaN if the reference is empty or tiny."""
         return np.array([[counted_dice(case, key) for key in regions] for case in self.cases])
 
 
 def score_model(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, file: Path) -> Scored:
-    """Segment and score prepared, labelled cases; what ``file`` holds already is not made again."""
+    """Segment and score prepared, labeled cases; results already in ``file`` are not recomputed."""
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if missing := [entry for entry in entries if entry.id not in kept]:
         package = read_package(model)

@@ -18,9 +18,9 @@ SEGMENT_WINDOW = 128
 
 
 def segment_window(patch: int) -> int:
-    """Side of the windows that a model trained on patches of side ``patch`` segments with, in voxels.
+    """Window size in voxels for a model trained on patches of size ``patch``.
 
-    Larger than the patches: the network is convolutional, and fewer windows have fewer rims.
+    Larger than the patches: the network is convolutional, and fewer windows have fewer borders.
     """
     return max(patch, SEGMENT_WINDOW)
 
@@ -33,9 +33,9 @@ def validate(
     window: int,
     on_case: Callable[[Entry, np.ndarray], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Dice per region of each case; not-a-number where the expert drew none, or did not say.
+    """Dice per region of each case; NaN if the reference is empty or does not label the region.
 
-    ``on_case``: gets each case with its prediction, class indices ``(z, y, x)``.
+    ``on_case`` receives each case with its prediction, class indices ``(z, y, x)``.
     """
     engine = TorchEngine(network, device)
     scores: list[dict[str, float]] = []
@@ -62,7 +62,7 @@ def _region_dice(reference: np.ndarray, predicted: np.ndarray, classes: tuple[in
 
 
 def mean_of_cases(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Mean per region over the cases that have it; not-a-number where none has it."""
+    """Mean per region over the cases that have it; NaN if none has it."""
     means = {}
     for key in scores[0] if scores else ():
         values = [case[key] for case in scores if np.isfinite(case[key])]
@@ -71,6 +71,6 @@ def mean_of_cases(scores: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def mean_region_dice(regions: dict[str, float]) -> float:
-    """Mean over the regions that could be scored; 0 where none could, so that a later validation is better."""
+    """Mean over the regions that could be scored; 0 if none could, so that a later validation is better."""
     values = [value for value in regions.values() if np.isfinite(value)]
     return float(np.mean(values)) if values else 0.0

@@ -36,7 +36,7 @@ def make_transforms(statements: Sequence[str], schema: LabelSchema) -> tuple[Tra
 def _made(statement: str) -> Any:
     name, _, stated = statement.partition(":")
     if name not in TRANSFORMS:
-        raise ConfigError(f"transforms: unknown transform {name!r}; choose from {', '.join(TRANSFORMS)}")
+        raise ConfigError(f"transforms: unknown transform {name!r}", f"choose from {', '.join(TRANSFORMS)}")
     kind = TRANSFORMS[name]
     hints = typing.get_type_hints(kind)
     known = [item.name for item in fields(kind) if item.init]
@@ -44,11 +44,11 @@ def _made(statement: str) -> Any:
     for part in filter(None, stated.split(",")):
         key, _, value = part.partition("=")
         if key not in known:
-            raise ConfigError(f"transforms: {name} has no parameter {key!r}; it has {', '.join(known)}")
+            raise ConfigError(f"transforms: {name} has no parameter {key!r}", f"it has {', '.join(known)}")
         changes[key] = _range(name, key, value) if hints[key] is not float else _number(name, key, value)
     made = replace(kind(), **changes)
     if not 0 <= made.p <= 1:
-        raise ConfigError(f"transforms: {name}: p={made.p:g} is not a probability; give 0 to 1")
+        raise ConfigError(f"transforms: {name}: p={made.p:g} is not a probability", "give 0 to 1")
     return made
 
 
@@ -56,7 +56,7 @@ def _range(name: str, key: str, text: str) -> tuple[float, float]:
     low, dots, high = text.partition("..")
     found = _number(name, key, low), _number(name, key, high if dots else low)
     if not 0 < found[0] <= found[1]:
-        raise ConfigError(f"transforms: {name}: {key}={text} is an empty range; give low..high, both above 0")
+        raise ConfigError(f"transforms: {name}: {key}={text} is an empty range", "give low..high, both above 0")
     return found
 
 
@@ -65,5 +65,5 @@ def _number(name: str, key: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError(
-            f"transforms: {name}: {key}={text!r} is not a number; write {key}=0.3 or {key}=1..2"
+            f"transforms: {name}: {key}={text!r} is not a number", f"write {key}=0.3 or {key}=1..2"
         ) from None

@@ -33,8 +33,9 @@ class NonEnhancing:
         core = next((key for key in CORES if key in keys), None)
         if "ET" not in keys or core is None:
             raise ConfigError(
-                f"transforms: non-enhancing needs enhancing tumor and a core among the labels; schema {schema.name} "
-                f"has {', '.join(keys)}"
+                "transforms: non-enhancing needs enhancing tumor and a core among the labels, schema "
+                f"{schema.name} has {', '.join(keys)}",
+                "leave it out",
             )
         return replace(self, enhancing=keys.index("ET") + 1, core=keys.index(core) + 1)
 

@@ -1,1 +1,1 @@
-"""How training sees a case: batched tensor operations on any device, parameters drawn first, arithmetic pure after."""
+"""Views and augmentations for training: batched tensor operations; parameters are drawn first, then applied."""

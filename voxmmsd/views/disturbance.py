@@ -1,7 +1,7 @@
-"""The intensity changes of pre-training (METHOD section 2.4): drawn per block and modality, applied to a batch at once.
+"""Intensity augmentation for pre-training (``docs/method.md``, section 2, step 4), applied to a whole batch at once.
 
-Unlike the authors' code, ``p`` is the probability that a change happens. A change happens to a block with its ``p``
-and then to each of its modalities with ``each``.
+Parameters are drawn per block and modality. A change is applied to a block with probability ``p``, and then to each of
+its modalities with probability ``each``. (In the authors' code some are applied with probability 1 - ``p``.)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DisturbanceRanges:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """Drawn parameters per channel of the batch, ``(rows * channels,)``; neutral: nothing happens."""
+    """Drawn parameters per channel of the batch, ``(rows * channels,)``; neutral values leave it unchanged."""
 
     noise_std: float
     blur_sigma: Tensor
@@ -46,7 +46,7 @@ class Disturbance:
 
 
 def draw_disturbance(rows: int, channels: int, ranges: DisturbanceRanges, generator: torch.Generator) -> Disturbance:
-    """Draw on the generator's device."""
+    """Draw the parameters on the device of the generator."""
     device = generator.device
 
     def draw(span: tuple[float, float], p: float, neutral: float, each: float = 1.0) -> Tensor:
@@ -66,13 +66,14 @@ def draw_disturbance(rows: int, channels: int, ranges: DisturbanceRanges, genera
 
 
 def disturb(pieces: Tensor, channel: Tensor, shown: Tensor, draw: Disturbance, noise: Tensor) -> Tensor:
-    """Noise, blur, factor, shift, contrast about the mean, gamma within the channel's own range: ``pieces``' shape.
+    """Apply noise, blur, brightness factor and shift, contrast about the mean, and gamma within the channel's range.
 
-    ``pieces`` ``(n, z, y, x)`` are whole channels of a batch or cells of them, ``channel`` ``(n,)`` says of which;
-    ``noise`` is standard normal, in their shape. Means and ranges are of the pieces that are ``shown`` ``(n,)``.
+    ``pieces`` ``(n, z, y, x)``: whole channels of a batch, or cells of them. ``channel`` ``(n,)``: the channel of each
+    piece. ``noise``: standard normal, shaped like ``pieces``. Means and ranges are taken over the pieces that are
+    ``shown`` ``(n,)``.
 
-    Factor, shift and contrast are one affine map of the blurred pieces, and their range is mapped along: the voxels are
-    passed over once for the mean and range, and once for the change.
+    Factor, shift and contrast are combined into one affine map of the blurred pieces, which also maps their range, so
+    the voxels are read once for mean and range and once for the change.
     """
     changed = blur(noise.mul_(draw.noise_std).add_(pieces), draw.blur_sigma[channel])
     low, mean, high = _of_channels(changed.flatten(1), channel, shown, len(draw.factor))
@@ -89,7 +90,7 @@ def disturb(pieces: Tensor, channel: Tensor, shown: Tensor, draw: Disturbance, n
 
 
 def _of_channels(flat: Tensor, channel: Tensor, shown: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Least, mean and greatest value per channel, ``(count,)``, of pieces ``(n, voxels)`` of equal size."""
+    """Minimum, mean and maximum per channel, ``(count,)``, of pieces ``(n, voxels)`` of equal size."""
 
     def over(values: Tensor, how: str, hidden: float) -> Tensor:
         start = torch.full((count,), hidden, device=flat.device)

@@ -1,7 +1,7 @@
-"""Intensity changes of images of about 0 to 2: drawn per image and modality, applied to a batch at once.
+"""Intensity augmentation of images in the range of about 0 to 2, applied to a whole batch at once.
 
-Images are ``(batch, channel, z, y, x)``; parameters are ``(batch, channel)``. A parameter at its neutral value leaves
-its channel as it is, so that one pass serves a batch in which each image draws differently.
+Images are ``(batch, channel, z, y, x)``; parameters are drawn per image and modality, ``(batch, channel)``. A neutral
+parameter leaves its channel unchanged, so one pass handles a batch in which each image has different changes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 class IntensityRanges:
     """Probability and range of each change; the defaults are those of fine-tuning.
 
-    Each modality of each image draws for itself, so that with four of them most images see a change or two. Much more
-    hides what tells the labels apart, which is one modality's level against another's.
+    Changes are drawn per modality and image, so most images with four modalities get one or two. Stronger augmentation
+    would hide what distinguishes the labels, which is the level of one modality relative to another.
     """
 
     noise_p: float = 0.15
@@ -34,7 +34,7 @@ class IntensityRanges:
 
 @dataclass(frozen=True)
 class IntensityDraw:
-    """Drawn parameters, each ``(batch, channel)``; ``noise`` is the noise itself, scaled, in the images' shape."""
+    """Drawn parameters, each ``(batch, channel)``; ``noise`` is the scaled noise, shaped like the images."""
 
     brightness: Tensor
     contrast: Tensor
@@ -66,9 +66,9 @@ def draw_intensity(shape: torch.Size, ranges: IntensityRanges, generator: torch.
 
 
 def change_intensity(image: Tensor, draw: IntensityDraw) -> Tensor:
-    """Blur, brightness, contrast about the brain's mean, gamma, noise; voxels that were 0 are 0 again at the end.
+    """Apply blur, brightness, contrast about the mean of the brain, gamma and noise; voxels that were 0 stay 0.
 
-    The background and a missing modality thus stay exactly 0, the value that says "nothing here".
+    Background and missing modalities thus stay exactly 0, the value for "no data".
     """
     inside = image > 0
     changed = blur(image, draw.blur_sigma) * _wide(draw.brightness)
@@ -82,8 +82,8 @@ def change_intensity(image: Tensor, draw: IntensityDraw) -> Tensor:
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
     """Separable Gaussian blur of ``(..., z, y, x)``, one ``sigma`` ``(...)`` in voxels each (0: none), edges repeated.
 
-    Along each axis the blur is one matrix per channel, and the batch one matrix product: that is faster than a
-    convolution with one kernel per channel on a CPU, and needs no look at the values of ``sigma``.
+    Along each axis the blur of a channel is one matrix, and that of a batch one matrix product: on a CPU this is faster
+    than a convolution with one kernel per channel, and it does not depend on the values of ``sigma``.
     """
     if image.device.type == "cpu":  # looking at ``sigma`` costs nothing here; on a GPU it would wait for the device
         wanted = sigma > 0
@@ -101,7 +101,7 @@ def _blurred(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def blur_matrices(sigma: Tensor, side: int) -> Tensor:
-    """``(n, side, side)``: row i holds the weights of all voxels for voxel i; truncated at 4 sigma."""
+    """``(n, side, side)``: row i holds the weights of all voxels for voxel i, truncated at 4 sigma."""
     place = torch.arange(-side, 2 * side, device=sigma.device, dtype=torch.float32)  # the repeated edges included
     offset = (place[side : 2 * side, None] - place).abs()
     width = sigma[:, None, None].float().clamp(min=1e-3)

@@ -1,4 +1,4 @@
-"""Voxel pairs: one place of the scan, seen in two blocks through modalities drawn apart (ORMS; METHOD section 3)."""
+"""Voxel pairs: a point in both blocks, each with its own modality (``docs/method.md``, section 3: ORMS)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voxmmsd.views.siamese import SiameseBlocks, SiameseViews
 
 @dataclass(frozen=True)
 class PairRecipe:
-    """How many pairs a case gives, among how many candidates, and whether both voxels share a modality (ablation)."""
+    """Pairs and candidates per case, and whether both voxels of a pair share a modality (ablation)."""
 
     count: int = 1024
     candidates: int = 2**18
@@ -22,8 +22,8 @@ class PairRecipe:
 @dataclass(frozen=True)
 class VoxelPairs:
     """``places``: ``(2B, count, 3)`` int64 voxels (z, y, x) of each block, in the order of the blocks, so that rows b
-    and B + b of it are the same places of one scan. ``modalities``: ``(2B, count)``. ``weight``: ``(B, count)``, 0 for
-    the repeats that fill up a case with too few pairs."""
+    and B + b are the same points of one scan. ``modalities``: ``(2B, count)``. ``weight``: ``(B, count)``, 0 for
+    repeated pairs that pad a case with too few."""
 
     places: Tensor
     modalities: Tensor
@@ -33,10 +33,10 @@ class VoxelPairs:
 def draw_pairs(
     blocks: SiameseBlocks, views: SiameseViews, cell: int, recipe: PairRecipe, generator: torch.Generator
 ) -> VoxelPairs:
-    """Draw places in the overlap of the two blocks of each case; keep those seen in both views.
+    """Draw points in the overlap of the two blocks of each case, and keep those visible in both views.
 
-    A pair is kept where, in each view, the voxel of the drawn modality is not hidden and > 0. All candidates are drawn
-    at once, straight from the overlap box, and nothing waits for the device.
+    A pair is kept if, in each view, the voxel of the drawn modality is not masked and is > 0. All candidates are drawn
+    at once from the overlap box, without synchronizing with the host.
     """
     count_of_cases, device = len(blocks.present), generator.device
     size = blocks.image.shape[-1]
@@ -66,13 +66,13 @@ def draw_pairs(
 
 
 def _both(seen: Tensor) -> Tensor:
-    """``(B, n)``: in view 1 and in view 2, of ``(2B, n)``."""
+    """From ``(2B, n)`` to ``(B, n)``: true in view 1 and in view 2."""
     first, second = seen.chunk(2)
     return first & second
 
 
 def _take(places: Tensor, modalities: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of the indices ``chosen`` ``(B, n)``, in both views."""
+    """The candidates with the indices ``chosen`` ``(B, n)``, in both views."""
     chosen = chosen.repeat(2, 1)
     return places.gather(2, chosen.expand(3, -1, -1)), modalities.gather(1, chosen)
 
@@ -91,7 +91,7 @@ def _voxels(values: Tensor, modalities: Tensor, places: Tensor) -> Tensor:
 
 
 def _first(valid: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Indices ``(B, count)`` of the first valid candidates, repeated where too few, and which are no repeats."""
+    """Indices ``(B, count)`` of the first valid candidates, repeated if too few, and False for repeats."""
     place = valid.cumsum(dim=1) - 1
     place = torch.where(valid & (place < count), place, count)  # the slot ``count`` takes what is not wanted
     index = torch.arange(valid.shape[1], device=valid.device).expand_as(valid)

@@ -1,6 +1,6 @@
-"""Two overlapping blocks of one scan, hidden cell by cell in each modality (SiaBloMM; METHOD section 2).
+"""Two overlapping blocks of one scan, masked cell by cell in each modality (``docs/method.md``, section 2: SiaBloMM).
 
-Blocks of a batch of B cases lie in one tensor of ``2 * B`` rows: view 1 of all cases first, then view 2 of all.
+The blocks of a batch of B cases are one tensor of ``2 * B`` rows: view 1 of all cases, then view 2 of all cases.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SiameseBlocks:
     present: Tensor
 
     def part(self, number: int, count: int) -> SiameseBlocks:
-        """Both views of part ``number`` of the cases, which are divided into ``count`` parts."""
+        """Both views of part ``number`` of the cases, after dividing them into ``count`` parts."""
         if count == 1:
             return self
         rows = [tensor.unflatten(0, (2, -1)).chunk(count, 1)[number] for tensor in (self.image, self.informative)]
@@ -43,7 +43,7 @@ class SiameseBlocks:
 
 @dataclass(frozen=True)
 class MaskRecipe:
-    """How blocks are hidden: side of the cells in voxels, share of hidden cells, and what is shared (ablations)."""
+    """Masking: cell size in voxels, mask ratio, and what the views or modalities share (ablations)."""
 
     cell: int = 16
     share: float = 0.875
@@ -54,8 +54,8 @@ class MaskRecipe:
 
 @dataclass(frozen=True)
 class SiameseViews:
-    """What the network sees of the blocks: ``image`` ``(2B, 4, s, s, s)``, and ``visible`` ``(2B, 4, g, g, g)`` bool
-    per cell."""
+    """The masked and augmented blocks: ``image`` ``(2B, 4, s, s, s)``, and ``visible`` ``(2B, 4, g, g, g)``, bool per
+    cell."""
 
     image: Tensor
     visible: Tensor
@@ -64,8 +64,8 @@ class SiameseViews:
 def draw_corners(shapes_zyx: Sequence[tuple[int, ...]], size: int, rng: np.random.Generator) -> np.ndarray:
     """First voxels of two blocks in each of B cases, ``(2, B, 3)`` int64.
 
-    The blocks lie inside the case where it is large enough (else they begin at 0) and overlap by at least a quarter
-    of their volume, by construction: along each axis they are shifted by at most ``1 - 4 ** (-1 / 3)`` of their side.
+    The blocks are inside the case if it is large enough (otherwise they start at 0). They overlap by at least a quarter
+    of their volume by construction: the shift along each axis is at most ``1 - 4 ** (-1 / 3)`` of the block size.
     """
     last = np.maximum(np.asarray(shapes_zyx) - size, 0)
     reach = int(size * (1 - LEAST_OVERLAP ** (1 / 3)))
@@ -83,9 +83,9 @@ def clean_blocks(raw: Tensor, corners: Tensor, present: Tensor) -> SiameseBlocks
 
 
 def draw_visible(rows: int, channels: int, size: int, recipe: MaskRecipe, generator: torch.Generator) -> Tensor:
-    """Which cells stay visible, ``(rows, channels, g, g, g)`` bool; ``rows`` is even: view 1, then view 2.
+    """Draw the visible cells, ``(rows, channels, g, g, g)`` bool; ``rows`` is even: view 1, then view 2.
 
-    Each cell of each modality of each view is hidden on its own with probability ``recipe.share``.
+    Each cell of each modality of each view is masked independently with probability ``recipe.share``.
     """
     cells = -(-size // recipe.cell)
     drawn_rows = rows // 2 if recipe.same_in_both_views else rows
@@ -98,7 +98,7 @@ def draw_visible(rows: int, channels: int, size: int, recipe: MaskRecipe, genera
 
 
 def hide(image: Tensor, visible: Tensor, cell: int) -> Tensor:
-    """``image`` ``(rows, channels, s, s, s)`` with its hidden cells set to 0."""
+    """``image`` ``(rows, channels, s, s, s)`` with the masked cells set to 0."""
     hidden = by_cell(image, cell) * visible[..., None, None, None]
     return hidden.permute(0, 1, 2, 5, 3, 6, 4, 7).reshape(image.shape)
 
@@ -112,10 +112,10 @@ def by_cell(image: Tensor, cell: int) -> Tensor:
 def make_views(
     blocks: SiameseBlocks, recipe: MaskRecipe, ranges: DisturbanceRanges, generator: torch.Generator
 ) -> SiameseViews:
-    """Hide most cells and disturb the others: a hidden cell and a missing modality are exactly 0.
+    """Mask most cells and augment the visible ones; masked cells and missing modalities are exactly 0.
 
-    The authors disturb whole blocks after hiding, which leaves noise where nothing should be seen and blurs what is
-    hidden into what is seen; ``hide_last`` False does as they do. Otherwise only what is seen is computed, an eighth.
+    The authors augment whole blocks after masking, which leaves noise in masked cells and blurs masked into visible
+    cells; ``hide_last`` False reproduces this. Otherwise only the visible eighth is computed.
     """
     rows, channels = blocks.image.shape[:2]
     visible = draw_visible(rows, channels, blocks.image.shape[-1], recipe, generator)

@@ -1,6 +1,6 @@
-"""Patches cut along a drawn flip, rotation and scaling: the parameters are drawn first, the cut is pure after.
+"""Patches with random flip, rotation and scaling: parameters are drawn first, then applied.
 
-The cut reads only the patch's surroundings from the (memory-mapped) case, so it costs the same for any case size.
+Only the surroundings of the patch are read from the (memory-mapped) case, so the cost does not depend on its size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SpatialRanges:
 
 @dataclass(frozen=True)
 class PatchPlace:
-    """Where a patch lies: voxel ``center_zyx`` and the 3x3 matrix from patch offsets to case offsets (z, y, x)."""
+    """Position of a patch: voxel ``center_zyx``, and the 3x3 matrix from patch offsets to case offsets (z, y, x)."""
 
     center_zyx: np.ndarray
     matrix_zyx: np.ndarray
@@ -42,7 +42,7 @@ class PatchPlace:
 
 
 def draw_matrix(ranges: SpatialRanges, rng: np.random.Generator) -> np.ndarray:
-    """3x3: flips per axis, then perhaps a rotation about a random axis, then perhaps one scale for all axes."""
+    """Draw a 3x3 matrix: flips per axis, an optional rotation about a random axis, an optional scale for all axes."""
     matrix = np.diag(np.where(rng.random(3) < ranges.flip_p, -1.0, 1.0))
     rotates, scales = rng.random(2) < (ranges.rotate_p, ranges.scale_p)
     axis, angle = rng.normal(size=3), rng.uniform(-1, 1) * np.deg2rad(ranges.rotate_degrees)
@@ -57,8 +57,8 @@ def cut_patch(
 ) -> tuple[Tensor, Tensor]:
     """``(4, size, size, size)`` float32 in the units of the case and ``(size, size, size)`` uint8; 0 outside the case.
 
-    Images are interpolated linearly and labels by nearest neighbor, unless the matrix only flips: then both are copied.
-    Computed where the case lies: arrays on the CPU, tensors on their device.
+    Images are interpolated linearly and labels by nearest neighbor; if the matrix only flips, both are copied. Arrays
+    are processed on the CPU, tensors on their device.
     """
     reach = np.abs(place.matrix_zyx).sum(axis=1) * (size - 1) / 2
     low = np.floor(place.center_zyx - reach + 1e-6).astype(int)

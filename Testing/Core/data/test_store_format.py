@@ -7,11 +7,11 @@ import json
 import textwrap
 
 from voxmmsd import labels
-from voxmmsd.data import preprocess, reading, store, volume
+from voxmmsd.data import grid, preprocess, reading, store, volume
 
-RECORDED = (2, "788c55439a912961")  # FORMAT and the digest of the source when it was last raised
+RECORDED = (2, "a029b0dedc6ec452")  # FORMAT and the digest of the source when it was last raised
 DECIDE = (
-    *(volume, reading),  # whole modules
+    *(grid, volume, reading),  # whole modules
     *(preprocess.Preprocess.apply, preprocess.Preprocess._target_grid, preprocess.to_uint8, preprocess._as_uint8),
     *(preprocess.brain_box, labels.indices_from_values, store._make_entry),
 )

@@ -33,14 +33,14 @@ def test_an_item_that_fails_does_not_stop_the_others(stage, ahead):
     def at(name):
         def work(*given):
             if name == stage and given[-1] == 1:
-                raise InputError("bad one")
+                raise InputError("bad one", "give a good one")
             return given[-1]
 
         return work
 
     outcomes = list(pipelined(range(3), at("read"), at("compute"), at("write"), ahead))
     assert [item for item, _ in outcomes] == [0, 1, 2]
-    assert [str(outcome) for _, outcome in outcomes] == ["0", "bad one", "2"]
+    assert [str(outcome) for _, outcome in outcomes] == ["0", "bad one; give a good one", "2"]
 
 
 def test_a_fault_is_raised_and_what_was_computed_is_written():

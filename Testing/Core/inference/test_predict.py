@@ -197,7 +197,7 @@ def test_results_of_images_that_have_changed_since_are_neither_taken_nor_overwri
     shutil.rmtree(place)
     write_patient(tmp_path / "in", seed=1)
     ((_, reason),) = segment_cases(options).failures
-    assert "of other images than the case has now" in reason
+    assert "of other images than the case has now" in reason.problem
     assert made.read_bytes() == before
 
 
@@ -209,7 +209,7 @@ def test_one_bad_case_of_many_is_named_and_the_others_are_segmented(package, tmp
     assert [file.name[:19] for file in result.written] == ["BraTS-GLI-00000-000", "BraTS-GLI-00002-000"]
     ((case_id, reason),) = result.failures
     assert case_id == "BraTS-GLI-00001-000"
-    assert "t2w" in reason
+    assert "t2w" in reason.problem
     events = (tmp_path / "out" / ".run" / "events.jsonl").read_text(encoding="utf-8")
     assert "BraTS-GLI-00001-000" in events
 

@@ -89,7 +89,7 @@ def test_a_case_that_cannot_be_added_does_not_stop_the_others(library, cases):
     added = add_folder(library, cases)
     assert {case_id for case_id, _ in added.failures} == {"phantom-000-000", "Jane_Doe"}
     assert [case.id for case in library.cases()] == ["phantom-000-001"]
-    assert "must be a code" in dict(added.failures)["Jane_Doe"]
+    assert "must be a code" in str(dict(added.failures)["Jane_Doe"])
 
 
 def test_names_are_replaced_by_codes_on_demand(library, tmp_path):
@@ -106,8 +106,8 @@ def test_a_broken_result_or_one_of_an_unknown_case_is_reported(library, cases, t
     write_result(tmp_path / "results", "phantom-000-001", label_of(phantom(1)))
     (tmp_path / "results" / "phantom-000-001-voxmmsd.json").write_text("{}")
     failures = dict(add_folder(library, tmp_path / "results").failures)
-    assert "has no case 'unknown-1'" in failures["unknown-1"]
-    assert "is not a result's record" in failures["phantom-000-001"]
+    assert "has no case 'unknown-1'" in str(failures["unknown-1"])
+    assert "is not a result's record" in str(failures["phantom-000-001"])
     with pytest.raises(InputError, match="neither cases nor results"):
         (tmp_path / "empty").mkdir()
         add_folder(library, tmp_path / "empty")

@@ -207,9 +207,9 @@ def test_on_a_full_disk_the_status_still_says_how_the_run_ended(tmp_path, monkey
     with pytest.raises(RunError, match="no room"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
         run.progress(2)
         monkeypatch.setattr(writing, "write_json_atomic", no_room)
-        raise RunError("there is no room")
+        raise RunError("there is no room", "free some")
     status = read_status(tmp_path / "r")
-    assert (status["state"], status["step"], status["error"]) == ("failed", 2, "there is no room")
+    assert (status["state"], status["step"], status["error"]) == ("failed", 2, "there is no room; free some")
 
 
 @pytest.mark.parametrize("left", [".config.77.tmp.json", ".status.77.tmp.json", ".lock", "log.txt"])

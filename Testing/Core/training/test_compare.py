@@ -103,7 +103,7 @@ def test_the_scores_of_all_arms_are_written(done):
     assert text == (run / "results-validation.txt").read_text(encoding="utf-8").rstrip()
     assert "on 1 validation case" in text
     page = (run / "report-validation.html").read_text(encoding="utf-8")
-    for heading in ("Results", "Calibration, 2 labelled cases", "Volumes, 1 labelled cases", "Patients"):
+    for heading in ("Results", "Calibration, 2 labeled cases", "Volumes, 1 labeled cases", "Patients"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count("data:image/png") == 2 + 2 + 2
 

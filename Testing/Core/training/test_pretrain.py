@@ -65,7 +65,7 @@ def test_a_run_leaves_a_start_for_fine_tuning_curves_and_a_picture(straight):
     package = read_package(straight / "model")
     assert not package.info.segments
     assert len(package.info.training["cases"]["unlabelled"]) == 4
-    assert "Pre-trained on unlabelled scans" in (straight / "model" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Pre-trained on unlabeled scans" in (straight / "model" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert {"loss", "restoration", "distillation", "teacher entropy", "embedding spread", "learning_rate"} <= {
         name for _, name in metrics(straight)
     }

@@ -87,7 +87,7 @@ def test_the_package_says_what_was_learned_and_how_it_compares(straight, parent)
     assert training["comparison"]["text"] == comparison(run)["text"]
     assert package.info.scores["hold-out"]["cases"] == 1
     card = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    for part in ("## Compared with toy-1", "sources: phantoms of our own", "## License\n\nCC0", "hardware: cpu: "):
+    for part in ("## Comparison with toy-1", "sources: phantoms of our own", "## License\n\nCC0", "hardware: cpu: "):
         assert part in card
     assert str(library.folder.parent) not in (package.folder / "model.json").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Which engine computes: the one asked for, else the fastest here, measured once per machine and model."""
+"""Choice of the inference engine: the requested one, else the fastest on this machine, measured once per model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Way:
-    """How to compute: ``engine`` onnx, openvino or torch; ``device`` cpu, cuda or mps; ``half`` precision or not."""
+    """Inference backend: ``engine`` onnx, openvino or torch; ``device`` cpu, cuda or mps; ``half``: half precision."""
 
     engine: str
     device: str = "cpu"
@@ -44,7 +44,7 @@ def open_engine(
     precision: str = "auto",
     say: Say = lambda text: None,
 ) -> Engine:
-    """The engine asked for, or the one that ``choose_way`` chooses, ready to compute; raises what that raises."""
+    """Open the engine that ``choose_way`` chooses; raises the same errors."""
     return open_way(package, choose_way(package, engine, device, threads, precision, say), threads)
 
 
@@ -56,19 +56,19 @@ def choose_way(
     precision: str = "auto",
     say: Say = lambda text: None,
 ) -> Way:
-    """What was asked for; ``auto`` is torch on CUDA where there is a GPU, else the fastest of what is installed.
+    """The requested backend; ``auto`` is torch on CUDA if there is a GPU, else the fastest installed one.
 
-    ``precision``: float32, half, or auto, which is half on CUDA alone. ``say`` hears of measurements.
+    ``precision``: float32, half, or auto, which is half on CUDA only. ``say`` receives messages on measurements.
 
     Raises:
         ModelError: the model was only pre-trained.
-        ConfigError: things that exclude each other.
+        ConfigError: options that exclude each other.
     """
     refuse_pretrained(package)
     if engine in _ON_CPU and device in _GPUS:
-        raise ConfigError(f"--engine {engine} computes on the CPU, not on {device}; choose --engine torch")
+        raise ConfigError(f"--engine {engine} computes on the CPU, not on {device}", "choose --engine torch")
     if engine == "onnx" and precision == "half":
-        raise ConfigError("--engine onnx computes in float32; choose --engine openvino or torch for --precision half")
+        raise ConfigError("--engine onnx computes in float32", "choose --engine openvino or torch for --precision half")
     half = precision == "half"
     if engine in _ON_CPU:
         return Way(engine, half=half)
@@ -80,15 +80,15 @@ def choose_way(
     candidates += [Way("openvino", half=half)] if is_installed() and (not half or half_precision_there()) else []
     candidates += [] if half else [Way("onnx")]
     if not candidates:
-        raise ConfigError("--precision half: nothing installed here computes so on this CPU; choose float32")
+        raise ConfigError("--precision half: nothing installed here computes so on this CPU", "choose float32")
     return candidates[0] if len(candidates) == 1 else _fastest(package, candidates, threads, say)
 
 
 def open_way(package: ModelPackage, way: Way, threads: int = 0) -> Engine:
-    """An engine that computes so.
+    """Open the engine of a backend.
 
     Raises:
-        ConfigError: the device or its half precision is not there.
+        ConfigError: the device or its half precision is not available.
         MissingDependencyError: OpenVINO or torch is not installed.
     """
     if way.engine == "onnx":
@@ -96,14 +96,16 @@ def open_way(package: ModelPackage, way: Way, threads: int = 0) -> Engine:
     if way.engine == "openvino":
         return OpenVinoEngine(package, threads, way.half)
     if not _torch_is_there():
-        raise MissingDependencyError("torch is not installed: `pip install 'voxmmsd[train]'`, or choose --engine onnx")
+        raise MissingDependencyError(
+            "torch is not installed", "install it with `pip install 'voxmmsd[train]'`, or choose --engine onnx"
+        )
     from voxmmsd.inference.engines.on_torch import open_torch
 
     return open_torch(package, way.device, threads, way.half)
 
 
 def ways_down(package: ModelPackage, way: Way, threads: int = 0) -> Iterator[Way]:
-    """What to try where memory does not suffice, after smaller windows: lower precision, then the CPU."""
+    """Fallbacks if memory does not suffice even with small windows: lower precision, then the CPU."""
     while way.device != "cpu":
         if not way.half:
             yield Way(way.engine, way.device, half=True)
@@ -114,7 +116,7 @@ def ways_down(package: ModelPackage, way: Way, threads: int = 0) -> Iterator[Way
 
 
 def _fastest(package: ModelPackage, candidates: list[Way], threads: int, say: Say) -> Way:
-    """Measured on one small window of noise, or remembered from the last time."""
+    """Measured on a small window of noise, or cached from an earlier measurement."""
     known, key = _remembered(), _key(package, candidates, threads)
     if key in known:
         return Way(**known[key]["way"])

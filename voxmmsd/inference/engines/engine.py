@@ -1,7 +1,7 @@
 """The interface of all engines, and the few array functions that differ between the host and a GPU.
 
-Windows are cut, blended and compared where the engine's arrays lie: numpy's and torch's arrays are indexed and
-calculated with alike, so one piece of code serves both.
+Windows are cut, blended and compared where the arrays of the engine are: numpy and torch arrays support the same
+indexing and arithmetic, so the same code serves both.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from voxmmsd.models.package import ModelPackage
 
 @contextmanager
 def loading(package: ModelPackage) -> Iterator[None]:
-    """Whatever a library finds wrong with a package's ONNX file is one ModelError."""
+    """Turn any error of a library on reading an ONNX file into a ModelError."""
     try:
         yield
     except ModelError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{package.onnx}: cannot be loaded ({reason}); import or train the model again") from error
+        raise ModelError(f"{package.onnx}: cannot be loaded ({reason})", "import or train the model again") from error
 
 
 def refuse_other_network(package: ModelPackage, inputs: Sequence[str], output_rank: int, classes: int | None) -> None:
-    """Raise ModelError for a network that does not take ``image`` and give what its schema's classes are."""
+    """Raise ModelError for a network without an input ``image``, or with another number of classes than its schema."""
     expected = schema_named(package.info.schema).class_count
     if list(inputs) != ["image"] or output_rank != 5 or classes not in (None, expected):
         raise ModelError(
             f"{package.onnx}: takes {', '.join(inputs) or 'nothing'} and gives {classes or 'unknown'} classes along "
-            f"{output_rank} axes, where image, {expected} and 5 are expected; import or train the model again"
+            f"{output_rank} axes, where image, {expected} and 5 are expected",
+            "import or train the model again",
         )
 
 
@@ -69,9 +70,9 @@ class Arrays(Protocol):
 class Engine(Protocol):
     """A network ready to compute.
 
-    ``divisor``: sides of windows must be its multiples. ``bytes_per_voxel``: what computing a window takes at its peak,
-    per voxel of it, beside its input and output, and ``bytes_fixed`` whatever its size. ``bytes_kept``: of these, what
-    it does not give back between two cases.
+    ``divisor``: window sizes must be multiples of it. ``bytes_per_voxel``: peak memory for a window, per voxel, besides
+    its input and output; ``bytes_fixed``: independent of its size. ``bytes_kept``: the part of these that is not
+    released between two cases.
     """
 
     name: str
@@ -85,14 +86,14 @@ class Engine(Protocol):
         """``(batch, 4, z, y, x)`` float32, tissue about 0.5, to ``(batch, class, z, y, x)`` float32; ``arrays``' kind.
 
         Raises:
-            MemoryError: there is no room for a window of this size.
+            MemoryError: a window of this size does not fit.
         """
         ...
 
     def make_room(self, limit: int | None) -> int:
-        """Give back what earlier windows took; how many bytes may be taken now where the arrays lie.
+        """Release memory of earlier windows; returns the bytes available where the arrays are.
 
-        ``limit``: what may be taken in all.
+        ``limit``: for the whole process.
         """
         ...
 

@@ -41,10 +41,11 @@ class OpenVinoEngine(HostEngine):
     def __init__(self, package: ModelPackage, threads: int = 0, half: bool = False) -> None:
         if not is_installed():
             raise MissingDependencyError(
-                "OpenVINO is not installed: `pip install 'voxmmsd[openvino]'`, or choose --engine onnx"
+                "OpenVINO is not installed",
+                "install it with `pip install 'voxmmsd[openvino]'`, or choose --engine onnx",
             )
         if half and not half_precision_there():
-            raise ConfigError("--precision half: this CPU does not calculate with bfloat16; choose float32")
+            raise ConfigError("--precision half: this CPU does not calculate with bfloat16", "choose float32")
         with loading(package):
             self._model = _core().read_model(str(package.onnx))
             inputs = [item.any_name for item in self._model.inputs]

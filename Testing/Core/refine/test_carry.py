@@ -1,0 +1,151 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from refine.made_features import ED, ET, NCR, SCHEMA, ball, features, grid
+
+from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.refine import find_evidence, refine
+from voxmmsd.refine.carry import CarrySettings
+from voxmmsd.refine.evidence import CARRIED, EDITED, PREDICTED, Plane
+from voxmmsd.refine.fitting import FitSettings
+
+FEW = CarrySettings(fitting=FitSettings(others=1000))  # as few in these small volumes as there are in a brain
+LESION = ball((16, 16, 16), 8)
+TRUTH = np.where(LESION, ED, 0).astype(np.uint8)
+NOTHING = np.zeros_like(TRUTH)
+
+
+def missed():
+    """The network's features show a lesion that its head calls background."""
+    return features(TRUTH, NOTHING)
+
+
+def one_slice(index=16, before=NOTHING, truth=TRUTH, **more):
+    edited = before.copy()
+    edited[index] = truth[index]
+    return find_evidence(before, [edited], grid(), reviewed=(Plane(0, index),), **more)
+
+
+def test_one_corrected_slice_is_carried_through_the_lesion():
+    refined = refine(missed(), one_slice(), SCHEMA, settings=FEW)
+    assert (refined.label_zyx == TRUTH).mean() > 0.999
+    assert (refined.label_zyx[LESION] == ED).mean() > 0.99
+    assert refined.agreement == 1
+
+
+def test_it_says_who_decided_each_voxel():
+    refined = refine(missed(), one_slice(), SCHEMA, settings=FEW)
+    assert (refined.origin_zyx[16][LESION[16]] == EDITED).all()
+    assert (refined.origin_zyx[16][~LESION[16]] == PREDICTED).all()
+    assert (
+        (refined.origin_zyx == CARRIED) == ((refined.label_zyx != NOTHING) & (np.arange(32) != 16)[:, None, None])
+    ).all()
+    assert refined.carried_voxels == (refined.label_zyx > 0).sum() - LESION[16].sum()
+
+
+def test_edited_voxels_and_reviewed_planes_stay_exactly_even_where_the_images_say_otherwise():
+    edited = NOTHING.copy()
+    edited[16] = TRUTH[16]
+    edited[16, 16, 16] = ET  # nothing looks like it
+    evidence = find_evidence(NOTHING, [edited], grid(), reviewed=(Plane(0, 16),))
+    assert (refine(missed(), evidence, SCHEMA, settings=FEW).label_zyx[16] == edited[16]).all()
+
+
+def test_what_was_left_alone_in_a_reviewed_plane_stays_and_beside_a_stroke_it_may_change():
+    edited = NOTHING.copy()
+    edited[16, 16, 12:21] = ED
+    as_plane = refine(
+        missed(), find_evidence(NOTHING, [edited], grid(), reviewed=(Plane(0, 16),)), SCHEMA, settings=FEW
+    )
+    as_stroke = refine(missed(), find_evidence(NOTHING, [edited], grid(), reviewed=()), SCHEMA, settings=FEW)
+    assert (as_plane.label_zyx[16] == edited[16]).all()
+    assert (as_stroke.label_zyx[16] == ED).sum() > (edited[16] == ED).sum()
+
+
+def test_a_locked_label_loses_and_gains_no_voxel():
+    core = ball((16, 16, 16), 4)
+    look = np.where(core, ET, TRUTH).astype(np.uint8)
+    said = np.where(core, ET, 0).astype(np.uint8)
+    changed = look.copy()
+    changed[core] = ED  # the reader calls the core edema
+    evidence = one_slice(before=said, truth=changed)
+    free = refine(features(look, said), evidence, SCHEMA, settings=FEW)
+    assert (free.label_zyx == ET).sum() < core.sum() / 2
+    locked = refine(features(look, said), evidence, SCHEMA, locked=["ET"], settings=FEW)
+    away = np.arange(32) != 16
+    assert ((locked.label_zyx == ET)[away] == core[away]).all()
+    assert (locked.label_zyx[away] == ED).sum() > 500
+    with pytest.raises(ConfigError, match="no such label; its labels are NCR, ED, ET"):
+        refine(features(look, said), evidence, SCHEMA, locked=["XY"])
+
+
+def test_nothing_changes_beyond_the_farthest_distance_whatever_it_looks_like():
+    twin = TRUTH.copy()
+    twin[ball((26, 5, 5), 4)] = ED
+    near = refine(features(twin, NOTHING), one_slice(10), SCHEMA, settings=replace(FEW, farthest_mm=5))
+    rows = np.argwhere(near.origin_zyx == CARRIED)
+    edits = np.argwhere(one_slice(10).edited_zyx)
+    assert len(rows)
+    assert max(np.sqrt(((edits - row) ** 2).sum(axis=1)).min() for row in rows) <= 5
+
+
+def test_the_farther_from_the_edits_the_surer_it_must_be():
+    close = refine(missed(), one_slice(), SCHEMA, settings=replace(FEW, reach_mm=0.2)).carried_voxels
+    assert 0 <= close < refine(missed(), one_slice(), SCHEMA, settings=FEW).carried_voxels
+
+
+def test_specks_fall_back_and_a_small_hole_in_the_tumor_is_filled():
+    look = TRUTH.copy()
+    look[16, 3, 3] = ED  # one voxel, not in the reviewed plane
+    look[20, 16, 16] = 0
+    refined = refine(features(look, NOTHING), one_slice(14, truth=look), SCHEMA, settings=FEW)
+    assert refined.label_zyx[16, 3, 3] == 0
+    assert refined.label_zyx[20, 16, 16] == ED
+
+
+def test_two_calls_give_the_same_labels():
+    first, second = (refine(missed(), one_slice(), SCHEMA, settings=FEW) for _ in range(2))
+    assert (first.label_zyx == second.label_zyx).all() and (first.origin_zyx == second.origin_zyx).all()
+
+
+def test_rounds_build_on_each_other_and_what_was_carried_before_is_decided_anew():
+    look = np.where(ball((16, 16, 16), 4), NCR, TRUTH).astype(np.uint8)
+    shown = features(look, NOTHING)
+    first = refine(shown, one_slice(10, truth=look), SCHEMA, settings=FEW)  # this plane shows edema alone
+    assert (first.label_zyx[look == NCR] == NCR).mean() < 0.1
+    second = refine(
+        shown,
+        one_slice(16, before=first.label_zyx, truth=look, origin_zyx=first.origin_zyx, earlier=first.evidence.planes),
+        SCHEMA,
+        settings=FEW,
+    )
+    assert (second.label_zyx[10] == look[10]).all() and (second.label_zyx[16] == look[16]).all()
+    assert (second.label_zyx[look == NCR] == NCR).mean() > 0.9
+    assert (second.label_zyx == look).mean() > 0.99
+    assert (second.origin_zyx[10][look[10] > 0] == EDITED).all()
+
+
+def test_edits_outside_the_brain_that_the_network_saw_are_refused():
+    far = grid(64)
+    before = np.zeros((64, 64, 64), np.uint8)
+    edited = before.copy()
+    edited[60, 50:60, 50:60] = ED
+    with pytest.raises(InputError, match="no edit lies inside the brain"):
+        refine(missed(), find_evidence(before, [edited], far), SCHEMA, settings=FEW)
+
+
+def test_a_result_of_finer_voxels_than_the_network_sees_is_refined_on_its_own_grid():
+    fine = grid(64, spacing=0.5)
+    fine.affine_xyz[:3, 3] = -0.25
+    fine = type(fine)(fine.shape_zyx, fine.affine_xyz)
+    truth = TRUTH.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    before = np.zeros_like(truth)
+    edited = before.copy()
+    edited[33] = truth[33]
+    refined = refine(missed(), find_evidence(before, [edited], fine, reviewed=(Plane(0, 33),)), SCHEMA, settings=FEW)
+    assert (refined.label_zyx[33] == truth[33]).all()
+    overlap = (
+        2 * ((refined.label_zyx == ED) & (truth == ED)).sum() / ((refined.label_zyx == ED).sum() + (truth == ED).sum())
+    )
+    assert overlap > 0.9

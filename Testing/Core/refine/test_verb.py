@@ -1,0 +1,238 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from test_file_formats import keys
+from toy_models import toy_package
+
+from voxmmsd.cli import main
+from voxmmsd.data.cases import find_cases
+
+CASE = "phantom-000-000"
+RESULT = f"{CASE}-voxmmsd.nii.gz"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A synthetic patient, a model of random weights, its result, and that with one slice painted over."""
+    folder = tmp_path_factory.mktemp("refine")
+    assert main(["phantom", str(folder / "cases"), "--count", "1", "--shape", "32"]) == 0
+    toy_package(folder / "toy")
+    segment = ["segment", str(folder / "cases"), "--model", str(folder / "toy"), "--engine", "onnx", "--threads", "1"]
+    assert main([*segment, "--out", str(folder / "seen")]) == 0
+    paint(folder / "seen" / RESULT, folder / "edited.nii.gz", 12)
+    return folder
+
+
+@pytest.fixture
+def place(made, tmp_path):
+    """A copy of its own for tests that break something."""
+    for name in ("cases", "toy", "seen"):
+        shutil.copytree(made / name, tmp_path / "made" / name)
+    shutil.copy(made / "edited.nii.gz", tmp_path / "made")
+    config = tmp_path / "made" / "seen" / ".run" / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace(str(made), str(tmp_path / "made")), encoding="utf-8")
+    return tmp_path / "made"
+
+
+def labels(file):
+    return np.asarray(nib.load(file).dataobj)
+
+
+def paint(source, target, z, value=3):
+    """A square of 8 by 8 voxels in one axial slice."""
+    image = nib.load(source)
+    array = np.asarray(image.dataobj).copy()
+    array[10:18, 10:18, z] = np.where(array[10:18, 10:18, z] == value, 0, value)
+    nib.save(nib.Nifti1Image(array, image.affine, image.header), target)
+    return target
+
+
+def refine(folder, *options, out="out", result=None, edited="edited.nii.gz"):
+    file = result or folder / "seen" / RESULT
+    words = ["refine", str(file), "--edited", str(folder / edited), "--out", str(folder / out), "--threads", "1"]
+    return main([*words, *map(str, options)])
+
+
+def record(folder):
+    return json.loads((folder / f"{CASE}-voxmmsd.json").read_text(encoding="utf-8"))
+
+
+def test_a_result_with_its_edits_carried_is_named_and_recorded_as_one_of_segment(made, capsys):
+    assert refine(made) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(made / "out" / RESULT)
+    assert f"{CASE}: 64 voxels edited by hand in 1 reviewed plane" in said.err
+    before, after, edited = (labels(made / name) for name in (f"seen/{RESULT}", f"out/{RESULT}", "edited.nii.gz"))
+    origin = labels(made / "out" / f"{CASE}-voxmmsd_origin.nii.gz")
+    assert (after[..., 12] == edited[..., 12]).all()
+    assert ((origin == 1) == (edited != before)).all()
+    assert ((origin == 2) == ((after != before) & (origin != 1))).all()
+    found = record(made / "out")
+    assert found["inputs"] == record(made / "seen")["inputs"]
+    assert found["refined"]["planes"] == [[0, 12]]
+    assert (found["refined"]["edited_voxels"], found["refined"]["round"]) == (64, 1)
+    assert found["refined"]["carried_voxels"] == (origin == 2).sum()
+    assert found["volumes_ml"]["ET"] == pytest.approx((after == 3).sum() / 1000)
+    assert not find_cases(made / "out").cases
+    assert set(found["refined"]) == keys("refined") - {"added", "removed"}
+
+
+def test_two_calls_write_the_same_bytes(made):
+    assert refine(made, out="first") == refine(made, out="second") == 0
+    assert record(made / "first")["sha256"] == record(made / "second")["sha256"]
+
+
+def test_rounds_build_on_each_other_without_being_told_where_images_and_model_are(place):
+    assert refine(place, out="one") == 0
+    paint(place / "one" / RESULT, place / "again.nii.gz", 20, value=1)
+    assert refine(place, out="two", result=place / "one" / RESULT, edited="again.nii.gz") == 0
+    found = record(place / "two")["refined"]
+    assert (found["round"], found["planes"], found["edited_voxels"]) == (2, [[0, 12], [0, 20]], 64)
+    after = labels(place / "two" / RESULT)
+    assert (after[..., 12] == labels(place / "edited.nii.gz")[..., 12]).all()
+    assert (after[..., 20] == labels(place / "again.nii.gz")[..., 20]).all()
+    (place / "two" / f"{CASE}-voxmmsd_origin.nii.gz").unlink()
+    paint(place / "two" / RESULT, place / "third.nii.gz", 22)
+    assert refine(place, out="three", result=place / "two" / RESULT, edited="third.nii.gz") == 2
+
+
+def test_a_locked_label_keeps_its_voxels_but_for_the_edits(made):
+    assert refine(made, "--locked", "ET", out="locked") == 0
+    before, after = labels(made / "seen" / RESULT), labels(made / "locked" / RESULT)
+    away = np.arange(32) != 12
+    assert ((before == 3) == (after == 3))[..., away].all()
+
+
+def test_features_are_kept_for_the_next_round(place):
+    assert refine(place, "--features", place / "f.npz", out="one") == 0
+    assert (place / "f.npz").stat().st_size > 1000
+    shutil.rmtree(place / "cases")  # they are not needed again
+    assert refine(place, "--features", place / "f.npz", out="two") == 0
+    assert record(place / "one")["sha256"] == record(place / "two")["sha256"]
+
+
+def test_the_case_and_the_model_may_be_named_where_the_run_is_gone(place, capsys):
+    shutil.rmtree(place / "seen" / ".run")
+    assert refine(place) == 2
+    assert "toy-1: is no model package" in capsys.readouterr().err
+    assert refine(place, "--model", place / "toy") == 2
+    assert "name the case's folder with --case" in capsys.readouterr().err
+    assert refine(place, "--model", place / "toy", "--case", place / "cases" / CASE) == 0
+
+
+def test_a_label_that_the_model_does_not_know_is_refused(place, capsys):
+    paint(place / "seen" / RESULT, place / "cavity.nii.gz", 12, value=7)
+    assert refine(place, edited="cavity.nii.gz") == 2
+    error = capsys.readouterr().err
+    assert "cavity.nii.gz: holds the labels 7, which the model does not know (0, 1 NCR, 2 ED, 3 ET)" in error
+
+
+def test_labels_on_another_grid_are_refused_and_the_same_voxels_in_another_order_are_turned(place, capsys):
+    image = nib.load(place / "edited.nii.gz")
+    nib.save(image.slicer[:31], place / "cut.nii.gz")
+    assert refine(place, edited="cut.nii.gz") == 2
+    assert "lies on another grid than" in capsys.readouterr().err
+    turned = image.as_reoriented(np.array([[0, -1], [2, 1], [1, 1]]))
+    nib.save(turned, place / "turned.nii.gz")
+    assert refine(place, out="turned", edited="turned.nii.gz") == refine(place, out="straight") == 0
+    assert record(place / "turned")["sha256"] == record(place / "straight")["sha256"]
+
+
+def test_labels_without_an_edit_are_refused(place, capsys):
+    shutil.copy(place / "seen" / RESULT, place / "same.nii.gz")
+    assert refine(place, edited="same.nii.gz") == 2
+    assert "same.nii.gz: holds no edit" in capsys.readouterr().err
+
+
+def test_readers_who_contradict_each_other_are_refused(place, capsys):
+    other = paint(place / "seen" / RESULT, place / "other.nii.gz", 12, value=1)
+    words = ["refine", str(place / "seen" / RESULT), "--edited", str(place / "edited.nii.gz"), str(other)]
+    assert main([*words, "--out", str(place / "out")]) == 2
+    assert "contradict each other in 64 voxels" in capsys.readouterr().err
+
+
+def test_a_result_that_was_painted_over_is_refused(place, capsys):
+    paint(place / "seen" / RESULT, place / "seen" / RESULT, 3)
+    assert refine(place) == 2
+    assert "has changed since it was written; keep the result as it was" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"case": "../other"}, "is not a result's record"),
+        ({"inputs": 3}, "is not a result's record"),
+        ({"refined": {"planes": [[0, 99]]}}, "names planes outside the image"),
+        ({"refined": {"planes": [[0, 9]]}}, "voxmmsd_origin.nii.gz: is missing or has changed"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(place, change, message, capsys):
+    file = place / "seen" / f"{CASE}-voxmmsd.json"
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    assert refine(place) == 2
+    assert message in capsys.readouterr().err
+    file.unlink()
+    assert refine(place) == 2
+    assert "is not a result's record" in capsys.readouterr().err
+
+
+def test_images_that_have_changed_or_are_gone_are_refused(place, capsys):
+    file = place / "cases" / CASE / f"{CASE}-t2f.nii.gz"
+    image = nib.load(file)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj) + 1, image.affine), file)
+    assert refine(place) == 2
+    assert f"{file}: has changed since {RESULT} was made of it" in capsys.readouterr().err
+    file.unlink()
+    assert refine(place) == 2
+    assert "its t2f is missing" in capsys.readouterr().err
+    shutil.rmtree(place / "cases")
+    assert refine(place) == 2
+    assert "name them with --case" in capsys.readouterr().err
+
+
+def test_another_model_is_refused(place, capsys):
+    toy_package(place / "other", seed=1, id="other-1")
+    assert refine(place, "--model", place / "other") == 2
+    assert "other-1: has other weights than the model that made" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--locked", "XY"], "its labels are NCR, ED, ET"),
+        (["--reviewed", "axial:99"], "the image has the axial planes 0 to 31"),
+        (["--reviewed", "upwards"], "give strokes, or planes such as axial:60"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(made, options, message, capsys):
+    assert refine(made, *options, out="never") == 2
+    assert message in capsys.readouterr().err
+    assert not (made / "never").exists()
+
+
+def test_nothing_is_overwritten(place, capsys):
+    assert refine(place) == 0
+    assert refine(place) == 2
+    assert "exists already; nothing is overwritten" in capsys.readouterr().err
+
+
+def test_what_must_be_given_is_named(capsys):
+    assert main(["refine"]) == 2
+    assert main(["refine", RESULT]) == 2
+    assert main(["refine", RESULT, "--edited", "e.nii.gz"]) == 2
+    assert capsys.readouterr().err.count("must be given") == 3
+
+
+def test_it_runs_from_end_to_end_without_torch_and_without_onnx(place):
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['onnx'] = sys.modules['monai'] = None; "
+        "from voxmmsd.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["refine", place / "seen" / RESULT, "--edited", place / "edited.nii.gz", "--out", place / "out"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,128 @@
+"""Pictures of VoxMMSDSegment in Slicer's whole window, for the README and the tutorials; made by Slicer itself:
+
+    Slicer --no-splash --additional-module-paths VoxMMSDSegment \
+        --python-script Testing/Slicer/screenshots_in_slicer.py CASE OUT [--model MODEL] [--keep-open]
+
+CASE is the folder of a public case, OUT the folder of the pictures (``segment.png``, ``review.png``,
+``uncertainty.png``), MODEL a model in the registry (by default the one in use). The segmentation shown is the model's
+own. ``pngquant --ext .png --force OUT/*.png`` afterwards makes the files a quarter as large. The screen must hold
+1600 x 1000 pixels.
+"""
+
+import argparse
+import sys
+import traceback
+from pathlib import Path
+
+import ctk
+import qt
+import slicer
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from slicer_case import press_find, wait_until
+
+WIDTH, HEIGHT = 1600, 1000
+TRANSPARENT = 0.25  # the outer tissues in 3-D, so that the inner ones are seen
+FILLED, OUTLINED = 0.5, 0.0
+DISTANCE_MM = 330.0  # from the camera to the tumor
+SECONDS = 600
+
+
+def main():
+    options = _options()
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    window = slicer.util.mainWindow()
+    window.showNormal()
+    window.resize(WIDTH, HEIGHT)
+    window.statusBar().hide()
+    slicer.util.setDataProbeVisible(False)
+    _load(options.case)
+    slicer.util.selectModule("VoxMMSDSegment")
+    panel = slicer.modules.VoxMMSDSegmentWidget
+    press_find(panel)
+    if options.model:
+        panel.parameters.model = options.model
+    panel.segment_tab.look_now()
+    _settle()
+    panel.ui.applyButton.click()
+    wait_until(lambda: "Segmenting" in panel.ui.stageLabel.text or panel.segment_tab.job is None, SECONDS)
+    _picture(out / "segment.png")
+    wait_until(lambda: panel.segment_tab.job is None, SECONDS)
+    result = panel.parameters.result
+    if result is None:
+        raise RuntimeError(f"{panel.ui.errorLabel.text}\n{panel.ui.logText.plainText}")
+    panel.ui.libraryPath.currentPath = "/data/training-library"
+    panel.ui.caseEdit.setText("site1-006")
+    _show_3d(panel, result)
+    _picture(out / "review.png")
+    result.GetDisplayNode().SetAllSegmentsOpacity2DFill(OUTLINED)
+    panel.ui.overlayCheck.click()
+    panel.ui.nextPlaceButton.click()
+    _picture(out / "uncertainty.png")
+    panel.ui.overlayCheck.click()
+    result.GetDisplayNode().SetAllSegmentsOpacity2DFill(FILLED)
+    return options.keep_open
+
+
+def _options():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case")
+    parser.add_argument("out")
+    parser.add_argument("--model", default="")
+    parser.add_argument("--keep-open", action="store_true")
+    return parser.parse_args(sys.argv[1:])
+
+
+def _load(folder):
+    import VoxMMSDSegment  # noqa: F401  the core lies beside it
+    from voxmmsd.data.cases import find_cases
+
+    images = find_cases(Path(folder)).cases[0].modalities
+    for key in ("t2f", "t2w", "t1n", "t1c"):  # the last one loaded is in the views
+        if key in images:
+            slicer.util.loadVolume(str(images[key].path))
+
+
+def _show_3d(panel, result):
+    for segment_id in result.GetSegmentation().GetSegmentIDs():
+        inner = segment_id in ("NCR", "NET", "ET")
+        result.GetDisplayNode().SetSegmentOpacity3D(segment_id, 1.0 if inner else TRANSPARENT)
+    panel.ui.show3DButton.setChecked(True)
+    view = slicer.app.layoutManager().threeDWidget(0).mrmlViewNode()
+    view.SetBoxVisible(False)
+    view.SetAxisLabelsVisible(False)
+    for camera in slicer.util.getNodesByClass("vtkMRMLCameraNode"):
+        focus, position = camera.GetFocalPoint(), camera.GetPosition()
+        length = sum((p - f) ** 2 for p, f in zip(position, focus, strict=True)) ** 0.5
+        nearer = [f + (p - f) * DISTANCE_MM / length for p, f in zip(position, focus, strict=True)]
+        camera.SetPosition(nearer)
+        camera.ResetClippingRange()
+
+
+def _settle(milliseconds=1500):
+    loop = qt.QEventLoop()
+    qt.QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec_()
+
+
+def _picture(file):
+    _settle()
+    slicer.util.forceRenderAllViews()
+    slicer.app.processEvents()
+    ctk.ctkWidgetsUtils.grabWidget(slicer.util.mainWindow()).save(str(file))
+    print(file, flush=True)
+
+
+def run():
+    try:
+        keep_open = main()
+    except Exception:
+        traceback.print_exc()
+        slicer.util.exit(1)
+    else:
+        if not keep_open:
+            slicer.util.exit(0)
+
+
+qt.QTimer.singleShot(2000, run)  # when Slicer has started

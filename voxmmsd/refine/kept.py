@@ -1,0 +1,58 @@
+"""Features in a file, for as long as a case is open: computing them takes as long as segmenting."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from voxmmsd.data.volume import Grid
+from voxmmsd.errors import InputError
+from voxmmsd.files import written_aside
+from voxmmsd.refine.features import CaseFeatures
+
+FORMAT = 1
+_LEVEL = "level"
+
+
+def write_features(file: Path, features: CaseFeatures, inputs: Mapping[str, str]) -> None:
+    """Write ``file`` (``.npz``), replacing one of other features; ``inputs``: SHA-256 of each image."""
+    levels = {f"{_LEVEL}{number}": array for number, array in enumerate(features.pyramid)}
+    with written_aside(file) as aside:
+        np.savez(
+            aside,
+            format=np.array(FORMAT),
+            made_of=np.array(_made_of(features.model, inputs)),
+            affine=features.grid.affine_xyz,
+            image=features.image_czyx,
+            scale=features.scale,
+            logits=features.logits_czyx,
+            **levels,  # type: ignore[arg-type]
+        )
+
+
+def read_features(file: Path, model: str, inputs: Mapping[str, str]) -> CaseFeatures | None:
+    """The features of a file, or None where they are of another model (SHA-256 of its weights) or of other images.
+
+    Raises:
+        InputError: the file is none that ``write_features`` wrote.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            if int(found["format"]) != FORMAT or str(found["made_of"]) != _made_of(model, inputs):
+                return None
+            levels = sorted(name for name in found.files if name.startswith(_LEVEL))
+            image = found["image"]
+            grid = Grid(image.shape[1:], found["affine"])
+            pyramid = tuple(found[name] for name in levels)
+            return CaseFeatures(grid, image, found["scale"], found["logits"], pyramid, model)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{file}: cannot be read as features ({error})", "delete it, or name another file with --features"
+        ) from error
+
+
+def _made_of(model: str, inputs: Mapping[str, str]) -> str:
+    return " ".join([model, *(f"{name}={inputs[name]}" for name in sorted(inputs))])

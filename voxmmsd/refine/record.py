@@ -1,0 +1,233 @@
+"""The result that was edited: its labels, its record, what earlier rounds left, and the images and model behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voxmmsd.config import RefineConfig, SegmentConfig, config_from_record
+from voxmmsd.data.brain_mask import WORDS
+from voxmmsd.data.cases import Case
+from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.store import source_sha256
+from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
+from voxmmsd.errors import ConfigError, InputError, ModelError
+from voxmmsd.files import read_json, sha256_of
+from voxmmsd.inference.segment import cases_to_segment
+from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named
+from voxmmsd.models.package import WEIGHTS, ModelPackage
+from voxmmsd.models.registry import resolve_model
+from voxmmsd.refine.evidence import CARRIED, Plane
+from voxmmsd.runs import read_config
+
+ENDING = "-voxmmsd.nii.gz"
+_READING = ("case", *MODALITIES, "id", "brain_mask", "reference", "align")  # options of segment that choose the images
+_PATHS = ("case", *MODALITIES, "brain_mask")
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A result of ``segment`` or ``refine`` as it lies on disk.
+
+    ``label``: class indices. ``origin_zyx`` and ``planes``: of earlier rounds, None and none after ``segment``.
+    ``segmented``: the options that its images were read with, and the directory they are relative to; None where its
+    run is gone.
+    """
+
+    file: Path
+    record: dict[str, Any]
+    schema: LabelSchema
+    label: Volume
+    origin_zyx: np.ndarray | None
+    planes: tuple[Plane, ...]
+    segmented: Mapping[str, Any] | None
+
+    @property
+    def case_id(self) -> str:
+        return str(self.record["case"])
+
+    @property
+    def round(self) -> int:
+        """How often it was refined."""
+        return int(self.record.get("refined", {}).get("round", 0))
+
+
+def origin_file(folder: Path, case_id: str) -> Path:
+    """Where it is written who decided each voxel: 0 predicted, 1 edited by hand, 2 carried."""
+    return folder / f"{case_id}-voxmmsd_origin.nii.gz"
+
+
+def read_result(file: Path) -> Edited:
+    """A result and its record beside it.
+
+    Raises:
+        InputError: no result, no record, or a file that has changed since it was written.
+    """
+    if not file.name.endswith(ENDING) or not file.is_file():
+        raise InputError(f"{file}: is no result of `voxmmsd segment`", f"give its CASEID{ENDING}")
+    beside = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
+    try:
+        record = read_json(beside)
+        schema = schema_named(record["schema"])
+        fitting = record["sha256"] == sha256_of(file)
+        refined = record.get("refined", {})
+        planes = tuple(Plane(int(axis), int(index)) for axis, index in refined.get("planes", ()))
+        if file.name != f"{record['case']}{ENDING}":
+            raise ValueError(f"it is of the case {record['case']!r:.80}")
+        _ = record["inputs"].items(), record["model"]["weights_sha256"], record["model"]["id"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise InputError(
+            f"{beside}: is not a result's record ({error!r:.200})", "segment the case again, and edit that result"
+        ) from error
+    if not fitting:
+        raise InputError(
+            f"{file}: has changed since it was written",
+            "keep the result as it was and give the edited labels in a file of their own with --edited",
+        )
+    volume = read_volume(Source(file))
+    label = Volume(indices_from_values(volume.array, schema, str(file)), volume.grid)
+    if any(plane.axis not in (0, 1, 2) or not 0 <= plane.index < label.array.shape[plane.axis] for plane in planes):
+        raise InputError(f"{beside}: names planes outside the image", "refine the result of segment")
+    origin = _read_origin(origin_file(file.parent, record["case"]), label.grid, refined) if refined else None
+    return Edited(file, record, schema, label, origin, planes, _segmented(file.parent / ".run"))
+
+
+def _read_origin(file: Path, grid: Grid, refined: Mapping[str, Any]) -> np.ndarray:
+    if not file.is_file() or sha256_of(file) != refined.get("origin_sha256"):
+        raise InputError(
+            f"{file}: is missing or has changed",
+            "it says which voxels earlier rounds edited: bring it back, or refine the result of segment",
+        )
+    volume = read_volume(Source(file))
+    if not volume.grid.same_as(grid) or volume.array.max() > CARRIED:
+        raise InputError(f"{file}: does not fit the labels beside it", "refine the result of segment")
+    return volume.array.astype(np.uint8)
+
+
+def _segmented(run: Path) -> Mapping[str, Any] | None:
+    """What the run beside a result says of its images: that of segment itself, of refine as it was told."""
+    found = read_config(run)
+    if found is None:
+        return None
+    if found.get("verb") == "refine":
+        return found.get("options", {}).get("segmented")
+    if found.get("verb") != "segment":
+        return None
+    return {"options": found.get("call", {}), "directory": found.get("directory", ".")}
+
+
+def read_edits(file: Path, result: Edited) -> np.ndarray:
+    """Edited labels as class indices on the result's grid; the same voxels in another order of axes are turned.
+
+    Raises:
+        InputError: another grid, or labels that the model does not know.
+    """
+    volume = read_volume(Source(file))
+    grid, schema = result.label.grid, result.schema
+    whole = np.rint(volume.array)
+    unknown = sorted(set(np.unique(whole[np.isfinite(whole)]).astype(int).tolist()) - {0, *schema.values})
+    if unknown:
+        known = ", ".join(f"{label.value} {label.key}" for label in schema.labels)
+        raise InputError(
+            f"{file}: holds the labels {', '.join(map(str, unknown[:10]))}, which the model does not know (0, {known})",
+            "give these voxels one of its labels, or teach a model the new tissue with `voxmmsd finetune`",
+        )
+    label = Volume(indices_from_values(volume.array, schema, str(file)), volume.grid)
+    if not label.grid.same_as(grid) and _same_voxels(label.grid, grid):
+        label = resample(label, grid, order=0)
+    if label.grid.same_as(grid):
+        if (label.array == result.label.array).all():
+            raise InputError(
+                f"{file}: holds no edit, its labels are those of {result.file}", "save a correction there first"
+            )
+        return label.array
+    raise InputError(
+        f"{file}: lies on another grid than {result.file} ({_sides(label.grid)} voxels against {_sides(grid)})",
+        "export the edited labels on the grid of the result",
+    )
+
+
+def _same_voxels(grid: Grid, other: Grid) -> bool:
+    return sorted(grid.shape_zyx) == sorted(other.shape_zyx) and resampling_is_exact(grid, other)
+
+
+def _sides(grid: Grid) -> str:
+    return " x ".join(map(str, grid.shape_zyx[::-1]))
+
+
+def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConfig]:
+    """The case that a result is of, and how its images were read.
+
+    Raises:
+        InputError: its images are not to be found, or are others than the result's.
+    """
+    how = _how_read(result, config)
+    try:
+        cases = cases_to_segment(how)
+    except InputError as error:
+        raise InputError(
+            f"the images of {result.case_id} are not where they were ({error})", "name them with --case"
+        ) from None
+    chosen = next((case for case in cases if case.id == result.case_id), cases[0] if len(cases) == 1 else None)
+    if chosen is None:
+        raise InputError(f"{how.case}: holds no case {result.case_id}", "name its folder with --case")
+    case = replace(chosen, id=result.case_id)
+    for name, expected in result.record["inputs"].items():
+        if name not in case.modalities:
+            raise InputError(f"case {case.id}: its {name} is missing, which the result was made of", "bring it back")
+        if source_sha256(case.modalities[name]) != expected:
+            raise InputError(
+                f"{case.modalities[name].path}: has changed since {result.file.name} was made of it",
+                "give the images as they were with --case, or segment the case again",
+            )
+    modalities = {name: case.modalities[name] for name in result.record["inputs"]}
+    return replace(case, modalities=modalities), how
+
+
+def _how_read(result: Edited, config: RefineConfig) -> SegmentConfig:
+    known: dict[str, Any] = {"reference": result.record.get("reference", "")}
+    if result.segmented:
+        given, directory = result.segmented["options"], Path(result.segmented["directory"])
+        known |= {name: given[name] for name in _READING if given.get(name)}
+        known |= {n: str(directory / known[n]) for n in _PATHS if n in known and known[n] not in WORDS}
+    if result.record.get("alignment"):
+        known["align"] = True
+    if config.case:
+        known = {name: value for name, value in known.items() if name not in (*MODALITIES, "id")}
+        known["case"] = config.case
+    if config.brain_mask:
+        known["brain_mask"] = config.brain_mask
+    if not any(known.get(name) for name in ("case", *MODALITIES)):
+        raise InputError(
+            f"{result.file}: no run lies beside it that says where its images are", "name the case's folder with --case"
+        )
+    names = {item.name for item in fields(SegmentConfig)}
+    return config_from_record(SegmentConfig, {name: value for name, value in known.items() if name in names})
+
+
+def find_model(result: Edited, config: RefineConfig) -> ModelPackage:
+    """The model that a result was made by.
+
+    Raises:
+        ModelError: it is not to be found, or the named one is another.
+    """
+    wanted = result.record["model"]
+    package = resolve_model(config.model or _model_named(result) or wanted["id"])
+    if package.info.files[WEIGHTS] != wanted["weights_sha256"]:
+        raise ModelError(
+            f"{package.info.id}: has other weights than the model that made {result.file.name} ({wanted['id']})",
+            "name that one with --model, or segment the case again",
+        )
+    return package
+
+
+def _model_named(result: Edited) -> str:
+    """The model's folder, where the run beside the result names one that is still there."""
+    if not result.segmented:
+        return ""
+    folder = Path(result.segmented["directory"]) / str(result.segmented["options"].get("model") or "\0")
+    return str(folder) if "\0" not in str(folder) and folder.exists() else ""
