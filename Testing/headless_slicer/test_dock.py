@@ -162,7 +162,7 @@ def test_what_a_button_says_is_scrolled_into_view(window, training):
     while not area.verticalScrollBar().value() and time.monotonic() < end:
         window.settle()
     real = QtWidgets.QWidget
-    assert notice.visible and notice.text.startswith("Choose the model first")
+    assert notice.visible and notice.text.startswith("No model is chosen")
     assert real.mapTo(notice, area, real.rect(notice).bottomLeft()).y() <= real.height(area)
 
 

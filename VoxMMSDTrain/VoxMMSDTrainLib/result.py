@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError, VoxMMSDError
 from VoxMMSDLib import dependencies
 from VoxMMSDLib.background import Steps, Work
-from VoxMMSDLib.pages import bring_into_view
+from VoxMMSDLib.sight import Scroller
 from VoxMMSDTrainLib import tables, words
 from VoxMMSDTrainLib.both_models import open_both
 from VoxMMSDTrainLib.compared import Compared, Shown
@@ -38,8 +38,10 @@ class ResultSection:
         self.compared = Compared(ui)
         self._both: tuple[Shown, ...] = ()  # what the notice below the cases speaks of
         self.unnamed = UnnamedPairs(ui, self.compared, work)
-        for notice in (ui.noticeLabel, ui.casesNotice, ui.importNotice):
-            _put(notice, "")
+        notices = (ui.noticeLabel, ui.casesNotice, ui.importNotice)
+        self._scrollers = {id(notice): Scroller(notice) for notice in notices}
+        for notice in notices:
+            self._put(notice, "")
         ui.runChoice.connect("currentIndexChanged(int)", self._choose_other)
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda *_cell: self._open())
         ui.casesTable.connect("itemSelectionChanged()", self._enable)
@@ -78,6 +80,8 @@ class ResultSection:
         self._enable()
 
     def cleanup(self) -> None:
+        for scroller in self._scrollers.values():
+            scroller.stop()
         self._plot.remove()
         self.unnamed.cleanup()
 
@@ -88,7 +92,7 @@ class ResultSection:
             try:
                 self.comparison = read_comparison(self._folders[number])
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever is no such record
-                _put(
+                self._put(
                     self.ui.noticeLabel,
                     _("{run}: cannot be read ({error})").format(run=self._folders[number], error=error),
                 )
@@ -97,7 +101,7 @@ class ResultSection:
 
     def _choose_other(self, *_arguments) -> None:
         for notice in (self.ui.noticeLabel, self.ui.casesNotice, self.ui.importNotice):
-            _put(notice, "")  # what was said is of the run before
+            self._put(notice, "")  # what was said is of the run before
         self._choose()
 
     def _show(self) -> None:
@@ -187,7 +191,7 @@ class ResultSection:
         place = self.ui.importPath.currentPath
         if not place:
             raise InputError(_("No model is chosen"), _("choose its folder, its zip, or its run first"))
-        _put(self.ui.importNotice, _("Importing {place} ...").format(place=place))
+        self._put(self.ui.importNotice, _("Importing {place} ...").format(place=place))
         package = yield lambda: import_model(resolve_model(place).folder)
         question = _("{model} is in the registry. Use it for segmentation from now on?").format(model=package.info.id)
         said = _("{model} is in the registry.")
@@ -197,7 +201,7 @@ class ResultSection:
         self._decided(said.format(model=package.info.id), self.ui.importNotice)
 
     def _decided(self, text: str, notice=None) -> None:
-        _put(notice or self.ui.noticeLabel, text)
+        self._put(notice or self.ui.noticeLabel, text)
         self._enable()
         self._on_decided()
 
@@ -207,7 +211,7 @@ class ResultSection:
             self._begin(self._opening(self.comparison.cases[row].case_id), self.ui.casesNotice)
 
     def _begin(self, steps: Steps, notice) -> None:
-        self._work.start(steps, lambda error: _put(notice, words.plain(error)))
+        self._work.start(steps, lambda error: self._put(notice, words.plain(error)))
 
     def _opening(self, case_id: str) -> Steps:
         self._say_of_cases(_("Opening {case} ...").format(case=case_id))
@@ -225,19 +229,18 @@ class ResultSection:
         try:
             action()
         except VoxMMSDError as error:
-            _put(notice or self.ui.noticeLabel, words.plain(error))
+            self._put(notice or self.ui.noticeLabel, words.plain(error))
             return False
         return True
 
+    def _put(self, notice, text: str) -> None:
+        notice.text = text
+        notice.visible = bool(text)
+        if text:
+            self._scrollers[id(notice)].start()
+
     def _say_of_cases(self, text: str) -> None:
-        _put(self.ui.casesNotice, text)
-
-
-def _put(notice, text: str) -> None:
-    notice.text = text
-    notice.visible = bool(text)
-    if text:
-        bring_into_view(notice)
+        self._put(self.ui.casesNotice, text)
 
 
 def _about(case: CaseScores) -> str:
