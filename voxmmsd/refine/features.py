@@ -1,7 +1,7 @@
 """What the network knows of each voxel of a case: its decoder's feature pyramid and logits, on ONNX Runtime.
 
-The pyramid is what Vox-MMSD trains (METHOD sections 3 to 5). It is kept level by level in float16, some 65 MB for a
-brain at 1.5 mm with logits and images, and enlarged only where it is needed.
+The pyramid is what Vox-MMSD trains (``docs/method.md``, sections 3 to 5). It is kept level by level in float16, some
+65 MB for a brain at 1.5 mm with logits and images, and enlarged only where it is needed.
 """
 
 from __future__ import annotations
