@@ -6,6 +6,7 @@ from contextlib import suppress
 from unittest import mock
 
 import slicer
+import slicer_case
 import train_case
 import vtk
 from slicer.util import arrayFromVolume
@@ -132,6 +133,7 @@ class TrainLibraryTest(train_case.TrainTest):
         ui.searchBox.text = ""
         self.assertTrue(ui.acceptButton.enabled)  # what is open is chosen again
 
+    @slicer_case.needs_main_window
     def test_the_case_before_is_closed_with_its_images_and_leaves_nothing(self):
         self.library(predicted=2)
         panel = self.open_panel("VoxMMSDTrain")
