@@ -51,7 +51,7 @@ class JudgedTraining(FineTuning):
             super().after_step(is_last)
         elif is_last:
             self.best = {"step": self.step, "dice": 0.0, "regions": {}}
-            save_state(self.best_file, {"network": self.network.state_dict(), "best": self.best})
+            save_state(self.best_file, {"network": self.judged.state_dict(), "best": self.best})
 
     def tell(self) -> Told:
         """The labels used, the scores on the held-out patients, and the comparison with the rival."""

@@ -441,3 +441,18 @@ def scored(voxmmsd, place, name):
     voxmmsd("evaluate", place / f"{name}-results", place / "unseen", "--out", place / f"{name}-scores")
     means = json.loads((place / f"{name}-scores" / "scores.json").read_text(encoding="utf-8"))["means"]
     return float(np.mean([means[key]["dice"]["value"] or 0.0 for key in ("WT", "TC", "ET")]))
+
+
+def test_a_target_schema_is_refused_and_not_passed_over(parent, tmp_path):
+    library = filled(tmp_path / "library")
+    with pytest.raises(ConfigError, match="--target-schema brats-2021: does not apply to a training library"):
+        retuned(library, parent, tmp_path / "run", target_schema="brats-2021")
+
+
+def test_the_average_of_the_weights_is_kept_where_nobody_is_held_out(parent, tmp_path):
+    run = tmp_path / "run"
+    retuned(filled(tmp_path / "library", held=0), parent, run, weight_average=0.5)
+    last = load_state(sorted((run / "checkpoints").glob("step-*.pt"))[-1])
+    kept = load_state(run / "checkpoints" / "best.pt")["network"]
+    assert all(torch.equal(kept[name], last["average"][name]) for name in kept)
+    assert not torch.equal(kept["head.weight"], last["network"]["head.weight"])
