@@ -345,6 +345,7 @@ class LibraryConfig:
     brain_mask: str = option("", "add: brain mask, for images with a skull")
     result: str = option("", "add: record of the segment result for these images (ID-voxmmsd.json)")
     label: str = option("", "accept, add: file of the corrected label (default of accept: the unchanged prediction)")
+    origins: str = option("", "accept, add: who decided each voxel of the label, ID-voxmmsd_origin.nii.gz of refine")
     from_scratch: bool = option(False, "accept: the label was drawn from scratch, not on top of a model's output")
     count: int = option(3, "next: number of cases to suggest")
     old: str = option("", "blind: one model")

@@ -219,7 +219,8 @@ def library(config: c.LibraryConfig) -> int:
         case_id = str(_given(config.case, "--case ID"))
         over = () if config.from_scratch else None
         if config.label:
-            version = opened.accept_file(case_id, Path(config.label), config.schema, drawn_over=over)
+            origins = Path(config.origins) if config.origins else None
+            version = opened.accept_file(case_id, Path(config.label), config.schema, drawn_over=over, origins=origins)
         else:
             version = accept_prediction(opened, case_id)
         print(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")

@@ -78,7 +78,8 @@ def add_one(library: Library, images: Mapping[str, Path], config: LibraryConfig)
         lines += _add_result(library, case_id, Path(config.result))
     if config.label:
         over = () if config.from_scratch else None
-        version = library.accept_file(case_id, Path(config.label), config.schema, drawn_over=over)
+        origins = Path(config.origins) if config.origins else None
+        version = library.accept_file(case_id, Path(config.label), config.schema, drawn_over=over, origins=origins)
         lines.append(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
     return lines
 

@@ -6,6 +6,7 @@
     cases/ID/case.json                 patient (a code), part, hashes; written once
     cases/ID/images/t1c.nii.gz ...     skull-stripped images
     cases/ID/labels/0001-predicted.nii.gz, 0001-predicted.json, 0002-corrected.nii.gz, 0002-corrected.json ...
+    cases/ID/labels/0002-corrected_origin.nii.gz     who decided each voxel, where that is known
 
 The record of a label is written after its voxels, under a new number: if the record exists, the label is complete.
 There is one record per label and no list of labels in ``case.json``, so nothing is rewritten, and neither a crash nor a
@@ -33,7 +34,7 @@ from voxmmsd.inference.predict import volumes_ml
 from voxmmsd.labels import indices_from_values, schema_named, values_from_indices
 from voxmmsd.library.changes import changed_voxels
 from voxmmsd.library.images import brain_only, image_hash, storable
-from voxmmsd.library.label_files import on_grid_of_case, reserved
+from voxmmsd.library.label_files import counted, on_grid_of_case, origins_on, reserved
 from voxmmsd.library.parts import drawn_part
 from voxmmsd.library.reading import CASE_RECORD, RECORD, About, LibraryRecords
 from voxmmsd.library.records import (
@@ -44,6 +45,7 @@ from voxmmsd.library.records import (
     CaseRecord,
     LabelVersion,
     LibraryCase,
+    Origins,
     to_record,
 )
 from voxmmsd.library.writing import writing
@@ -138,23 +140,35 @@ class Library(LibraryRecords):
         return self._append(case_id, PREDICTED, label, schema, model=model, drawn_over=(model,), review=tuple(review))
 
     def accept(
-        self, case_id: str, label: Volume, schema: str, *, drawn_over: Iterable[str] | None = None
+        self,
+        case_id: str,
+        label: Volume,
+        schema: str,
+        *,
+        drawn_over: Iterable[str] | None = None,
+        origins: Volume | None = None,
     ) -> LabelVersion:
         """Append a label approved by an expert; training uses the newest of these.
 
         ``label`` as in ``add_prediction``. ``drawn_over``: ids of the models whose output the expert started from,
         empty for none; by default the model of the newest prediction and those that the newest accepted label was drawn
-        on.
+        on. ``origins``: who decided each voxel, on the label's grid: 0 a model, 1 edited by hand, 2 carried by refine.
 
         Raises: as ``add_prediction``.
         """
         if drawn_over is None:
             drawn_over = _known_below(self.case(case_id))
         below = tuple(dict.fromkeys(drawn_over))
-        return self._append(case_id, CORRECTED if below else EXPERT, label, schema, drawn_over=below)
+        return self._append(case_id, CORRECTED if below else EXPERT, label, schema, origins, drawn_over=below)
 
     def accept_file(
-        self, case_id: str, file: Path, schema: str = "", *, drawn_over: Iterable[str] | None = None
+        self,
+        case_id: str,
+        file: Path,
+        schema: str = "",
+        *,
+        drawn_over: Iterable[str] | None = None,
+        origins: Path | None = None,
     ) -> LabelVersion:
         """Like ``accept``, for a label map with the values of ``schema`` (default: that of the newest label).
 
@@ -166,7 +180,8 @@ class Library(LibraryRecords):
             raise LibraryError(f"{file}: which label schema it follows cannot be told", "name it with --schema")
         volume = read_volume(Source(Path(file)))
         label = Volume(indices_from_values(volume.array, schema_named(name), str(file)), volume.grid)
-        return self.accept(case_id, label, name, drawn_over=drawn_over)
+        who = read_volume(Source(Path(origins))) if origins else None
+        return self.accept(case_id, label, name, drawn_over=drawn_over, origins=who)
 
     def read_label(self, case: LibraryCase, label: LabelVersion) -> Volume:
         """Read a label as class indices ``(z, y, x)`` uint8 of its schema.
@@ -241,10 +256,13 @@ class Library(LibraryRecords):
         aside.rename(place)  # of a folder: fails where another one is
         return LibraryCase(place, entry, ())
 
-    def _append(self, case_id: str, kind: str, label: Volume, schema: str, **details: Any) -> LabelVersion:
+    def _append(
+        self, case_id: str, kind: str, label: Volume, schema: str, origins: Volume | None = None, **details: Any
+    ) -> LabelVersion:
         case = self.case(case_id)
         meaning = schema_named(schema)
         label = on_grid_of_case(case, label, schema)
+        who = origins_on(label, case, origins) if origins is not None else None
         known = {"kind": kind, "schema": schema, "time": now(), **details}
         known["volumes_ml"] = {key: round(ml, 4) for key, ml in volumes_ml(label.array, meaning, label.grid).items()}
         base = case.prediction or case.accepted
@@ -255,6 +273,10 @@ class Library(LibraryRecords):
         with writing(self.folder):
             number, file = reserved(case.folder / "labels", kind)
             write_nifti(file, values_from_indices(label.array, meaning), label.grid)
+            if who is not None:
+                beside = file.with_name(file.name.replace(".nii.gz", "_origin.nii.gz"))
+                write_nifti(beside, who.array, who.grid)
+                known["origins"] = Origins(sha256_of(beside), counted(who))
             version = LabelVersion(number=number, sha256=sha256_of(file), **known)
             write_json_atomic(case.folder / "labels" / f"{version.stem}.json", to_record(version))
         return version

@@ -11,6 +11,8 @@ from voxmmsd.errors import LibraryError
 from voxmmsd.labels import schema_named
 from voxmmsd.library.records import LibraryCase
 
+ORIGINS = ("predicted", "edited", "carried")  # by value, as in the file that refine writes
+
 
 def on_grid_of_case(case: LibraryCase, label: Volume, schema: str) -> Volume:
     """Class indices uint8 on the grid of one of the images of the case; axes are reordered if needed.
@@ -26,16 +28,44 @@ def on_grid_of_case(case: LibraryCase, label: Volume, schema: str) -> Volume:
             f"case {case.id}: the label holds other values than the class indices 0 to {most} of schema {schema}",
             "give the label map of that schema, or name the schema it follows",
         )
-    indices = indices.astype(np.uint8)
-    for grid in case.entry.grids.values():
-        if label.grid.same_as(grid):
-            return Volume(indices, grid)
-        if sorted(label.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(label.grid, grid):
-            return resample(Volume(indices, label.grid), grid, order=0)
+    found = _on_grid_of_image(case, Volume(indices.astype(np.uint8), label.grid))
+    if found is not None:
+        return found
     raise LibraryError(
         f"case {case.id}: the label's grid {label.grid.shape_zyx} is that of none of its images",
         f"export the label on the grid of one of {', '.join(case.modalities)}",
     )
+
+
+def origins_on(label: Volume, case: LibraryCase, origins: Volume) -> Volume:
+    """Who decided each voxel, uint8 on the grid of a label that ``on_grid_of_case`` gave.
+
+    Raises:
+        LibraryError: another grid than the label's, or other values than 0, 1 and 2.
+    """
+    known = np.isin(origins.array, range(len(ORIGINS))).all()
+    found = _on_grid_of_image(case, Volume(origins.array.astype(np.uint8), origins.grid)) if known else None
+    if found is None or not found.grid.same_as(label.grid):
+        raise LibraryError(
+            f"case {case.id}: who decided each voxel of the label is not told by a map of 0, 1 and 2 on its grid",
+            "give the map that refine wrote beside these labels, or leave it out",
+        )
+    return found
+
+
+def counted(origins: Volume) -> dict[str, int]:
+    """Voxels by who decided them."""
+    return {name: int((origins.array == value).sum()) for value, name in enumerate(ORIGINS)}
+
+
+def _on_grid_of_image(case: LibraryCase, volume: Volume) -> Volume | None:
+    """The same voxels on the grid of one of the images of the case; None where they lie on none of them."""
+    for grid in case.entry.grids.values():
+        if volume.grid.same_as(grid):
+            return Volume(volume.array, grid)
+        if sorted(volume.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(volume.grid, grid):
+            return resample(volume, grid, order=0)
+    return None
 
 
 def reserved(folder: Path, kind: str) -> tuple[int, Path]:

@@ -29,6 +29,17 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Origins:
+    """Who decided each voxel of a label, kept in a file beside it: 0 the model, 1 edited by hand, 2 carried (refine).
+
+    ``voxels``: how many of each, by name.
+    """
+
+    sha256: str
+    voxels: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class LabelVersion:
     """One label of a case. Labels are numbered from 1, appended, and never replaced.
 
@@ -37,6 +48,7 @@ class LabelVersion:
     model that predicted it, empty for the other kinds. ``drawn_over``: ids of the models whose output it was drawn on.
     ``changed_voxels``: by key of each label, against version ``compared_to`` (0: there was none). ``volumes_ml``: by
     key of each label and region. ``review``: uncertain regions of a prediction, as recorded by ``segment``.
+    ``origins``: who decided each voxel, where that is known.
     """
 
     number: int
@@ -50,6 +62,7 @@ class LabelVersion:
     changed_voxels: Mapping[str, Change] | None = None
     compared_to: int = 0
     review: tuple[Mapping[str, Any], ...] = ()
+    origins: Origins | None = None
 
     @property
     def stem(self) -> str:
@@ -70,6 +83,7 @@ class LabelVersion:
         record["changed_voxels"] = changed and {key: Change(**change) for key, change in changed.items()}
         record["drawn_over"] = tuple(record.get("drawn_over", ()))
         record["review"] = tuple(record.get("review", ()))
+        record["origins"] = Origins(**record["origins"]) if record.get("origins") else None
         return cls(**record)
 
 
@@ -148,6 +162,10 @@ class LibraryCase:
     def label_file(self, label: LabelVersion) -> Path:
         """The file of a label, in the values of ``label.schema``."""
         return self.folder / "labels" / f"{label.stem}.nii.gz"
+
+    def origins_file(self, label: LabelVersion) -> Path:
+        """The file of who decided each voxel of a label, on its grid; there where ``label.origins`` is."""
+        return self.folder / "labels" / f"{label.stem}_origin.nii.gz"
 
 
 def to_record(item: Any) -> dict[str, Any]:

@@ -34,12 +34,17 @@ def verify_library(library: Library) -> list[str]:
 def unfinished_labels(library: Library) -> list[Path]:
     """Label files without a record, left by a writer that was killed: they count for nothing and do no harm."""
     files = (library.folder / "cases").glob("*/labels/[0-9]*.nii.gz")
-    return [file for file in files if not file.with_name(file.name.removesuffix(".nii.gz") + ".json").is_file()]
+    return [file for file in files if not _record_of(file).is_file()]
+
+
+def _record_of(file: Path) -> Path:
+    return file.with_name(file.name.removesuffix(".nii.gz").removesuffix("_origin") + ".json")
 
 
 def _wrong_in(case: LibraryCase) -> Iterator[str]:
     files = {case.image_file(name): expected for name, expected in case.entry.images.items()}
     files |= {case.label_file(label): label.sha256 for label in case.labels}
+    files |= {case.origins_file(label): label.origins.sha256 for label in case.labels if label.origins}
     for file, expected in files.items():
         if not file.is_file():
             yield f"{file}: is missing"

@@ -12,6 +12,7 @@ from voxmmsd.data.volume import Grid, Volume, canonical
 from voxmmsd.errors import ConfigError, InputError, LibraryError
 from voxmmsd.library import create_library, open_library
 from voxmmsd.library.records import Change
+from voxmmsd.library.verification import unfinished_labels, verify_library
 
 
 @pytest.fixture
@@ -116,6 +117,34 @@ def test_a_corrected_file_is_accepted_in_its_schemas_values_and_any_order_of_axe
     np.testing.assert_array_equal(found.array, label_of(one).array)
     with pytest.raises(InputError, match="not a whole number"):
         library.accept_file("case-000", library.case("case-000").image_file("t1c"))
+
+
+def test_who_decided_each_voxel_is_kept_beside_the_label_on_its_grid(filled, tmp_path):
+    library, made = filled
+    label = label_of(made["case-000"])
+    who = np.zeros(label.array.shape, np.uint8)
+    who[2:5, 3, 4], who[6, 7, 8:10] = 1, 2
+    affine = label.grid.affine_xyz[:, [1, 0, 2, 3]]  # the same voxels, x and y exchanged
+    turned = Volume(np.ascontiguousarray(who.transpose(0, 2, 1)), Grid(who.transpose(0, 2, 1).shape, affine))
+    version = library.accept("case-000", label, SCHEMA, origins=turned)
+    counts = {"predicted": who.size - 5, "edited": 3, "carried": 2}
+    assert version.origins.voxels == counts
+    case = library.case("case-000")
+    assert case.accepted == version
+    assert (who == np.asarray(nib.load(case.origins_file(version)).dataobj).T).all()
+    assert (verify_library(library), unfinished_labels(library)) == ([], [])
+    case.origins_file(version).write_bytes(b"changed")
+    assert "0001-expert_origin.nii.gz: does not fit its checksum" in verify_library(library)[0]
+
+
+@pytest.mark.parametrize("change", [lambda who: who + 3, lambda who: who[:-1]])
+def test_origins_that_do_not_fit_the_label_are_refused_and_nothing_is_written(filled, change):
+    library, made = filled
+    label = label_of(made["case-000"])
+    who = change(np.zeros(label.array.shape, np.uint8))
+    with pytest.raises(LibraryError, match="is not told by a map of 0, 1 and 2 on its grid"):
+        library.accept("case-000", label, SCHEMA, origins=Volume(who, Grid(who.shape, label.grid.affine_xyz)))
+    assert library.case("case-000").labels == ()
 
 
 def test_what_enters_twice_is_there_once(filled, tmp_path):
