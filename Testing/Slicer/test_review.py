@@ -221,6 +221,11 @@ class ReviewPanelTest(slicer_case.ModuleTest):
     def composites(self):
         return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
+    def test_a_double_click_on_a_segment_cannot_drop_its_term(self):
+        tables = slicer.util.findChildren(self.ui.segmentEditor, name="SegmentsTableView")
+        self.assertEqual([table.useTerminologySelector for table in tables], [False])
+        self.assertFalse(tables[0].terminologySelectorOptionVisible)
+
     def test_an_edit_moves_the_volumes_after_a_moment(self):
         before = table_rows(table_node(self.result))
         empty = np.zeros(self.made.label_zyx.shape, bool)

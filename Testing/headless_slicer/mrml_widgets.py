@@ -302,8 +302,17 @@ class _SegmentList(QtWidgets.QTableWidget):
         return ids
 
 
-class qMRMLSegmentsTableView(declared("qMRMLSegmentsTableView", qMRMLWidget)):
-    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentsTableView.h."""
+_TERMS_SETTING = {"useTerminologySelectorSettingsKey": "Segmentations/UseTerminologySelector"}
+
+
+class qMRMLSegmentsTableView(
+    declared(
+        "qMRMLSegmentsTableView",
+        qMRMLWidget,
+        {**_TERMS_SETTING, "useTerminologySelector": True, "terminologySelectorOptionVisible": True},
+    ),
+):
+    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentsTableView.h: the list of terms is used by a setting."""
 
     _stands_for = "qMRMLSegmentsTableView"
 
@@ -316,6 +325,10 @@ class qMRMLSegmentsTableView(declared("qMRMLSegmentsTableView", qMRMLWidget)):
         self._node: Any = None
         self._tag = None
         self._segment_ids: list[str] = []
+
+    def _on_property(self, name: str) -> None:
+        if name in _TERMS_SETTING:
+            self.useTerminologySelector = bool(self.useTerminologySelectorSettingsKey)
 
     def segmentationNode(self) -> Any:
         return self._node
@@ -415,7 +428,8 @@ class qMRMLSegmentEditorWidget(
         for button in buttons:
             row.addWidget(button)
         self._show3D = buttons[-1]
-        self._list = _SegmentList()
+        self._list = qMRMLSegmentsTableView()
+        self._list.setObjectName("SegmentsTableView")
         self._grid = QtWidgets.QGridLayout()
         self._options = QtWidgets.QFrame()
         self._options.setObjectName("OptionsFrame")
@@ -449,7 +463,7 @@ class qMRMLSegmentEditorWidget(
             return
         node = self.segmentationNode()
         self._history.SetSegmentation(node.GetSegmentation() if node else None)
-        self._list.show_segments(node)
+        self._list.setSegmentationNode(node)
 
     def segmentationNode(self) -> Any:
         return self._editor.GetSegmentationNode() if self._editor else None

@@ -70,6 +70,7 @@ class ReviewTab:
         ui.volumesView.horizontalHeader().setStretchLastSection(True)
         ui.segmentEditor.setEffectNameOrder(EFFECTS)
         ui.segmentEditor.unorderedEffectsVisible = False
+        _keep_terms(ui.segmentEditor)
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.libraryPath.currentPath = settings.read("library", str(home() / "library"))
         self._update_buttons()
@@ -354,6 +355,17 @@ _EDITS = (
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
 )
+
+
+def _keep_terms(editor) -> None:
+    """Let a double click on a segment change its name or color only, not its term, which the label schema gives.
+
+    Slicer's list of terms opens under the mouse while its button is still down: the row that happens to lie there is
+    taken instead of the segment's own, and *Select* then drops the tissue's code.
+    """
+    for table in slicer.util.findChildren(editor, name="SegmentsTableView"):
+        table.useTerminologySelectorSettingsKey = ""  # without a key it is off, and the user's setting stays
+        table.terminologySelectorOptionVisible = False
 
 
 def _editor_node():
