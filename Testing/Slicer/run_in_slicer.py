@@ -121,8 +121,10 @@ def _started(command: Sequence[str], log: Path, minutes: float) -> int:
         try:
             code = process.wait(60 * minutes)
         except subprocess.TimeoutExpired:
-            _end(process)
             code = -1
+        finally:  # also where the runner itself is stopped
+            if process.poll() is None:
+                _end(process)
     if code:
         print(log.read_text(encoding="utf-8", errors="replace")[-8000:], flush=True)
     return code

@@ -79,10 +79,10 @@ class TrainPretrainingTest(train_case.TrainTest):
         ui.nameEdit.text = name
         given = {"preset": "tiny", "block": 16, "cell": 4, "pairs": 16, "preview_every": 5}
         panel.task.more_options.show(make_config(PretrainConfig, given))
+        folder = panel.run.folder / name
+        self.ends_with_the_test(folder)
         ui.startButton.click()
         self.assertIn("Starting", ui.noticeLabel.text)
-        folder = panel.run.folder / name
-        self.addCleanup(self.end, folder)
         self.wait_for(lambda: panel.run.follower is not None and panel.run.follower.folder == folder)
         self.assertEqual(panel.ui.tabs.currentIndex, 2)
         return folder

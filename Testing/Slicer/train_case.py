@@ -1,10 +1,13 @@
 """What the tests of the training module share: tiny patients, tiny runs, and waiting while the panel lives."""
 
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from unittest import mock
 
+import end_trainings
 import slicer
 import slicer_case
 
@@ -12,6 +15,7 @@ from voxmmsd.config import FinetuneConfig, make_config
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
 from voxmmsd.runs.control import stop
+from VoxMMSDLib.child import child_environment, python_slicer
 
 SIDE = 32
 TINY = {
@@ -37,6 +41,7 @@ class TrainTest(slicer_case.ModuleTest):
         before = sys.excepthook
         sys.excepthook = lambda kind, fault, trace: (self._faults.append(fault), before(kind, fault, trace))
         self.addCleanup(setattr, sys, "excepthook", before)
+        self._watch = None
 
     def phantoms(self, count=2, seed=7, side=SIDE):
         folder = self.folder / "cases"
@@ -101,12 +106,22 @@ class TrainTest(slicer_case.ModuleTest):
         """Start a tiny fine-tuning by the panel's logic; its run folder."""
         folder = panel.run.folder / name
         cases = self.folder / "cases" if (self.folder / "cases").is_dir() else self.phantoms()
-        self.addCleanup(self.end, folder)
+        self.ends_with_the_test(folder)
         panel.logic.start("finetune", {**TINY, "folders": [str(cases)], **options}, folder, panel.run.started)
         return folder
 
+    def ends_with_the_test(self, folder):
+        """No training may live on: neither where the test fails, nor where all of Slicer is killed."""
+        if self._watch is None:
+            self._watch = subprocess.Popen(
+                [python_slicer(), str(Path(end_trainings.__file__)), str(self.folder)],
+                env=child_environment(), stdin=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+            self.addCleanup(self._watch.wait, 60)
+            self.addCleanup(self._watch.stdin.close)
+        self.addCleanup(self.end, folder)
+
     def end(self, folder):
-        """No process of a test that failed may live on."""
         if (folder / "status.json").is_file() and not view_run(folder).is_over:
             stop(folder, "cancel", 60)
 
@@ -122,10 +137,10 @@ class TrainTest(slicer_case.ModuleTest):
         ui.batchBox.setValue(2)
         ui.nameEdit.text = name
         panel.task.more_options.show(make_config(FinetuneConfig, {"preset": "tiny", **more}))
+        folder = panel.run.folder / name
+        self.ends_with_the_test(folder)
         ui.startButton.click()
         self.assertIn("Starting", ui.noticeLabel.text)
-        folder = panel.run.folder / name
-        self.addCleanup(self.end, folder)
         self.wait_for_state(folder, "finished")
         self.wait_for(lambda: panel.result.comparison is not None and panel.result.comparison.folder == folder)
         return folder

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from headless_slicer import host
+from voxmmsd.files import write_json_atomic
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
 from voxmmsd.runs.control import stop
@@ -27,6 +28,24 @@ host.wait_until(lambda: panel.run.ui.pauseButton.enabled and not panel.logic.is_
 print("at work", flush=True)
 host.wait_until(lambda: False, 600)
 """
+
+
+def test_a_training_that_a_killed_test_has_started_is_ended(tmp_path):
+    script = host.REPOSITORY / "Testing" / "Slicer" / "end_trainings.py"
+    environment = {**os.environ, "PYTHONPATH": str(host.REPOSITORY)}
+    watch = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stdin=subprocess.PIPE, env=environment)
+    training = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    try:
+        (tmp_path / "home" / "runs" / "trial").mkdir(parents=True)
+        write_json_atomic(tmp_path / "home" / "runs" / "trial" / "status.json", {"pid": training.pid})
+        time.sleep(1)
+        assert training.poll() is None
+        watch.stdin.close()  # as it is where the test's process goes
+        assert watch.wait(60) == 0
+        assert training.wait(60)
+    finally:
+        training.kill()
+        watch.kill()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
