@@ -121,7 +121,9 @@ class FinetuneConfig:
     store: str = option("", "folder of the prepared store (default: RUN/store)")
     schema: str = option("", "label schema of the data set, if file names do not determine it")
     target_schema: str = option(
-        "", "label schema of the model; data sets with other schemas are mapped to it tissue by tissue"
+        "",
+        "label schema of the model; data sets with other schemas are mapped to it tissue by tissue (default: that of "
+        "the cases; if they differ, that of --from)",
     )
     name: str = option("", "name of the resulting model (default: the run's name)")
     license: str = option("", "license of the resulting model, for the model card")
@@ -184,6 +186,9 @@ class PretrainConfig:
     same_mask: bool = option(False, "ablation: share one mask between both views")
     joint_mask: bool = option(False, "ablation: share one mask across all modalities")
     same_modality: bool = option(False, "ablation: draw both voxels of a pair from the same modality")
+    transforms: tuple[str, ...] = option(
+        (), "additional augmentations of the views' intensities, such as bias-field:p=0.3,strength=0.1..0.4"
+    )
     hide_last: bool = option(True, "apply the mask again after the augmentations, so that masked cells are exactly 0")
     preview_every: int = option(500, "steps between preview pictures of the restoration")
     checkpoint_every: int = option(100, "steps between checkpoints")

@@ -351,6 +351,18 @@ CALLS = {
     "no channels": (lambda p: (p.other(), finetune(p, "--channels", "0", "0"))[1], ["channels"]),
     "a patch of nothing": (lambda p: (p.other(), finetune(p, "--patch", "0"))[1], ["patch"]),
     "a batch of nothing": (lambda p: (p.other(), finetune(p, "--batch", "0"))[1], ["batch"]),
+    "an unknown transform": (
+        lambda p: (p.other(), finetune(p, "--transforms", "melt"))[1],
+        ["unknown transform 'melt'", "choose from axis-scaling"],
+    ),
+    "a transform's empty range": (
+        lambda p: (p.other(), finetune(p, "--transforms", "gamma:power=2..1"))[1],
+        ["power=2..1 is an empty range", "give low..high"],
+    ),
+    "a transform that moves what pre-training pairs": (
+        lambda p: ["pretrain", p.cases, "--run", p.root / "r", "--preset", "tiny", "--transforms", "elastic"],
+        ["elastic moves voxels", "choose from"],
+    ),
     "a rate that is no number": (lambda p: (p.other(), finetune(p, "--learning-rate", "nan"))[1], ["learning.rate"]),
     "a GPU that is not there": (lambda p: segment(p, p.cases, "--device", "mps"), ["mps"]),
     "a configuration with an unknown field": (

@@ -13,8 +13,7 @@ from voxmmsd.config import PretrainConfig
 from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.networks.heads import restoration_head
 from voxmmsd.pretext.method import PretextMethod, restored
-from voxmmsd.views.disturbance import DisturbanceRanges
-from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, make_views
+from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks
 
 
 class MaskedAutoencoding(PretextMethod):
@@ -26,11 +25,11 @@ class MaskedAutoencoding(PretextMethod):
         self.mask = MaskRecipe(config.cell, config.masked, same_for_all_modalities=True, hide_last=config.hide_last)
 
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        views = make_views(blocks, self.mask, DisturbanceRanges(), generator)
+        views = self.views(blocks, generator)
         with self.autocast():
             prediction = self.restorer(self.unet(views.image.contiguous(memory_format=torch.channels_last_3d))[0])
         return {"loss": restoration_loss(prediction, blocks.image, blocks.informative)}
 
     @torch.no_grad()
     def restore(self, blocks: SiameseBlocks, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return restored(self.unet, self.restorer, make_views(blocks, self.mask, DisturbanceRanges(), generator))
+        return restored(self.unet, self.restorer, self.views(blocks, generator))

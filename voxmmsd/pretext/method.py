@@ -10,13 +10,16 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from voxmmsd.config import NetworkConfig, PretrainConfig
 from voxmmsd.networks.unet3d import UNet3d
-from voxmmsd.views.siamese import SiameseBlocks, SiameseViews
+from voxmmsd.transforms.listed import make_intensity_transforms
+from voxmmsd.views.disturbance import DisturbanceRanges
+from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews, make_views
 
 
 class PretextMethod(nn.Module, ABC):
@@ -25,11 +28,21 @@ class PretextMethod(nn.Module, ABC):
     All state of a method is in its ``state_dict``. Networks run under ``autocast``; views and losses stay in float32.
     """
 
+    mask: MaskRecipe
+
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__()
         self.config = config
         self.unet = UNet3d(NetworkConfig.of(config.channels))
         self.autocast: Callable[[], AbstractContextManager] = nullcontext
+        self.transforms = make_intensity_transforms(config.transforms)
+
+    def views(self, blocks: SiameseBlocks, generator: torch.Generator) -> SiameseViews:
+        """The masked and augmented views of clean blocks, which themselves stay as they are."""
+        image = blocks.image
+        for transform in self.transforms:
+            image = transform.change(image, transform.draw(image.shape, generator))
+        return make_views(replace(blocks, image=image), self.mask, DisturbanceRanges(), generator)
 
     def start_step(self) -> None:
         """Called before the first part of each batch, also if a step is repeated."""

@@ -20,9 +20,8 @@ from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import PretextMethod, restored
 from voxmmsd.pretext.teacher import Teacher
 from voxmmsd.schedules import cosine, teacher_temperature
-from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import PairRecipe, VoxelPairs, draw_pairs
-from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews, make_views
+from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews
 
 EMBEDDING = 512
 PUBLISHED_MOMENTUM = 0.996
@@ -64,7 +63,7 @@ class VoxMMSD(PretextMethod):
 
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """``loss``, ``restoration``, ``distillation``; ``teacher entropy`` and ``embedding spread`` show collapse."""
-        views = make_views(blocks, self.mask, DisturbanceRanges(), generator)
+        views = self.views(blocks, generator)
         pairs = draw_pairs(blocks, views, self.mask.cell, self.pairs, generator) if self.config.distillation else None
         return self.score(blocks, views, pairs, step)
 
@@ -137,4 +136,4 @@ class VoxMMSD(PretextMethod):
     def restore(self, blocks: SiameseBlocks, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
         if not self.config.restoration:
             return None
-        return restored(self.unet, self.restorer, make_views(blocks, self.mask, DisturbanceRanges(), generator))
+        return restored(self.unet, self.restorer, self.views(blocks, generator))

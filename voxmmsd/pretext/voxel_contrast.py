@@ -13,9 +13,8 @@ from voxmmsd.losses.contrast import contrast_loss
 from voxmmsd.networks.heads import Projector
 from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import PretextMethod
-from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import PairRecipe, draw_pairs
-from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, make_views
+from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks
 
 EMBEDDING = 128
 
@@ -30,7 +29,7 @@ class VoxelContrast(PretextMethod):
         self.projector = Projector(sum(config.channels[:-1]), EMBEDDING)
 
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        views = make_views(blocks, self.mask, DisturbanceRanges(), generator)
+        views = self.views(blocks, generator)
         pairs = draw_pairs(blocks, views, self.mask.cell, self.pairs, generator)
         with self.autocast():
             pyramid = self.unet(views.image.contiguous(memory_format=torch.channels_last_3d))

@@ -17,7 +17,7 @@ from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
 from voxmmsd.networks.processes import Processes
 from voxmmsd.training.residency import resident
-from voxmmsd.transforms.transform import Transform
+from voxmmsd.transforms.transform import PlaceTransform, Transform
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity
 from voxmmsd.views.spatial import PatchPlace, SpatialRanges, cut_patch, draw_matrix
 
@@ -35,7 +35,7 @@ class PatchRecipe:
     modality_dropout: float
     augment: bool
     balance_cohorts: bool = False
-    transforms: tuple[Transform, ...] = ()
+    transforms: tuple[Transform | PlaceTransform, ...] = ()
     spatial: SpatialRanges = field(default_factory=SpatialRanges)
     intensity: IntensityRanges = field(default_factory=IntensityRanges)
 
@@ -59,8 +59,13 @@ class PatchSampler:
         self.entries = list(entries)
         self.recipe = recipe
         self.seed, self.device = seed, device
+        self._of_places = [t for t in recipe.transforms if isinstance(t, PlaceTransform)]
+        self._of_batches = [t for t in recipe.transforms if isinstance(t, Transform)]
         self._places: list[dict[int, np.ndarray]] = [{} for _ in self.entries]
         self._holders: dict[int, list[int]] = {}
+        cohorts = sorted({entry.cohort for entry in self.entries})
+        self._by_cohort = [[i for i, entry in enumerate(self.entries) if entry.cohort == name] for name in cohorts]
+        self._holders_by_cohort: list[dict[int, list[int]]] = []  # of the cohorts with any tumor
         self._scales = [torch.from_numpy(input_scale(entry.image())).to(device) for entry in self.entries]
         self._resident = resident([array for entry in self.entries for array in _arrays(entry)], device)
         self._find_labels()
@@ -76,7 +81,7 @@ class PatchSampler:
         if self.recipe.augment:
             rng = np.random.default_rng([self.seed, 0x1127, first])
             generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-            for transform in self.recipe.transforms:
+            for transform in self._of_batches:
                 image, label = transform.apply(image, label, transform.draw(image.shape, generator))
             image = change_intensity(image, draw_intensity(image.shape, self.recipe.intensity, generator))
         return image, label
@@ -84,7 +89,7 @@ class PatchSampler:
     def _patch(self, position: int, dropout_share: float) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, 0x9A7C, position])
         wants_foreground = rng.random() < self.recipe.foreground
-        matrix = draw_matrix(self.recipe.spatial, rng) if self.recipe.augment else np.eye(3)
+        matrix = self._matrix(rng, position) if self.recipe.augment else np.eye(3)
         index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
         patch = cut_patch(*self._case(index), PatchPlace(center, matrix), self.recipe.size)
         image, label = (tensor.to(self.device) for tensor in patch)
@@ -93,6 +98,14 @@ class PatchSampler:
             for channel in np.flatnonzero(~draw_kept(self.entries[index].present, rng)).tolist():
                 image[channel] = 0
         return image, label
+
+    def _matrix(self, rng: np.random.Generator, position: int) -> np.ndarray:
+        """From patch offsets to case offsets; the listed transforms leave the draws of the others as they are."""
+        matrix = draw_matrix(self.recipe.spatial, rng)
+        listed = np.random.default_rng([self.seed, 0xD1A6, position])
+        for transform in self._of_places:
+            matrix = transform.draw_matrix(listed) @ matrix
+        return matrix
 
     def _case(self, index: int) -> tuple[np.ndarray | Tensor, np.ndarray | Tensor]:
         """Image and label of a case, on the GPU if they are kept there."""
@@ -105,8 +118,7 @@ class PatchSampler:
         With balanced cohorts, draw a data set first."""
         holders = self._holders
         if self.recipe.balance_cohorts:
-            cases = set(self._of_one_cohort(sorted({case for held in holders.values() for case in held}), rng))
-            holders = {label: kept for label, held in holders.items() if (kept := [c for c in held if c in cases])}
+            holders = self._holders_by_cohort[int(rng.integers(len(self._holders_by_cohort)))]
         label = sorted(holders)[int(rng.integers(len(holders)))]
         index = holders[label][int(rng.integers(len(holders[label])))]
         places = self._places[index][label]
@@ -117,19 +129,13 @@ class PatchSampler:
 
         With balanced cohorts, all data sets are seen equally often instead."""
         if self.recipe.balance_cohorts:
-            cases = self._of_one_cohort(range(len(self.entries)), rng)
+            cases = self._by_cohort[int(rng.integers(len(self._by_cohort)))]
             index = cases[int(rng.integers(len(cases)))]
         else:
             turn, place = divmod(position, len(self.entries))
             index = int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
         shape = self.entries[index].shape_czyx[1:]
         return index, self._inside(index, np.floor(rng.uniform(0, shape)))
-
-    def _of_one_cohort(self, cases: Sequence[int], rng: np.random.Generator) -> list[int]:
-        """The cases of one data set, drawn with equal probability among the data sets of ``cases``."""
-        cohorts = sorted({self.entries[index].cohort for index in cases})
-        drawn = cohorts[int(rng.integers(len(cohorts)))]
-        return [index for index in cases if self.entries[index].cohort == drawn]
 
     def _inside(self, index: int, center: np.ndarray) -> np.ndarray:
         """``center``, shifted so that the patch is inside the case if it fits."""
@@ -150,6 +156,10 @@ class PatchSampler:
             counts = {index: len(places[value]) for index, places in enumerate(self._places) if value in places}
             enough = [index for index, count in counts.items() if count >= FEW_VOXELS]
             self._holders[value] = enough or list(counts)
+        for cases in self._by_cohort:
+            held = {label: [case for case in holders if case in cases] for label, holders in self._holders.items()}
+            if any(held.values()):
+                self._holders_by_cohort.append({label: holders for label, holders in held.items() if holders})
 
 
 def _arrays(entry: Entry) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from torch import Generator, Size, Tensor
 
 from voxmmsd.errors import ConfigError
 from voxmmsd.labels import MODALITIES, LabelSchema
+from voxmmsd.views.drawing import happens, uniform
 
 CONTRAST = MODALITIES.index("t1c")
 CORES = ("NCR", "NETC", "NET")  # keys of what a non-enhancing core is called
@@ -41,20 +42,18 @@ class NonEnhancing:
 
     def draw(self, shape: Size, generator: Generator) -> tuple[Tensor, Tensor]:
         """Which images of the batch, bool ``(batch,)``, and their levels ``(batch,)``."""
-        happens = torch.rand(shape[0], generator=generator, device=generator.device) < self.p
-        low, high = self.level
-        return happens, low + (high - low) * torch.rand(shape[0], generator=generator, device=generator.device)
+        return happens(self.p, shape[:1], generator), uniform(self.level, shape[:1], generator)
 
     def apply(self, image: Tensor, label: Tensor, drawn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        happens, level = drawn
+        repainted, level = drawn
         contrast = image[:, CONTRAST]
         bright = label == self.enhancing
         rest = (label > 0) & ~bright
         factor = level * _mean(contrast, rest) / _mean(contrast, bright).clamp(min=1e-6)
         has_both = (bright.flatten(1).sum(1) >= LEAST_VOXELS) & (rest.flatten(1).sum(1) >= LEAST_VOXELS)
-        chosen = bright & (happens & has_both)[:, None, None, None]
-        repainted = torch.where(chosen, contrast * factor[:, None, None, None], contrast)
-        image = torch.cat([image[:, :CONTRAST], repainted[:, None], image[:, CONTRAST + 1 :]], dim=1)
+        chosen = bright & (repainted & has_both)[:, None, None, None]
+        painted = torch.where(chosen, contrast * factor[:, None, None, None], contrast)
+        image = torch.cat([image[:, :CONTRAST], painted[:, None], image[:, CONTRAST + 1 :]], dim=1)
         return image, torch.where(chosen, torch.full_like(label, self.core), label)
 
 

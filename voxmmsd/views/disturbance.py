@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from voxmmsd.views.drawing import happens, uniform
 from voxmmsd.views.intensity import blur
 
 
@@ -47,13 +48,11 @@ class Disturbance:
 
 def draw_disturbance(rows: int, channels: int, ranges: DisturbanceRanges, generator: torch.Generator) -> Disturbance:
     """Draw the parameters on the device of the generator."""
-    device = generator.device
 
     def draw(span: tuple[float, float], p: float, neutral: float, each: float = 1.0) -> Tensor:
-        value = span[0] + (span[1] - span[0]) * torch.rand((rows, channels), generator=generator, device=device)
-        happens = torch.rand((rows, 1), generator=generator, device=device) < p
-        happens = happens & (torch.rand((rows, channels), generator=generator, device=device) < each)
-        return torch.where(happens, value, neutral).flatten()
+        value = uniform(span, (rows, channels), generator)
+        changes = happens(p, (rows, 1), generator) & happens(each, (rows, channels), generator)
+        return torch.where(changes, value, neutral).flatten()
 
     return Disturbance(
         noise_std=ranges.noise_std,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from voxmmsd.views.drawing import sometimes
+
 
 @dataclass(frozen=True)
 class IntensityRanges:
@@ -45,22 +47,14 @@ class IntensityDraw:
 
 def draw_intensity(shape: torch.Size, ranges: IntensityRanges, generator: torch.Generator) -> IntensityDraw:
     """Draw for images of ``shape`` (batch, channel, z, y, x), on the generator's device."""
-    device = generator.device
-
-    def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(shape[:2], generator=generator, device=device)
-
-    def sometimes(p: float, value: Tensor, neutral: float) -> Tensor:
-        happens = torch.rand(shape[:2], generator=generator, device=device) < p
-        return torch.where(happens, value, torch.full_like(value, neutral))
-
-    std = sometimes(ranges.noise_p, uniform(0, ranges.noise_std), 0.0)
-    noise = torch.randn(shape, generator=generator, device=device) * std[:, :, None, None, None]
+    each = shape[:2]
+    std = sometimes((0, ranges.noise_std), ranges.noise_p, 0.0, each, generator)
+    noise = torch.randn(shape, generator=generator, device=generator.device) * wide(std)
     return IntensityDraw(
-        brightness=sometimes(ranges.brightness_p, uniform(*ranges.brightness), 1.0),
-        contrast=sometimes(ranges.contrast_p, uniform(*ranges.contrast), 1.0),
-        gamma=sometimes(ranges.gamma_p, uniform(*ranges.gamma), 1.0),
-        blur_sigma=sometimes(ranges.blur_p, uniform(*ranges.blur_sigma), 0.0),
+        brightness=sometimes(ranges.brightness, ranges.brightness_p, 1.0, each, generator),
+        contrast=sometimes(ranges.contrast, ranges.contrast_p, 1.0, each, generator),
+        gamma=sometimes(ranges.gamma, ranges.gamma_p, 1.0, each, generator),
+        blur_sigma=sometimes(ranges.blur_sigma, ranges.blur_p, 0.0, each, generator),
         noise=noise,
     )
 
@@ -71,12 +65,21 @@ def change_intensity(image: Tensor, draw: IntensityDraw) -> Tensor:
     Background and missing modalities thus stay exactly 0, the value for "no data".
     """
     inside = image > 0
-    changed = blur(image, draw.blur_sigma) * _wide(draw.brightness)
-    count = inside.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
-    mean = (changed * inside).sum(dim=(2, 3, 4), keepdim=True) / count
-    changed = (changed - mean) * _wide(draw.contrast) + mean
-    changed = changed.clamp(min=0).pow(_wide(draw.gamma)) + draw.noise  # a power of a negative number is not a number
+    changed = blur(image, draw.blur_sigma) * wide(draw.brightness)
+    changed = with_gamma(with_contrast(changed, draw.contrast, inside), draw.gamma) + draw.noise
     return changed * inside
+
+
+def with_contrast(image: Tensor, factor: Tensor, inside: Tensor) -> Tensor:
+    """Stretch by ``factor`` ``(batch, channel)`` about the mean of each channel over ``inside``, shaped like it."""
+    count = inside.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
+    mean = (image * inside).sum(dim=(2, 3, 4), keepdim=True) / count
+    return (image - mean) * wide(factor) + mean
+
+
+def with_gamma(image: Tensor, gamma: Tensor) -> Tensor:
+    """Power ``gamma`` ``(batch, channel)``; 0 and 1 stay. Negative values count as 0: their power is not a number."""
+    return image.clamp(min=0).pow(wide(gamma))
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
@@ -113,5 +116,6 @@ def blur_matrices(sigma: Tensor, side: int) -> Tensor:
     return inside
 
 
-def _wide(parameter: Tensor) -> Tensor:
+def wide(parameter: Tensor) -> Tensor:
+    """``(batch, channel)`` to ``(batch, channel, 1, 1, 1)``."""
     return parameter[:, :, None, None, None]

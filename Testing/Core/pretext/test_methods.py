@@ -260,3 +260,20 @@ def test_a_restoration_of_what_the_network_saw_can_be_looked_at():
         assert method.unet.training
         if found:
             assert [tuple(array.shape) for array in found] == [(4, 4, 16, 16, 16)] * 2
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_listed_transforms_change_the_views_and_not_what_is_restored(name):
+    clean = blocks()
+    before = clean.image.clone()
+    plain, changed = (
+        open_method(config(method=name, transforms=given)).views(clean, torch.Generator().manual_seed(0)).image
+        for given in ((), ("brightness:p=1,factor=1.5",))
+    )
+    assert not torch.equal(plain, changed)
+    assert torch.equal(clean.image, before)
+
+
+def test_a_transform_that_moves_voxels_is_refused():
+    with pytest.raises(ConfigError, match="elastic moves voxels"):
+        open_method(config(transforms=("elastic",)))
