@@ -24,7 +24,7 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     """All prepared, labeled cases of the given folders; folders of images are first prepared into the store.
 
     They are prepared like the cases of the initial model, if there is one, and their labels are mapped to the model's
-    schema (see ``model_schema``).
+    schema (see ``model_schema``): ``config.target_schema``, else their common one, else that of the initial model.
 
     Raises:
         ConfigError: ``config.target_schema`` does not exist.
@@ -37,7 +37,7 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
             f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels",
             "add some, or pretrain on these",
         )
-    target = model_schema(found, config.target_schema)
+    target = model_schema(found, config.target_schema or _schema_of_start(config, found))
     labelled = tuple(entry.mapped_onto(target) for entry in found)
     seen, known = labelled[0].preprocess.spacing_mm, preprocess_of(config).spacing_mm
     if config.start and seen != known:
@@ -95,6 +95,12 @@ def model_schema(entries: Sequence[Entry], target: str = "") -> LabelSchema:
             "name the model's with --target-schema, and all are mapped onto it tissue by tissue",
         )
     return entries[0].label_schema()
+
+
+def _schema_of_start(config: FinetuneConfig, entries: Sequence[Entry]) -> str:
+    """The schema of the initial model if the cases have several, else none: cases of one schema keep it."""
+    several = len({entry.label_schema().name for entry in entries}) > 1
+    return resolve_model(config.start).info.schema if several and config.start else ""
 
 
 def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -> Splits:

@@ -176,3 +176,26 @@ def test_a_target_that_is_no_schema_is_refused(stores, tmp_path):
 
     with pytest.raises(ConfigError, match="no label schema 'brats'"):
         finetune(options(stores, tmp_path / "run", target_schema="brats"))
+
+
+def test_data_sets_of_two_schemas_are_mapped_onto_the_initial_models(stores, tmp_path):
+    start = finetune(options(stores, tmp_path / "start"))
+    info = read_package(finetune(options(stores, tmp_path / "run", target_schema="", start=str(start)))).info
+    assert info.schema == "brats-gli-2023"
+
+
+def test_data_sets_of_one_schema_keep_it_whatever_the_initial_models(stores, tmp_path):
+    start = finetune(options(stores, tmp_path / "start", target_schema="brats-2021"))
+    folder, ids = str(stores / "first"), [entry.id for entry in open_store(stores / "first")]
+    write_json_atomic(tmp_path / "splits.json", {"train": ids[:2], "validation": ids[2:]})
+    given = {"target_schema": "", "start": str(start), "folders": (folder,), "splits": str(tmp_path / "splits.json")}
+    info = read_package(finetune(options(stores, tmp_path / "run", **given))).info
+    assert info.schema == "brats-gli-2023"
+
+
+def test_the_sets_of_balanced_drawing_are_made_once(stores, monkeypatch):
+    entries = [replace(entry, cohort="many") for entry in open_store(stores / "first")]
+    sampler = PatchSampler(entries, PatchRecipe(8, 1, 0.5, 0.0, False, balance_cohorts=True), seed=0)
+    monkeypatch.setattr(type(entries[0]), "cohort", property(lambda entry: pytest.fail("looked at again")))
+    for step in range(3):
+        sampler.batch(step)
