@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,7 +26,11 @@ class SegmentationNetwork(nn.Module):
 
 
 class Projector(nn.Sequential):
-    """Voxel features ``(n, features)`` to embeddings ``(n, dimensions)``: two hidden layers as wide as the features."""
+    """Voxel features ``(n, features)`` to embeddings ``(n, dimensions)``: two hidden layers as wide as the features.
+
+    Computed in float32 also under autocast: in float16 large embeddings would overflow, and inf / inf is not a number.
+    The few voxels of the pairs make this cheap.
+    """
 
     def __init__(self, features: int, dimensions: int = 512) -> None:
         super().__init__(
@@ -40,7 +45,8 @@ class Projector(nn.Sequential):
 
     def forward(self, features: Tensor) -> Tensor:
         """L2-normalized embeddings, float32."""
-        return F.normalize(super().forward(features).float(), dim=-1)
+        with torch.autocast(features.device.type, enabled=False):
+            return F.normalize(super().forward(features.to(next(self.parameters()).dtype)).float(), dim=-1)
 
 
 def restoration_head(channels: int, modalities: int = 4) -> nn.Conv3d:

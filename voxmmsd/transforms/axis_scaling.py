@@ -21,5 +21,6 @@ class AxisScaling:
 
     def draw_matrix(self, rng: np.random.Generator) -> np.ndarray:
         """Diagonal; shrinking and enlarging are equally likely."""
-        happens, scale = rng.random() < self.p, np.exp(rng.uniform(*np.log(self.scale), size=3))
+        low, high = np.log(self.scale)
+        happens, scale = rng.random() < self.p, np.exp(rng.uniform(low, high, size=3))
         return np.diag(scale) if happens else np.eye(3)
