@@ -12,8 +12,6 @@ from typing import Any
 
 import qt
 
-from voxmmsd.errors import VoxMMSDError
-
 # ``yield`` lets the window live for a moment; ``yield function`` calls the function in a thread, where it must touch
 # neither MRML nor Qt, and gives back what it returned or raised.
 Steps = Generator[Callable[[], Any] | None, Any, Any]
@@ -137,16 +135,14 @@ class Work:
         """``on_change`` hears of each work's beginning and end."""
         self._followers.append(on_change)
 
-    def start(self, steps: Steps, on_error: Callable[[VoxMMSDError], None]) -> bool:
-        """Begin; False where another work is not done yet. ``on_error`` hears the core's word of what failed."""
+    def start(self, steps: Steps, on_error: Callable[[Exception], None]) -> bool:
+        """Begin; False where another work is not done yet. ``on_error`` hears what failed."""
         if self.is_running:
             steps.close()
             return False
 
         def failed(error: Exception) -> None:
             self._tell()
-            if not isinstance(error, VoxMMSDError):
-                raise error
             on_error(error)
 
         self._slices = Slices(steps, lambda _value: self._tell(), failed).start()

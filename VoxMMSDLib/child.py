@@ -95,6 +95,16 @@ class Child:
         problem, remedy = (self._last_said(mark) for mark in (ERROR, REMEDY))
         return VoxMMSDError(problem, remedy or _("the log says more")) if problem else None
 
+    def why(self, code: int) -> VoxMMSDError:
+        """Why it ended with ``code``: the core's word of it, else the last line that it printed."""
+        if self.error is not None:
+            return self.error
+        said = next((line for line in reversed(self._lines) if line.strip()), _("it printed nothing"))
+        problem = _("it ended without a result (exit code {code}): {said}").format(code=code, said=said)
+        if code == -9:
+            return VoxMMSDError(problem, _("the computer may have run out of memory: close other programs"))
+        return VoxMMSDError(problem, _("try again, and report it if it happens again"))
+
     @property
     def is_running(self) -> bool:
         return self._process is not None

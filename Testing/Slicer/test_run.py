@@ -22,6 +22,7 @@ from VoxMMSDLib.segments import label_array, value_of
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of
+from VoxMMSDSegmentLib.words import in_panel_words
 
 
 class RunTest(slicer_case.ModuleTest):
@@ -244,6 +245,18 @@ class RunTest(slicer_case.ModuleTest):
         self.assertNotIn(tempfile.gettempdir(), panel.ui.errorLabel.text)
         self.assertTrue(panel.ui.applyButton.enabled)
         self.assertEqual(self.left_behind(), [])
+
+    def test_a_fault_of_ours_is_said_as_one_and_goes_to_the_error_log(self):
+        panel = self.open_panel("VoxMMSDSegment")
+        with self.assertLogs(level="ERROR") as told:
+            panel.segment_tab._failed(KeyError("labels"))
+        self.assertIn("unforeseen went wrong inside Vox-MMSD (KeyError: ", panel.ui.errorLabel.text)
+        self.assertIn("report it", panel.ui.errorLabel.text)
+        self.assertIn("labels", told.output[0])
+
+    def test_the_cores_names_are_the_panels_but_those_of_files_stay(self):
+        said = in_panel_words("case case: t1n, t2w: see /tmp/a/t1n.nii.gz, case-t1n.nii and t1n/x")
+        self.assertEqual(said, "T1, T2: see /tmp/a/t1n.nii.gz, case-t1n.nii and t1n/x")
 
     def test_a_script_gets_the_cores_error(self):
         with self.assertRaisesRegex(VoxMMSDError, "no-such-model"):

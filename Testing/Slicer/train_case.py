@@ -1,5 +1,6 @@
 """What the tests of the training module share: tiny patients, tiny runs, and waiting while the panel lives."""
 
+import logging
 import subprocess
 import sys
 import time
@@ -41,6 +42,10 @@ class TrainTest(slicer_case.ModuleTest):
         before = sys.excepthook
         sys.excepthook = lambda kind, fault, trace: (self._faults.append(fault), before(kind, fault, trace))
         self.addCleanup(setattr, sys, "excepthook", before)
+        told = logging.Handler(logging.ERROR)  # faults that a panel has put into words
+        told.emit = lambda record: self._faults.append(record.getMessage())
+        logging.getLogger().addHandler(told)
+        self.addCleanup(logging.getLogger().removeHandler, told)
         self._watch = None
 
     def phantoms(self, count=2, seed=7, side=SIDE):

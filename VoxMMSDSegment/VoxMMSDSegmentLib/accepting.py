@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib.background import Background, Slices
@@ -81,10 +80,9 @@ class AcceptJob:
     def _ended(self, code: int) -> None:
         from voxmmsd.library import open_library
 
-        log, error = self._child.log, self._child.error
         try:
             if code:
-                raise error or VoxMMSDError(log, _("try again"))
+                raise self._child.why(code)
             version = open_library(self._library).case(self.case_id).accepted
         except VoxMMSDError as reason:
             self._fail(reason)

@@ -15,7 +15,7 @@ from VoxMMSDLib.background import Background
 from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.volumes import ijk_to_world, is_bent
 from VoxMMSDSegmentLib.case import Seen
-from VoxMMSDSegmentLib.words import in_panel_words
+from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
 
 if TYPE_CHECKING:
     from voxmmsd.preflight.findings import Finding
@@ -159,7 +159,7 @@ class Lookout:
         from voxmmsd.preflight.findings import NOTE, Finding
 
         self._seen = ()
-        text = _("the images could not be checked: {error}").format(error=error)
+        text = _("the images could not be checked: {error}").format(error=error_in_words(error)[0])
         self._on_found((Finding(NOTE, "not-checked", text, _("segment them; they are checked again then")),))
 
 

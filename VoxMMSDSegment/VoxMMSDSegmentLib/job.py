@@ -166,7 +166,7 @@ class SegmentJob:
             if self.child.is_cancelled:
                 raise Cancelled(_("canceled"))
             if code:
-                raise self.child.error or self._ended_without_a_word(code)
+                raise self.child.why(code)
             files = self._files()
         except (VoxMMSDError, Cancelled) as error:
             self._fail(error)
@@ -197,7 +197,7 @@ class SegmentJob:
         stem = f"{CASE_ID}-voxmmsd"
         record_file = self._out / f"{stem}.json"
         if not record_file.is_file():
-            raise self.child.error or self._ended_without_a_word(0)
+            raise self.child.why(0)
         beside = {name: self._out / f"{stem}-{name}.nii.gz" for name in ("uncertainty", "brain-mask", *MODALITIES)}
         there = {name: file for name, file in beside.items() if file.is_file()}
         return ResultFiles(
@@ -207,12 +207,6 @@ class SegmentJob:
             images={key: file for key, file in there.items() if key in MODALITIES},
             brain_mask=there.get("brain-mask"),
         )
-
-    def _ended_without_a_word(self, code: int) -> VoxMMSDError:
-        lines = [line for line in self.child.log.splitlines() if line.strip()]
-        said = lines[-1] if lines else _("it printed nothing")
-        text = _("the segmentation ended without a result (exit {code}): {said}")
-        return VoxMMSDError(text.format(code=code, said=said), _("see the log"))
 
     def _clear(self) -> None:
         self._is_cleared = True

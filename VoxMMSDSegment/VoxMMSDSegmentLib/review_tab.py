@@ -11,7 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import VoxMMSDError, problem_and_remedy
+from voxmmsd.errors import VoxMMSDError
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
@@ -23,7 +23,7 @@ from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
 from VoxMMSDSegmentLib.saving import with_ending
 from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
-from VoxMMSDSegmentLib.words import in_panel_words
+from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
 
 if TYPE_CHECKING:
     from VoxMMSDSegmentLib.accepting import AcceptJob
@@ -345,7 +345,7 @@ def _accepted_in_words(version, left_out: list[str]) -> str:
 
 
 def _not_accepted_in_words(error: Exception) -> str:
-    problem, remedy = map(in_panel_words, problem_and_remedy(error))
+    problem, remedy = error_in_words(error)
     return f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
 
 

@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES, PRECISIONS
-from voxmmsd.errors import Cancelled, VoxMMSDError, problem_and_remedy
+from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Background
 from VoxMMSDLib.dependencies import ensure, missing
@@ -26,7 +26,7 @@ from VoxMMSDSegmentLib.models_box import ModelsBox
 from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.result import last_result_of, replace_result
 from VoxMMSDSegmentLib.searching import Searching
-from VoxMMSDSegmentLib.words import in_panel_words
+from VoxMMSDSegmentLib.words import error_in_words
 
 if TYPE_CHECKING:
     from voxmmsd.preflight.findings import Finding
@@ -119,10 +119,10 @@ class SegmentTab:
         try:
             self._searching.start(self._parameters, next(iter(self.volumes().values()), None))
         except VoxMMSDError as error:
-            self._show_error(error.problem, error.remedy)
+            self._show_error(*error_in_words(error))
 
     def _search_failed(self, error: Exception) -> None:
-        self._show_error(_("The images could not be searched"), str(error))
+        self._show_error(*error_in_words(error))
 
     # Findings
 
@@ -165,7 +165,7 @@ class SegmentTab:
         try:
             ensure()
         except VoxMMSDError as error:
-            self._show_error(error.problem, error.remedy)
+            self._show_error(*error_in_words(error))
             return
         self._computer.fill_strippers()
         self.look()
@@ -279,7 +279,7 @@ class SegmentTab:
             self._end(_("Canceled."))
             return
         self._end("")
-        self._show_error(*map(in_panel_words, problem_and_remedy(error)))
+        self._show_error(*error_in_words(error))
 
     def _end(self, said: str) -> None:
         if self.job is not None:

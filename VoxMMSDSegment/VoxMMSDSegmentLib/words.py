@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
-from voxmmsd.labels import MODALITIES, MODALITY_NAMES
+from VoxMMSDLib import words
 from VoxMMSDSegmentLib.case import CASE_ID
 
 
 def in_panel_words(text: str) -> str:
     """With the names that the panel has for the modalities, and without the id that a case has for the core only."""
-    named = re.sub(rf"\b({'|'.join(MODALITIES)})\b", lambda match: MODALITY_NAMES[match[0]], text)
-    return named.replace(f"case {CASE_ID}: ", "")
+    return words.with_names(text).replace(f"case {CASE_ID}: ", "")
+
+
+def error_in_words(error: BaseException) -> tuple[str, str]:
+    """Problem and remedy of whatever went wrong."""
+    problem, remedy = words.in_words(error)
+    return in_panel_words(problem), in_panel_words(remedy)

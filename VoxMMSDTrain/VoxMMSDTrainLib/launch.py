@@ -49,7 +49,7 @@ class Launch:
 
     def _ended(self, code: int) -> None:
         self._clear()
-        error = str(self._child.error or self._child.log.strip() or f"exit code {code}") if code else ""
+        error = str(self._child.why(code)) if code else ""
         if self._on_end is not None:
             self._on_end(error)
 

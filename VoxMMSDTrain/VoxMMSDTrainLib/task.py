@@ -219,7 +219,7 @@ class TaskSection:
             if child.is_cancelled:
                 self._say(_("Canceled."))
             elif code:
-                self._say(words.plain(child.error) if child.error else child.log)
+                self._say(words.plain(child.why(code)))
             else:
                 answer(child.log)
 

@@ -79,7 +79,7 @@ class UnnamedPairs:
     def _made(self, code: int) -> None:
         child, self._child = self._child, None
         if code:
-            self._say(words.plain(child.error) if child.error else child.log)
+            self._say(words.plain(child.why(code)))
         else:
             self.open_pair()
         self._enable()

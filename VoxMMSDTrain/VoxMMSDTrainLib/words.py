@@ -6,9 +6,9 @@ import re
 
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import problem_and_remedy
 from voxmmsd.runs import RunView
 from voxmmsd.runs.folder import INTERRUPTED, in_words
+from VoxMMSDLib import words as common
 
 
 def verb(name: str) -> str:
@@ -53,7 +53,7 @@ def sentence(run: RunView) -> str:
 
 def plain(error: Exception) -> str:
     """An error of the core without a remedy that is for a command line."""
-    problem, remedy = problem_and_remedy(error)
+    problem, remedy = common.in_words(error)
     return f"{problem}; {remedy}" if remedy and not is_for_a_command_line(remedy) else problem
 
 
