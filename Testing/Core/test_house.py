@@ -23,7 +23,7 @@ ORDER = [
     {"inference"},
     {"library", "refine"},
     {"training"},
-    {"doctor", "verify", "offline"},
+    {"doctor", "verify", "offline", "segmenting"},
     {"verbs"},
     {"cli"},
     {"__main__"},
@@ -58,6 +58,8 @@ def test_every_room_has_its_floor():
 @pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(CORE)))
 def test_a_room_imports_only_from_the_floors_below_and_from_itself(file):
     here = room_of(file)
+    if file == CORE / "__init__.py":  # names the public calls for type checkers, and imports them when they are used
+        return
     for name in imports_of(file):
         if name.startswith("voxmmsd."):
             there = name.split(".")[1]

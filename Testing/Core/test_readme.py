@@ -45,7 +45,7 @@ def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_pa
             assert "took 74 tensors" in done.stderr
     assert "finished; step 30 of 30" in done.stdout
     assert (tmp_path / "results" / "phantom-007-000-voxmmsd.png").stat().st_size > 10_000
-    script = block("python", "From Python:")
+    script = block("python", "From Python (")
     done = run("-c", script, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "(48, 48, 48)" in done.stdout

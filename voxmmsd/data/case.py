@@ -70,7 +70,7 @@ def case_from_files(
 
 def _source(value: PathLike | Source, name: str) -> Source:
     source = value if isinstance(value, Source) else Source(Path(value).expanduser())
-    if not source.path.exists():
+    if source.image is None and not source.path.exists():
         raise InputError(f"{source.path}: no such file, given for {name}", "check the path")
     return source
 

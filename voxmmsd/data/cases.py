@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxmmsd.data.case import Case, case_from_files
+from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.dataset_schema import give_schemas
 from voxmmsd.data.dicom_cases import group_series
 from voxmmsd.data.draft import Draft
@@ -48,7 +48,7 @@ class FoundCases:
         return "\n".join(lines)
 
 
-def find_cases(folder: Path, schema: str | None = None) -> FoundCases:
+def find_cases(folder: PathLike, schema: str | None = None) -> FoundCases:
     """Find the cases in a folder, or in a CSV or JSON list. A folder without cases gives an empty result.
 
     ``schema`` names the label schema and overrides that of the data set. Predictions are never used as labels.

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from nibabel import nifti1, nifti2
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from voxmmsd.data.image import Image, check_claim, check_shape, checked_grid, checked_values
 from voxmmsd.errors import InputError
@@ -38,6 +38,22 @@ def read_nifti(path: Path) -> Image:
         raise InputError(
             f"{path}: cannot be read ({error.__class__.__name__}: {error})", "check its permissions, or copy it again"
         ) from error
+
+
+def image_of(loaded: SpatialImage, name: str) -> Image:
+    """Voxels and grid of a nibabel image, with the checks of a file. ``name`` is what messages call it.
+
+    Raises:
+        InputError: no 3-D volume of plain finite numbers, or no believable grid.
+    """
+    path = Path(name)
+    shape = tuple(int(n) for n in loaded.shape)
+    check_shape(shape, path)
+    if loaded.affine is None:
+        raise InputError(f"{name}: the image has no affine", "give it one when you create it")
+    grid = checked_grid(shape, np.asarray(loaded.affine, np.float64), path)
+    array = np.asanyarray(loaded.dataobj)
+    return Image(checked_values(array.reshape(*shape[:3], -1).T, path), grid)
 
 
 def _read(stream: BinaryIO, path: Path) -> Image:

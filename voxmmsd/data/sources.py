@@ -1,8 +1,8 @@
-"""Images on disk, and how they are read."""
+"""Images on disk or in memory, and how they are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxmmsd.data.image import Image
@@ -17,11 +17,15 @@ _ITK_STARTS = (b"NRRD0", b"ObjectType", b"NDims")
 
 @dataclass(frozen=True)
 class Source:
-    """One image on disk: a file, one frame of a 4-D file, or a DICOM series (the folder of its slices)."""
+    """One image: a file, one frame of a 4-D file, or a DICOM series (the folder of its slices).
+
+    ``image``: an image that is in memory already; ``path`` is then only its name in messages.
+    """
 
     path: Path
     channel: int | None = None
     series_uid: str | None = None
+    image: Image | None = field(default=None, compare=False, repr=False)
 
 
 def ending_of(name: str) -> str | None:
@@ -48,6 +52,8 @@ def read_volume(source: Source) -> Volume:
 def read_image(source: Source) -> Image:
     """All frames of the file or series behind a source. Raises as ``read_volume``."""
     path = source.path
+    if source.image is not None:
+        return source.image
     if path.is_dir():
         from voxmmsd.data.dicom import read_series
 

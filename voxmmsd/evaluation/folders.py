@@ -172,25 +172,34 @@ def _probabilities_of(file: Path, schema: LabelSchema, grid: Grid) -> np.ndarray
 def prediction_on(grid: Grid, file: Path, schema: LabelSchema) -> np.ndarray:
     """The prediction as class indices of ``schema`` on the label's grid."""
     volume = read_volume(Source(file))
-    own = _schema_of(file) or schema
+    own = recorded_schema(file) or schema
+    indices = Volume(indices_from_values(volume.array, own, str(file)), volume.grid)
+    return labels_on(grid, indices, own, schema, str(file))
+
+
+def labels_on(grid: Grid, indices: Volume, own: LabelSchema, schema: LabelSchema, where: str) -> np.ndarray:
+    """Class indices of ``own`` as ``(z, y, x)`` on the grid of labels in ``schema``; axes may be in another order.
+
+    Raises:
+        InputError: the schemas have other tissues, or the grids other voxels.
+    """
     if [label.key for label in own.labels] != [label.key for label in schema.labels]:
         raise InputError(
-            f"{file}: is in schema {own.name}, the expert's labels in {schema.name}, which has other tissues",
+            f"{where}: is in schema {own.name}, the expert's labels in {schema.name}, which has other tissues",
             "name the labels' schema with --schema",
         )
-    indices = Volume(indices_from_values(volume.array, own, str(file)), volume.grid)
     if indices.grid.same_as(grid):
         return indices.array
     if sorted(indices.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(indices.grid, grid):
         return resample(indices, grid, order=0).array
     raise InputError(
-        f"{file}: lies on another grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx})",
+        f"{where}: lies on another grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx})",
         "segment with --reference set to the image that the label was drawn on",
     )
 
 
-def _schema_of(file: Path) -> LabelSchema | None:
-    """The schema in the record beside a result of ``segment``."""
+def recorded_schema(file: Path) -> LabelSchema | None:
+    """The schema in the record beside a result of ``segment``; None if there is no record."""
     record = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
     try:
         return schema_named(str(read_json(record)["schema"]))

@@ -66,7 +66,7 @@ class Stages:
             on_stage=lambda stage: self._begin(stage, case.id),
         )
         self.ladder.refuse_too_large(volumes)
-        findings = look_first(volumes, self.package, config)
+        findings = look_first(volumes, self.package, operated=config.operated, force=config.force)
         return ReadCase(volumes, findings, time.monotonic() - started)
 
     def compute(self, case: Case, given: ReadCase) -> ComputedCase:
@@ -104,7 +104,9 @@ class Stages:
         self.run.events.write("progress", case=case_id, stage=stage)
 
 
-def look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfig) -> tuple[Finding, ...]:
+def look_first(
+    volumes: CaseVolumes, package: ModelPackage, *, operated: bool = False, force: bool = False
+) -> tuple[Finding, ...]:
     """Findings on a case as read; raises InputError if one is blocking and not overridden."""
     grid, case = volumes.image.grid, volumes.case
     given = {
@@ -116,11 +118,11 @@ def look_first(volumes: CaseVolumes, package: ModelPackage, config: SegmentConfi
     findings = in_order(
         (
             *check_identity(case),
-            *check_operation(config.operated, schema_named(package.info.schema)),
+            *check_operation(operated, schema_named(package.info.schema)),
             *check_images(case, given, grids=volumes.grids, mask=mask),
         )
     )
-    if not config.force:
+    if not force:
         refuse(findings, case.id)
     return findings
 
