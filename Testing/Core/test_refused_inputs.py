@@ -274,7 +274,27 @@ CALLS = {
         lambda p: (p.file().unlink(), p.file().symlink_to("gone"), segment(p, "--t1c", p.file()))[2],
         [f"{CASE}-t1c", "no such file"],
     ),
-    "a pipe": (lambda p: (p.file().unlink(), os.mkfifo(p.file()), segment(p))[2], [f"{CASE}-t1c", "no (such )?file"]),
+    "a pipe": (lambda p: (p.file().unlink(), os.mkfifo(p.file()), segment(p))[2], [f"{CASE}-t1c", "neither a file"]),
+    "a pipe named by itself": (
+        lambda p: (p.file().unlink(), os.mkfifo(p.file()), segment(p, "--t1c", p.file()))[2],
+        [f"{CASE}-t1c", "neither a file nor a folder"],
+    ),
+    "an image of a format that is not read": (
+        lambda p: segment(p, "--t1c", p.file().rename(p.cases / "t1c.nii.bz2")),
+        ["t1c.nii.bz2", r"\.nii\.bz2 files are not read", "convert"],
+    ),
+    "images of formats that are not read": (
+        lambda p: segment(p, p.write("strange/T1.nii.zst", "x").parent),
+        ["strange", "no case found", r"T1\.nii\.zst", "convert"],
+    ),
+    "two images that fit one slot": (
+        lambda p: (p.write(f"cases/{CASE}/{CASE}-t1c_brain.nii.gz", p.file().read_bytes()), segment(p))[1],
+        ["2 images fit t1c", "--t1c"],
+    ),
+    "two images that fit one slot, to check": (
+        lambda p: (p.write(f"cases/{CASE}/{CASE}-t1c_brain.nii.gz", p.file().read_bytes()), ["check", p.cases])[1],
+        ["2 images fit t1c", "--t1c"],
+    ),
     "a folder in place of an image": (
         lambda p: (p.file().unlink(), p.file().mkdir(), segment(p, "--t1c", p.file()))[2],
         [f"{CASE}-t1c"],

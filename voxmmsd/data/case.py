@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxmmsd.data.naming import patient_of, safe_id
@@ -18,7 +18,9 @@ PathLike = str | os.PathLike[str]
 @dataclass(frozen=True)
 class Case:
     """``modalities`` has those keys of MODALITIES that are present. ``schema`` names the LabelSchema of the labels,
-    None if it cannot be determined. ``notes``: what is missing or doubtful, as text."""
+    None if it cannot be determined. ``notes``: what is missing or doubtful, as text. ``undecided``: slot -> the images
+    that fit it equally well, of which the first stands in ``modalities``. ``is_by_name``: only names tell which image
+    is which, nobody said so."""
 
     id: str
     patient_id: str
@@ -27,6 +29,8 @@ class Case:
     brain_mask: Source | None = None
     schema: str | None = None
     notes: tuple[str, ...] = ()
+    undecided: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    is_by_name: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:

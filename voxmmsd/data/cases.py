@@ -28,16 +28,35 @@ from voxmmsd.wording import counted
 
 __all__ = ["Case", "CaseVolumes", "FoundCases", "case_from_files", "find_cases", "read_case"]
 
-_SHOWN_UNPLACED = 20
+_SHOWN_UNPLACED, _NAMED_UNREAD = 20, 5
 
 
 @dataclass(frozen=True)
 class FoundCases:
-    """The cases of ``folder`` in natural order of id; ``unplaced``: path and reason for unassigned files."""
+    """The cases of ``folder`` in natural order of id; ``unplaced``: path and reason for unassigned files; ``unread``:
+    images among them whose format is not read."""
 
     folder: Path
     cases: tuple[Case, ...]
     unplaced: tuple[tuple[Path, str], ...]
+    unread: tuple[Path, ...] = ()
+
+    @property
+    def unread_remark(self) -> str:
+        """A sentence that names the images whose format is not read; empty where there are none."""
+        if not self.unread:
+            return ""
+        named = ", ".join(path.name for path in self.unread[:_NAMED_UNREAD])
+        more = f" and {len(self.unread) - _NAMED_UNREAD:,} more" if len(self.unread) > _NAMED_UNREAD else ""
+        images = counted(len(self.unread), "image")
+        return f"{images} of formats that are not read here: {named}{more}; convert to .nii.gz"
+
+    def refuse_none(self, what: str = "case") -> None:
+        """Raise InputError if there is no case, with the images that cannot be read, if there are any."""
+        if not self.cases:
+            unread = f", but {self.unread_remark.split(';')[0]}" if self.unread else ""
+            way = "convert them to .nii.gz" if self.unread else f"`voxmmsd cases {self.folder}` says what was found"
+            raise InputError(f"{self.folder}: no {what} found{unread}", way)
 
     def report(self) -> str:
         """A table of the cases, with what is missing or doubtful, followed by files that were not assigned."""
@@ -61,16 +80,19 @@ def find_cases(folder: PathLike, schema: str | None = None) -> FoundCases:
     if schema:
         schema_named(schema)
     unplaced: Unplaced = []
-    drafts = _drafts_of_folder(folder, unplaced) if folder.is_dir() else _drafts_of_file(folder, unplaced)
+    unread: list[Path] = []
+    drafts = _drafts_of_folder(folder, unplaced, unread) if folder.is_dir() else _drafts_of_file(folder, unplaced)
     _make_ids_unique(drafts)
     give_schemas(drafts, folder if folder.is_dir() else folder.parent, schema or None)
     cases = sorted((_case(draft) for draft in drafts), key=lambda case: natural_key(case.id))
-    return FoundCases(folder, tuple(cases), tuple(sorted(unplaced, key=lambda item: natural_key(str(item[0])))))
+    ordered = tuple(sorted(unplaced, key=lambda item: natural_key(str(item[0]))))
+    return FoundCases(folder, tuple(cases), ordered, tuple(unread))
 
 
-def _drafts_of_folder(folder: Path, unplaced: Unplaced) -> list[Draft]:
+def _drafts_of_folder(folder: Path, unplaced: Unplaced, unread: list[Path]) -> list[Draft]:
     findings = walk(folder)
     unplaced += findings.unplaced
+    unread += findings.unread
     drafts = [draft for file in findings.msd for draft in msd_cases(file, unplaced)]
     drafts += group_images(findings.images, folder, unplaced)
     return drafts + group_series(findings.dicom, unplaced)
@@ -108,8 +130,10 @@ def _make_ids_unique(drafts: list[Draft]) -> None:
 
 
 def _case(draft: Draft) -> Case:
-    notes = tuple(draft.notes)
-    return Case(draft.id, draft.patient_id, draft.modalities, draft.label, draft.brain_mask, draft.schema, notes)
+    return Case(
+        draft.id, draft.patient_id, draft.modalities, draft.label, draft.brain_mask, draft.schema, tuple(draft.notes),
+        draft.undecided, draft.is_by_name,
+    )  # fmt: skip
 
 
 def _table(cases: tuple[Case, ...]) -> list[str]:

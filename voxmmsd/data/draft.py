@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,16 +23,29 @@ class Draft:
     brain_mask: Source | None = None
     schema: str | None = None
     notes: list[str] = field(default_factory=list)
+    undecided: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    is_by_name: bool = False
 
-    def choose(self, slot: str, candidates: Sequence[Path]) -> Source | None:
-        """The one image for a slot: of several the shortest name, then the first in order; which is noted."""
+    def choose(self, slot: str, candidates: Collection[Path], derived: Collection[Path] = ()) -> Source | None:
+        """The one image for a slot; images of ``derived`` give way to others, which is noted.
+
+        Where several are left, the shortest name (then the first in order) is taken for now and ``undecided`` holds
+        them all: what matters stops there (``preflight.check.check_choices``).
+        """
         if not candidates:
             return None
-        chosen, *others = sorted(candidates, key=lambda path: (len(path.name), natural_key(str(path))))
-        if others:
-            names = ", ".join(path.name for path in others)
-            self.notes.append(
-                f"{len(candidates)} images look like {slot}: took {chosen.name}, the shortest name, not {names}; "
-                "a list file says otherwise"
-            )
-        return Source(chosen)
+        ordered = sorted(candidates, key=lambda path: (len(path.name), natural_key(str(path))))
+        first = [path for path in ordered if path not in derived] or ordered
+        later = [path.name for path in ordered if path not in first]
+        if later:
+            others = ", ".join(later)
+            self.notes.append(f"{slot}: took {first[0].name}, not {others}: one was brought to another image's space")
+        if len(first) > 1:
+            self.undecided[slot] = tuple(first)
+            self.notes.append(f"{two_fit(slot, self.undecided[slot])}: a list of cases says which is meant")
+        return Source(first[0])
+
+
+def two_fit(slot: str, images: Sequence[Path]) -> str:
+    """Says that several images fit one slot."""
+    return f"{len(images)} images fit {slot}: {', '.join(path.name for path in images)}"

@@ -21,6 +21,8 @@ from voxmmsd.data.sources import stem_of
 from voxmmsd.data.walk import Unplaced
 from voxmmsd.labels import MODALITIES
 
+_DERIVATIVES = "derivatives"  # the folder of BIDS
+
 
 @dataclass(frozen=True)
 class _Named:
@@ -29,7 +31,46 @@ class _Named:
 
 
 def group_images(images: Mapping[Path, Sequence[Path]], root: Path, unplaced: Unplaced) -> list[Draft]:
-    """Cases among image files by folder; what cannot be placed is added to ``unplaced`` with the reason."""
+    """Cases among image files by folder; what cannot be placed is added to ``unplaced`` with the reason.
+
+    Images under ``derivatives`` give way: where a case of the same id was scanned, only their labels and brain masks
+    are used.
+    """
+    scanned = {folder: files for folder, files in images.items() if not _is_derivative(folder, root)}
+    drafts = _group(scanned, root, unplaced)
+    made = {folder: list(files) for folder, files in images.items() if folder not in scanned}
+    if scanned and made:
+        made = _shared_out(made, {draft.id.casefold(): draft for draft in drafts}, unplaced)
+    return drafts + _group(made, root, unplaced)
+
+
+def _is_derivative(folder: Path, root: Path) -> bool:
+    return folder.is_relative_to(root) and _DERIVATIVES in folder.relative_to(root).parts
+
+
+def _shared_out(
+    made: Mapping[Path, Sequence[Path]], scanned: Mapping[str, Draft], unplaced: Unplaced
+) -> dict[Path, list[Path]]:
+    """Give labels and masks under ``derivatives`` to the cases of their ids; what is left, by folder."""
+    left: dict[Path, list[Path]] = defaultdict(list)
+    candidates: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for folder, files in made.items():
+        for file in files:
+            reading = read_name(stem_of(file.name))
+            owner = reading.head.casefold()
+            if owner not in scanned:
+                left[folder].append(file)
+            elif reading.kind in ("label", "brain_mask"):
+                candidates[owner, reading.kind].append(file)
+            else:
+                unplaced.append((file, f"is a derivative, and case {scanned[owner].id} has images as scanned"))
+    for (owner, kind), paths in candidates.items():
+        if getattr(scanned[owner], kind) is None:
+            setattr(scanned[owner], kind, scanned[owner].choose(kind, paths))
+    return left
+
+
+def _group(images: Mapping[Path, Sequence[Path]], root: Path, unplaced: Unplaced) -> list[Draft]:
     places: dict[Path, list[_Named]] = defaultdict(list)
     for folder, files in images.items():
         hoisted = folder != root and _names_one_kind(folder, len(files))
@@ -112,14 +153,23 @@ def _draft(key: str, group: list[_Named], place: Path, root: Path, group_count: 
     heads = {one.reading.head for one in group}
     shared = key or (heads.pop() if len(heads) == 1 else "")
     id_, patient = _identity(shared, place, root, group_count > 1)
-    draft = Draft(id_, patient, place, place if group_count > 1 else place.parent)
+    draft = Draft(id_, patient, place, place if group_count > 1 else place.parent, is_by_name=True)
+    derived = _that_give_way(group)
     for name in MODALITIES:
-        source = draft.choose(name, [one.path for one in group if one.reading.modality == name])
+        source = draft.choose(name, [one.path for one in group if one.reading.modality == name], derived)
         if source:
             draft.modalities[name] = source
     if len({one.reading.head for one in group}) > 1:
         draft.notes.append("its files' names begin differently: taken as one case because they share a folder")
     return draft
+
+
+def _that_give_way(group: Sequence[_Named]) -> list[Path]:
+    """The images that were brought to another's space, or, where only these are complete, the others."""
+    derived = [one for one in group if one.reading.derived]
+    scanned = [one for one in group if not one.reading.derived]
+    more = len({one.reading.modality for one in derived}) > len({one.reading.modality for one in scanned})
+    return [one.path for one in (scanned if more else derived)]
 
 
 def _identity(shared: str, place: Path, root: Path, among_others: bool) -> tuple[str, str]:

@@ -1,76 +1,34 @@
 """What the name of an image tells: its sequence or kind, and whose it is.
 
-A name is cut into words. The first word that names a sequence (or a label, or a mask) and the describing words around
-it say what the image is; what remains is the case's id, often.
+A name is read as a sentence. The leading sequence (or label, or mask) and the describing words around it say what the
+image is. What follows ``to``, ``in``, ``reg2``, ``space-`` is a target: the space that the image was brought to, not
+its sequence. What remains is the case's id, often. A name of BIDS is read by its entities and its suffix.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
+from voxmmsd.data.name_words import SEQUENCES, Word, is_tissue_class, words_of
+
 Kind = Literal["modality", "label", "brain_mask", "result", "unknown"]
 
-_WORD = re.compile(
-    r"(?:pre|post)[-_ .]?(?:op(?:erative)?|treatment|tx|rt|surgery|surgical|chemo)(?![a-z])|t2\*|w/o|[^\W_]+",
-    re.IGNORECASE,
-)
-_PLANE = r"(?:ax|axial|cor|coronal|sag|sagittal|tra|3d|2d)"
-_TECHNIQUE = (
-    r"(?:w|wi|weighted|se|tse|fse|ffe|ir|mprage|mpr|spgr|fspgr|bravo|vibe|space|cube|flash|tfl|tfl3d|fl2d|fl3d)"
-)
-_CONTRAST = r"(?:c|ce|ca|gd|gad|gado|gadolinium|post|postcontrast|postgd|contrast|km|enh|enhanced)"
-# Role of a word, first match wins; a role in capitals is a sequence.
-_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (role, re.compile(pattern))
-    for role, pattern in (
-        ("result", r"pred.*|.*output.*|voxmmsd|inference"),
-        ("T1C", rf"{_PLANE}?t1{_TECHNIQUE}?{_CONTRAST}|ct1"),
-        ("T1N", r"t1n|t1w?pre|t1native|t1nc"),
-        ("T1", rf"{_PLANE}?t1{_TECHNIQUE}?{_PLANE}?|t1_?flair|mprage|spgr|fspgr|bravo"),
-        ("FLAIR", r"t2fl?|darkfluid|.*flair.*"),
-        ("foreign", r"t2(?:star|s|\*|gre|ffe|map)|t1(?:map|rho)"),
-        ("T2", rf"{_PLANE}?t2{_TECHNIQUE}?{_PLANE}?"),
-        ("post", r"post|postcontrast|post(?:gd|gad|gado)|gd|gad|gado|gadolinium|contrast|ce|km|enhanced|withcontrast"),
-        ("pre", r"pre|precontrast|noncontrast|nocontrast|unenhanced|native|without|wo|w/o|non"),
-        ("brain mask", r"(?:brain|skull)_?masks?"),
-        (
-            "label",
-            r"segs?|segm|segmentations?|labels?|labelmap|labelstr|gt|groundtruth|truth|annotations?|manuallycorrected",
-        ),
-        ("label", r"(?:tumou?r|lesion|glioma)(?:seg|segmentation|mask|label)s?"),
-        ("tumor", r"tumou?rs?|lesions?|roi|gtv|ot"),
-        ("mask", r"masks?"),
-        ("brain", r"brain|bet|hdbet|skullstrip(?:ped)?|stripped"),
-        ("automatic", r"auto|automatic|automated|approx|glistrboost"),
-        (
-            "foreign",
-            r"dwi|adc|dti|asl|[rn]?cb[fv]|perf|perfusion|dsc|dce|swi|swan|star|bold|b\d{3,4}|mra|tof|mrs|phase",
-        ),
-        ("foreign", r"localizer|scout|survey|subtraction|map|maps|aparc|aseg|wmparc|pve|parenchyma|warp|bias"),
-        (
-            "noise",
-            rf"{_PLANE}|{_TECHNIQUE}|acq|desc|n4|bc|reg|registered|coreg|resampled|preproc|preprocessed|processed",
-        ),
-        (
-            "noise",
-            r"head|sri|sri24|mni|iso|isotropic|\d+mm|mri?|image|images|img|scan|series|vol|volume|nifti|native|corrected",
-        ),
-    )
-)
-_SEQUENCES = ("T1", "T1N", "T1C", "T2", "FLAIR")
-_ANCHORS = (*_SEQUENCES, "label", "brain mask", "mask")
-_DESCRIBING = ("post", "pre", "brain", "tumor", "automatic", "foreign", "noise", "target")
+_KINDS = ("label", "brain mask", "mask")
+_ANCHORS = (*SEQUENCES, *_KINDS)
+_DESCRIBING = ("post", "pre", "brain", "tumor", "automatic", "foreign", "noise", "target", "gradient echo", "inversion")
 _SESSION_WORDS = ("ses", "session", "visit", "tp", "timepoint", "time")
+_FOREIGN = "its name tells a sequence or map that is not used here"
 
 
 @dataclass(frozen=True)
 class NameReading:
     """``head`` and ``tail`` are what stands before and behind the words that tell the kind: the case's id, often.
 
-    ``why`` says why a name could not be placed.
+    ``why`` says why a name could not be placed. ``derived``: the image was brought to another image's or an atlas'
+    space, or is a derivative of BIDS (``desc-``).
     """
 
     kind: Kind
@@ -78,23 +36,25 @@ class NameReading:
     head: str = ""
     tail: str = ""
     why: str = ""
-
-
-@dataclass
-class _Word:
-    text: str
-    start: int
-    end: int
-    role: str
+    derived: bool = False
 
 
 def read_name(name: str) -> NameReading:
     """What an image of this name (without its file ending) is; a DICOM series' description does as well."""
-    words = [_Word(m.group().lower(), m.start(), m.end(), _role(m.group().lower())) for m in _WORD.finditer(name)]
+    words = words_of(name)
     if any(word.role == "result" for word in words):
         return NameReading("result", why="its name says that it is a result, not an input")
-    _drop_targets(words)
+    if words and (is_tissue_class(words[0].text) or words[0].role == "template"):
+        return NameReading("unknown", why="its name tells a template or a tissue map")
+    if (bids := _BIDS.fullmatch(name)) and bids["suffix"] in _BIDS_SUFFIXES:
+        return _read_bids(bids)
+    derived = _drop_targets(name, words)
     _place_contrast_letters(words)
+    _settle_weak_words(words)
+    return replace(_read_words(name, words), derived=derived)
+
+
+def _read_words(name: str, words: list[Word]) -> NameReading:
     first = _body_start(words)
     if first is None:
         return NameReading("unknown", head=name, why="its name tells no sequence (T1, T1 contrast, T2, FLAIR)")
@@ -105,30 +65,55 @@ def read_name(name: str) -> NameReading:
     return NameReading(kind, modality, head, tail, why)
 
 
-def _role(word: str) -> str:
-    return next((role for role, pattern in _ROLES if pattern.fullmatch(word)), "id")
+def _drop_targets(name: str, words: list[Word]) -> bool:
+    """Mark the spaces that the image was brought to; whether there is one.
 
-
-def _drop_targets(words: list[_Word]) -> None:
-    """``T2_to_T1`` and ``space-T1w_..._T2w`` are T2: the space an image was brought to is not its sequence."""
-    for before, word in pairwise(words):
-        others = any(w.role in _SEQUENCES and w is not word for w in words)
-        if word.role in _SEQUENCES and before.text in ("to", "in", "onto", "on", "space", "reg2") and others:
+    ``T2_to_T1``, ``T2_regtoFLAIR`` and ``space-T1w_..._T2w`` are T2. ``reg_T1`` alone may be a registered T1: ``reg``
+    and ``on`` make a target of what follows only where a sequence stands before them. ``t2_space_flair`` is no link:
+    SPACE is a sequence of Siemens.
+    """
+    for earlier, word in pairwise(words):
+        if word.text == "space" and earlier.role in SEQUENCES and name[word.end : word.end + 1] != "-":
+            word.role = "noise"
+    for index, (before, word) in enumerate(pairwise(words)):
+        others = words[:index] if before.text in ("reg", "on") else [*words[:index], *words[index + 2 :]]
+        named = any(w.role in _ANCHORS or w.role.endswith("?") for w in others)
+        if before.role == "link" and word.role in (*SEQUENCES, "template") and named:
             before.role = word.role = "target"
+    for word in words:
+        if word.role == "link":
+            word.role = "noise" if word.text == "reg" else "id"
+    return any(word.role == "target" for word in words)
 
 
-def _place_contrast_letters(words: list[_Word]) -> None:
+def _place_contrast_letters(words: list[Word]) -> None:
     """``T1_C``: a lone letter counts right behind the sequence only. ``ses-post_T1`` is a session, no contrast."""
     for before, word in pairwise(words):
         if before.role == "T1" and word.text in ("c", "n"):
             word.role = "post" if word.text == "c" else "pre"
         if word.role in ("post", "pre") and before.text in _SESSION_WORDS:
             word.role = "id"
-        if before.role == "pre" and word.role == "post":
+        if before.role == "pre" and word.role in ("post", "T1?") and word.text not in ("post", "pos"):
             word.role = "noise"  # "without contrast", "pre contrast"
+        if before.role in (*SEQUENCES, "post") and word.text == "sub":
+            word.role = "foreign"  # a subtraction
 
 
-def _body_start(words: list[_Word]) -> int | None:
+def _settle_weak_words(words: list[Word]) -> None:
+    """``FL``, ``MPR``, ``GADO`` and ``PD`` name a sequence where no other word does; PD beside T2 is a dual echo."""
+    named = any(word.role in (*SEQUENCES, "label") for word in words)
+    for before, word in pairwise(words):
+        if "PD?" in (before.role, word.role) and "T2" in (before.role, word.role):
+            before.role = word.role = "foreign"
+    for word in words:
+        if word.role.endswith("?"):
+            sequence = "T1C" if word.text in ("gado", "gad") else word.role.rstrip("?")
+            beside = "post" if sequence == "T1C" else "id" if sequence == "PD" else "noise"
+            word.role = beside if named else "foreign" if sequence == "PD" else sequence
+            named = True
+
+
+def _body_start(words: list[Word]) -> int | None:
     """Index of the first word that tells what the image is; words before it belong to the id."""
     roles = [word.role for word in words]
     anchors = [i for i, role in enumerate(roles) if role in _ANCHORS]
@@ -145,13 +130,13 @@ def _body_start(words: list[_Word]) -> int | None:
 
 def _decide(roles: list[str]) -> tuple[Kind, str | None, str]:
     has = set(roles).__contains__
-    if has("foreign"):
-        return "unknown", None, "its name tells a sequence or map that is not used here"
+    sequences = [role for role in roles if role in SEQUENCES]
+    if has("foreign") or (has("T2") and not has("FLAIR") and (has("gradient echo") or has("inversion"))):
+        return "unknown", None, _FOREIGN
     if has("automatic") and has("label"):
         return "result", None, "its name says that it was made automatically: not an expert's label"
     if has("brain mask") or (has("brain") and not has("tumor") and (has("mask") or has("label"))):
         return "brain_mask", None, ""
-    sequences = {role for role in roles if role in _SEQUENCES}
     if has("label") or (has("tumor") and (has("mask") or not sequences)):
         return "label", None, ""
     if has("mask"):
@@ -160,13 +145,41 @@ def _decide(roles: list[str]) -> tuple[Kind, str | None, str]:
     return ("modality", modality, "") if modality else ("unknown", None, "its name tells more than one sequence")
 
 
-def _modality(sequences: set[str], post: bool, pre: bool) -> str | None:
-    t1 = sequences & {"T1", "T1N", "T1C"}
-    if (t1 and "T2" in sequences) or {"T1N", "T1C"} <= t1:
+def _modality(sequences: list[str], post: bool, pre: bool) -> str | None:
+    """Of sequences in the order of the name; the leading one counts, and "T1 FLAIR" is T1-weighted."""
+    t1 = {name for name in sequences if name.startswith("T1")}
+    if (t1 and "T2" in sequences and "FLAIR" not in sequences) or {"T1N", "T1C"} <= t1:
         return None
-    if t1:  # "T1 FLAIR" is T1-weighted
+    if t1 and (sequences[0] in t1 or "T2" not in sequences):
         return "t1c" if "T1C" in t1 or (post and not pre and "T1N" not in t1) else "t1n"
     return "t2f" if "FLAIR" in sequences else "t2w"
+
+
+_BIDS = re.compile(r"(?P<case>sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?)(?P<rest>(?:_[a-zA-Z]+-[^_]+)*)_(?P<suffix>\w+)")
+_BIDS_SEQUENCES = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
+_BIDS_SUFFIXES = (
+    *(*_BIDS_SEQUENCES, "mask", "dseg", "probseg", "roi"),
+    *("inplaneT1", "inplaneT2", "PDw", "PDT2", "T2starw", "FLASH", "UNIT1", "MP2RAGE", "MPM", "MTS", "MTR", "MTsat"),
+    *("MESE", "MEGRE", "VFA", "IRT1", "T1map", "T2map", "T2starmap", "R1map", "R2map", "R2starmap", "PDmap", "MTVmap"),
+    *("M0map", "S0map", "TB1map", "angio", "defacemask", "bold", "cbv", "sbref", "dwi", "asl", "m0scan", "epi", "xfm"),
+    *("phasediff", "magnitude", "pet", "swi", "SWI"),
+)
+
+
+def _read_bids(bids: re.Match[str]) -> NameReading:
+    """A name ``sub-01_ses-1_ce-gd_T1w``: the suffix tells the kind, ``ce-`` contrast, ``desc-``, ``label-`` whose
+    mask."""
+    entities = dict(part.split("-", 1) for part in bids["rest"].split("_") if part)
+    suffix, head = bids["suffix"], bids["case"]
+    if suffix in _BIDS_SEQUENCES:
+        modality = "t1c" if "ce" in entities and suffix == "T1w" else _BIDS_SEQUENCES[suffix]
+        return NameReading("modality", modality, head, derived="space" in entities or "desc" in entities)
+    of = " ".join(word.text for name in ("desc", "label") for word in words_of(entities.get(name, "")))
+    if suffix == "roi" or re.search("tumor|lesion|wmh|glioma", of):
+        return NameReading("label", head=head)
+    if suffix == "mask" and "brain" in of:
+        return NameReading("brain_mask", head=head)
+    return NameReading("unknown", head=head, why=_FOREIGN)
 
 
 _PATIENT = tuple(

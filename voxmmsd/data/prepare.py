@@ -10,7 +10,7 @@ from voxmmsd.config import PrepareConfig, PreprocessConfig, config_to_record
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import StoreResult, prepare_cases
-from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.errors import ConfigError
 from voxmmsd.runs import open_run
 
 
@@ -21,10 +21,7 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
         InputError: the folder holds no case.
     """
     found = find_cases(Path(config.folder), config.schema or None)
-    if not found.cases:
-        raise InputError(
-            f"{config.folder}: no case found", f"`voxmmsd cases {config.folder}` says what could not be placed"
-        )
+    found.refuse_none()
     if config.brain_mask and config.brain_mask not in WORDS:
         raise ConfigError(
             f"--brain-mask {config.brain_mask}: prepare takes one of {', '.join(WORDS)}",
@@ -33,6 +30,8 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
     store = Path(config.store)
     record = config_to_record(config)
     with open_run(store / ".run", "prepare", record, len(found.cases), continues=False) as run:
+        if found.unread:
+            run.say(found.unread_remark)
         with tqdm(total=len(found.cases), desc="prepare", unit="case", dynamic_ncols=True) as bar:
 
             def on_case(case_id: str) -> None:

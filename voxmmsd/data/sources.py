@@ -11,7 +11,10 @@ from voxmmsd.errors import InputError
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
-UNREAD_ENDINGS = (".mgz", ".mgh", ".img", ".mnc", ".hdr")
+UNREAD_ENDINGS = (
+    *(f".nii.{packed}" for packed in ("bz2", "xz", "zst", "lz4", "zip", "7z")),
+    *(".mgz", ".mgh", ".mnc", ".hdr", ".img", ".hdr.gz", ".img.gz"),
+)
 _ITK_STARTS = (b"NRRD0", b"ObjectType", b"NDims")
 
 
@@ -39,6 +42,12 @@ def stem_of(name: str) -> str:
     return name[: -len(ending_of(name) or "")] if ending_of(name) else name
 
 
+def why_unread(name: str) -> str:
+    """Why an image file of this name is not read; empty where it is."""
+    ending = ending_of(name)
+    return f"{ending} files are not read; convert it to .nii.gz" if ending in UNREAD_ENDINGS else ""
+
+
 def read_volume(source: Source) -> Volume:
     """``(z, y, x)``, integers as stored or float32, on its grid in RAS mm.
 
@@ -59,7 +68,11 @@ def read_image(source: Source) -> Image:
 
         return read_series(path, source.series_uid)
     if not path.is_file():
+        if path.exists():
+            raise InputError(f"{path}: is neither a file nor a folder", "give an image, or a folder of DICOM slices")
         raise InputError(f"{path}: no such file", "check the path")
+    if ending_of(path.name) in UNREAD_ENDINGS:
+        raise InputError(f"{path}: {ending_of(path.name)} files are not read", "convert it to .nii.gz")
     if _needs_itk(path):
         from voxmmsd.data.itk import read_itk
 

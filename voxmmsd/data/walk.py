@@ -9,25 +9,28 @@ from pathlib import Path
 from voxmmsd.data.dicom import may_be_dicom
 from voxmmsd.data.msd import is_msd
 from voxmmsd.data.naming import natural_key, read_name
-from voxmmsd.data.sources import UNREAD_ENDINGS, ending_of
+from voxmmsd.data.sources import ending_of, why_unread
 
 Unplaced = list[tuple[Path, str]]
 
 
 @dataclass
 class Findings:
-    """Image files and DICOM files by the folder they lie in, MSD ``dataset.json`` files, and what was skipped."""
+    """Image files and DICOM files by the folder they lie in, MSD ``dataset.json`` files, images of formats that are not
+    read (also in ``unplaced``), and what was skipped."""
 
     images: dict[Path, list[Path]] = field(default_factory=dict)
     dicom: dict[Path, list[Path]] = field(default_factory=dict)
     msd: list[Path] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
     unplaced: Unplaced = field(default_factory=list)
 
 
 def walk(root: Path) -> Findings:
-    """All possible images under ``root``. Each folder is entered once, so loops of links are safe.
+    """All possible images under ``root``. Each folder is entered once, and no link that leads to a folder above itself.
 
-    Hidden folders and run folders are skipped; folders of predictions are skipped with a note.
+    Hidden folders, run folders and folders of results (``--out``, ``--store``) are skipped; folders of predictions and
+    links to folders above with a note.
     """
     findings = Findings()
     seen: set[tuple[int, int]] = set()
@@ -57,13 +60,16 @@ def _look_through(folder: Path, entries: list[os.DirEntry[str]], findings: Findi
     for entry in entries:
         path = folder / entry.name
         if os.path.isdir(path):  # noqa: PTH112 (entry.is_dir raises for a link to itself)
-            folders += _entered(path, findings.unplaced)
+            folders += _entered(path, entry.is_symlink(), findings.unplaced)
         else:
             _note_file(path, findings)
     return folders
 
 
-def _entered(folder: Path, unplaced: Unplaced) -> list[Path]:
+def _entered(folder: Path, is_link: bool, unplaced: Unplaced) -> list[Path]:
+    if is_link and folder.resolve() in (place := folder.parent.resolve(), *place.parents):
+        unplaced.append((folder, "is a link to a folder above it: not followed"))
+        return []
     if read_name(folder.name).kind == "result":
         unplaced.append((folder, "its name says that it holds results, not inputs"))
         return []
@@ -72,8 +78,9 @@ def _entered(folder: Path, unplaced: Unplaced) -> list[Path]:
 
 def _note_file(path: Path, findings: Findings) -> None:
     ending = ending_of(path.name)
-    if ending in UNREAD_ENDINGS:
-        findings.unplaced.append((path, f"{ending} files are not read; convert it to .nii.gz"))
+    if why := why_unread(path.name):
+        findings.unread.append(path)
+        findings.unplaced.append((path, why))
     elif ending and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for a link to itself)
         findings.unplaced.append((path, "is a link to a file that is not there"))
     elif ending:
@@ -87,4 +94,5 @@ def _note_file(path: Path, findings: Findings) -> None:
 
 
 def _is_run(entries: list[os.DirEntry[str]]) -> bool:
-    return {"status.json", "config.json"} <= {entry.name for entry in entries}
+    names = {entry.name for entry in entries}
+    return {"status.json", "config.json"} <= names or ".run" in names

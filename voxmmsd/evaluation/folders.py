@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -85,11 +85,10 @@ def evaluate_folders(
         InputError: nothing to score, or no case that can be scored.
         ConfigError: no such protocol or task.
     """
-    cases = [case for case in find_cases(labels, schema or None).cases if case.label is not None]
-    if not cases:
-        raise InputError(
-            f"{labels}: holds no case with an expert's label", f"`voxmmsd cases {labels}` says what was found"
-        )
+    found = find_cases(labels, schema or None)
+    found = replace(found, cases=tuple(case for case in found.cases if case.label is not None))
+    found.refuse_none("case with an expert's label")
+    cases = found.cases
     pairs = [(case, file) for case in cases if (file := _prediction_of(case, predictions)) is not None]
     if not pairs:
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
         InputError: no case, or results that already stand there.
         ModelError: no model, or one that cannot be used.
     """
-    cases = cases_to_segment(config)
+    remarks: list[str] = []
+    cases = cases_to_segment(config, remarks.append)
     out = Path(config.out)
     package = resolve_model(config.model)
     refuse_pretrained(package)
@@ -56,6 +57,8 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     todo = [case for case in cases if case.id not in results]
     call = config_to_record(config)
     with open_run(out / ".run", "segment", record, len(cases), continues=False, call=call) as run:
+        for remark in remarks:
+            run.say(remark)
         if results:
             run.say(f"{len(results)} of {len(cases)} cases are done already")
         for case in todo:
@@ -89,8 +92,8 @@ def _segment_all(
             run.note(f"case {case.id}: {result}")
 
 
-def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
-    """The case of the single images given, or all cases of the folder.
+def cases_to_segment(config: SegmentConfig | CheckConfig, say: Callable[[str], object] = print) -> Sequence[Case]:
+    """The case of the single images given, or all cases of the folder; ``say`` is told of images that are not read.
 
     Raises:
         ConfigError: neither or both are given.
@@ -108,9 +111,11 @@ def cases_to_segment(config: SegmentConfig | CheckConfig) -> Sequence[Case]:
     folder = Path(config.case)
     if not folder.exists():
         raise InputError(f"{folder}: no such file or folder", "check the path")
-    cases = find_cases(folder).cases
-    if not cases:
-        raise InputError(f"{folder}: no case found", f"`voxmmsd cases {folder}` says what could not be placed")
+    found = find_cases(folder)
+    found.refuse_none()
+    if found.unread:
+        say(found.unread_remark)
+    cases = found.cases
     if mask is not None:
         if len(cases) > 1:
             raise ConfigError(

@@ -18,7 +18,7 @@ from voxmmsd.inference.predict import Prediction
 from voxmmsd.inference.results import write_intermediates, write_prediction
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.preflight.check import check_identity, check_images, check_operation, refuse
+from voxmmsd.preflight.check import check_choices, check_identity, check_images, check_operation, refuse
 from voxmmsd.preflight.findings import Finding, in_order
 from voxmmsd.runs import Run
 
@@ -118,6 +118,7 @@ def look_first(
     findings = in_order(
         (
             *check_identity(case),
+            *check_choices(case),
             *check_operation(operated, schema_named(package.info.schema)),
             *check_images(case, given, grids=volumes.grids, mask=mask),
         )

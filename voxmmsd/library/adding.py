@@ -43,7 +43,10 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
     found, added = find_cases(folder, schema or None), Added()
     results = sorted(folder.rglob(f"*{_RESULT}")) if folder.is_dir() else []
     if not found.cases and not results:
+        if found.unread:
+            found.refuse_none()
         raise InputError(f"{folder}: holds neither cases nor results", f"`voxmmsd cases {folder}` says what was found")
+    added.lines += [found.unread_remark] if found.unread else []
     for number, case in enumerate(found.cases, start=1):
         case_id = f"{prefix}-{number:03d}" if prefix else case.id
         patient = case_id if prefix else case.patient_id

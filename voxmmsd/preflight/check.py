@@ -13,6 +13,7 @@ import numpy as np
 
 from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped
 from voxmmsd.data.case import Case
+from voxmmsd.data.draft import two_fit
 from voxmmsd.data.naming import patient_of, read_name
 from voxmmsd.data.sources import Source, frame_of, read_image, read_volume, stem_of
 from voxmmsd.data.strippers import STRIPPERS, installed
@@ -37,7 +38,7 @@ def check_case(
     ``operated``: the patient is said to have been operated on; ``schema``: the labels of the model that is to be used;
     ``brain_mask``: a modality that is stripped, or a stripper's name, as ``read_case`` takes it.
     """
-    findings = [*check_identity(case), *check_operation(operated, schema)]
+    findings = [*check_identity(case), *check_choices(case), *check_operation(operated, schema)]
     volumes: dict[str, Volume] = {}
     for name, source in case.modalities.items():
         try:
@@ -183,6 +184,18 @@ def check_identity(case: Case) -> Iterator[Finding]:
                 BLOCKING if surely else WARNING, f"different-{kind}", f"the images are of different {kind}: {groups}",
                 "give images of one patient and one examination",
             )  # fmt: skip
+
+
+def check_choices(case: Case) -> Iterator[Finding]:
+    """Whether one image fits each slot: where several do, nobody has said which is meant."""
+    for slot, images in case.undecided.items():
+        if slot == "label":
+            continue
+        flag = f"--{slot.replace('_', '-')}"
+        yield Finding(
+            BLOCKING, "two-images", two_fit(slot, images),
+            f"say which: name the images one by one ({flag} {images[0].name}), or put the case into a list", slot,
+        )  # fmt: skip
 
 
 def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Finding]:

@@ -182,7 +182,10 @@ def _entries_of(
         if run.writes and not (run.folder / "checkpoints").is_dir():  # once a run, by the first of several processes
             check_arrays(entries)
         return entries
-    found = find_cases(folder, schema or None).cases
+    placed = find_cases(folder, schema or None)
+    if placed.unread:
+        run.say(placed.unread_remark)
+    found = placed.cases
     # Pre-training leaves labels unread: an unknown schema is then no obstacle.
     cases = [case for case in found if case.label is not None] if labelled else [replace(c, label=None) for c in found]
     store = Path(config.store) if config.store else run.folder / "store"

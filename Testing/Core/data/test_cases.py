@@ -193,12 +193,79 @@ def test_cases_of_one_name_get_ids_of_their_own(tmp_path):
     assert sum("named BraTS2021_00001 as well" in note for case in found.cases for note in case.notes) == 2
 
 
-def test_two_candidates_for_a_modality_are_told_and_the_shortest_name_is_taken(tmp_path):
+def test_two_images_that_fit_one_slot_are_told_and_not_decided(tmp_path):
     touch(tmp_path / "p1", "T1_post_brain.nii.gz", "T1_post.nii.gz", "T2.nii.gz")
     case = only(tmp_path)
-    assert names_of(case)["t1c"] == "T1_post.nii.gz"
-    assert "T1_post_brain.nii.gz" in case.notes[0] and "shortest name" in case.notes[0]
+    assert [path.name for path in case.undecided["t1c"]] == ["T1_post.nii.gz", "T1_post_brain.nii.gz"]
+    assert "2 images fit t1c" in case.notes[0] and "T1_post_brain.nii.gz" in case.notes[0]
     assert case.notes[0] in find_cases(tmp_path).report()
+
+
+def test_an_image_registered_to_the_flair_is_not_the_flair(tmp_path):
+    touch(tmp_path / "p1", *(f"{name}_N4_regtoFLAIR_brain.nii.gz" for name in ("T1", "T1POST", "T2", "FLAIR")))
+    case = only(tmp_path)
+    assert names_of(case) == {
+        slot: f"{name}_N4_regtoFLAIR_brain.nii.gz"
+        for slot, name in zip(MODALITIES, ("T1", "T1POST", "T2", "FLAIR"), strict=True)
+    }
+    assert not case.undecided
+
+
+def test_an_image_brought_to_another_space_gives_way_to_the_scan(tmp_path):
+    touch(tmp_path / "p1", "T1.nii.gz", "FLAIR.nii.gz", "T2.nii.gz", "T2_regtoFLAIR.nii.gz")
+    case = only(tmp_path)
+    assert names_of(case) == {"t1n": "T1.nii.gz", "t2w": "T2.nii.gz", "t2f": "FLAIR.nii.gz"}
+    assert not case.undecided and "not T2_regtoFLAIR.nii.gz" in case.notes[0]
+
+
+def test_where_only_the_registered_images_are_complete_the_scan_gives_way(tmp_path):
+    touch(tmp_path / "p1", "T1.nii.gz", *(f"{name}_to_SRI_brain.nii.gz" for name in ("T1", "T1CE", "T2", "FL")))
+    case = only(tmp_path)
+    assert all(name.endswith("_to_SRI_brain.nii.gz") for name in names_of(case).values())
+    assert len(case.modalities) == 4 and not case.undecided
+
+
+def test_derivatives_give_way_and_their_labels_are_used(tmp_path):
+    touch(tmp_path / "sub-01" / "anat", "sub-01_T1w.nii.gz", "sub-01_acq-iso_FLAIR.nii.gz")
+    touch(tmp_path / "derivatives" / "prep" / "sub-01", "sub-01_space-MNI_desc-preproc_T1w.nii.gz")
+    touch(tmp_path / "derivatives" / "experts" / "sub-01", "sub-01_label-lesion_mask.nii.gz")
+    touch(tmp_path / "derivatives" / "prep" / "sub-01", "sub-01_desc-brain_mask.nii.gz")
+    found = find_cases(tmp_path)
+    (case,) = found.cases
+    assert (case.id, names_of(case)) == ("sub-01", {"t1n": "sub-01_T1w.nii.gz", "t2f": "sub-01_acq-iso_FLAIR.nii.gz"})
+    assert case.label.path.name == "sub-01_label-lesion_mask.nii.gz"
+    assert case.brain_mask.path.name == "sub-01_desc-brain_mask.nii.gz"
+    assert ["derivative" in why for _, why in found.unplaced] == [True]
+
+
+def test_derivatives_alone_are_cases(tmp_path):
+    touch(tmp_path / "derivatives" / "prep" / "sub-01", "sub-01_desc-preproc_T1w.nii.gz")
+    assert names_of(only(tmp_path)) == {"t1n": "sub-01_desc-preproc_T1w.nii.gz"}
+
+
+def test_images_of_formats_that_are_not_read_are_named(tmp_path):
+    touch(tmp_path / "p1", "T1.nii.gz", "T2.nii.bz2", "FLAIR.nii.zst", "T1c.hdr", "T1c.img", "T1_post.nii.lz4")
+    found = find_cases(tmp_path)
+    assert len(found.unread) == 5 and "T2.nii.bz2" in found.unread_remark
+    (tmp_path / "p1" / "T1.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"no case found, but 5 images.*T2\.nii\.bz2"):
+        find_cases(tmp_path).refuse_none()
+
+
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+    brats(tmp_path, "BraTS2021_00001", "BraTS2021_00002")
+    case = tmp_path / "BraTS2021_00001"
+    (case / "up").symlink_to(tmp_path, target_is_directory=True)
+    found = find_cases(case)
+    assert [one.id for one in found.cases] == ["BraTS2021_00001"]
+    assert [path.name for path, _ in found.unplaced] == ["up"]
+
+
+def test_results_inside_the_folder_are_passed_over(tmp_path):
+    brats(tmp_path, "BraTS2021_00001")
+    touch(tmp_path / "results", ".run/config.json", "BraTS2021_00001-voxmmsd.nii.gz", "other_T1.nii.gz")
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 1 and not found.unplaced
 
 
 def test_a_label_is_never_taken_from_a_prediction(tmp_path):
@@ -233,7 +300,7 @@ def test_a_loop_of_links_ends(tmp_path):
     (tmp_path / "p1" / "T2.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
     found = find_cases(tmp_path)
     assert len(found.cases) == 1 and list(found.cases[0].modalities) == ["t1n"]
-    assert "link to a file that is not there" in found.unplaced[0][1]
+    assert "link to a file that is not there" in found.unplaced[1][1]
 
 
 def test_ten_thousand_unrelated_files_do_not_hurt(tmp_path):
