@@ -4,7 +4,7 @@
 
 Cases come from a prepared store with labels. Readers, each correcting what its own method shows at that moment:
 
-* slice: the whole axial plane with the most wrong voxels gets the expert's labels;
+* slice: the whole plane (axial, or of another --view) with the most wrong voxels gets the expert's labels;
 * dab: a ball of 16 mm with one label, where the largest connected error of one label for another is thickest; only
   voxels of that error are painted.
 
@@ -13,6 +13,10 @@ interpolation between the corrected planes, the prediction outside them; PyPI it
 *grow from seeds* (Slicer's vtkImageGrowCutSegment of slicer-core on FLAIR, seeds are the corrected planes). The last
 two are left out, with a word, where their package is not installed. *elsewhere*: of the voxels that carrying changed
 outside the edits, the share that were right before and are wrong now.
+
+``--pyramid`` asks what the features are worth: the pyramid of another network (WEIGHTS.safetensors, which takes torch),
+of an untrained one (random) or none at all, beside the same logits and images.
+``--figure FILE.png RESULTS.json...`` draws what ``--out`` wrote, a row for each file, and measures nothing.
 """
 
 from __future__ import annotations
@@ -26,32 +30,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import ndimage
 
 from voxmmsd.data.preprocess import Prepared
 from voxmmsd.data.store import Entry, open_store
 from voxmmsd.data.volume import Volume, resample
+from voxmmsd.evaluation.pictures import LINES, save_figure
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import WEIGHTS, ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.refine.carry import CarrySettings, refine
 from voxmmsd.refine.evidence import CARRIED, Evidence, Plane, find_evidence
-from voxmmsd.refine.features import CaseFeatures, compute_features
+from voxmmsd.refine.features import LEVELS, CaseFeatures, compute_features
 from voxmmsd.refine.fitting import FitSettings
 from voxmmsd.refine.kept import read_features, write_features
 
 SLICES, DABS, DAB_MM = (1, 2, 3, 6), (1, 3, 5, 10), 16.0
+VIEWS = ("axial", "coronal", "sagittal")  # normals along z, y and x of a prepared case
 Method = Callable[["Case", np.ndarray, tuple[Plane, ...]], np.ndarray]
 
 
 @dataclasses.dataclass
 class Case:
-    """A case of the store with its features; ``settings``: how edits are carried."""
+    """A case of the store with its features; ``settings``: how edits are carried; ``axis``: normal of the planes."""
 
     entry: Entry
     schema: LabelSchema
     features: CaseFeatures
     settings: CarrySettings
+    axis: int = 0
 
     def __post_init__(self) -> None:
         self.truth = np.asarray(self.entry.label())
@@ -80,8 +88,9 @@ class Case:
         return refined.label_zyx
 
 
-def worst_plane(label: np.ndarray, truth: np.ndarray) -> int:
-    return int((label != truth).sum(axis=(1, 2)).argmax())
+def worst_plane(label: np.ndarray, truth: np.ndarray, axis: int) -> Plane:
+    others = tuple({0, 1, 2} - {axis})
+    return Plane(axis, int((label != truth).sum(axis=others).argmax()))
 
 
 def slices(case: Case, method: Method) -> dict[int, list[float]]:
@@ -89,9 +98,9 @@ def slices(case: Case, method: Method) -> dict[int, list[float]]:
     painted, planes, shown = case.predicted.copy(), [], case.predicted
     found = {0: case.dice(shown)}
     for count in range(1, max(SLICES) + 1):
-        index = worst_plane(shown, case.truth)
-        planes.append(Plane(0, index))
-        painted[index] = case.truth[index]
+        plane = worst_plane(shown, case.truth, case.axis)
+        planes.append(plane)
+        plane.of(painted)[...] = plane.of(case.truth)
         if count in SLICES or method in (carried, painted_alone):
             shown = method(case, painted, tuple(planes))
         if count in SLICES:
@@ -113,14 +122,16 @@ def fill_between(case: Case, painted: np.ndarray, planes: tuple[Plane, ...]) -> 
     """Between the outermost corrected planes what ITK interpolates, the prediction outside them."""
     import itk
 
-    indices = sorted(plane.index for plane in planes)
     sparse = np.zeros_like(painted)
-    sparse[indices] = painted[indices]
-    filled = itk.array_from_image(itk.morphological_contour_interpolator(itk.image_from_array(sparse), axis=2))
+    for plane in planes:
+        plane.of(sparse)[...] = plane.of(painted)
+    axis = 2 - case.axis  # ITK counts x, y, z
+    filled = itk.array_from_image(itk.morphological_contour_interpolator(itk.image_from_array(sparse), axis=axis))
     result = painted.copy()
-    inside = slice(indices[0], indices[-1] + 1)
-    result[inside] = filled[inside]
-    result[indices] = painted[indices]
+    for index in range(min(planes).index + 1, max(planes).index):
+        between = Plane(case.axis, index)
+        if between not in planes:
+            between.of(result)[...] = between.of(filled)
     return result
 
 
@@ -211,6 +222,27 @@ def methods_here(wanted: list[str]) -> dict[str, Method]:
     return there
 
 
+def other_pyramid(features: CaseFeatures, package: ModelPackage, weights: str) -> tuple[np.ndarray, ...]:
+    """Of another network of the package's widths: ``none``, ``random`` (seed 0) or a file of pre-trained weights."""
+    if weights == "none":
+        return ()
+    import torch
+    from safetensors.torch import load_file
+
+    from voxmmsd.networks.unet3d import UNet3d
+
+    torch.manual_seed(0)
+    unet = UNet3d(package.info.network).eval()
+    if weights != "random":
+        prefix = "unet."
+        tensors = {n[len(prefix) :]: t.float() for n, t in load_file(weights).items() if n.startswith(prefix)}
+        unet.load_state_dict(tensors)
+    image = features.image_czyx * features.scale[:, None, None, None]
+    with torch.inference_mode():
+        pyramid = unet(torch.from_numpy(image[None].astype(np.float32)))
+    return tuple(level[0].numpy().clip(-6e4, 6e4).astype(np.float16) for level in pyramid[:LEVELS])
+
+
 def load(entry: Entry, package: ModelPackage, keep: Path | None, settings: CarrySettings) -> Case:
     schema = schema_named(package.info.schema)
     file = keep / f"{package.info.id}-{entry.id}.npz" if keep else None
@@ -237,8 +269,32 @@ def table(rows: dict[str, dict[str, dict[int, list[float]]]], regions: list[str]
     return "\n".join([head, *lines])
 
 
+def figure(files: list[Path], file: Path) -> None:
+    """Mean Dice of each region over the corrected slices, a row for each file of results."""
+    names = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    drawn = Figure((9.6, 2.9 * len(names)), layout="constrained")
+    for row, (name, rows) in zip(drawn.subplots(len(names), 3, squeeze=False), names.items(), strict=True):
+        methods = [one for one in next(iter(rows.values())) if one.startswith("slice, ")]
+        for panel, region, title in zip(row, range(3), ("WT", "TC", "ET"), strict=True):
+            for method, color in zip(methods, LINES, strict=False):
+                counts = list(next(iter(rows.values()))[method])
+                dice = [np.nanmean([found[method][count][region] for found in rows.values()]) for count in counts]
+                panel.plot([int(c) for c in counts], dice, "o-", color=color, label=method.removeprefix("slice, "))
+            panel.set(title=f"{title}, {len(rows)} cases, {name}", xlabel="corrected slices", ylabel="mean Dice")
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.grid(alpha=0.3)
+        row[0].legend(frameon=False, fontsize=8)
+    save_figure(drawn, file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if "--figure" in sys.argv:
+        parser.add_argument("--figure", type=Path, required=True)
+        parser.add_argument("results", type=Path, nargs="+")
+        drawing = parser.parse_args()
+        figure(drawing.results, drawing.figure)
+        return
     parser.add_argument("--model", required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
@@ -247,6 +303,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="ids")
     parser.add_argument("--edits", nargs="+", default=["slices", "dabs"], choices=["slices", "dabs"])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--view", default="axial", choices=VIEWS, help="of the corrected slices")
+    parser.add_argument("--pyramid", default="", help="another network's features: WEIGHTS.safetensors, random, none")
     parser.add_argument("--features", type=Path, help="folder to keep features in")
     parser.add_argument("--fit", nargs="+", default=[], help="such as penalty=10 others_weight=0.3")
     parser.add_argument("--carry", nargs="+", default=[], help="such as reach_mm=40")
@@ -262,6 +320,10 @@ def main() -> None:
     methods = methods_here(given.methods)
     for entry in chosen[: given.cases or None]:
         case = load(entry, package, given.features, settings)
+        case.axis = VIEWS.index(given.view)
+        if given.pyramid:
+            pyramid = other_pyramid(case.features, package, given.pyramid)
+            case.features = dataclasses.replace(case.features, pyramid=pyramid)
         found = rows[entry.id] = {}
         if "slices" in given.edits:
             found |= {f"slice, {name}": slices(case, method) for name, method in methods.items()}

@@ -1,13 +1,18 @@
 """The fixed rules of ``benchmarks/refine.py``."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from refine.made_features import ED, ET, SCHEMA, ball, features, grid
 
 from benchmarks import refine as readers
+from voxmmsd.config import NetworkConfig
+from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.refine.carry import CarrySettings
+from voxmmsd.refine.evidence import Plane
 from voxmmsd.refine.fitting import FitSettings
 
 TRUTH = np.where(ball((16, 16, 16), 9), ED, 0).astype(np.uint8)
@@ -44,3 +49,34 @@ def test_a_second_dab_lies_elsewhere(case):
     shown[first] = label
     second, _ = readers.dab(case, shown)
     assert second.any() and not (first & second).any()
+
+
+def test_planes_of_another_view_are_corrected_as_well(case):
+    case.axis = 2
+    assert readers.worst_plane(case.predicted, case.truth, case.axis) == Plane(2, 16)
+    corrected = readers.slices(case, readers.painted_alone)
+    assert corrected[0][0] == 0 < corrected[1][0] < corrected[6][0]
+
+
+def test_features_of_another_network_take_the_place_of_the_package_s(case, tmp_path):
+    from safetensors.torch import save_file
+
+    network = NetworkConfig(channels=(4, 8, 8, 8), dropout=(0.0,) * 4)
+    package = SimpleNamespace(info=SimpleNamespace(network=network))
+    assert readers.other_pyramid(case.features, package, "none") == ()
+    untrained, again = (readers.other_pyramid(case.features, package, "random") for _ in range(2))
+    assert [level.shape for level in untrained] == [(4, 32, 32, 32), (8, 16, 16, 16), (8, 8, 8, 8)]
+    assert all((one == other).all() for one, other in zip(untrained, again, strict=True))
+    torch.manual_seed(1)
+    save_file({f"unet.{name}": t for name, t in UNet3d(network).state_dict().items()}, tmp_path / "other.safetensors")
+    other = readers.other_pyramid(case.features, package, str(tmp_path / "other.safetensors"))
+    assert (other[0] != untrained[0]).any()
+
+
+def test_a_figure_is_drawn_of_the_results(tmp_path, monkeypatch):
+    rows = {"a": {"slice, carried": {"0": [0.5, 0.4, 0.3], "1": [0.8, 0.7, 0.6]}}}
+    (tmp_path / "adults.json").write_text(json.dumps(rows))
+    command = ["refine.py", "--figure", str(tmp_path / "drawn.png"), str(tmp_path / "adults.json")]
+    monkeypatch.setattr("sys.argv", command)
+    readers.main()
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
