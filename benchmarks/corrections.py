@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from voxmmsd.config import FinetuneConfig, PreprocessConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.sources import read_volume
 from voxmmsd.data.store import prepare_cases
@@ -25,11 +25,13 @@ from voxmmsd.files import write_json_atomic
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.predict import predict
 from voxmmsd.library import HOLD_OUT, TRAINING, Library, create_library, is_library, open_library
+from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import ModelPackage, read_package
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.judged import COMPARISON
 from voxmmsd.training.options import finetune_config
 from voxmmsd.training.retuning import retune
+from voxmmsd.training_config import FinetuneConfig
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.statistics import paired
@@ -29,6 +29,7 @@ from voxmmsd.runs import Run, open_run
 from voxmmsd.training.at_once import score_at_once, train_at_once
 from voxmmsd.training.cases import labelled_entries, model_schema
 from voxmmsd.training.scoring import score_model
+from voxmmsd.training_config import FinetuneConfig
 
 
 class CrossValidation:

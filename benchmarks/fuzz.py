@@ -33,7 +33,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Core"))
 
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.listing import listed_cases
 from voxmmsd.data.sources import Source, read_volume
@@ -45,6 +45,7 @@ from voxmmsd.models import decisions
 from voxmmsd.models.archive import export_model, opened
 from voxmmsd.models.package import read_package
 from voxmmsd.runs import view_run
+from voxmmsd.training_config import FinetuneConfig
 
 SLOWEST_SECONDS = 10.0
 GOOD = ("read", "refused")

@@ -11,11 +11,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from voxmmsd.config import PretrainConfig
 from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.losses.self_distillation import distillation_loss, mean_embedding, moved_center
 from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.vox_mmsd import VoxMMSD
+from voxmmsd.training_config import PretrainConfig
 
 
 def plain_sample(scan_czyx: np.ndarray, size: int, cell: int, share: float, count: int, rng: np.random.Generator):

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from plain_pretraining import plain_batch, plain_step
 
-from voxmmsd.config import PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import Entry, open_store, prepare_cases
 from voxmmsd.networks.devices import Precision, choose_device, keep_freed_memory
@@ -32,6 +32,7 @@ from voxmmsd.phantom import write_phantoms
 from voxmmsd.pretext import vox_mmsd
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.optimization import optimize, sgd
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import draw_pairs
 from voxmmsd.views.siamese import make_views

@@ -31,17 +31,18 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from voxmmsd.config import NetworkConfig, PreprocessConfig, SegmentConfig
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.evaluation.tables import text_table
+from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import Way, open_way
 from voxmmsd.inference.predict import predict
 from voxmmsd.inference.quantize import quantize
 from voxmmsd.inference.results import result_file, write_prediction
 from voxmmsd.inference.stages import look_first
 from voxmmsd.labels import MODALITIES, indices_from_values, schema_named, values_from_indices
+from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import now

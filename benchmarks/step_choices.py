@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from voxmmsd.config import NetworkConfig
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.devices import Precision, choose_device, keep_freed_memory
 from voxmmsd.networks.heads import SegmentationNetwork
 

@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.training import finetune
 from voxmmsd.training.validation import mean_region_dice, segment_window, validate
+from voxmmsd.training_config import FinetuneConfig
 
 SHARES = (0.02, 0.05, 0.1, 0.2)
 

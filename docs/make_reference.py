@@ -8,12 +8,12 @@ from typing import Any
 
 from voxmmsd.config import flag_of
 from voxmmsd.labels import SCHEMAS, LabelSchema
-from voxmmsd.verbs import VERBS, Verb
+from voxmmsd.verbs import VERBS, Verb, VerbGroup
 
 FILE = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
 
-Generated from [`config.py`](../voxmmsd/config.py) by `python docs/make_reference.py`.
+Generated from the options in [`voxmmsd/verbs`](../voxmmsd/verbs) by `python docs/make_reference.py`.
 
 Every option is also a key of a configuration file in TOML or JSON: `--config job.toml`.
 The command line takes precedence over the file, the file over the preset, and the preset over the defaults shown here.
@@ -37,14 +37,22 @@ def _schema(schema: LabelSchema) -> str:
     )
 
 
-def _verb(verb: Verb) -> str:
+def _verb(verb: Verb | VerbGroup, prefix: str = "## `voxmmsd") -> str:
+    if isinstance(verb, VerbGroup):
+        known = f"{_sentence(verb.help)}\nWithout an action: `{verb.actions[0].name}`."
+        actions = [_verb(action, f"### `voxmmsd {verb.name}") for action in verb.actions]
+        return "\n".join([f"{prefix} {verb.name}`\n\n{known}\n", *actions])
     fields = dataclasses.fields(verb.config)
     named = [item.name.upper() for item in fields if item.metadata["positional"]]
-    detach = "\nCan be started in the background with `--detach`.\n" if verb.folder else ""
+    detach = "\nCan be started in the background with `--detach`.\n" if verb.run_folder else ""
     rows = "".join(f"| {_name(item)} | {_help(item)} | {_default(item.default)} |\n" for item in fields)
-    heading = " ".join([f"## `voxmmsd {verb.name}", *named])
-    sentence = verb.help[0].upper() + verb.help[1:]
-    return f"{heading}`\n\n{sentence}.\n{detach}\n| option | description | default |\n|---|---|---|\n{rows}"
+    heading = " ".join([f"{prefix} {verb.name}", *named])
+    table = f"\n| option | description | default |\n|---|---|---|\n{rows}" if rows else ""
+    return f"{heading}`\n\n{_sentence(verb.help)}\n{detach}{table}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _name(item: Any) -> str:

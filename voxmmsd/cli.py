@@ -19,7 +19,7 @@ from typing import Any
 
 import voxmmsd
 from voxmmsd import verbs
-from voxmmsd.config import flag_of
+from voxmmsd.config import flag_of, read_record, with_field_names
 from voxmmsd.errors import Cancelled, VoxMMSDError, as_printed
 from voxmmsd.files import is_disk_full
 from voxmmsd.runs.companion import end_with_the_one_named
@@ -38,13 +38,15 @@ def entry_point() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    given = vars(_parser().parse_args(arguments))
-    verb: verbs.Verb = given.pop("verb")
+    given = vars(_parser().parse_args(_with_action_first(arguments)))
+    verb, group = given.pop("verb", None), given.pop("group", None)
     debug, detach, file = given.pop("debug"), given.pop("detach", False), given.pop("config_file", None)
     try:
+        if group is not None:
+            verb, given, file = *_action(group, verb, given, file), None
         config: Any = verb.configured(given, Path(file) if file else None)
-        if detach and verb.folder:
-            return _detached(arguments, verb.folder(config))
+        if detach and verb.run_folder:
+            return _detached(arguments, verb.run_folder(config))
         return verb.run(config) or 0
     except (Cancelled, KeyboardInterrupt) as reason:
         print(f"voxmmsd: {str(reason) or 'cancelled'}", file=sys.stderr)
@@ -56,6 +58,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _failed(*_judged(error), debug)
+
+
+def _with_action_first(arguments: list[str]) -> list[str]:
+    """``library --count 1 next FOLDER`` with the action before its options, as argparse needs it."""
+    groups = {verb.name: verb for verb in verbs.VERBS if isinstance(verb, verbs.VerbGroup)}
+    group = groups.get(arguments[0]) if arguments else None
+    if group is None or len(arguments) < 2 or not arguments[1].startswith("-"):
+        return arguments
+    names = {verb.name for verb in group.actions}
+    place = next((place for place, word in enumerate(arguments) if place and word in names), None)
+    if place is None:
+        return arguments
+    return [arguments[0], arguments[place], *arguments[1:place], *arguments[place + 1 :]]
+
+
+def _action(
+    group: verbs.VerbGroup, verb: verbs.Verb | None, given: dict[str, Any], file: str | None
+) -> tuple[verbs.Verb, dict[str, Any]]:
+    """The action of a call, which a file of options may name instead, and the options of both."""
+    record = read_record(Path(file)) if file else {}
+    named = str(record.pop("action", group.actions[0].name))
+    verb = verb or group.action(named)
+    return verb, {**with_field_names(verb.config, record), **given}
 
 
 def _judged(error: Exception) -> tuple[int, str, str]:
@@ -99,19 +124,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="voxmmsd", description=(voxmmsd.__doc__ or "").splitlines()[0])
     parser.add_argument("--version", action="version", version=f"voxmmsd {voxmmsd.__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
+    parser.set_defaults(debug=False)
     for verb in verbs.VERBS:
-        sub = subparsers.add_parser(
-            verb.name, help=verb.help, description=verb.help, argument_default=argparse.SUPPRESS
-        )
-        sub.set_defaults(verb=verb, debug=False)
-        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file with options")
-        if verb.folder:
-            sub.add_argument("--detach", action="store_true", help="start it in the background and return")
-        hints = typing.get_type_hints(verb.config)
-        for item in dataclasses.fields(verb.config):
-            _add_option(sub, item, hints[item.name])
+        _add_verb(subparsers, verb)
     return parser
+
+
+def _add_verb(subparsers: Any, verb: verbs.Verb | verbs.VerbGroup) -> None:
+    sub = subparsers.add_parser(verb.name, help=verb.help, description=verb.help, argument_default=argparse.SUPPRESS)
+    sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    sub.add_argument("--config", dest="config_file", metavar="FILE", help="JSON or TOML file with options")
+    sub.set_defaults(**{"group" if isinstance(verb, verbs.VerbGroup) else "verb": verb})
+    if isinstance(verb, verbs.VerbGroup):
+        actions = sub.add_subparsers(metavar="ACTION", title=f"actions (default: {verb.actions[0].name})")
+        for action in verb.actions:
+            _add_verb(actions, action)
+        return
+    if verb.run_folder:
+        sub.add_argument("--detach", action="store_true", help="start it in the background and return")
+    hints = typing.get_type_hints(verb.config)
+    for item in dataclasses.fields(verb.config):
+        _add_option(sub, item, hints[item.name])
 
 
 def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: Any) -> None:

@@ -24,8 +24,9 @@ from corrected_cases import SCHEMA, images_of, label_of, phantom
 from torch import nn
 from toy_models import toy_info
 
-from voxmmsd.config import FinetuneConfig, NetworkConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.library import create_library
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.weights import pack_network
 from voxmmsd.networks.heads import SegmentationNetwork
@@ -38,6 +39,7 @@ from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.pretrain import PreTraining
 from voxmmsd.training.retuning import ReTuning
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 CHANNELS = (4, 6, 8)
 STEPS = 8

@@ -10,6 +10,11 @@ from toy_models import toy_package
 from voxmmsd import verbs
 from voxmmsd.cli import main
 from voxmmsd.phantom import write_phantoms
+from voxmmsd.training_config import FinetuneConfig
+from voxmmsd.verbs.doctor import DoctorConfig
+
+GROUPS = [verb for verb in verbs.VERBS if isinstance(verb, verbs.VerbGroup)]
+CALLS = [[v.name] for v in verbs.VERBS] + [[group.name, action.name] for group in GROUPS for action in group.actions]
 
 
 def run(*arguments):
@@ -22,7 +27,7 @@ def run(*arguments):
     )
 
 
-@pytest.mark.parametrize("verb", [[], *[[v.name] for v in verbs.VERBS]], ids=lambda v: " ".join(v) or "voxmmsd")
+@pytest.mark.parametrize("verb", [[], *CALLS], ids=lambda v: " ".join(v) or "voxmmsd")
 def test_help_answers_for_every_verb(verb, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*verb, "--help"])
@@ -85,7 +90,7 @@ def test_a_fault_of_ours_is_told_apart_and_shown_with_debug(monkeypatch, capsys)
     def broken(config):
         raise ZeroDivisionError("we divided")
 
-    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("doctor", "x", verbs.c.DoctorConfig, broken),))
+    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("doctor", "x", DoctorConfig, broken),))
     assert main(["doctor"]) == 1
     assert "internal fault: ZeroDivisionError" in capsys.readouterr().err
     assert main(["doctor", "--debug"]) == 1
@@ -105,13 +110,33 @@ def test_where_torch_is_missing_training_says_how_to_get_it(tmp_path):
 
 def test_options_come_from_a_file_and_the_command_line_wins(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("finetune", "x", verbs.c.FinetuneConfig, seen.append),))
+    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("finetune", "x", FinetuneConfig, seen.append),))
     file = tmp_path / "job.json"
     file.write_text(json.dumps({"folders": ["a"], "preset": "tiny", "steps": 9, "augment": False}))
     assert main(["finetune", "--config", str(file), "--steps", "7", "--channels", "4", "8", "--from", "x"]) == 0
     (config,) = seen
     assert (config.folders, config.steps, config.channels, config.patch) == (("a",), 7, (4, 8), 32)
     assert (config.augment, config.start) == (False, "x")
+
+
+def test_an_action_may_be_named_by_a_file_or_stand_behind_its_options(tmp_path, capsys):
+    file = tmp_path / "runs.json"
+    file.write_text(json.dumps({"action": "list", "name": str(tmp_path)}))
+    assert main(["runs", "--config", str(file)]) == 0
+    assert f"{tmp_path}: no run here" in capsys.readouterr().out
+    assert main(["runs", "--wait", "0", "pause", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    file.write_text(json.dumps({"action": "sing"}))
+    assert main(["library", "--config", str(file)]) == 2
+    assert "action: 'sing' is not one of list, add" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["library", "list", ".", "--count", "3"], ["runs", "list", "--detach"]])
+def test_an_option_of_another_action_is_refused_and_not_passed_over(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --" in capsys.readouterr().err
 
 
 def test_doctor_checks_the_convolution(capsys):

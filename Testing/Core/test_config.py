@@ -2,16 +2,11 @@ import json
 
 import pytest
 
-from voxmmsd.config import (
-    FinetuneConfig,
-    NetworkConfig,
-    PretrainConfig,
-    SegmentConfig,
-    config_from_record,
-    config_to_record,
-    make_config,
-)
+from voxmmsd.config import config_from_record, config_to_record, make_config
 from voxmmsd.errors import ConfigError
+from voxmmsd.inference.config import SegmentConfig
+from voxmmsd.model_config import NetworkConfig
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 
 def test_an_option_beats_the_file_which_beats_the_preset_which_beats_the_default(tmp_path):

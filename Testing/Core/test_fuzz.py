@@ -9,9 +9,10 @@ import time
 import pytest
 
 from benchmarks.fuzz import GOOD, outcomes, targets
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.errors import ConfigError, LibraryError, RunError
 from voxmmsd.library import open_library
+from voxmmsd.training_config import FinetuneConfig
 
 KINDS = ("NIfTI", "NIfTI, packed", "model.json", "safetensors", "case.json", "status.json", "events.jsonl",
          "decisions.jsonl", "splits", "list of cases", "CSV of cases", "options, JSON", "options, TOML", "NRRD",

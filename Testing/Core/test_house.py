@@ -14,6 +14,7 @@ ORDER = [
     {"errors", "__init__"},
     {"home", "files", "wording"},
     {"labels", "config", "events"},
+    {"model_config", "training_config"},
     {"runs"},
     {"data"},
     {"phantom", "views", "networks", "losses", "schedules"},
@@ -79,8 +80,9 @@ def in_a_clean_process(code):
     )
 
 
-@pytest.mark.parametrize("module", ["voxmmsd", "voxmmsd.config", "voxmmsd.runs", "voxmmsd.labels", "voxmmsd.cli"])
+@pytest.mark.parametrize("module", ["", ".config", ".training_config", ".runs", ".labels", ".cli"])
 def test_what_a_panel_reads_loads_neither_torch_nor_numpy(module):
+    module = f"voxmmsd{module}"
     heavy = ("torch", "numpy", "monai", "slicer", "qt", "scipy", "onnxruntime", "matplotlib")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     result = in_a_clean_process(code)
@@ -91,7 +93,7 @@ def test_segmenting_on_a_cpu_imports_no_torch_and_no_monai():
     code = (
         "import sys; sys.modules['torch'] = sys.modules['monai'] = None; "
         "import voxmmsd.inference.segment, voxmmsd.refine.verb, voxmmsd.evaluation.pictures; "
-        "import voxmmsd.phantom, voxmmsd.data.prepare"
+        "import voxmmsd.phantom, voxmmsd.data.store"
     )
     assert in_a_clean_process(code).returncode == 0
 

@@ -14,7 +14,7 @@ from toy_models import toy_package
 
 from voxmmsd import doctor
 from voxmmsd.cli import main
-from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import Cancelled
@@ -29,6 +29,7 @@ from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.pretrain import pretrain
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import draw_pairs
 from voxmmsd.views.siamese import SiameseBlocks, SiameseViews, make_views

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from voxmmsd.config import PretrainConfig, config_to_record, make_config
+from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
+from voxmmsd.training_config import PretrainConfig
 
 TEMPLATE = Path(__file__).parents[2] / "docs" / "slurm.sh"
 STAND_INS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from voxmmsd.config import NetworkConfig, PreprocessConfig
 from voxmmsd.labels import MODALITIES, schema_named
+from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.package import RECORD, ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network
 from voxmmsd.networks.heads import SegmentationNetwork

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from scipy import ndimage
 
-from voxmmsd.config import NetworkConfig, PreprocessConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.labels import MODALITIES
+from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.archive import export_model
 from voxmmsd.models.card import card
 from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelInfo, ModelPackage, write_package

@@ -6,8 +6,9 @@ import json
 import slicer
 import train_case
 
-from voxmmsd.config import PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.runs import view_run
+from voxmmsd.training_config import PretrainConfig
 from VoxMMSDLib import settings
 
 

@@ -12,10 +12,11 @@ import end_trainings
 import slicer
 import slicer_case
 
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
 from voxmmsd.runs.control import stop
+from voxmmsd.training_config import FinetuneConfig
 from VoxMMSDLib.child import child_environment, python_slicer
 
 SIDE = 32
@@ -77,8 +78,8 @@ class TrainTest(slicer_case.ModuleTest):
         """A network of random weights, accepted; its id."""
         import torch
 
-        from voxmmsd.config import NetworkConfig, PreprocessConfig
         from voxmmsd.labels import MODALITIES, schema_named
+        from voxmmsd.model_config import NetworkConfig, PreprocessConfig
         from voxmmsd.models.package import ModelInfo
         from voxmmsd.models.registry import accept
         from voxmmsd.models.weights import pack_network

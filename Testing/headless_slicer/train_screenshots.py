@@ -125,7 +125,8 @@ def _fill_library(home: Path) -> None:
 
 
 def _choose(panel: Any, task: int, cases: Path, name: str, steps: int) -> None:
-    from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+    from voxmmsd.config import make_config
+    from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
     panel.showTab("Task")
     ui = panel.task.ui

@@ -6,8 +6,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES, PRECISIONS
+from voxmmsd.config import DEVICES
 from voxmmsd.data.strippers import installed
+from voxmmsd.inference.config import PRECISIONS
 from VoxMMSDLib import settings
 
 _DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mps": "MPS (Apple)"}

@@ -11,8 +11,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES, PRECISIONS
+from voxmmsd.config import DEVICES
 from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.inference.config import PRECISIONS
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Background
 from VoxMMSDLib.dependencies import ensure, missing

@@ -9,11 +9,12 @@ from typing import Any
 
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.home import home
 from voxmmsd.runs import view_run
 from voxmmsd.runs.control import ask, stop
 from voxmmsd.runs.folder import INTERRUPTED
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 from VoxMMSDTrainLib.launch import Launch
 
 CONFIGS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig}

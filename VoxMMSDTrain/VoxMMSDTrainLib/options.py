@@ -7,31 +7,8 @@ from typing import Any
 
 import qt
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig, flag_of
+from voxmmsd.config import flag_of
 
-# What a person who trains may want to change; the rest has one good value, or is for ablations.
-SHOWN = {
-    FinetuneConfig: (
-        "learning_rate",
-        "modality_dropout",
-        "foreground",
-        "augment",
-        "validate_every",
-        "checkpoint_every",
-        "seed",
-        "threads",
-    ),
-    PretrainConfig: (
-        "learning_rate",
-        "masked",
-        "cell",
-        "pairs",
-        "preview_every",
-        "checkpoint_every",
-        "seed",
-        "threads",
-    ),
-}
 _LARGEST = 1_000_000
 
 
@@ -43,15 +20,16 @@ class OptionsForm:
         page = qt.QWidget()
         form = qt.QFormLayout(page)
         form.setContentsMargins(0, 0, 0, 0)
-        fields = {item.name: item for item in dataclasses.fields(kind)}
-        for name in SHOWN[kind]:
-            widget = _widget(fields[name].default)
-            widget.toolTip = fields[name].metadata["help"]
-            label = qt.QLabel(flag_of(fields[name]).replace("-", " ").capitalize() + ":")
+        for item in dataclasses.fields(kind):
+            if not item.metadata["panel"]:  # the rest has one good value, or is for ablations
+                continue
+            widget = _widget(item)
+            widget.toolTip = item.metadata["help"]
+            label = qt.QLabel(flag_of(item).replace("-", " ").capitalize() + ":")
             label.toolTip = widget.toolTip
             label.setBuddy(widget)
             form.addRow(label, widget)
-            self._widgets[name] = widget
+            self._widgets[item.name] = widget
         stack.addWidget(page)
 
     def show(self, config: Any) -> None:
@@ -69,14 +47,15 @@ class OptionsForm:
         }
 
 
-def _widget(default: Any):
-    if isinstance(default, bool):
+def _widget(item: dataclasses.Field):
+    if isinstance(item.default, bool):
         return qt.QCheckBox()
-    if isinstance(default, float):
+    if isinstance(item.default, float):
         box = qt.QDoubleSpinBox()
         box.setDecimals(5)
-        box.setSingleStep(0.01 if default > 0.01 else 0.0001)
+        box.setSingleStep(0.01 if item.default > 0.01 else 0.0001)
     else:
         box = qt.QSpinBox()
-    box.setRange(0, _LARGEST)
+    least, most = item.metadata["range"]
+    box.setRange(least, min(most, _LARGEST))
     return box

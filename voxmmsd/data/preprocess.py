@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.config import PreprocessConfig
 from voxmmsd.data.cases import CaseVolumes
 from voxmmsd.data.volume import Grid, Volume, canonical, resample, resampling_is_exact
 from voxmmsd.errors import InputError
+from voxmmsd.model_config import PreprocessConfig
 
 TISSUE_LEVEL = 0.5
 SPACING_TOLERANCE = 0.01  # relative: 1 % over a brain is under 2 mm at its rim

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from voxmmsd.config import PreprocessConfig
 from voxmmsd.data.cases import Case, read_case
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.sources import Source
@@ -28,6 +27,7 @@ from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
 from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
+from voxmmsd.model_config import PreprocessConfig
 
 # Raise it whenever other voxels come out of the same images: entries of earlier formats are then prepared again.
 # Testing/Core/data/test_store_format.py fails until that is done.

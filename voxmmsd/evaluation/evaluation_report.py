@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from voxmmsd.config import PreprocessConfig
 from voxmmsd.data.cases import read_case
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.volume import Volume, canonical, resample
@@ -21,6 +20,7 @@ from voxmmsd.evaluation.report import Section, write_report
 from voxmmsd.evaluation.scores import LEAST_ML, CaseScores, counted_dice, falsely_found
 from voxmmsd.evaluation.tables import lesion_rows, mean_rows, score_rows
 from voxmmsd.evaluation.volumes import agreement_rows, volumes_ml
+from voxmmsd.model_config import PreprocessConfig
 
 
 def write_evaluation(found: Evaluation, file: Path) -> Path:

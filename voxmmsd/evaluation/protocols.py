@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from voxmmsd.config import PROTOCOLS, TASKS
 from voxmmsd.errors import ConfigError
 from voxmmsd.labels import LabelSchema
+
+PROTOCOLS = ("brats2023", "brats2024")
+TASKS = ("auto", "gli", "ssa", "men", "ped", "met")
 
 
 @dataclass(frozen=True)

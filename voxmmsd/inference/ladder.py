@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from voxmmsd.config import SegmentConfig
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.errors import MemoryBudgetError
+from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import Engine, choose_way, open_way, ways_down
 from voxmmsd.inference.memory import parse_bytes, refuse_too_small, taken_bytes
 from voxmmsd.inference.predict import Prediction, predict

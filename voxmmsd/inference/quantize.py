@@ -11,10 +11,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from voxmmsd.config import ModelsConfig
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.preprocess import Preprocess, input_scale
-from voxmmsd.errors import ConfigError, MissingDependencyError, ModelError
+from voxmmsd.errors import MissingDependencyError, ModelError
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.subsets import choose_cases, region_means
 from voxmmsd.inference.windows import TissueBox
@@ -28,22 +27,17 @@ LARGEST_LOSS = 0.003  # of Dice: 0.3 points
 CALIBRATION_CASES, CALIBRATION_SIDE = 4, 96
 
 
-def quantize_verb(config: ModelsConfig) -> str:
-    """Quantize ``config.model`` into the package ``config.out``, with labeled cases it was trained on; returns text.
+def quantize_model(model: str, cases: Path, out: Path) -> str:
+    """Quantize a model into the package ``out``, with labeled cases it was trained on; returns text.
 
     Raises:
-        InputError: none of its training or validation cases is in ``config.cases``.
-        ModelError: the loss is too large, nothing is written; or ``config.out`` exists.
+        InputError: none of its training or validation cases is in the folder ``cases``.
+        ModelError: the loss is too large, nothing is written; or ``out`` exists.
         MissingDependencyError: the package onnx is not installed.
     """
-    if not config.cases or not config.out:
-        raise ConfigError(
-            "models quantize: needs cases and a place for the result",
-            "give --cases FOLDER (those the model learned from) and --out DIR",
-        )
-    refuse_existing(Path(config.out))
-    package = resolve_model(config.model)
-    found = find_cases(Path(config.cases)).cases
+    refuse_existing(out)
+    package = resolve_model(model)
+    found = find_cases(cases).cases
     held = choose_cases(found, package, "validation")[0]
     learned = choose_cases(found, package, "train")[0][:CALIBRATION_CASES]
     before = region_means(held, package, open_engine(package, device="cpu"))
@@ -59,8 +53,8 @@ def quantize_verb(config: ModelsConfig) -> str:
         kept = replace(aside.info, scores={"validation": {"cases": len(held), "regions": after}})
         files = {name: aside.folder / name for name in (WEIGHTS, ONNX)}
         writers = {name: lambda file, name=name: _copy(files[name], file) for name in files}
-        write_package(Path(config.out), kept, {**writers, CARD: lambda file: _write(file, card(kept))})
-    return f"{config.out}: {points}"
+        write_package(out, kept, {**writers, CARD: lambda file: _write(file, card(kept))})
+    return f"{out}: {points}"
 
 
 def quantize(package: ModelPackage, cases: Sequence[Case], folder: Path) -> ModelPackage:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.config import CheckConfig, SegmentConfig, config_to_record
+from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case, case_from_files, find_cases
 from voxmmsd.data.sources import Source
 from voxmmsd.errors import ConfigError, InputError, RunError, VoxMMSDError
 from voxmmsd.inference.clean_up import parse_smallest
+from voxmmsd.inference.config import ImagesConfig, SegmentConfig
 from voxmmsd.inference.ladder import Ladder
 from voxmmsd.inference.many import pipelined
 from voxmmsd.inference.memory import parse_bytes
@@ -92,7 +93,7 @@ def _segment_all(
             run.note(f"case {case.id}: {result}")
 
 
-def cases_to_segment(config: SegmentConfig | CheckConfig, say: Callable[[str], object] = print) -> Sequence[Case]:
+def cases_to_segment(config: ImagesConfig, say: Callable[[str], object] = print) -> Sequence[Case]:
     """The case of the single images given, or all cases of the folder; ``say`` is told of images that are not read.
 
     Raises:
@@ -153,7 +154,7 @@ def _is_of_this_job(folder: Path, record: dict[str, Any]) -> bool:
     if read_config(folder) is None:
         return False
     try:
-        refuse_other_options(folder, "segment", record)
+        refuse_other_options(folder, "segment", record, options_that(SegmentConfig, SAME_RESULT))
     except RunError:
         return False
     return True

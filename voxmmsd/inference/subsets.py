@@ -11,10 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 import voxmmsd
-from voxmmsd.config import EvaluateConfig
 from voxmmsd.data.cases import Case, CaseVolumes, find_cases, read_case
 from voxmmsd.data.volume import Volume
-from voxmmsd.errors import ConfigError, InputError, ModelError
+from voxmmsd.errors import InputError, ModelError
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.evaluation.tables import text_table
 from voxmmsd.inference.engines import Engine, open_engine
@@ -31,27 +30,22 @@ from voxmmsd.wording import counted
 SPLITS = ("train", "validation", "test")
 
 
-def evaluate_subsets(config: EvaluateConfig) -> str:
-    """Score the model ``config.predictions`` on the cases of ``config.labels``; returns the text to print.
+def evaluate_subsets(model: str, folder: Path, split: str, schema: str = "", device: str = "auto") -> str:
+    """Score a model on the cases of a folder that are in its ``split``; returns the text to print.
 
     Raises:
         InputError: no complete, labeled case in that split, or labels with other tissues than the model.
         ModelError: no such model, one that cannot segment, or one whose folder cannot be written.
     """
-    if not config.predictions or not config.labels:
-        raise ConfigError(
-            "evaluate --subsets: a model and cases must be given", "give MODEL and the folder of labelled CASES"
-        )
-    package = resolve_model(config.predictions)
-    if Path(config.predictions).suffix == ".zip" and Path(config.predictions).is_file():
+    package = resolve_model(model)
+    if Path(model).suffix == ".zip" and Path(model).is_file():
         raise ModelError(
-            f"{config.predictions}: the table is written into the model's package, and a zip is only unpacked for "
-            "reading",
-            f"import it with `voxmmsd models import {config.predictions}` and name it {package.info.id}",
+            f"{model}: the table is written into the model's package, and a zip is only unpacked for reading",
+            f"import it with `voxmmsd models import {model}` and name it {package.info.id}",
         )
-    engine = open_engine(package, device=config.device)
-    found = find_cases(Path(config.labels), config.schema or None).cases
-    cases, split = choose_cases(found, package, config.split)
+    engine = open_engine(package, device=device)
+    found = find_cases(folder, schema or None).cases
+    cases, split = choose_cases(found, package, split)
     record = {
         "split": split,
         "cases": [case.id for case in cases],

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from voxmmsd.config import LibraryConfig
 from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume
@@ -63,26 +62,40 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
     return added
 
 
-def add_one(library: Library, images: Mapping[str, Path], config: LibraryConfig) -> list[str]:
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case: images by modality, and what is known of it.
+
+    ``result``: the record of its segmentation. ``origins``: who decided each voxel of the label.
+    ``drawn_from_scratch``: the label did not start from a prediction.
+    """
+
+    images: Mapping[str, Path]
+    brain_mask: Path | None = None
+    result: Path | None = None
+    label: Path | None = None
+    origins: Path | None = None
+    drawn_from_scratch: bool = False
+
+
+def add_one(library: Library, case_id: str, files: CaseFiles, *, part: str = "", schema: str = "") -> list[str]:
     """Add a case image by image, with an optional prediction and corrected label; returns text lines.
 
     Raises:
         LibraryError: an id that is not a code, or an error of ``Library``.
         InputError: a file that cannot be read.
     """
-    case_id = config.case
     check_code(case_id, "case id (--case)")
     known = {entry.id for entry in library.cases()}
-    volumes = {name: read_volume(Source(file)) for name, file in images.items()}
-    mask = read_volume(Source(Path(config.brain_mask))) if config.brain_mask else None
-    entry = library.add_case(case_id, volumes, brain_mask=mask, part=config.part)
+    volumes = {name: read_volume(Source(file)) for name, file in files.images.items()}
+    mask = read_volume(Source(files.brain_mask)) if files.brain_mask else None
+    entry = library.add_case(case_id, volumes, brain_mask=mask, part=part)
     lines = [] if case_id in known else [f"{case_id}: added ({entry.part}; {', '.join(entry.modalities)})"]
-    if config.result:
-        lines += _add_result(library, case_id, Path(config.result))
-    if config.label:
-        over = () if config.from_scratch else None
-        origins = Path(config.origins) if config.origins else None
-        version = library.accept_file(case_id, Path(config.label), config.schema, drawn_over=over, origins=origins)
+    if files.result:
+        lines += _add_result(library, case_id, files.result)
+    if files.label:
+        over = () if files.drawn_from_scratch else None
+        version = library.accept_file(case_id, files.label, schema, drawn_over=over, origins=files.origins)
         lines.append(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
     return lines
 

@@ -12,6 +12,7 @@ from voxmmsd.models.package import ModelInfo
 
 SUBSETS = tuple(subset for count in (4, 3, 2, 1) for subset in combinations(MODALITIES, count))
 KEY = "subsets"  # in ModelInfo.scores
+SUBSET_SPLITS = ("validation", "test", "other")  # of the cases that a model is scored on
 
 
 def subset_key(modalities: Iterable[str]) -> str:

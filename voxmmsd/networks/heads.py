@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxmmsd.config import NetworkConfig
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.unet3d import UNet3d
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from voxmmsd.config import NetworkConfig
+from voxmmsd.model_config import NetworkConfig
 
 
 class ConvBlock(nn.Sequential):

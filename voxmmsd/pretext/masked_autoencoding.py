@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from voxmmsd.config import PretrainConfig
 from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.networks.heads import restoration_head
 from voxmmsd.pretext.method import PretextMethod, restored
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks
 
 

@@ -1,6 +1,6 @@
 """The interface between a pretext method and the training loop: views and losses from a batch of clean blocks.
 
-To add a method, write a subclass of ``PretextMethod`` in a new file and name it in ``config.METHODS`` and
+To add a method, write a subclass of ``PretextMethod`` in a new file and name it in ``training_config.METHODS`` and
 ``open_method``.
 """
 
@@ -15,8 +15,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from voxmmsd.config import NetworkConfig, PretrainConfig
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.unet3d import UNet3d
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.transforms.listed import make_intensity_transforms
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews, make_views

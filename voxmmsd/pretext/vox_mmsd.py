@@ -11,7 +11,6 @@ import math
 import torch
 from torch import Tensor
 
-from voxmmsd.config import PretrainConfig
 from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.losses.self_distillation import distillation_loss, mean_embedding, moved_center, teacher_targets
 from voxmmsd.networks.heads import Projector, restoration_head
@@ -20,6 +19,7 @@ from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import PretextMethod, restored
 from voxmmsd.pretext.teacher import Teacher
 from voxmmsd.schedules import cosine, teacher_temperature
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.pairs import PairRecipe, VoxelPairs, draw_pairs
 from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from voxmmsd.config import PretrainConfig
 from voxmmsd.losses.contrast import contrast_loss
 from voxmmsd.networks.heads import Projector
 from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import PretextMethod
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.pairs import PairRecipe, draw_pairs
 from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks
 

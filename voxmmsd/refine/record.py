@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from voxmmsd.config import RefineConfig, SegmentConfig, config_from_record
+from voxmmsd.config import Affects, config_from_record, options_that
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case
 from voxmmsd.data.sources import Source, read_volume
@@ -17,16 +17,18 @@ from voxmmsd.data.store import source_sha256
 from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
 from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.files import read_json, sha256_of
+from voxmmsd.inference.config import ReadingConfig, SegmentConfig
 from voxmmsd.inference.segment import cases_to_segment
 from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named
 from voxmmsd.models.package import WEIGHTS, ModelPackage
 from voxmmsd.models.registry import resolve_model
+from voxmmsd.refine.config import RefineConfig
 from voxmmsd.refine.evidence import CARRIED, Plane
 from voxmmsd.runs import read_config
 
 ENDING = "-voxmmsd.nii.gz"
-_READING = ("case", *MODALITIES, "id", "brain_mask", "reference", "align")  # options of segment that choose the images
-_PATHS = ("case", *MODALITIES, "brain_mask")
+_READING = tuple(item.name for item in fields(ReadingConfig))
+_PATHS = options_that(ReadingConfig, (Affects.INPUT,))
 
 
 @dataclass(frozen=True)

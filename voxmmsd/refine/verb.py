@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from voxmmsd.config import RefineConfig, config_to_record
+from voxmmsd.config import config_to_record
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.reading import read_case
 from voxmmsd.data.writing import write_nifti
@@ -21,6 +21,7 @@ from voxmmsd.inference.results import result_file
 from voxmmsd.labels import LabelSchema, values_from_indices
 from voxmmsd.models.package import WEIGHTS
 from voxmmsd.refine.carry import Refined, locked_indices, refine
+from voxmmsd.refine.config import RefineConfig
 from voxmmsd.refine.evidence import find_evidence, parse_planes
 from voxmmsd.refine.features import CaseFeatures, case_features
 from voxmmsd.refine.kept import read_features, write_features

@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +21,6 @@ HEARTBEAT_SECONDS = 10.0
 SILENT_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
 INTERRUPTED = "interrupted"  # shown, never written: the process died and could not say so
 UNREADABLE = "unreadable"  # shown, never written
-# Options that do not change what comes out.
-_HOW_NOT_WHAT = frozenset({"run", "out", "store", "threads", "workers", "license", "sources"})
 
 
 @dataclass(frozen=True)
@@ -169,8 +168,8 @@ def is_finished(folder: Path) -> bool:
     return status is not None and status.get("state") == "finished"
 
 
-def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> None:
-    """Raise RunError if ``folder`` is not a run of this verb with these options.
+def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_differ: Collection[str] = ()) -> None:
+    """Raise RunError if ``folder`` is not a run of this verb with these options, but for those that ``may_differ``.
 
     A run that failed before its first step, mostly because of bad input, may be called again with other options.
     """
@@ -183,15 +182,15 @@ def refuse_other_options(folder: Path, verb: str, config: dict[str, Any]) -> Non
         return
     try:
         old = read_json(file)
-        old_verb, options = old["verb"], dict(old["options"])
+        old_verb, earlier = old["verb"], dict(old["options"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: is not a run's configuration ({error!r})", "name another --run") from error
     if old_verb != verb:
         raise RunError(f"{folder}: holds a {old_verb} run", f"name another --run for {verb}")
     differing = [
-        f"{key} {options.get(key)!r} -> {value!r}"
-        for key, value in config.items()
-        if key not in _HOW_NOT_WHAT and options.get(key) != value
+        f"{key} {earlier.get(key)!r} -> {value!r}"
+        for key, value in options.items()
+        if key not in may_differ and earlier.get(key) != value
     ]
     if differing and not _failed_before_its_first_step(folder):
         raise RunError(

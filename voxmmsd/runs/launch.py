@@ -84,10 +84,7 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
             f"{folder}: was started in {directory}, which is not there",
             "restore that folder: its paths may be relative to it",
         )
-    # Where the run lies now: it may have been moved or be named by another path than at its start.
-    own = {"prepare": "store", "segment": "out", "refine": "out"}.get(record["verb"], "run")
-    place = folder.absolute().parent if folder.name == ".run" else folder.absolute()
-    return str(record["verb"]), {**record["call"], own: str(place)}, directory
+    return str(record["verb"]), dict(record["call"]), directory
 
 
 def _queue(folder: Path, verb: str, pid: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record
+from voxmmsd.config import config_to_record
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.files import write_json_atomic
@@ -25,6 +25,7 @@ from voxmmsd.runs.control import ask
 from voxmmsd.runs.folder import is_alive, read_status
 from voxmmsd.runs.launch import start_detached
 from voxmmsd.training.scoring import score_model
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 LOOK_SECONDS = 0.5
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from voxmmsd.config import FinetuneConfig, PreprocessConfig, PretrainConfig
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
 from voxmmsd.data.store import Entry, check_arrays, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 _LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxmmsd.config import CompareConfig, FinetuneConfig, PretrainConfig, config_to_record, make_config
+from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import ConfigError, ModelError
@@ -35,31 +35,33 @@ from voxmmsd.training.finetune import finetune
 from voxmmsd.training.initial import warn_of_known_patients
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training.scoring import Scored, score_model
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 from voxmmsd.wording import counted
 
 MOST_TRIES = 1000
 
 
-def compare(config: CompareConfig) -> str:
-    """Run or resume an experiment; returns its table, also written to ``RUN/results-PART.txt``.
+def compare(file: Path, run: str, *, test: bool = False, jobs: int = 1) -> str:
+    """Run or resume the experiment of ``file``; returns its table, also written to ``RUN/results-PART.txt``.
 
     Also written: ``results-PART.csv`` (a line per arm), ``cases-PART.csv`` (a line per arm and case),
-    ``report-PART.html``. PART is ``validation`` or, with ``config.test``, ``test``: the same models on the test cases.
+    ``report-PART.html``. PART is ``validation`` or, with ``test``, ``test``: the same models on the test cases.
+    ``jobs``: trainings at a time.
 
     Raises:
         ConfigError: the experiment's file is invalid.
         VoxMMSDError: cases cannot be used.
         Cancelled: asked to pause or cancel; when called again, it resumes.
     """
-    experiment = make_config(ExperimentConfig, {}, Path(config.experiment))
-    folder = resolve_run(config.run).absolute()
+    experiment = make_config(ExperimentConfig, {}, file)
+    folder = resolve_run(run).absolute()
     total = len(list(experiment.arms()))
-    call = {**config_to_record(config), "experiment": str(Path(config.experiment).absolute()), "run": str(folder)}
+    call = {"experiment": str(file.absolute()), "run": str(folder), "test": test, "jobs": jobs}
     # The runs within check their own options: the experiment itself may grow.
-    with open_run(folder, "compare", config_to_record(experiment), total, continues=False, call=call) as run:
-        found, part = _Experiment(experiment, folder, run), "test" if config.test else "validation"
-        if config.jobs > 1:
-            found.work_ahead(part, config.jobs)
+    with open_run(folder, "compare", config_to_record(experiment), total, continues=False, call=call) as outer:
+        found, part = _Experiment(experiment, folder, outer), "test" if test else "validation"
+        if jobs > 1:
+            found.work_ahead(part, jobs)
         return found.results(part)
 
 

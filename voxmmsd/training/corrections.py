@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.config import CORRECTIONS_RECORD, FinetuneConfig, PreprocessConfig
+from voxmmsd.config import CORRECTIONS_RECORD
 from voxmmsd.data.case import Case
 from voxmmsd.data.sources import Source
 from voxmmsd.data.splits import Splits, check_splits
@@ -21,10 +21,12 @@ from voxmmsd.errors import ConfigError, InputError, LibraryError, RunError
 from voxmmsd.files import read_json, write_json_atomic
 from voxmmsd.labels import converted_indices, index_of_tissue, schema_named, values_from_indices
 from voxmmsd.library import HOLD_OUT, LabelVersion, Library, LibraryCase, is_library, open_library
+from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
 from voxmmsd.training.cases import check_preprocess, labelled_entries
+from voxmmsd.training_config import FinetuneConfig
 
 RECORD = CORRECTIONS_RECORD
 

@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 import torch
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig
 from voxmmsd.data.case import Case
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import Splits
@@ -30,6 +29,7 @@ from voxmmsd.training.cases import preprocess_of
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.pretrain import PreTraining
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 MEASURED_STEPS, MEASURED_SECONDS = 5, 20.0  # whichever comes first, after one step that warms up
 TOO_LONG_SECONDS = 24 * 3600.0  # on a CPU: a GPU does it in a small part of the time

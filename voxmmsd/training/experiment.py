@@ -15,13 +15,15 @@ finetune.frozen = true
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from voxmmsd.config import METHODS, config_from_record
+from voxmmsd.config import Affects, config_from_record, option, options_that
 from voxmmsd.errors import ConfigError
+from voxmmsd.training_config import METHODS, FinetuneConfig, PretrainConfig
 
 SCRATCH = "scratch"  # the method of no pre-training
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -35,7 +37,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 """Ablations of Vox-MMSD by name, as options of ``pretrain`` (``docs/method.md``, section 9)."""
 
 
-_OURS = frozenset({"folders", "run", "splits", "store", "start", "seed", "name"})  # decided by the experiment
+# Options that the experiment itself decides on: all paths, and what tells its arms apart.
+_PATHS = (Affects.INPUT, Affects.PLACE)
+_OURS = {"seed", "name"} | options_that(PretrainConfig, _PATHS) | options_that(FinetuneConfig, _PATHS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class ExperimentConfig:
     cases: tuple[int, ...] = (3,)
     draws: int = 3
     every_label: bool = False
-    seed: int = 0
+    seed: int = option(0, range=(0, math.inf))
     pretrain: dict[str, Any] = field(default_factory=dict)
     finetune: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, Any] = field(default_factory=dict)

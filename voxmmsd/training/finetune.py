@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from voxmmsd.config import FinetuneConfig, NetworkConfig
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import RunError
 from voxmmsd.evaluation.pictures import validation_picture
 from voxmmsd.losses.segmentation import SegmentationLoss
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.processes import Processes, first_alone
@@ -33,6 +33,7 @@ from voxmmsd.training.optimization import adamw, follow
 from voxmmsd.training.packing import Told, pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.validation import mean_of_cases, mean_region_dice, segment_window, validate
+from voxmmsd.training_config import FinetuneConfig
 from voxmmsd.transforms.listed import make_transforms
 
 LONG_MEMORY = (0.02, 0.1)  # BatchNorm's momentum: about the last 50 batches; 10 in a run of some dozens

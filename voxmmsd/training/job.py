@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import voxmmsd
-from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record
+from voxmmsd.config import OF_THIS_MACHINE, config_to_record, options_that
 from voxmmsd.errors import ConfigError
 from voxmmsd.files import copy_folder, folder_written_aside, write_json_atomic, write_text_atomic
 from voxmmsd.library import is_library
@@ -20,9 +20,9 @@ from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
 from voxmmsd.runs.writing import Bystander
 from voxmmsd.training.cases import labelled_entries, unlabelled_entries
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 OPTIONS, RUN, STORE, LIBRARY, START, SPLITS = "job.json", "run", "store", "library", "start", "splits.json"
-_HERE = frozenset({"run", "store", "threads", "workers", "device"})  # options of this machine: the server has its own
 _CORE = Path(voxmmsd.__file__).parent
 
 
@@ -45,7 +45,8 @@ def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run |
 
 def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> None:
     verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
-    options = {key: value for key, value in config_to_record(config).items() if key not in _HERE}
+    here = options_that(config, OF_THIS_MACHINE)
+    options = {key: value for key, value in config_to_record(config).items() if key not in here}
     options |= {"folders": _cases(config, folder, run), "run": RUN}
     options |= _start_and_splits(config, folder)
     write_json_atomic(folder / OPTIONS, options)

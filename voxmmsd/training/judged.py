@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from voxmmsd.config import FinetuneConfig
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.verdict import Verdict, judge
@@ -20,6 +19,7 @@ from voxmmsd.training.corrections import Corrections
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.old_and_new import compare_on_hold_out
 from voxmmsd.training.packing import Told
+from voxmmsd.training_config import FinetuneConfig
 
 COMPARISON = "comparison.json"  # in the run folder, once it is finished
 

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from voxmmsd.config import config_to_record
+from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.errors import Cancelled, ConfigError, RunError
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
@@ -66,14 +66,18 @@ def run_training(config: ConfigT, make: Callable[[ConfigT, Run, Processes], Trai
         Cancelled: the run was asked to pause or cancel; its last checkpoint is kept.
     """
     folder = resolve_run(config.run)
-    record = config_to_record(config)
+    record, may_differ = config_to_record(config), options_that(config, SAME_RESULT)
     if is_finished(folder):
-        refuse_other_options(folder, verb, record)
+        refuse_other_options(folder, verb, record, may_differ)
         print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
         return folder / "model"
     processes = by_torchrun()
     device = choose_device(config.device, processes.local_rank)
-    opened = open_run(folder, verb, record, config.steps) if processes.is_first else stand_by(folder, config.steps)
+    opened = (
+        open_run(folder, verb, record, config.steps, may_differ=may_differ)
+        if processes.is_first
+        else stand_by(folder, config.steps)
+    )
     with joined(processes, device), opened as run:
         training = make(config, run, processes)
         training.resume()

@@ -6,26 +6,36 @@ the configuration of the run when it starts; later changes on disk do not affect
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.config import LIBRARY_RECORD, FinetuneConfig, make_config
+from voxmmsd.config import LIBRARY_RECORD, Presets, make_config
 from voxmmsd.files import read_json
 from voxmmsd.home import home
+from voxmmsd.training_config import FinetuneConfig
 
 _MODEL_RECORD = "model.json"  # a folder that holds it is a model package
 
 
+def _fewer_steps(preset: Mapping[str, Any]) -> dict[str, Any]:
+    steps = preset.get("steps", FinetuneConfig.steps) // 10
+    every = preset.get("validate_every", FinetuneConfig.validate_every) // 5
+    return {**preset, "steps": max(10, steps), "validate_every": max(10, every)}
+
+
+_FOR_CORRECTIONS: Presets = {name: _fewer_steps(preset) for name, preset in FinetuneConfig.PRESETS.items()}
+
+
 def finetune_config(given: dict[str, Any], file: Path | None = None) -> FinetuneConfig:
-    """Like ``make_config``, with the presets for corrections if a model is corrected.
+    """Like ``make_config``; a model is corrected in a tenth of the preset's steps.
 
     Raises: as ``make_config``.
     """
     config = make_config(FinetuneConfig, given, file)
     if not corrects_a_model(config.folders, config.start):
         return config
-    return make_config(FinetuneConfig, given, file, corrects=True)
+    return make_config(FinetuneConfig, given, file, presets=_FOR_CORRECTIONS)
 
 
 def corrects_a_model(folders: Iterable[str], start: str) -> bool:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 import voxmmsd
-from voxmmsd.config import FinetuneConfig, NetworkConfig, PretrainConfig, config_to_record
+from voxmmsd.config import Affects, config_to_record, options_that
 from voxmmsd.data.naming import safe_id
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.labels import MODALITIES
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.learned import INHERITED, patient_for_record
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network, pack_pretrained
@@ -25,6 +26,7 @@ from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import Run, now, versions
 from voxmmsd.training.initial import Taken
 from voxmmsd.training.validation import segment_window
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 LIMITS = "Skull-stripped, co-registered MRI of about the training cases' kind; research use only, not a medical device."
 
@@ -104,8 +106,10 @@ def _info(
 ) -> ModelInfo:
     name = safe_id(config.name or run.folder.resolve().name)
     created = now()
+    # A package carries no paths of its maker's machine; what is for the card stands there.
+    elsewhere = options_that(config, (Affects.INPUT, Affects.PLACE, Affects.CARD))
     how = {
-        "options": {k: v for k, v in config_to_record(config).items() if k not in _PATHS | _TOLD},
+        "options": {k: v for k, v in config_to_record(config).items() if k not in elsewhere},
         "sources": config.sources or "not stated",
         "hardware": _hardware(config.device),
         "versions": versions(),
@@ -140,7 +144,3 @@ def _hardware(device: str) -> str:
     if chosen.type == "cuda":
         return f"{torch.cuda.get_device_name(chosen)} ({torch.cuda.device_count()} there)"
     return f"{chosen.type}: {platform.machine()}, {os.cpu_count()} cores"
-
-
-_PATHS = frozenset({"folders", "run", "start", "splits", "store"})  # a package carries no paths of its maker's machine
-_TOLD = frozenset({"license", "sources"})

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from voxmmsd.config import PretrainConfig
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.pictures import restoration_picture
 from voxmmsd.models.package import ModelPackage
@@ -22,6 +21,7 @@ from voxmmsd.training.cases import unlabelled_entries
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import sgd
 from voxmmsd.training.packing import pack_start
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.siamese import SiameseBlocks
 
 LOOKED_AT = 4  # batches of held cases

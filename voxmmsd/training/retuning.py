@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from voxmmsd.config import FinetuneConfig
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import ConfigError
 from voxmmsd.library import Library
@@ -28,6 +27,7 @@ from voxmmsd.training.corrections import (
 from voxmmsd.training.finetune import LAST_RATE
 from voxmmsd.training.judged import JudgedTraining
 from voxmmsd.training.loop import run_training
+from voxmmsd.training_config import FinetuneConfig
 
 HEAD_ALONE = 0.1  # share of the steps in which the rest of the network stands still
 GENTLE = 0.3  # share of the usual peak learning rate

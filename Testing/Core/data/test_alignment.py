@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from voxmmsd.config import PrepareConfig
 from voxmmsd.data.alignment import align
 from voxmmsd.data.cases import find_cases, read_case
-from voxmmsd.data.prepare import prepare_folder
 from voxmmsd.data.sources import read_volume
 from voxmmsd.data.store import open_store
 from voxmmsd.data.volume import Grid, Volume
 from voxmmsd.errors import InputError
 from voxmmsd.phantom import write_phantoms
+from voxmmsd.verbs.prepare import PrepareConfig, prepare_folder
 
 pytest.importorskip("SimpleITK")
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from patients import brain, write_patient
 
-from voxmmsd.config import PrepareConfig
 from voxmmsd.data.cases import find_cases, read_case
-from voxmmsd.data.prepare import prepare_folder
 from voxmmsd.data.strippers import installed
 from voxmmsd.errors import ConfigError, InputError, MissingDependencyError
+from voxmmsd.verbs.prepare import PrepareConfig, prepare_folder
 
 FAKE = """#!{python}
 import sys

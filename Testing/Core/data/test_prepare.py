@@ -1,11 +1,10 @@
 import pytest
 
 from voxmmsd.cli import main
-from voxmmsd.config import PrepareConfig
-from voxmmsd.data.prepare import prepare_folder
 from voxmmsd.errors import Cancelled
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, view_run
+from voxmmsd.verbs.prepare import PrepareConfig, prepare_folder
 
 
 def test_a_paused_preparation_is_continued_by_its_store_and_keeps_what_is_made(tmp_path, monkeypatch, capsys):

@@ -6,11 +6,11 @@ import pytest
 from patients import reorient, write_patient
 from scipy.spatial.transform import Rotation
 
-from voxmmsd.config import PreprocessConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.preprocess import Preprocess, brain_box, input_scale, to_uint8
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError
+from voxmmsd.model_config import PreprocessConfig
 
 SCHEMA = "brats-gli-2023"
 

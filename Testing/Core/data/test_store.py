@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from patients import write_patient
 
-from voxmmsd.config import PreprocessConfig
 from voxmmsd.data import store
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import check_arrays, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
+from voxmmsd.model_config import PreprocessConfig
 
 
 def patients(folder, count=2, schema="brats-gli-2023"):

@@ -7,11 +7,12 @@ import pytest
 from patients import write_patient
 from toy_models import toy_info, toy_package
 
-from voxmmsd.config import NetworkConfig, PreprocessConfig, SegmentConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference import ladder
+from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import OnnxEngine, Way
+from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.weights import pack_network
 from voxmmsd.networks.heads import SegmentationNetwork
 

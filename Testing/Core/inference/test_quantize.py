@@ -4,12 +4,11 @@ from patients import write_patient
 from toy_models import toy_package
 
 from voxmmsd.cli import main
-from voxmmsd.config import ModelsConfig
 from voxmmsd.data.cases import find_cases
 from voxmmsd.errors import ModelError
 from voxmmsd.inference import quantize as room
 from voxmmsd.inference.engines import OnnxEngine
-from voxmmsd.inference.quantize import quantize, quantize_verb
+from voxmmsd.inference.quantize import quantize, quantize_model
 from voxmmsd.models.package import read_package
 
 CASES = {"train": ["BraTS-GLI-00001-000"], "validation": ["BraTS-GLI-00002-000"]}
@@ -58,14 +57,12 @@ def test_the_verb_keeps_a_model_that_loses_little_and_says_what_it_loses(
 def test_a_model_that_loses_more_than_three_tenths_of_a_point_is_not_written(package, folder, tmp_path, monkeypatch):
     scores = iter([{"WT": 0.9}, {"WT": 0.8965}])
     monkeypatch.setattr(room, "region_means", lambda cases, model, engine: next(scores))
-    config = ModelsConfig("quantize", str(package.folder), out=str(tmp_path / "small"), cases=str(folder))
     with pytest.raises(ModelError, match=r"more than 0\.3 points are lost"):
-        quantize_verb(config)
+        quantize_model(str(package.folder), folder, tmp_path / "small")
     assert not (tmp_path / "small").exists()
 
 
 def test_a_folder_that_is_there_is_refused_before_anything_is_computed(package, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(room, "region_means", lambda cases, model, engine: pytest.fail("was computed"))
-    config = ModelsConfig("quantize", str(package.folder), out=str(tmp_path), cases=str(folder))
     with pytest.raises(ModelError, match="exists already"):
-        quantize_verb(config)
+        quantize_model(str(package.folder), folder, tmp_path)

@@ -4,13 +4,13 @@ from patients import write_patient
 from toy_models import relabelled_package, toy_package
 
 from voxmmsd.cli import main
-from voxmmsd.config import EvaluateConfig
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.inference.engines import HostEngine
 from voxmmsd.inference.subsets import choose_cases, evaluate_subsets, score_subsets, with_only
 from voxmmsd.inference.windows import TissueBox
 from voxmmsd.models.package import read_package
+from voxmmsd.verbs import evaluate
 
 IDS = ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000", "BraTS-GLI-00003-000")
 
@@ -107,10 +107,10 @@ def test_the_verb_writes_the_card_and_segment_then_says_what_to_expect(folder, p
     assert main(["segment", str(folder / IDS[2]), *options]) == 0
     result = next((tmp_path / "out").glob("*-voxmmsd.json")).read_text(encoding="utf-8")
     assert "without t2w: the model's card expects a Dice of WT" in result
-    again = evaluate_subsets(EvaluateConfig(str(package.folder), str(folder), subsets=True))
+    again = evaluate_subsets(str(package.folder), folder, "validation")
     assert f"it takes the place of the table of {record['created']} over 1 case" in again
 
 
 def test_a_model_and_cases_must_be_named():
     with pytest.raises(ConfigError, match="give MODEL and the folder"):
-        evaluate_subsets(EvaluateConfig(subsets=True))
+        evaluate.run(evaluate.EvaluateConfig(subsets=True))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from voxmmsd.config import NetworkConfig
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
 

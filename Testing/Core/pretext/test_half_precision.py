@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from voxmmsd.config import PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.losses.self_distillation import distillation_loss, mean_embedding, moved_center, teacher_targets
 from voxmmsd.networks.heads import Projector
 from voxmmsd.pretext.method import open_method
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.siamese import clean_blocks
 
 HALVES = [torch.float16, torch.bfloat16]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from voxmmsd.config import METHODS, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.errors import ConfigError
 from voxmmsd.losses.contrast import contrast_loss
 from voxmmsd.losses.restoration import restoration_loss
@@ -14,6 +14,7 @@ from voxmmsd.pretext.teacher import Teacher
 from voxmmsd.pretext.vox_mmsd import first_momentum
 from voxmmsd.schedules import cosine, teacher_temperature
 from voxmmsd.training.optimization import sgd
+from voxmmsd.training_config import METHODS, PretrainConfig
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import draw_pairs
 from voxmmsd.views.siamese import clean_blocks, make_views

@@ -9,7 +9,7 @@ import torch
 from refine.made_features import ED, ET, SCHEMA, ball, features, grid
 
 from benchmarks import refine as readers
-from voxmmsd.config import NetworkConfig
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.refine.carry import CarrySettings
 from voxmmsd.refine.evidence import Plane

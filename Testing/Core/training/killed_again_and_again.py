@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 from voxmmsd import files
-from voxmmsd.config import PretrainConfig, config_from_record
+from voxmmsd.config import config_from_record
 from voxmmsd.training.pretrain import pretrain
+from voxmmsd.training_config import PretrainConfig
 
 
 def live(config):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from voxmmsd.cli import main
-from voxmmsd.config import CompareConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import Entry, prepare_cases
 from voxmmsd.errors import Cancelled, ConfigError, RunError
@@ -19,6 +19,7 @@ from voxmmsd.runs import Run, view_run
 from voxmmsd.runs.control import ask
 from voxmmsd.training.compare import compare
 from voxmmsd.training.experiment import ABLATIONS, Arm, ExperimentConfig
+from voxmmsd.training_config import PretrainConfig
 
 EXPERIMENT = """
 folders = ["{store}"]
@@ -70,7 +71,7 @@ def experiment(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(experiment, tmp_path_factory):
     run = tmp_path_factory.mktemp("done") / "run"
-    return run, compare(CompareConfig(str(experiment), str(run)))
+    return run, compare(experiment, str(run))
 
 
 def train_cases(run, arm):
@@ -114,7 +115,7 @@ def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp
     real = Run.asked
     monkeypatch.setattr(Run, "asked", lambda self: "pause" if "draw-1" in str(self.folder) else real(self))
     with pytest.raises(Cancelled):
-        compare(CompareConfig(str(experiment), str(run)))
+        compare(experiment, str(run))
     monkeypatch.undo()
     assert view_run(run).state == "paused", "asked of a training within it"
     assert not (run / "results-validation.csv").exists()
@@ -165,13 +166,13 @@ def test_a_pause_of_all_or_of_one_reaches_all_trainings_at_work_and_a_failed_one
     asker = threading.Thread(target=pause_when_all_are_at_work, daemon=True)
     asker.start()
     with pytest.raises(Cancelled):
-        compare(CompareConfig(str(smaller), str(run), jobs=2))
+        compare(smaller, str(run), jobs=2)
     assert [view_run(part).state for part in parts] == ["paused", "paused"]
     assert view_run(run).state == "paused"
     if asked == ".":
         (parts[1] / "splits.json").write_text("{}")  # now nothing trains there
         with pytest.raises(RunError, match="scratch-1-cases-draw-0"):
-            compare(CompareConfig(str(smaller), str(run), jobs=2))
+            compare(smaller, str(run), jobs=2)
         assert view_run(parts[0]).state == "paused"
 
 
@@ -194,7 +195,7 @@ def test_an_experiment_grows_and_opens_the_test_cases_without_training_again(don
     text = experiment.read_text(encoding="utf-8").replace('"probe"]', '"probe", "distillation-only", "vox-again"]')
     text += f'[variants.distillation-only]\ncases = [1]\n[variants.vox-again]\nstart = "{run}/pretrain/vox-mmsd"\n'
     grown.write_text(text)
-    table = compare(CompareConfig(str(grown), str(run), test=True))
+    table = compare(grown, str(run), test=True)
     assert "on 1 test case" in table
     assert weights.stat().st_mtime_ns == before
     rows = list(csv.DictReader((run / "results-test.csv").open()))
@@ -218,7 +219,7 @@ def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Entry, "label", label)
     monkeypatch.setattr(Run, "asked", lambda self: "cancel")
     with pytest.raises(Cancelled):
-        compare(CompareConfig(str(file), str(tmp_path / "run")))
+        compare(file, str(tmp_path / "run"))
     draws = [
         json.loads(f.read_text(encoding="utf-8"))["train"] for f in (tmp_path / "run" / "draws").glob("1-cases*.json")
     ]
@@ -258,7 +259,7 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
         file = tmp_path / "bad.toml"
         file.write_text(text.replace(old, new))
         with pytest.raises(ConfigError, match=message):
-            compare(CompareConfig(str(file), str(tmp_path / "run")))
+            compare(file, str(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(("name", "with_three"), [("label_efficiency", 7), ("label_efficiency_small", 2)])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from voxmmsd.config import FinetuneConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import InputError
@@ -20,6 +20,7 @@ from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.validation import _region_dice
+from voxmmsd.training_config import FinetuneConfig
 
 OLD, NEW = SCHEMAS["brats-2021"], SCHEMAS["brats-gli-2023"]
 

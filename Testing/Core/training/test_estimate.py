@@ -7,10 +7,11 @@ import pytest
 from toy_models import relabelled_package, toy_package
 
 from voxmmsd.cli import main
-from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.errors import InputError
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.training.estimate import TOO_LONG_SECONDS, Estimate, estimate
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 TINY = {"preset": "tiny", "channels": (4, 8), "batch": 1, "device": "cpu", "threads": 1, "workers": 1}
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.errors import ConfigError
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import read_status
 from voxmmsd.training.job import export_job
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 TINY = {"preset": "tiny", "channels": (4, 8), "batch": 1, "steps": 2, "workers": 1, "device": "cpu", "threads": 1}
 

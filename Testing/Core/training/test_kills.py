@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from voxmmsd.config import PretrainConfig, config_to_record, make_config
+from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.phantom import write_phantoms
@@ -14,6 +14,7 @@ from voxmmsd.runs import view_run
 from voxmmsd.runs.curves import read_curves
 from voxmmsd.training.checkpoint import newest_checkpoint
 from voxmmsd.training.pretrain import pretrain
+from voxmmsd.training_config import PretrainConfig
 
 PROGRAM = Path(__file__).with_name("killed_again_and_again.py")
 KILLS = 25

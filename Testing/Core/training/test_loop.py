@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 import torch
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig, config_to_record, make_config
+from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Cancelled, RunError
@@ -19,6 +19,7 @@ from voxmmsd.runs.curves import read_curves
 from voxmmsd.training.checkpoint import load_state, newest_checkpoint
 from voxmmsd.training.finetune import FineTuning, finetune
 from voxmmsd.training.pretrain import PreTraining, pretrain
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 TRAININGS = {"finetune": (FineTuning, finetune, FinetuneConfig), "pretrain": (PreTraining, pretrain, PretrainConfig)}
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from voxmmsd.config import NetworkConfig
+from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.devices import Precision
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.training.optimization import LARGEST_GRADIENT, adamw, optimize, sgd

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from voxmmsd.config import PreprocessConfig
 from voxmmsd.data.store import Entry
 from voxmmsd.data.volume import Grid
+from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.training.patches import PatchRecipe, PatchSampler, draw_kept
 
 

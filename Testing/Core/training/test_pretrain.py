@@ -5,7 +5,7 @@ import pytest
 import torch
 from toy_models import as_kept
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import Cancelled, InputError, ModelError, RunError
@@ -19,6 +19,7 @@ from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.pretrain import LOOKED_AT, pretrain
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from voxmmsd.config import PretrainConfig, config_to_record, make_config
+from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.events import read_events
@@ -24,6 +24,7 @@ from voxmmsd.runs.curves import read_curves
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import newest_checkpoint
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
+from voxmmsd.training_config import PretrainConfig
 
 TOGETHER = Path(__file__).with_name("together.py")
 

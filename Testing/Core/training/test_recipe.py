@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from voxmmsd.config import FinetuneConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import open_run
 from voxmmsd.training.cases import fixed_splits, labelled_entries, unlabelled_entries
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.pretrain import PreTraining
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 
 @pytest.fixture(scope="module")

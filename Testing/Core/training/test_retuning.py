@@ -7,13 +7,14 @@ from corrected_cases import SCHEMA, images_of, label_of, moved, phantom
 from toy_models import as_kept, relabelled_package, toy_package
 
 from voxmmsd.cli import main
-from voxmmsd.config import FinetuneConfig, PreprocessConfig, PretrainConfig, make_config
+from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import Cancelled, ConfigError, InputError, LibraryError, ModelError, RunError
 from voxmmsd.labels import schema_named
 from voxmmsd.library import create_library, open_library
+from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
@@ -30,6 +31,7 @@ from voxmmsd.training.corrections import (
 from voxmmsd.training.options import finetune_config
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training.retuning import ReTuning, retune
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 
 @pytest.fixture(scope="module")

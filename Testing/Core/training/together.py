@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
-from voxmmsd.config import PretrainConfig, config_from_record
+from voxmmsd.config import config_from_record
 from voxmmsd.networks import processes
 from voxmmsd.networks.processes import by_torchrun, joined
 from voxmmsd.pretext import vox_mmsd
 from voxmmsd.runs.writing import Bystander
 from voxmmsd.training.cases import unlabelled_entries
 from voxmmsd.training.pretrain import PreTraining
+from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.pairs import VoxelPairs
 from voxmmsd.views.siamese import SiameseBlocks, SiameseViews
 

@@ -1,0 +1,58 @@
+"""The options of ``segment``, and those that name the images of a case. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from voxmmsd.config import BRAIN_MASK, DEVICES, Affects, option
+
+ENGINES = ("auto", "onnx", "openvino", "torch")
+PRECISIONS = ("auto", "float32", "half")
+
+
+@dataclass(frozen=True)
+class ImagesConfig:
+    """Which images are meant: a folder, or the images of one case."""
+
+    case: str = option("", "folder of one case, or folder of cases", affects=Affects.INPUT, positional=True)
+    t1n: str = option("", "T1 image, instead of a folder", affects=Affects.INPUT)
+    t1c: str = option("", "contrast-enhanced T1 image", affects=Affects.INPUT)
+    t2w: str = option("", "T2 image", affects=Affects.INPUT)
+    t2f: str = option("", "FLAIR image", affects=Affects.INPUT)
+    id: str = option("", "case id, if images are given one by one")
+    brain_mask: str = option("", BRAIN_MASK, affects=Affects.INPUT)
+
+
+@dataclass(frozen=True)
+class ReadingConfig(ImagesConfig):
+    """Which images are meant, and on which grid they are read."""
+
+    reference: str = option("", "modality that defines the grid of the result (default: t1c, else the finest)")
+    align: bool = option(False, "first register each modality to the reference, with a picture (needs SimpleITK)")
+
+
+@dataclass(frozen=True)
+class SegmentConfig(ReadingConfig):
+    """The options of ``segment``."""
+
+    out: str = option("", "output folder", affects=Affects.PLACE)
+    model: str = option("", "model name, package folder or zip (default: the most recently accepted model)")
+    engine: str = option("auto", "inference engine (auto: the fastest on this machine, measured once)", choices=ENGINES)
+    device: str = option("auto", "device to compute on", choices=DEVICES, affects=Affects.DEVICE)
+    precision: str = option("auto", "auto: half on CUDA, float32 elsewhere", choices=PRECISIONS)
+    memory: str = option("", "memory limit for the whole process, such as 4G (default: most of the free memory)")
+    window: int = option(0, "maximum window size in voxels (0: the whole brain if memory allows)", range=(0, math.inf))
+    threads: int = option(0, "CPU threads (0: all cores)", range=(0, math.inf), affects=Affects.SPEED)
+    operated: bool = option(False, "postoperative case: warn if the model does not know the resection cavity")
+    smallest: tuple[str, ...] = option(
+        (), "minimum component size per label in ml, such as ET=0.05 ED=0.5; smaller ones are removed"
+    )
+    force: bool = option(False, "segment despite blocking findings (see the verb check)")
+    probabilities: bool = option(False, "also write one probability map per label")
+    uncertainty: bool = option(False, "also write an uncertainty map")
+    tta: bool = option(False, "test-time augmentation: mean over eight mirrored images (8x slower, slightly better)")
+    picture: bool = option(False, "also write an overlay picture")
+    intermediates: bool = option(
+        False, "also write aligned or resampled images and the brain mask, if they were created"
+    )

@@ -1,0 +1,31 @@
+"""``voxmmsd finetune``: fine-tune a network. Its options are in ``voxmmsd.training_config``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.training_config import FinetuneConfig
+from voxmmsd.verbs.training_task import check_training
+from voxmmsd.verbs.verb import Verb, placed_by
+
+
+def configured(given: dict[str, Any], file: Path | None) -> FinetuneConfig:
+    from voxmmsd.training.options import finetune_config
+
+    return finetune_config(given, file)
+
+
+def run(config: FinetuneConfig) -> None:
+    check_training(config, "folder of labelled cases")
+    from voxmmsd.training.corrections import library_of
+    from voxmmsd.training.finetune import finetune
+    from voxmmsd.training.retuning import retune
+
+    library = library_of(config)
+    print(retune(config, library) if library else finetune(config))
+
+
+VERB = placed_by(
+    Verb("finetune", "fine-tune a network on a few labeled cases", FinetuneConfig, run, configure=configured), "run"
+)

@@ -1,0 +1,119 @@
+"""``voxmmsd models``: the models of the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voxmmsd.config import Affects, option
+from voxmmsd.errors import ConfigError
+from voxmmsd.verbs.verb import Verb, VerbGroup, require
+
+if TYPE_CHECKING:
+    from voxmmsd.models.package import ModelPackage
+
+
+@dataclass(frozen=True)
+class AllModelsConfig:
+    """No options: the action concerns the registry as a whole."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    model: str = option("", "package folder, zip, run, or model name", affects=Affects.INPUT, positional=True)
+
+
+@dataclass(frozen=True)
+class ModelExportConfig(ModelConfig):
+    out: str = option("", "zip to write", affects=Affects.PLACE)
+
+
+@dataclass(frozen=True)
+class ModelAcceptConfig(ModelConfig):
+    force: bool = option(False, "accept a model even if it was found to be worse than its parent")
+
+
+@dataclass(frozen=True)
+class QuantizeConfig(ModelConfig):
+    out: str = option("", "folder to write", affects=Affects.PLACE)
+    cases: str = option("", "folder of the labeled cases that the model was trained on", affects=Affects.INPUT)
+
+
+def _list(config: AllModelsConfig) -> None:
+    from voxmmsd.models.registry import report
+
+    print(report())
+
+
+def _import(config: ModelConfig) -> None:
+    from voxmmsd.models.registry import import_model
+
+    package = _package(config)
+    print(f"imported {package.info.id}: {import_model(package.folder).folder}")
+
+
+def _export(config: ModelExportConfig) -> None:
+    from voxmmsd.models.archive import export_model
+
+    print(export_model(_package(config), require(config.out, "--out FILE.zip")))
+
+
+def _accept(config: ModelAcceptConfig) -> None:
+    from voxmmsd.models.registry import accept
+
+    package = _package(config)
+    print(f"accepted {package.info.id}: {accept(package, config.force).folder}")
+
+
+def _reject(config: ModelConfig) -> None:
+    from voxmmsd.models.registry import reject
+
+    print(f"rejected {reject(_package(config)).info.id}")
+
+
+def _roll_back(config: AllModelsConfig) -> None:
+    from voxmmsd.models.registry import rollback
+
+    before, after = rollback()
+    print(f"rolled back {before}; in use now: {after or 'none'}")
+
+
+def _delete(config: ModelConfig) -> None:
+    from voxmmsd.models.registry import delete
+
+    freed = delete(str(require(config.model, "MODEL")))
+    print(f"deleted {config.model}: {freed / 2**20:.1f} MiB are free now")
+
+
+def _quantize(config: QuantizeConfig) -> None:
+    from voxmmsd.inference.quantize import quantize_model
+
+    if not config.cases or not config.out:
+        raise ConfigError(
+            "models quantize: needs cases and a place for the result",
+            "give --cases FOLDER (those the model learned from) and --out DIR",
+        )
+    print(quantize_model(config.model, Path(config.cases), Path(config.out)))
+
+
+def _package(config: ModelConfig) -> ModelPackage:
+    from voxmmsd.models.registry import resolve_model
+
+    return resolve_model(str(require(config.model, "MODEL")))
+
+
+VERB = VerbGroup(
+    "models",
+    "list, import, export, accept, reject, roll back, delete or quantize models",
+    (
+        Verb("list", "list the models of the registry", AllModelsConfig, _list),
+        Verb("import", "copy a model into the registry", ModelConfig, _import),
+        Verb("export", "write a model as a zip", ModelExportConfig, _export),
+        Verb("accept", "use a model from now on", ModelAcceptConfig, _accept),
+        Verb("reject", "refuse a proposed model", ModelConfig, _reject),
+        Verb("rollback", "use the model accepted before the one in use", AllModelsConfig, _roll_back),
+        Verb("delete", "delete a model from the registry", ModelConfig, _delete),
+        Verb("quantize", "write a copy of a model with 8-bit integers", QuantizeConfig, _quantize),
+    ),
+)
