@@ -305,6 +305,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
 
     def test_accepting_needs_a_code_and_a_name_is_refused(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")
+        self.ui.checkedCheck.setChecked(True)
         self.assertFalse(self.ui.acceptButton.enabled)
         self.assertIn("code first", self.ui.acceptButton.toolTip)
         self.ui.caseEdit.setText("Miller")
@@ -322,11 +323,35 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertTrue(self.ui.acceptButton.enabled)
         self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
 
+    def test_labels_that_nobody_changed_are_accepted_after_a_question_or_a_tick(self):
+        asked, started = [], []
+        no = mock.patch.object(slicer.util, "confirmYesNoDisplay", lambda text, *_, **__: bool(asked.append(text)))
+        with no, mock.patch.object(self.tab, "accept", lambda: started.append(True)):
+            self.ui.caseEdit.setText("site1-008")
+            self.ui.acceptButton.click()
+            self.assertEqual((len(asked), started), (1, []))
+            self.assertIn("as the model gave them", asked[0])
+            self.ui.checkedCheck.click()
+            self.ui.acceptButton.click()
+            self.assertEqual((len(asked), started), (1, [True]))
+            self.ui.checkedCheck.click()
+            paint(self.result, "ET", self.made.label_zyx == 0, self.volumes["t1c"])
+            self.ui.acceptButton.click()
+            self.assertEqual((len(asked), started), (1, [True, True]))
+            for key in self.result.GetSegmentation().GetSegmentIDs():
+                set_mask(self.result, key, np.zeros(self.made.label_zyx.shape, bool), self.volumes["t1c"])
+            self.ui.acceptButton.click()
+            self.assertIn("no tumor?", asked[-1])
+        self.ui.checkedCheck.click()
+        self.panel.parameters.result = add_result(self.made, self.volumes, self.folder)
+        self.assertFalse(self.ui.checkedCheck.checked)  # it was said of the result before
+
     def test_a_refused_case_is_told_with_the_way_out_and_a_left_scene_stops_it(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")
         (self.folder / "library").mkdir()
         (self.folder / "library" / "mine.txt").write_text("not a library", encoding="utf-8")
         self.ui.caseEdit.setText("site1-008")
+        self.ui.checkedCheck.setChecked(True)
         self.ui.acceptButton.click()
         wait_until(lambda: self.tab.accepting is None)
         self.assertIn("not empty", self.ui.acceptedLabel.text)

@@ -7,13 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib.background import Background, Slices
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.segments import label_array
 from VoxMMSDLib.volumes import Write
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
+from VoxMMSDSegmentLib.result import PREDICTED_LABELS, reference_of
 from VoxMMSDSegmentLib.saving import writes_for_library
+
+
+def question_before(result: Any) -> str:
+    """What is to be asked before labels that nobody drew become an expert's, whom training trusts; empty else."""
+    import numpy as np
+
+    reference = reference_of(result) if result is not None else None
+    if reference is None:  # it cannot be accepted at all, and says so
+        return ""
+    labels = label_array(result, reference)
+    if not labels.any():
+        return _("No voxel is labeled. Accept this as an expert's label: there is no tumor?")
+    predicted = result.GetNodeReference(PREDICTED_LABELS)
+    if predicted is not None and np.array_equal(labels, slicer.util.arrayFromVolume(predicted)):
+        return _("The labels are as the model gave them. Accept them unchanged, as an expert's label?")
+    return ""
 
 
 class AcceptJob:

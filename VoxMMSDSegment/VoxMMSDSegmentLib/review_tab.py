@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ctk
 import qt
@@ -18,15 +18,13 @@ from VoxMMSDLib import settings
 from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDLib.sight import Scroller
+from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
 from VoxMMSDSegmentLib.saving import with_ending
 from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
-
-if TYPE_CHECKING:
-    from VoxMMSDSegmentLib.accepting import AcceptJob
 
 REBUILD_AFTER_MS = 400
 NAMES_WIDTH = 150
@@ -110,6 +108,7 @@ class ReviewTab:
             for event in _EDITS:
                 self._unobserve(self._segmentation, event, self._on_edited)
         self._segmentation = None
+        self._ui.checkedCheck.setChecked(False)  # of the result before
         self._ui.acceptedLabel.setText("")
 
     # Regions and volumes follow the edits
@@ -263,13 +262,16 @@ class ReviewTab:
             if coded
             else _("Write a case code first: letters and digits, never a name.")
         )
-        for widget in (ui.saveButton, ui.regionsCheck, ui.show3DButton):
+        for widget in (ui.saveButton, ui.checkedCheck, ui.regionsCheck, ui.show3DButton):
             widget.setEnabled(there)
         ui.overlayCheck.setEnabled(uncertainty is not None)
         ui.thresholdSlider.setEnabled(uncertainty is not None)
         ui.nextPlaceButton.setEnabled(places is not None)
 
     def _on_accept(self) -> None:
+        question = "" if self._ui.checkedCheck.checked else question_before(self._result)
+        if question and not slicer.util.confirmYesNoDisplay(question):
+            return
         try:
             self.accept()
         except VoxMMSDError as error:
