@@ -115,6 +115,11 @@ class FinetuneConfig(TrainingConfig):
     frozen: bool = option(False, "train only the head: a linear probe of the initial features")
     augment: bool = option(True, "random flips, rotations, scaling and intensity changes", panel=True)
     transforms: tuple[str, ...] = option((), "additional augmentations, such as low-resolution:p=0.3,factor=2..4")
+    tumor_bank: str = option(
+        "",
+        "file of tumors that the transform `paste` pastes into healthy tissue (.npz)",
+        affects=Affects.INPUT,
+    )
     validate_every: int = option(
         500, "steps between validations (the last step always validates)", range=_AT_LEAST_1, panel=True
     )

@@ -379,6 +379,14 @@ CALLS = {
         lambda p: (p.other(), finetune(p, "--transforms", "gamma:power=2..1"))[1],
         ["power=2..1 is an empty range", "give low..high"],
     ),
+    "a tumor bank that is not there": (
+        lambda p: (p.other(), finetune(p, "--tumor-bank", "none.npz"))[1],
+        ["none.npz: no such file", "--tumor-bank"],
+    ),
+    "a tumor bank that is a text": (
+        lambda p: (p.other(), finetune(p, "--tumor-bank", p.write("b.npz", "tumors")))[1],
+        ["b.npz: cannot be read", "no tumor bank"],
+    ),
     "a transform that moves what pre-training pairs": (
         lambda p: ["pretrain", p.cases, "--run", p.root / "r", "--preset", "tiny", "--transforms", "elastic"],
         ["elastic moves voxels", "choose from"],

@@ -15,7 +15,8 @@ from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.registry import find_record
 
 INHERITED = "inherited"  # key of ``ModelInfo.training``: what the models that it was started from learned from
-_WEIGHTS_FROM = ("train", "unlabelled")  # parts whose voxels shaped the weights
+BANK = "tumor_bank"  # part of the patients whose tumors were pasted into others
+_WEIGHTS_FROM = ("train", "unlabelled", BANK)  # parts whose voxels shaped the weights
 _CHOSEN_BY = "validation"
 
 
@@ -39,7 +40,7 @@ class Learned:
     def holds(self, case: Identified) -> bool:
         """Whether the case itself, or another case of its patient, is among these."""
         patient = case.patient_id.casefold()
-        return case.id.casefold() in self.cases or patient in self.patients or _hash_of(patient) in self.patients
+        return case.id.casefold() in self.cases or patient in self.patients or hashed_patient(patient) in self.patients
 
     def __or__(self, other: Learned) -> Learned:
         unknown = tuple(dict.fromkeys((*self.unknown, *other.unknown)))
@@ -59,10 +60,11 @@ def patient_for_record(case: Identified) -> str:
     Lists of cases may name patients by the hospital's numbers, which case ids need not show.
     """
     patient = case.patient_id.casefold()
-    return case.patient_id if patient in case.id.casefold() else _hash_of(patient)
+    return case.patient_id if patient in case.id.casefold() else hashed_patient(patient)
 
 
-def _hash_of(patient: str) -> str:
+def hashed_patient(patient: str) -> str:
+    """A patient's name, in lower case, as a package shows it that must not show names."""
     return "sha256:" + hashlib.sha256(patient.encode()).hexdigest()[:32]
 
 

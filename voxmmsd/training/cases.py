@@ -11,6 +11,7 @@ from tqdm import tqdm
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
 from voxmmsd.data.store import Entry, check_arrays, is_store, open_store, prepare_cases
+from voxmmsd.data.tumor_bank import TumorBank, read_tumor_bank, refuse_held_out
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.model_config import PreprocessConfig
@@ -102,6 +103,19 @@ def _schema_of_start(config: FinetuneConfig, entries: Sequence[Entry]) -> str:
     """The schema of the initial model if the cases have several, else none: cases of one schema keep it."""
     several = len({entry.label_schema().name for entry in entries}) > 1
     return resolve_model(config.start).info.schema if several and config.start else ""
+
+
+def open_bank(file: str, schema: LabelSchema, entries: Sequence[Entry], splits: Splits) -> TumorBank | None:
+    """The tumor bank of a fine-tuning, its labels mapped onto ``schema``; None without a file.
+
+    Raises:
+        InputError: it is damaged, of other tissues, or has tumors of validation or test patients.
+    """
+    if not file:
+        return None
+    bank = read_tumor_bank(Path(file), schema)
+    refuse_held_out(bank, [entry for entry in entries if entry.id in {*splits.validation, *splits.test}])
+    return bank
 
 
 def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -> Splits:

@@ -25,7 +25,7 @@ from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.processes import Processes, first_alone
 from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
-from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema
+from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema, open_bank
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.initial import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
@@ -35,6 +35,7 @@ from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.validation import mean_of_cases, mean_region_dice, segment_window, validate
 from voxmmsd.training_config import FinetuneConfig
 from voxmmsd.transforms.listed import make_transforms
+from voxmmsd.transforms.paste import Tumors
 
 LONG_MEMORY = (0.02, 0.1)  # BatchNorm's momentum: about the last 50 batches; 10 in a run of some dozens
 DROPOUT_RISES = (0.25, 0.5)  # shares of the steps
@@ -81,6 +82,7 @@ class FineTuning(TrainingLoop):
         self.schema = model_schema(self.entries)
         self.network = SegmentationNetwork(NetworkConfig.of(config.channels), self.schema.class_count)
         self.taken = start_from(self.network, config.start, self.schema, run) if config.start else None
+        self.bank = open_bank(config.tumor_bank, self.schema, self.entries, splits)
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
         self.network.unet.requires_grad_(not config.frozen)
@@ -95,7 +97,7 @@ class FineTuning(TrainingLoop):
             config.modality_dropout,
             config.augment,
             config.balance_cohorts,
-            make_transforms(config.transforms, self.schema),
+            make_transforms(config.transforms, self.schema, self._tumors()),
         )
         training = self.drawn_from([by_id[id_] for id_ in splits.train])
         self.sampler = PatchSampler(training, recipe, config.seed, self.processes, self.device)
@@ -110,6 +112,12 @@ class FineTuning(TrainingLoop):
         with self.precision.autocast():
             logits = self.logits(image.contiguous(memory_format=torch.channels_last_3d))
         return {"loss": self.loss(logits, label, self.balance(self.step))}
+
+    def _tumors(self) -> Tumors | None:
+        """Those of the bank, for patches of the prepared cases' voxel size."""
+        if self.bank is None:
+            return None
+        return Tumors.of_bank(self.bank, self.entries[0].preprocess.spacing_mm, self.device)
 
     def logits(self, image: torch.Tensor) -> torch.Tensor:
         """The logits of a batch from ``PatchSampler``."""
@@ -237,7 +245,15 @@ class FineTuning(TrainingLoop):
         self.network.load_state_dict(best["network"])
         told = self.tell()
         return pack_model(
-            self.network.cpu(), self.config, self.run, self.splits, self.entries, best["best"], self.taken, told
+            self.network.cpu(),
+            self.config,
+            self.run,
+            self.splits,
+            self.entries,
+            best["best"],
+            self.taken,
+            told,
+            self.bank,
         )
 
     def _best_state(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import voxmmsd
 from voxmmsd.config import OF_THIS_MACHINE, config_to_record, options_that
-from voxmmsd.errors import ConfigError
+from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.files import copy_folder, folder_written_aside, write_json_atomic, write_text_atomic
 from voxmmsd.library import is_library
 from voxmmsd.models.registry import resolve_model
@@ -23,6 +23,7 @@ from voxmmsd.training.cases import labelled_entries, unlabelled_entries
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 OPTIONS, RUN, STORE, LIBRARY, START, SPLITS = "job.json", "run", "store", "library", "start", "splits.json"
+BANK = "tumor-bank.npz"
 _CORE = Path(voxmmsd.__file__).parent
 
 
@@ -83,6 +84,11 @@ def _start_and_splits(config: FinetuneConfig | PretrainConfig, folder: Path) -> 
     if isinstance(config, FinetuneConfig) and config.start:
         copy_folder(resolve_model(config.start).folder, folder / START)
         options["start"] = START
+    if isinstance(config, FinetuneConfig) and config.tumor_bank:
+        if not Path(config.tumor_bank).is_file():
+            raise InputError(f"{config.tumor_bank}: no such file", "check the path of --tumor-bank")
+        shutil.copy2(config.tumor_bank, folder / BANK)
+        options["tumor_bank"] = BANK
     if config.splits:
         shutil.copy2(config.splits, folder / SPLITS)
         options["splits"] = SPLITS

@@ -15,9 +15,10 @@ from voxmmsd.config import Affects, config_to_record, options_that
 from voxmmsd.data.naming import safe_id
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
+from voxmmsd.data.tumor_bank import TumorBank
 from voxmmsd.labels import MODALITIES
 from voxmmsd.model_config import NetworkConfig
-from voxmmsd.models.learned import INHERITED, patient_for_record
+from voxmmsd.models.learned import BANK, INHERITED, hashed_patient, patient_for_record
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.devices import choose_device
@@ -48,6 +49,7 @@ def pack_model(
     best: dict[str, Any],
     taken: Taken | None,
     told: Told | None = None,
+    bank: TumorBank | None = None,
 ) -> ModelPackage:
     """Write ``RUN/model``; a complete one from an interrupted call is kept."""
     folder = run.folder / "model"
@@ -66,7 +68,11 @@ def pack_model(
         training={
             "verb": "finetune",
             "cases": {"train": list(splits.train), "validation": list(splits.validation), "test": list(splits.test)},
-            "patients": {part: _patients(getattr(splits, part), entries) for part in ("train", "validation", "test")},
+            "patients": {
+                **{part: _patients(getattr(splits, part), entries) for part in ("train", "validation", "test")},
+                **({BANK: sorted({hashed_patient(name.casefold()) for name in bank.patients})} if bank else {}),
+            },
+            **({BANK: f"{len(bank.patients)} tumors of {len(set(bank.patients))} patients"} if bank else {}),
             "best_step": best["step"],
             "start": taken.report() if taken else "from scratch",
             **({INHERITED: taken.learned.record()} if taken else {}),

@@ -24,10 +24,12 @@ from voxmmsd.transforms.gamma import Gamma
 from voxmmsd.transforms.low_resolution import LowResolution
 from voxmmsd.transforms.modality_contrast import ModalityContrast
 from voxmmsd.transforms.non_enhancing import NonEnhancing
+from voxmmsd.transforms.paste import Paste, Tumors
 from voxmmsd.transforms.transform import IntensityTransform, PlaceTransform, Transform
 
 TRANSFORMS: dict[str, type] = {
     "axis-scaling": AxisScaling,
+    "paste": Paste,
     "elastic": Elastic,
     "non-enhancing": NonEnhancing,
     "low-resolution": LowResolution,
@@ -42,14 +44,23 @@ TRANSFORMS: dict[str, type] = {
 Range = tuple[float, float]
 
 
-def make_transforms(statements: Sequence[str], schema: LabelSchema) -> tuple[Transform | PlaceTransform, ...]:
+def make_transforms(
+    statements: Sequence[str], schema: LabelSchema, bank: Tumors | None = None
+) -> tuple[Transform | PlaceTransform, ...]:
     """The transforms that a configuration states, in its order, bound to ``schema``.
+
+    ``bank``: the tumors that ``paste`` pastes; if given, that transform comes first unless it is stated.
 
     Raises:
         ConfigError: an unknown transform or parameter, a value that is no number, a probability or range out of order,
             or a tissue that the schema lacks.
     """
-    return tuple(_made(statement).bind(schema) for statement in statements)
+    made = [_made(statement) for statement in statements]
+    if bank is not None:
+        if not any(isinstance(transform, Paste) for transform in made):
+            made.insert(0, Paste())
+        made = [replace(each, bank=bank) if isinstance(each, Paste) else each for each in made]
+    return tuple(transform.bind(schema) for transform in made)
 
 
 def make_intensity_transforms(statements: Sequence[str]) -> tuple[IntensityTransform, ...]:
