@@ -40,11 +40,11 @@ from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import VoxMMSDError
-from voxmmsd.events import read_events
 from voxmmsd.models import decisions
 from voxmmsd.models.archive import export_model, opened
 from voxmmsd.models.package import read_package
 from voxmmsd.runs import view_run
+from voxmmsd.runs.events import read_events
 from voxmmsd.training_config import FinetuneConfig
 
 SLOWEST_SECONDS = 10.0

@@ -21,7 +21,7 @@ from voxmmsd.data.sources import Source, read_volume, stem_of
 from voxmmsd.data.volume import Volume
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.evaluation.folders import labels_on, recorded_schema
+from voxmmsd.evaluation.evaluate import labels_on, recorded_schema
 from voxmmsd.evaluation.scores import Scores, score_case
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.predict import Prediction, predict

@@ -12,12 +12,12 @@ from conftest import REPOSITORY
 CORE = REPOSITORY / "voxmmsd"
 ORDER = [
     {"errors", "__init__"},
-    {"home", "files", "wording"},
-    {"labels", "config", "events"},
+    {"home", "files", "wording", "clock", "ids", "colors"},
+    {"labels", "config"},
     {"model_config", "training_config"},
     {"runs"},
     {"data"},
-    {"phantom", "views", "networks", "losses", "schedules"},
+    {"phantom", "views", "compute", "networks", "losses", "schedules"},
     {"transforms"},
     {"pretext", "models"},
     {"evaluation", "preflight"},

@@ -71,7 +71,7 @@ def a_library(folder):
 
 
 def some_runs(folder):
-    from voxmmsd.events import EventWriter
+    from voxmmsd.runs.events import EventWriter
 
     run = folder / "corrections-of-the-second-quarter-with-a-long-name"
     (run / "model").mkdir(parents=True)

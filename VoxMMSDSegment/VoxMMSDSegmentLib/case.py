@@ -185,8 +185,8 @@ def _found(volumes: list[Seen]) -> Found:
 
 def _by_content(nameless: list[Seen], free: list[str]) -> dict[str, Any]:
     """Modality -> volume, of those that surely look like one of ``free``; heads with their skull look like none."""
+    from voxmmsd.data.brain_mask import with_skull
     from voxmmsd.data.volume import Grid, Volume
-    from voxmmsd.preflight.check import with_skull
     from voxmmsd.preflight.modality import dealt, recognize
 
     filled = {i: one for i, one in enumerate(nameless) if one.array.ndim == 3 and (one.array > 0).any()}

@@ -7,6 +7,7 @@ is no stripper of our own, since a poor mask spoils a segmentation unseen.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,3 +76,16 @@ def mask_of_stripped(volume: Volume, modality: str) -> np.ndarray:
             "name a modality that is stripped, or give a mask with --brain-mask FILE",
         )
     return ndimage.binary_fill_holes(mask)
+
+
+def with_skull(volumes: Mapping[str, Volume]) -> dict[str, float]:
+    """Modality -> ml of tissue, where that is more than a brain has."""
+    tissue_ml = {name: _tissue_ml(volume) for name, volume in volumes.items()}
+    return {name: amount for name, amount in tissue_ml.items() if amount > LARGEST_BRAIN_ML}
+
+
+def _tissue_ml(volume: Volume) -> float:
+    """Volume of what is clearly brighter than air."""
+    sample = volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
+    bright = np.percentile(sample[sample > 0], 90) if (sample > 0).any() else 1.0
+    return float((sample > 0.15 * bright).mean() * volume.array.size * volume.grid.voxel_volume_ml)

@@ -18,11 +18,11 @@ from voxmmsd.data.draft import Draft
 from voxmmsd.data.grouping import group_images
 from voxmmsd.data.listing import listed_cases
 from voxmmsd.data.msd import is_msd, msd_cases
-from voxmmsd.data.naming import natural_key, safe_id
 from voxmmsd.data.reading import CaseVolumes, read_case
 from voxmmsd.data.sources import ending_of
 from voxmmsd.data.walk import Unplaced, walk
 from voxmmsd.errors import InputError
+from voxmmsd.ids import natural_key, safe_id
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.wording import counted
 

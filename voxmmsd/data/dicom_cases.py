@@ -14,10 +14,11 @@ from pathlib import Path
 from voxmmsd.data.dicom import Series, has_contrast, series_in
 from voxmmsd.data.draft import Draft
 from voxmmsd.data.grouping import folder_identity
-from voxmmsd.data.naming import is_series_number, natural_key, read_name
+from voxmmsd.data.naming import is_series_number, read_name
 from voxmmsd.data.sources import Source
 from voxmmsd.data.walk import Unplaced
 from voxmmsd.errors import MissingDependencyError
+from voxmmsd.ids import natural_key
 from voxmmsd.labels import MODALITIES
 
 _Slots = dict[str, list[Series]]  # by modality

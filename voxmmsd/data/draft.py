@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voxmmsd.data.naming import natural_key
 from voxmmsd.data.sources import Source
+from voxmmsd.ids import natural_key
 
 
 @dataclass

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.data.draft import Draft
-from voxmmsd.data.naming import patient_of, safe_id
+from voxmmsd.data.naming import patient_of
 from voxmmsd.data.sources import Source
 from voxmmsd.errors import InputError
 from voxmmsd.files import parse_json
+from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES
 
 _COLUMNS = {

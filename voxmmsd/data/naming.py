@@ -224,17 +224,6 @@ def is_container_folder(name: str) -> bool:
     return _CONTAINER_FOLDER.fullmatch(name) is not None
 
 
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorting key: ``case2`` before ``case10``; total and independent of the locale."""
-    parts = re.split(r"([0-9]+)", text)
-    return (*((0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts if p), (2, 0, text))
-
-
-def safe_id(text: str) -> str:
-    """``text`` as a name of files on every system."""
-    return re.sub(r"[^\w.+-]+", "_", text).strip("._ ") or "case"
-
-
 def contradict(first: str, second: str) -> bool:
     """Whether each of two names carries a number that the other lacks: they are not of one case."""
     one, other = (set(re.findall(r"\d+", text)) for text in (first, second))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxmmsd.data.image import Image
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError
+from voxmmsd.files import sha256_of
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -109,3 +111,19 @@ def _needs_itk(path: Path) -> bool:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "check its permissions") from error
     return start.startswith(_ITK_STARTS) or start[128:] == b"DICM"
+
+
+def source_sha256(source: Source) -> str:
+    """Content hash of an image: its file, or all files of a DICOM series' folder in order of name.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
+    if not source.path.exists():
+        raise InputError(f"{source.path}: no such file", "check the path")
+    try:
+        files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
+        return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+    except OSError as error:
+        where = error.filename or source.path
+        raise InputError(f"{where}: cannot be read ({error.strerror})", "check its permissions") from error

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from voxmmsd.data.dicom import may_be_dicom
 from voxmmsd.data.msd import is_msd
-from voxmmsd.data.naming import natural_key, read_name
+from voxmmsd.data.naming import read_name
 from voxmmsd.data.sources import ending_of, why_unread
+from voxmmsd.ids import natural_key
 
 Unplaced = list[tuple[Path, str]]
 

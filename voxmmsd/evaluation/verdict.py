@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
+
+from voxmmsd.evaluation.scores import nan_mean
 
 BETTER, WORSE, ALIKE, UNKNOWN = "better", "worse", "alike", "unknown"
 SAME = 0.005  # of Dice: less is no difference
@@ -37,8 +39,7 @@ class HoldOutCase:
     @property
     def gain(self) -> float:
         """Mean over the regions of the difference; NaN if no region could be scored."""
-        gains = [self.new[key] - self.old[key] for key in self.old if math.isfinite(self.new[key] - self.old[key])]
-        return float(np.mean(gains)) if gains else math.nan
+        return nan_mean(self.new[key] - self.old[key] for key in self.old)
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,9 @@ def _left_out(cases: Sequence[HoldOutCase], fair: int) -> str:
 
 def _regions(fair: Sequence[HoldOutCase]) -> dict[str, tuple[float | None, float | None]]:
     keys = dict.fromkeys(key for case in fair for key in case.old)
-    return {key: (_mean(case.old[key] for case in fair), _mean(case.new[key] for case in fair)) for key in keys}
+    return {key: (_or_none(case.old[key] for case in fair), _or_none(case.new[key] for case in fair)) for key in keys}
 
 
-def _mean(values: Any) -> float | None:
-    numbers = [value for value in values if math.isfinite(value)]
-    return float(np.mean(numbers)) if numbers else None
+def _or_none(values: Iterable[float]) -> float | None:
+    mean = nan_mean(values)
+    return mean if math.isfinite(mean) else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from voxmmsd.data.case import Case
 from voxmmsd.data.reading import CaseVolumes
-from voxmmsd.data.store import source_sha256
+from voxmmsd.data.sources import source_sha256
 from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic

@@ -14,9 +14,9 @@ from voxmmsd.data.sources import Source
 from voxmmsd.errors import ConfigError, InputError, RunError, VoxMMSDError
 from voxmmsd.inference.clean_up import parse_smallest
 from voxmmsd.inference.config import ImagesConfig, SegmentConfig
-from voxmmsd.inference.ladder import Ladder
-from voxmmsd.inference.many import pipelined
+from voxmmsd.inference.fallback import Ladder
 from voxmmsd.inference.memory import parse_bytes
+from voxmmsd.inference.pipeline import pipelined
 from voxmmsd.inference.results import finished_result, result_file, set_unfinished_aside
 from voxmmsd.inference.stages import Stages
 from voxmmsd.labels import MODALITIES, schema_named

@@ -13,7 +13,7 @@ from voxmmsd.data.cases import Case, CaseVolumes, read_case
 from voxmmsd.data.volume import Volume
 from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.config import SegmentConfig
-from voxmmsd.inference.ladder import Ladder
+from voxmmsd.inference.fallback import Ladder
 from voxmmsd.inference.predict import Prediction
 from voxmmsd.inference.results import write_intermediates, write_prediction
 from voxmmsd.labels import MODALITIES, schema_named

@@ -17,6 +17,7 @@ from typing import Any
 
 from scipy import stats
 
+from voxmmsd.clock import now
 from voxmmsd.config import ANSWERS
 from voxmmsd.data.volume import Volume
 from voxmmsd.data.writing import write_nifti
@@ -25,8 +26,7 @@ from voxmmsd.files import read_json, write_json_atomic
 from voxmmsd.labels import schema_named, values_from_indices
 from voxmmsd.library.folder import Library
 from voxmmsd.library.label_files import on_grid_of_case
-from voxmmsd.library.writing import writing
-from voxmmsd.runs import now
+from voxmmsd.library.lock import writing
 
 FIRST, SECOND, EQUAL = ANSWERS
 ENOUGH = 0.05

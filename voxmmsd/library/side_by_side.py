@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from voxmmsd.data.reading import read_case
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import LibraryError
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.predict import predict
-from voxmmsd.labels import index_of_tissue, schema_named
+from voxmmsd.labels import known_indices, schema_named
 from voxmmsd.library.blinded import Pair, offer_pair, pairs
 from voxmmsd.library.folder import Library
 from voxmmsd.library.records import ACCEPTED, LibraryCase
@@ -45,6 +43,4 @@ def _next_case(library: Library, old: ModelPackage, new: ModelPackage) -> Librar
 def _said(library: Library, case: LibraryCase, package: ModelPackage, schema: str) -> Volume:
     """Class indices of ``schema``; a tissue that it lacks becomes background."""
     prediction = predict(read_case(library.as_case(case)), package, open_engine(package, device="cpu"))
-    ours = schema_named(schema)
-    table = [0, *(index_of_tissue(label, ours) or 0 for label in prediction.schema.labels)]
-    return Volume(np.array(table, np.uint8)[prediction.label_zyx], prediction.grid)
+    return Volume(known_indices(prediction.label_zyx, prediction.schema, schema_named(schema)), prediction.grid)

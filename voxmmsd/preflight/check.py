@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped
+from voxmmsd.data.brain_mask import mask_of_stripped, with_skull
 from voxmmsd.data.case import Case
 from voxmmsd.data.draft import two_fit
 from voxmmsd.data.naming import patient_of, read_name
@@ -143,12 +143,6 @@ def brains_of(volumes: Mapping[str, Volume], mask: Volume | None) -> dict[str, V
         name: Volume(volume.array * resample(mask, volume.grid, order=0).array, volume.grid)
         for name, volume in volumes.items()
     }
-
-
-def with_skull(volumes: Mapping[str, Volume]) -> dict[str, float]:
-    """Modality -> ml of tissue, where that is more than a brain has."""
-    tissue_ml = {name: _tissue_ml(volume) for name, volume in volumes.items()}
-    return {name: amount for name, amount in tissue_ml.items() if amount > LARGEST_BRAIN_ML}
 
 
 def _skull_finding(skulls: Mapping[str, float]) -> Finding:
@@ -296,13 +290,6 @@ def _outlines_differ(reference: Volume, other: Volume) -> str:
     if offset <= LARGEST_OFFSET_MM and overlap >= LEAST_OVERLAP:
         return ""
     return f"their brains' centers are {offset:.1f} mm apart and overlap by {100 * overlap:.0f} %"
-
-
-def _tissue_ml(volume: Volume) -> float:
-    """Volume of what is clearly brighter than air."""
-    sample = volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
-    bright = np.percentile(sample[sample > 0], 90) if (sample > 0).any() else 1.0
-    return float((sample > 0.15 * bright).mean() * volume.array.size * volume.grid.voxel_volume_ml)
 
 
 def _center_mm(brain_zyx: np.ndarray, grid: Grid) -> np.ndarray:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxmmsd.compute.devices import choose_device
 from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import Entry
@@ -24,7 +25,6 @@ from voxmmsd.files import read_json, write_json_atomic, write_text_atomic
 from voxmmsd.labels import LabelSchema
 from voxmmsd.models.learned import learned_by
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run, resolve_run
 from voxmmsd.training.at_once import score_at_once, train_at_once
 from voxmmsd.training.cases import labelled_entries, model_schema

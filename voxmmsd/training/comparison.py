@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxmmsd.evaluation.scores import LEAST_ML, METRICS, falsely_found
+from voxmmsd.evaluation.scores import LEAST_ML, METRICS, falsely_found, nan_mean
 from voxmmsd.evaluation.statistics import Paired, means_over_regions, paired
-from voxmmsd.evaluation.tables import text_table
 from voxmmsd.labels import LabelSchema
 from voxmmsd.training.experiment import Arm
 from voxmmsd.training.scoring import Scored
+from voxmmsd.wording import text_table
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Comparison:
                 dice = self.dice(method, cases)
                 by_draw = _by_draw(dice)
                 spread = f" ± {by_draw.std(ddof=1):.3f}" if len(by_draw) > 1 else ""
-                regions = [shown(_mean(dice[..., number])) for number in range(len(self.regions))]
+                regions = [shown(nan_mean(dice[..., number])) for number in range(len(self.regions))]
                 rows.append([str(cases), method, f"{by_draw.mean():.3f}{spread}", *regions, self._false(method, cases),
                              *self._gain_cells(method, cases)])  # fmt: skip
         return rows
@@ -104,7 +104,7 @@ class Comparison:
         lines = []
         for arm, scored in self.found.items():
             dice = scored.dice(self.regions)
-            means = [_mean(dice[:, number]) for number in range(len(self.regions))]
+            means = [nan_mean(dice[:, number]) for number in range(len(self.regions))]
             lines.append([arm.method, arm.cases, arm.draw, *(f"{value:.4f}" for value in (self.mean(arm), *means))])
         return _csv(["method", "cases", "draw", "dice", *self.regions], lines)
 
@@ -129,11 +129,6 @@ def _by_draw(dice: np.ndarray) -> np.ndarray:
     """``(draw,)`` means of ``(draw, patient, region)``."""
     draws, patients, _ = dice.shape
     return means_over_regions(dice, np.eye(draws), np.ones((draws, patients)))
-
-
-def _mean(values: np.ndarray) -> float:
-    numbers = values[np.isfinite(values)]
-    return float(numbers.mean()) if numbers.size else float("nan")
 
 
 def _csv(heading: Sequence[str], lines: Sequence[Sequence[object]]) -> str:

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from voxmmsd.evaluation.agreement import agreement_rows, volumes_ml
 from voxmmsd.evaluation.calibration import MARGIN_MM, Calibration, pooled
 from voxmmsd.evaluation.charts import agreement_chart, calibration_chart, efficiency_chart, gains_chart
-from voxmmsd.evaluation.report import Section, write_report
+from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.statistics import means_over_regions
-from voxmmsd.evaluation.volumes import agreement_rows, volumes_ml
 from voxmmsd.training.comparison import Comparison, shown
 
 

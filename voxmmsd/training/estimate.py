@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import torch
 
+from voxmmsd.compute.processes import Processes
 from voxmmsd.data.case import Case
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import Splits
@@ -21,15 +22,14 @@ from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 from voxmmsd.library import HOLD_OUT, is_library, open_library
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.networks.processes import Processes
 from voxmmsd.runs import resolve_run
-from voxmmsd.runs.folder import in_words
 from voxmmsd.runs.writing import Bystander
 from voxmmsd.training.cases import preprocess_of
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.pretrain import PreTraining
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
+from voxmmsd.wording import in_words
 
 MEASURED_STEPS, MEASURED_SECONDS = 5, 20.0  # whichever comes first, after one step that warms up
 TOO_LONG_SECONDS = 24 * 3600.0  # on a CPU: a GPU does it in a small part of the time

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from voxmmsd.compute.processes import Processes, first_alone
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import RunError
@@ -22,7 +23,6 @@ from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.heads import SegmentationNetwork
-from voxmmsd.networks.processes import Processes, first_alone
 from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema, open_bank

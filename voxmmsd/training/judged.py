@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.verdict import Verdict, judge
-from voxmmsd.files import write_json_atomic
+from voxmmsd.files import without_nan, write_json_atomic
 from voxmmsd.models.learned import NOTHING
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.runs import Run
@@ -57,7 +55,7 @@ class JudgedTraining(FineTuning):
         """The labels used, the scores on the held-out patients, and the comparison with the rival."""
         learned = {"library": self.corrections.record()}
         if self.rival is None:
-            scores = {"cases": len(self.validation), "regions": _plain(self.best["regions"])}
+            scores = {"cases": len(self.validation), "regions": without_nan(self.best["regions"])}
             self._propose()
             return Told(training=learned, scores={"hold-out": scores} if self.validation else {})
         self.run.progress(self.step, f"comparing with {self.rival.info.id}")
@@ -69,13 +67,13 @@ class JudgedTraining(FineTuning):
         self.network.cpu()
         comparison = {"old": self.rival.info.id, **verdict.record()}
         record = {"format": 1, **comparison, "cases": [asdict(case) for case in cases]}
-        write_json_atomic(self.run.folder / COMPARISON, _plain(record))
+        write_json_atomic(self.run.folder / COMPARISON, without_nan(record))
         self._say(verdict)
         self._propose()
         fair = sum(not case.unfair for case in cases)
         regions = {key: new for key, (_, new) in verdict.regions.items()}
         return Told(
-            training={**learned, "comparison": _plain(comparison)},
+            training={**learned, "comparison": without_nan(comparison)},
             scores={"hold-out": {"cases": fair, "regions": regions}} if fair else {},
         )
 
@@ -94,12 +92,3 @@ class JudgedTraining(FineTuning):
 
     def _propose(self) -> None:
         self.run.say(f"the new model is only proposed: voxmmsd models accept {self.run.folder} (or reject)")
-
-
-def _plain(value: Any) -> Any:
-    """NaN as None, for JSON."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,11 +10,11 @@ import torch
 
 from voxmmsd.data.store import Entry
 from voxmmsd.data.writing import write_nifti
-from voxmmsd.evaluation.scores import dice
+from voxmmsd.evaluation.scores import region_dice
 from voxmmsd.evaluation.verdict import HoldOutCase
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
-from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named, values_from_indices
+from voxmmsd.labels import LabelSchema, Region, index_of_tissue, known_indices, schema_named, values_from_indices
 from voxmmsd.models.learned import NOTHING, Learned, reason_inherited, reason_learned
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.weights import load_network
@@ -37,18 +37,19 @@ def compare_on_hold_out(
     was drawn on. ``inherited``: what the ancestors of the new model were trained on.
     """
     theirs = schema_named(old.info.schema)
+    shared = [region for region in schema.regions if _knows(theirs, region, schema)]
     old_engine = TorchEngine(load_network(old).to(device), device)
     new_engine = TorchEngine(new.to(device), device)
     found = []
     for entry in entries:
         image, reference = np.asarray(entry.image()), np.asarray(entry.label())
         said = {
-            "old": _in_schema(_segmented(image, old_engine, old.info.window), theirs, schema),
+            "old": known_indices(_segmented(image, old_engine, old.info.window), theirs, schema),
             "new": _segmented(image, new_engine, old.info.window),
         }
         for name, indices in said.items():
             write_nifti(folder / f"{entry.id}-{name}.nii.gz", values_from_indices(indices, schema), entry.grid)
-        scores = {name: _region_dice(reference, indices, schema, theirs) for name, indices in said.items()}
+        scores = {name: region_dice(reference, indices, schema, shared) for name, indices in said.items()}
         reason = _unfair(entry, old, drawn_over.get(entry.id, ()), inherited)
         found.append(HoldOutCase(entry.id, entry.patient_id, scores["old"], scores["new"], reason))
     return found
@@ -58,22 +59,10 @@ def _segmented(image_czyx: np.ndarray, engine: TorchEngine, window: int) -> np.n
     return predict_probabilities(image_czyx, engine, window).argmax(axis=0).astype(np.uint8)
 
 
-def _in_schema(indices: np.ndarray, theirs: LabelSchema, ours: LabelSchema) -> np.ndarray:
-    """Map class indices to ``ours``; unknown tissues become background, since their regions are not compared."""
-    table = [0, *(index_of_tissue(label, ours) or 0 for label in theirs.labels)]
-    return np.array(table, np.uint8)[indices]
-
-
-def _region_dice(
-    reference: np.ndarray, predicted: np.ndarray, schema: LabelSchema, theirs: LabelSchema
-) -> dict[str, float]:
-    scores = {}
-    for region in schema.regions:
-        labels = [label for label in schema.labels if label.value in region.values]
-        if all(index_of_tissue(label, theirs) is not None for label in labels):
-            classes = schema.region_indices(region)
-            scores[region.key] = dice(np.isin(reference, classes), np.isin(predicted, classes))
-    return scores
+def _knows(theirs: LabelSchema, region: Region, schema: LabelSchema) -> bool:
+    """Whether ``theirs`` has all tissues of a region of ``schema``."""
+    labels = [label for label in schema.labels if label.value in region.values]
+    return all(index_of_tissue(label, theirs) is not None for label in labels)
 
 
 def _unfair(entry: Entry, old: ModelPackage, drawn_over: Sequence[str], inherited: Learned) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from voxmmsd.compute.processes import Processes
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import ConfigError
 from voxmmsd.library import Library
 from voxmmsd.models.registry import model_in_use
-from voxmmsd.networks.processes import Processes
 from voxmmsd.runs import Run
 from voxmmsd.schedules import warmed_cosine
 from voxmmsd.training.corrections import (

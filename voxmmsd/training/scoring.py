@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.calibration import Calibration, calibrate
 from voxmmsd.evaluation.scores import CaseScores, Scores, counted_dice, score_case
-from voxmmsd.files import write_json_atomic
+from voxmmsd.files import without_nan, write_json_atomic
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema
@@ -56,9 +55,7 @@ def _record(entry: Entry, probabilities: np.ndarray, schema: LabelSchema) -> dic
     reference = np.asarray(entry.label())
     scores = score_case(entry.id, reference, probabilities.argmax(axis=0).astype(np.uint8), schema, entry.grid)
     calibration = calibrate(probabilities, reference, entry.grid)
-    structures = {
-        key: {name: _plain(value) for name, value in asdict(each).items()} for key, each in scores.structures.items()
-    }
+    structures = {key: without_nan(asdict(each)) for key, each in scores.structures.items()}
     return {"structures": structures, "calibration": calibration.record() if calibration else None}
 
 
@@ -69,7 +66,3 @@ def _case(case_id: str, structures: Mapping[str, Mapping[str, Any]]) -> CaseScor
 def _scores(record: Mapping[str, Any]) -> Scores:
     numbers: dict[str, Any] = {name: float("nan") if value is None else value for name, value in record.items()}
     return Scores(**numbers)
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -15,7 +15,7 @@ from voxmmsd.models.subsets import SUBSET_SPLITS
 from voxmmsd.verbs.verb import Verb, failure_line
 
 if TYPE_CHECKING:
-    from voxmmsd.evaluation.folders import Evaluation
+    from voxmmsd.evaluation.evaluate import Evaluation
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
     Raises: as ``evaluate_folders``.
     """
+    from voxmmsd.evaluation.evaluate import evaluate_folders
     from voxmmsd.evaluation.evaluation_report import write_evaluation
-    from voxmmsd.evaluation.folders import evaluate_folders
     from voxmmsd.evaluation.tables import csv_text, json_text, lesion_csv
     from voxmmsd.files import write_text_atomic
 

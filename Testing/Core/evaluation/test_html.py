@@ -2,7 +2,7 @@ import re
 
 from PIL import Image
 
-from voxmmsd.evaluation.report import DISCLAIMER, Section, write_report
+from voxmmsd.evaluation.html import DISCLAIMER, Section, write_report
 
 
 def test_the_page_holds_everything_and_asks_for_nothing_outside(tmp_path):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.files import parse_json
+from voxmmsd.files import parse_json, without_nan
 
 KINDS = ("progress", "metric", "preview", "warning", "done", "failed")
 
@@ -26,7 +25,7 @@ class EventWriter:
         """Raises ValueError for a kind that readers do not know."""
         if kind not in KINDS:
             raise ValueError(f"no event kind {kind!r}: one of {', '.join(KINDS)}")
-        record = {"time": round(time.time(), 3), "kind": kind, **{k: _plain(v) for k, v in fields.items()}}
+        record = {"time": round(time.time(), 3), "kind": kind, **{k: without_nan(v) for k, v in fields.items()}}
         self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._stream.flush()
 
@@ -38,11 +37,6 @@ class EventWriter:
         if self.path.is_file() and (content := self.path.read_bytes()) and not content.endswith(b"\n"):
             with self.path.open("ab") as stream:
                 stream.write(b"\n")
-
-
-def _plain(value: Any) -> Any:
-    # JSON has no NaN: readers in other languages choke on it.
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

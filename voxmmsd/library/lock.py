@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from voxmmsd.errors import LibraryError
-from voxmmsd.files import is_disk_full
-from voxmmsd.runs.claim import HELD, try_lock
+from voxmmsd.files import HELD, is_disk_full, try_lock
 
 WAIT_SECONDS = 60.0
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)

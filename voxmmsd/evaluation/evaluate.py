@@ -13,16 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from voxmmsd.data.cases import Case, find_cases
+from voxmmsd.data.label_maps import on_same_voxels, read_label
 from voxmmsd.data.sources import Source, read_volume
-from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
+from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError
 from voxmmsd.evaluation.calibration import Calibration, calibrate
 from voxmmsd.evaluation.lesionwise import LesionScores, score_lesions
 from voxmmsd.evaluation.protocols import rules_of
 from voxmmsd.evaluation.scores import CaseScores, score_case
-from voxmmsd.evaluation.tables import lesion_rows, score_rows, text_table
+from voxmmsd.evaluation.tables import lesion_rows, score_rows
 from voxmmsd.files import read_json
-from voxmmsd.labels import LabelSchema, indices_from_values, schema_named
+from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.wording import text_table
 
 
 @dataclass(frozen=True)
@@ -143,18 +145,17 @@ def _scored_or_why_not(pair: tuple[Case, Path], protocol: str, task: str) -> Sco
 def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
     case, file = pair
     assert case.label is not None
-    where = str(case.label.path)
     if case.schema is None:
-        raise InputError(f"{where}: which label schema it follows cannot be told", "name it with --schema")
+        raise InputError(f"{case.label.path}: which label schema it follows cannot be told", "name it with --schema")
     schema = schema_named(case.schema)
-    volume = read_volume(case.label)
-    reference = indices_from_values(volume.array, schema, where)
-    predicted = prediction_on(volume.grid, file, schema)
-    scores = score_case(case.id, reference, predicted, schema, volume.grid)
+    label = read_label(case.label, schema)
+    reference, grid = label.array, label.grid
+    predicted = prediction_on(grid, file, schema)
+    scores = score_case(case.id, reference, predicted, schema, grid)
     rules = rules_of(protocol, task, schema) if protocol else {}
-    lesions = score_lesions(reference, predicted, schema, volume.grid, rules) if rules else {}
-    probabilities = _probabilities_of(file, schema, volume.grid)
-    calibration = None if probabilities is None else calibrate(probabilities, reference, volume.grid)
+    lesions = score_lesions(reference, predicted, schema, grid, rules) if rules else {}
+    probabilities = _probabilities_of(file, schema, grid)
+    calibration = None if probabilities is None else calibrate(probabilities, reference, grid)
     return ScoredCase(case, file, schema, scores, lesions, calibration)
 
 
@@ -170,10 +171,8 @@ def _probabilities_of(file: Path, schema: LabelSchema, grid: Grid) -> np.ndarray
 
 def prediction_on(grid: Grid, file: Path, schema: LabelSchema) -> np.ndarray:
     """The prediction as class indices of ``schema`` on the label's grid."""
-    volume = read_volume(Source(file))
     own = recorded_schema(file) or schema
-    indices = Volume(indices_from_values(volume.array, own, str(file)), volume.grid)
-    return labels_on(grid, indices, own, schema, str(file))
+    return labels_on(grid, read_label(Source(file), own), own, schema, str(file))
 
 
 def labels_on(grid: Grid, indices: Volume, own: LabelSchema, schema: LabelSchema, where: str) -> np.ndarray:
@@ -187,10 +186,8 @@ def labels_on(grid: Grid, indices: Volume, own: LabelSchema, schema: LabelSchema
             f"{where}: is in schema {own.name}, the expert's labels in {schema.name}, which has other tissues",
             "name the labels' schema with --schema",
         )
-    if indices.grid.same_as(grid):
-        return indices.array
-    if sorted(indices.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(indices.grid, grid):
-        return resample(indices, grid, order=0).array
+    if (found := on_same_voxels(indices, grid)) is not None:
+        return found.array
     raise InputError(
         f"{where}: lies on another grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx})",
         "segment with --reference set to the image that the label was drawn on",

@@ -9,7 +9,7 @@ from toy_models import toy_info, toy_package
 
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.errors import MemoryBudgetError
-from voxmmsd.inference import ladder
+from voxmmsd.inference import fallback
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import OnnxEngine, Way
 from voxmmsd.model_config import NetworkConfig, PreprocessConfig
@@ -30,9 +30,9 @@ def rooms(monkeypatch, package, *rooms):
         made.name, made.make_room = way.engine, lambda limit: rooms[int(way.engine)]
         return made
 
-    monkeypatch.setattr(ladder, "choose_way", lambda *a: Way("0"))
-    monkeypatch.setattr(ladder, "open_way", engine)
-    monkeypatch.setattr(ladder, "ways_down", lambda *a: (Way(str(n)) for n in range(1, len(rooms))))
+    monkeypatch.setattr(fallback, "choose_way", lambda *a: Way("0"))
+    monkeypatch.setattr(fallback, "open_way", engine)
+    monkeypatch.setattr(fallback, "ways_down", lambda *a: (Way(str(n)) for n in range(1, len(rooms))))
 
 
 def test_each_step_down_is_announced_and_kept_for_the_next_case(package, tmp_path, monkeypatch):
@@ -40,7 +40,7 @@ def test_each_step_down_is_announced_and_kept_for_the_next_case(package, tmp_pat
     volumes = read_case(find_cases(tmp_path).cases[0], with_label=False)
     rooms(monkeypatch, package, 0, 1000, 10**9)
     said = []
-    steps = ladder.Ladder(package, SegmentConfig(), said.append)
+    steps = fallback.Ladder(package, SegmentConfig(), said.append)
     assert steps.predict(volumes).engine == "2"
     assert steps.predict(volumes).engine == "2"
     assert [line[-19:] for line in said] == ["from here on with 1", "from here on with 2"]
@@ -52,7 +52,7 @@ def test_below_the_last_step_the_reason_is_an_error(package, tmp_path, monkeypat
     volumes = read_case(find_cases(tmp_path).cases[0], with_label=False)
     rooms(monkeypatch, package, 0, 0)
     with pytest.raises(MemoryBudgetError, match="allow more with --memory"):
-        ladder.Ladder(package, SegmentConfig(), lambda text: None).predict(volumes)
+        fallback.Ladder(package, SegmentConfig(), lambda text: None).predict(volumes)
 
 
 @pytest.mark.long

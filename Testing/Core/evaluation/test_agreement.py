@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from voxmmsd.evaluation.volumes import limits_of_agreement
+from voxmmsd.evaluation.agreement import limits_of_agreement
 
 
 def test_bias_and_limits_of_three_cases_by_hand():

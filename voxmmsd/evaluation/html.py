@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 
 import voxmmsd
+from voxmmsd.clock import now
 from voxmmsd.files import write_text_atomic
-from voxmmsd.runs import now
 
 DISCLAIMER = "Not a medical device; research use only."
 

@@ -7,8 +7,8 @@ from corrected_cases import SCHEMA, images_of, label_of, library_of, phantom
 
 from voxmmsd.errors import LibraryError
 from voxmmsd.library import folder
-from voxmmsd.library import writing as room
-from voxmmsd.library.writing import writing
+from voxmmsd.library import lock as room
+from voxmmsd.library.lock import writing
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

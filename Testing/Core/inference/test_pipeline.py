@@ -4,7 +4,7 @@ import time
 import pytest
 
 from voxmmsd.errors import InputError
-from voxmmsd.inference.many import pipelined
+from voxmmsd.inference.pipeline import pipelined
 
 
 def test_the_next_is_read_and_the_last_is_written_while_one_is_computed():
