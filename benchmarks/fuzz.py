@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Core")
 
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.listing import listed_cases
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.finding.listing import listed_cases
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import VoxMMSDError

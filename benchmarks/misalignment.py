@@ -18,7 +18,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from voxmmsd.data.cases import Case, find_cases
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.volume import Volume, resample
 from voxmmsd.preflight.misalignment import SPACING_MM, Displacement, displacement
 from voxmmsd.wording import text_table

@@ -33,7 +33,7 @@ import numpy as np
 
 from voxmmsd.clock import now
 from voxmmsd.data.cases import Case, find_cases, read_case
-from voxmmsd.data.writing import write_nifti
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import Way, open_way

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from voxmmsd.data.cases import find_cases
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.reading import read_case
-from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume, canonical, resample
 from voxmmsd.evaluation.evaluate import evaluate_folders
 from voxmmsd.evaluation.html import Section, write_report

@@ -15,11 +15,11 @@ import numpy as np
 
 from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.cases import find_cases, read_case
-from voxmmsd.data.naming import read_name
-from voxmmsd.data.nifti import image_of
-from voxmmsd.data.sources import Source, read_volume, stem_of
+from voxmmsd.data.finding.naming import read_name
+from voxmmsd.data.formats.nifti import image_of
+from voxmmsd.data.formats.sources import Source, read_volume, stem_of
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.volume import Volume
-from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.evaluation.evaluate import labels_on, recorded_schema
 from voxmmsd.evaluation.scores import Scores, score_case

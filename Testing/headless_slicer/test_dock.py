@@ -59,7 +59,7 @@ def training(window, tmp_path):
 
 def a_library(folder):
     from voxmmsd.data.cases import find_cases
-    from voxmmsd.data.sources import read_volume
+    from voxmmsd.data.formats.sources import read_volume
     from voxmmsd.library import create_library
     from voxmmsd.phantom import write_phantoms
 

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.strippers import STRIPPERS
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, MissingDependencyError

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voxmmsd.data.naming import patient_of
-from voxmmsd.data.sources import Source
+from voxmmsd.data.finding.naming import patient_of
+from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import InputError
 from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES, schema_named

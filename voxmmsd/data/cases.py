@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxmmsd.data.case import Case, PathLike, case_from_files
-from voxmmsd.data.dataset_schema import give_schemas
-from voxmmsd.data.dicom_cases import group_series
-from voxmmsd.data.draft import Draft
-from voxmmsd.data.grouping import group_images
-from voxmmsd.data.listing import listed_cases
-from voxmmsd.data.msd import is_msd, msd_cases
+from voxmmsd.data.finding.dataset_schema import give_schemas
+from voxmmsd.data.finding.dicom_cases import group_series
+from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.grouping import group_images
+from voxmmsd.data.finding.listing import listed_cases
+from voxmmsd.data.finding.msd import is_msd, msd_cases
+from voxmmsd.data.finding.walk import Unplaced, walk
+from voxmmsd.data.formats.sources import ending_of
 from voxmmsd.data.reading import CaseVolumes, read_case
-from voxmmsd.data.sources import ending_of
-from voxmmsd.data.walk import Unplaced, walk
 from voxmmsd.errors import InputError
 from voxmmsd.ids import natural_key, safe_id
 from voxmmsd.labels import MODALITIES, schema_named

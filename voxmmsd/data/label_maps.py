@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.grid import Grid
-from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume, resample, resampling_is_exact
 from voxmmsd.labels import LabelSchema, indices_from_values
 

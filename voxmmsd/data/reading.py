@@ -12,8 +12,8 @@ from voxmmsd.data.alignment import Alignment, align
 from voxmmsd.data.brain_mask import mask_of_stripped, strip
 from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
-from voxmmsd.data.image import Image
-from voxmmsd.data.sources import Source, frame_of, read_image
+from voxmmsd.data.formats.image import Image
+from voxmmsd.data.formats.sources import Source, frame_of, read_image
 from voxmmsd.data.strippers import STRIPPERS
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
 from voxmmsd.errors import InputError

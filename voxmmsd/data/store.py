@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from voxmmsd.data.cases import Case, read_case
+from voxmmsd.data.formats.sources import source_sha256
 from voxmmsd.data.preprocess import Preprocess
-from voxmmsd.data.sources import source_sha256
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside

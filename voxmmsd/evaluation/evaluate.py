@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from voxmmsd.data.cases import Case, find_cases
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.label_maps import on_same_voxels, read_label
-from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError
 from voxmmsd.evaluation.calibration import Calibration, calibrate

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.case import Case
+from voxmmsd.data.formats.sources import source_sha256
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.reading import CaseVolumes
-from voxmmsd.data.sources import source_sha256
-from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic
 from voxmmsd.inference.predict import Prediction

@@ -10,7 +10,7 @@ from typing import Any
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case, case_from_files, find_cases
-from voxmmsd.data.sources import Source
+from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError, RunError, VoxMMSDError
 from voxmmsd.inference.clean_up import parse_smallest
 from voxmmsd.inference.config import ImagesConfig, SegmentConfig

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.cases import Case, find_cases
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.label_maps import read_label
-from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
 from voxmmsd.files import read_json

@@ -25,11 +25,11 @@ from typing import Any
 
 from voxmmsd.clock import now
 from voxmmsd.data.case import Case
+from voxmmsd.data.finding.naming import patient_of
+from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.label_maps import read_label, volumes_ml
-from voxmmsd.data.naming import patient_of
-from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume
-from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, LibraryError
 from voxmmsd.files import sha256_of, write_json_atomic
 from voxmmsd.ids import safe_id

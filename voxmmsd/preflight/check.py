@@ -13,9 +13,9 @@ import numpy as np
 
 from voxmmsd.data.brain_mask import mask_of_stripped, with_skull
 from voxmmsd.data.case import Case
-from voxmmsd.data.draft import two_fit
-from voxmmsd.data.naming import patient_of, read_name
-from voxmmsd.data.sources import Source, frame_of, read_image, read_volume, stem_of
+from voxmmsd.data.finding.draft import two_fit
+from voxmmsd.data.finding.naming import patient_of, read_name
+from voxmmsd.data.formats.sources import Source, frame_of, read_image, read_volume, stem_of
 from voxmmsd.data.strippers import STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
@@ -205,7 +205,7 @@ def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Find
 def _identity(source: Source) -> tuple[str, str, bool]:
     """Patient and date, each empty where it cannot be told, and whether what was told is beyond doubt."""
     if source.path.is_dir():
-        from voxmmsd.data.dicom import series_of
+        from voxmmsd.data.formats.dicom import series_of
 
         chosen = series_of(source.path, source.series_uid)
         return (chosen.tags["patient_id"], chosen.tags["study_date"], True) if chosen else ("", "", True)

@@ -12,8 +12,8 @@ import numpy as np
 from voxmmsd.config import Affects, config_from_record, options_that
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case
+from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
 from voxmmsd.data.label_maps import on_same_voxels, read_label
-from voxmmsd.data.sources import Source, read_volume, source_sha256
 from voxmmsd.data.volume import Grid, Volume
 from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.files import read_json, sha256_of

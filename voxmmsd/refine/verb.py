@@ -11,9 +11,9 @@ import numpy as np
 
 from voxmmsd.config import config_to_record
 from voxmmsd.data.brain_mask import WORDS
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.reading import read_case
-from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import InputError
 from voxmmsd.files import sha256_of, write_json_atomic
 from voxmmsd.inference.memory import parse_bytes

@@ -27,7 +27,7 @@ from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema, open_bank
 from voxmmsd.training.checkpoint import load_state, save_state
-from voxmmsd.training.initial import start_from, warn_of_known_patients
+from voxmmsd.training.init_weights import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import adamw, follow
 from voxmmsd.training.packing import Told, pack_model

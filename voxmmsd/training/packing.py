@@ -26,7 +26,7 @@ from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import Run, versions
-from voxmmsd.training.initial import Taken
+from voxmmsd.training.init_weights import Taken
 from voxmmsd.training.validation import segment_window
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 

@@ -11,9 +11,9 @@ import pytest
 from dicom_files import write_series
 
 from voxmmsd.data.cases import case_from_files, find_cases, read_case
-from voxmmsd.data.dicom import Series
-from voxmmsd.data.dicom_cases import modality_of
-from voxmmsd.data.sources import Source
+from voxmmsd.data.finding.dicom_cases import modality_of
+from voxmmsd.data.formats.dicom import Series
+from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import MODALITIES
 

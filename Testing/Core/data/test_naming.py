@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from voxmmsd.data.naming import is_session_folder, patient_of, read_name
+from voxmmsd.data.finding.naming import is_session_folder, patient_of, read_name
 from voxmmsd.ids import natural_key, safe_id
 
 

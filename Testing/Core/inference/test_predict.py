@@ -13,8 +13,8 @@ from toy_models import toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases, read_case
+from voxmmsd.data.formats.sources import Source
 from voxmmsd.data.preprocess import Preprocess
-from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume, canonical
 from voxmmsd.errors import Cancelled, ConfigError, InputError
 from voxmmsd.inference.config import SegmentConfig
