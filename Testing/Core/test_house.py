@@ -14,6 +14,7 @@ CORE = REPOSITORY / "voxmmsd"
 ORDER = [
     {"errors", "__init__"},
     {"home", "files", "wording", "clock", "ids", "colors"},
+    {"failures"},
     {"labels", "config"},
     {"model_config", "training_config"},
     {"runs"},

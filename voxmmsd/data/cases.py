@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.finding.dataset_schema import give_schemas
@@ -57,6 +58,15 @@ class FoundCases:
             unread = f", but {self.unread_remark.split(';')[0]}" if self.unread else ""
             way = "convert them to .nii.gz" if self.unread else f"`voxmmsd cases {self.folder}` says what was found"
             raise InputError(f"{self.folder}: no {what} found{unread}", way)
+
+    def record(self) -> dict[str, Any]:
+        """For programs: cases with their images, what is missing or doubtful, and files that were not assigned."""
+        return {
+            "folder": str(self.folder),
+            "cases": [case.record() for case in self.cases],
+            "unplaced": [{"file": str(path), "why": why} for path, why in self.unplaced],
+            "unread": [str(path) for path in self.unread],
+        }
 
     def report(self) -> str:
         """A table of the cases, with what is missing or doubtful, followed by files that were not assigned."""

@@ -25,6 +25,7 @@ from voxmmsd.data.formats.sources import source_sha256
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, VoxMMSDError
+from voxmmsd.failures import failure_of_case
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
 from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
 from voxmmsd.model_config import PreprocessConfig
@@ -268,8 +269,8 @@ def _prepare_one(job: _Job) -> _Outcome:
         if isinstance(kept, Entry) and kept.key == key and _fits(kept):
             return kept, False
         return _make_entry(job, key), True
-    except VoxMMSDError as error:
-        return error, False
+    except Exception as error:
+        return failure_of_case(error), False
 
 
 def _key(job: _Job) -> str:

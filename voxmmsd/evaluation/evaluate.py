@@ -16,12 +16,13 @@ from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.label_maps import on_same_voxels, read_label
 from voxmmsd.data.volume import Grid, Volume, resample
-from voxmmsd.errors import InputError
+from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.evaluation.calibration import Calibration, calibrate
 from voxmmsd.evaluation.lesionwise import LesionScores, score_lesions
 from voxmmsd.evaluation.protocols import rules_of
 from voxmmsd.evaluation.scores import CaseScores, score_case
 from voxmmsd.evaluation.tables import lesion_rows, score_rows
+from voxmmsd.failures import failure_of_case
 from voxmmsd.files import read_json
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.wording import text_table
@@ -54,7 +55,7 @@ class Evaluation:
     scored: tuple[ScoredCase, ...]
     unpredicted: tuple[str, ...]
     protocol: str = ""
-    failures: tuple[tuple[str, InputError], ...] = ()
+    failures: tuple[tuple[str, VoxMMSDError], ...] = ()
 
     @property
     def cases(self) -> tuple[CaseScores, ...]:
@@ -99,7 +100,7 @@ def evaluate_folders(
         )
     score = partial(_scored_or_why_not, protocol=protocol, task=task)
     scored: list[ScoredCase] = []
-    failures: list[tuple[str, InputError]] = []
+    failures: list[tuple[str, VoxMMSDError]] = []
     for (case, _), result in zip(pairs, _in_parallel(score, pairs, workers), strict=True):
         if isinstance(result, ScoredCase):
             scored.append(result)
@@ -118,8 +119,8 @@ def evaluate_folders(
 
 
 def _in_parallel(
-    score: Callable[[tuple[Case, Path]], ScoredCase | InputError], pairs: Sequence[tuple[Case, Path]], workers: int
-) -> Iterator[ScoredCase | InputError]:
+    score: Callable[[tuple[Case, Path]], ScoredCase | VoxMMSDError], pairs: Sequence[tuple[Case, Path]], workers: int
+) -> Iterator[ScoredCase | VoxMMSDError]:
     count = min(workers or os.cpu_count() or 1, len(pairs))
     if count <= 1:
         yield from map(score, pairs)
@@ -135,11 +136,11 @@ def _prediction_of(case: Case, folder: Path) -> Path | None:
     return None
 
 
-def _scored_or_why_not(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase | InputError:
+def _scored_or_why_not(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase | VoxMMSDError:
     try:
         return _score(pair, protocol, task)
-    except InputError as error:
-        return error
+    except Exception as error:
+        return failure_of_case(error)
 
 
 def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from voxmmsd.errors import VoxMMSDError
+from voxmmsd.failures import failure_of_case
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -21,7 +22,7 @@ def pipelined(
     write: Callable[[Computed], Written],
     ahead: bool = True,
 ) -> Iterator[tuple[Item, Written | VoxMMSDError]]:
-    """Each item with what ``write`` gave, or with the VoxMMSDError of the stage that it failed in, in order.
+    """Each item with what ``write`` gave, or with the error of the stage that it failed in, in order.
 
     ``compute`` runs in the caller's thread, the other two in one thread each; at most one item waits before and behind
     it. ``ahead`` False: an item is read when the one before has been written, which takes the least memory. What was
@@ -38,8 +39,8 @@ def pipelined(
                 if ahead and number + 1 < len(items):
                     upcoming = reader.submit(read, items[number + 1])
                 outcome = writer.submit(write, compute(item, given))
-            except VoxMMSDError as error:
-                outcome = error
+            except Exception as error:
+                outcome = failure_of_case(error)
             if last:
                 yield last[0], _settled(last[1])
             last = (item, outcome)
@@ -50,10 +51,10 @@ def pipelined(
 
 
 def _settled(outcome: Any) -> Any:
-    """The result or the error, once it is there; a fault of ours is raised."""
+    """The result or the error, once it is there."""
     if isinstance(outcome, VoxMMSDError):
         return outcome
     try:
         return outcome.result()
-    except VoxMMSDError as error:
-        return error
+    except Exception as error:
+        return failure_of_case(error)

@@ -14,6 +14,7 @@ from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.label_maps import read_label
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
+from voxmmsd.failures import failure_of_case
 from voxmmsd.files import read_json
 from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
@@ -52,14 +53,14 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         patient = case_id if prefix else case.patient_id
         try:
             added.lines += _add_case(library, case, case_id, patient, part)
-        except VoxMMSDError as error:
-            added.failures.append((case_id, error))
+        except Exception as error:
+            added.failures.append((case_id, failure_of_case(error)))
     for file in results:
         case_id = file.name.removesuffix(_RESULT)
         try:
             added.lines += _add_result(library, case_id, file)
-        except VoxMMSDError as error:
-            added.failures.append((case_id, error))
+        except Exception as error:
+            added.failures.append((case_id, failure_of_case(error)))
     return added
 
 

@@ -103,7 +103,7 @@ def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Itera
     voxels must outweigh it.
     """
     named = {slot: name for slot, name in told.items() if name not in ("", slot)}
-    brains = {name: volume.array for name, volume in volumes.items() if volume.array.any()}
+    brains = {name: volume.array for name, volume in volumes.items() if (volume.array > 0).any()}
     seen = {} if with_skull(volumes) else swapped_slots(brains)
     sure = {slot: recognize_told(told.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()}
     seen = {slot: name for slot, name in seen.items() if told.get(slot) != slot or sure[slot] >= 0.5}

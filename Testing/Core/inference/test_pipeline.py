@@ -1,9 +1,11 @@
+import errno
 import threading
 import time
 
 import pytest
 
-from voxmmsd.errors import InputError
+from voxmmsd.errors import Cancelled, InputError
+from voxmmsd.failures import Fault
 from voxmmsd.inference.pipeline import pipelined
 
 
@@ -43,15 +45,31 @@ def test_an_item_that_fails_does_not_stop_the_others(stage, ahead):
     assert [str(outcome) for _, outcome in outcomes] == ["0", "bad one; give a good one", "2"]
 
 
-def test_a_fault_is_raised_and_what_was_computed_is_written():
+@pytest.mark.parametrize("stage", ["read", "compute", "write"])
+def test_a_fault_of_ours_is_its_item_s_failure(stage):
+    def at(name):
+        def work(*given):
+            if name == stage and given[-1] == 1:
+                raise ZeroDivisionError("of ours")
+            return given[-1]
+
+        return work
+
+    outcomes = dict(pipelined(range(3), at("read"), at("compute"), at("write")))
+    assert (outcomes[0], outcomes[2]) == (0, 2)
+    assert isinstance(outcomes[1], Fault) and "ZeroDivisionError" in outcomes[1].problem
+
+
+@pytest.mark.parametrize("reason", [Cancelled("stop"), OSError(errno.ENOSPC, "No space left on device")])
+def test_the_wish_to_stop_and_a_full_disk_end_all_and_what_was_computed_is_written(reason):
     written = []
 
     def compute(item, given):
         if item == 1:
-            raise ZeroDivisionError
+            raise reason
         return given
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(reason)):
         list(pipelined(range(3), lambda item: item, compute, written.append))
     assert written == [0]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import io
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from voxmmsd.data.case import Case
 from voxmmsd.data.finding.draft import Draft
 from voxmmsd.data.finding.naming import patient_of
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import InputError
-from voxmmsd.files import parse_json
+from voxmmsd.files import parse_json, write_json_atomic, write_text_atomic
 from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES
 
@@ -54,6 +57,48 @@ def listed_cases(file: Path) -> list[Draft]:
             raise InputError(f"{file}, case {number}: the id {draft.id} stands there twice", "give each case its own")
         drafts[draft.id] = draft
     return list(drafts.values())
+
+
+def write_list(file: Path, cases: Sequence[Case]) -> None:
+    """Write a list that ``listed_cases`` reads, with paths relative to it.
+
+    Where several images fit a slot, all stand there, with ``|`` between: one must be left.
+
+    Raises:
+        InputError: the file exists, or its name tells no list, or CSV cannot say which volume or series is meant.
+    """
+    if file.suffix.lower() not in (".csv", ".json"):
+        raise InputError(f"{file}: is no name of a list of cases", "give one that ends in .csv or .json")
+    if file.exists():
+        raise InputError(f"{file}: exists already", "nothing is overwritten, name another file")
+    as_json = file.suffix.lower() == ".json"
+    rows = [_listed(case, file.absolute().parent, as_json) for case in cases]
+    if as_json:
+        write_json_atomic(file, {"cases": rows})
+        return
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(_COLUMNS), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomic(file, stream.getvalue())
+
+
+def _listed(case: Case, folder: Path, as_json: bool) -> dict[str, Any]:
+    sources = {**case.modalities, "label": case.label, "brain_mask": case.brain_mask}
+    row: dict[str, Any] = {"id": case.id, "patient_id": case.patient_id}
+    for name, source in sources.items():
+        if source is None:
+            continue
+        images = case.undecided.get(name, (source.path,))
+        path = " | ".join(os.path.relpath(image, folder) for image in images)
+        more = {"channel": source.channel, "series_uid": source.series_uid}
+        said = {key: value for key, value in more.items() if value is not None}
+        if said and not as_json:
+            raise InputError(
+                f"{source.path}: a CSV list cannot say which volume or series of it is meant", "write a .json list"
+            )
+        row[name] = {"path": path, **said} if said else path
+    return {**row, "schema": case.schema} if case.schema else row
 
 
 def _csv_rows(text: str) -> list[Mapping[str, Any]]:
