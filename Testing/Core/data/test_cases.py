@@ -11,10 +11,9 @@ import pytest
 from dicom_files import write_series
 
 from voxmmsd.data.cases import case_from_files, find_cases, read_case
-from voxmmsd.data.finding.dicom_cases import modality_of
-from voxmmsd.data.finding.listing import write_list
-from voxmmsd.data.formats.dicom import Series
-from voxmmsd.data.formats.sources import Source
+from voxmmsd.data.dicom import Series
+from voxmmsd.data.dicom_cases import modality_of
+from voxmmsd.data.sources import Source
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import MODALITIES
 
@@ -526,6 +525,23 @@ def test_dicom_studies_in_one_folder_are_numbered(tmp_path):
     }  # fmt: skip
 
 
+def test_series_that_each_have_a_study_of_their_own_are_matched_by_patient_and_date(tmp_path):
+    for number, (sequence, patient) in enumerate((("T1", "A"), ("T2", "A"), ("FLAIR", "A"), ("T1", "B"), ("T1", "B"))):
+        scanned(tmp_path / patient / f"{number}", f"1.{number}", sequence, f"MRN-{patient}", f"2.{number}")
+    first, *others = find_cases(tmp_path).cases
+    assert (first.id, sorted(first.modalities)) == ("A", ["t1n", "t2f", "t2w"])
+    assert first.notes[0] == "each series has a study of its own: matched by patient and date"
+    assert [sorted(case.modalities) for case in others] == [["t1n"], ["t1n"]], "two T1 of one day are two cases"
+
+
+@pytest.mark.parametrize("date", ["", "20200103"])
+def test_series_of_other_days_or_of_none_are_not_matched(tmp_path, date):
+    tags = {"0010_0020": "MRN-A", "0008_0020": date}
+    write_series(tmp_path / "A" / "1", np.ones((3, 4, 4), np.int16), "1.1", "FLAIR", **{**tags, "0020_000d": "2.1"})
+    scanned(tmp_path / "A" / "2", "1.2", "T1", "MRN-A", "2.2")
+    assert len(find_cases(tmp_path).cases) == 2
+
+
 def test_a_dicom_series_with_a_slice_missing_is_refused(tmp_path):
     array = np.ones((6, 5, 5), np.int16)
     write_series(tmp_path / "T1", array, "1.2.3.1", "T1", slices=[0, 1, 2, 4, 5])
@@ -760,36 +776,3 @@ def test_a_dicom_series_that_is_not_described_is_told_by_its_times(times, contra
     tags = {"repetition_ms": repetition, "echo_ms": echo, "inversion_ms": inversion, "contrast": contrast}
     assert modality_of(series_with(**tags))[0] == expected
     assert modality_of(series_with(**tags, description="t2_flair_tra"))[0] == "t2f", "what is written counts first"
-
-
-# --------------------------------------------------------------------------------------------------------- lists made
-
-
-@pytest.mark.parametrize("ending", ["csv", "json"])
-def test_a_list_of_any_folder_is_read_back(tmp_path, ending):
-    brats(tmp_path / "set", "BraTS2021_00001", "BraTS2021_00002")
-    found = find_cases(tmp_path / "set")
-    write_list(tmp_path / f"list.{ending}", found.cases)
-    listed = find_cases(tmp_path / f"list.{ending}").cases
-    assert [case.id for case in listed] == [case.id for case in found.cases]
-    assert [names_of(case) for case in listed] == [names_of(case) for case in found.cases]
-    assert [case.schema for case in listed] == ["brats-2021"] * 2
-    with pytest.raises(InputError, match="exists already"):
-        write_list(tmp_path / f"list.{ending}", found.cases)
-
-
-def test_a_list_leaves_the_choice_between_two_images_to_its_reader(tmp_path):
-    touch(tmp_path / "p1", "T1_post_brain.nii.gz", "T1_post.nii.gz", "T2.nii.gz")
-    write_list(tmp_path / "list.csv", find_cases(tmp_path).cases)
-    assert "p1/T1_post.nii.gz | p1/T1_post_brain.nii.gz" in (tmp_path / "list.csv").read_text()
-    assert "no such file" in only(tmp_path / "list.csv").notes[0]
-
-
-def test_a_csv_list_cannot_name_volumes_of_a_file(tmp_path):
-    (tmp_path / "set").mkdir()
-    msd(tmp_path / "set")
-    cases = find_cases(tmp_path / "set").cases
-    with pytest.raises(InputError, match="CSV list cannot say"):
-        write_list(tmp_path / "list.csv", cases)
-    write_list(tmp_path / "list.json", cases)
-    assert find_cases(tmp_path / "list.json").cases[0].modalities["t1c"].channel == 2
