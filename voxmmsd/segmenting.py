@@ -15,22 +15,21 @@ import numpy as np
 
 from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.cases import find_cases, read_case
-from voxmmsd.data.finding.naming import read_name
-from voxmmsd.data.formats.nifti import image_of
-from voxmmsd.data.formats.sources import Source, read_volume, stem_of
-from voxmmsd.data.formats.writing import write_nifti
+from voxmmsd.data.naming import read_name
+from voxmmsd.data.nifti import image_of
+from voxmmsd.data.reading import reading_options
+from voxmmsd.data.sources import Source, read_volume, stem_of
 from voxmmsd.data.volume import Volume
+from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.evaluation.evaluate import labels_on, recorded_schema
+from voxmmsd.evaluation.folders import labels_on, recorded_schema
 from voxmmsd.evaluation.scores import Scores, score_case
 from voxmmsd.inference.engines import open_engine
-from voxmmsd.inference.plausibility import check_result
 from voxmmsd.inference.predict import Prediction, predict
-from voxmmsd.inference.results import withheld_error
 from voxmmsd.inference.stages import look_first
 from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named, values_from_indices
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.preflight.findings import Finding, blocking, in_order
+from voxmmsd.preflight.findings import Finding
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
 class Segmentation:
     """Labels of one case on the grid of its reference image (T1c where there is one), and what is known of them.
 
-    ``findings``: what the checks of the images and of the result found, most severe first. ``prediction``: everything
-    else that was computed, such as probabilities.
+    ``findings``: what the pre-flight check found, most severe first. ``prediction``: everything else that was computed,
+    such as probabilities.
     """
 
     prediction: Prediction
@@ -154,7 +153,9 @@ class Segmenter:
         images: PathLike | Case | Mapping[str, PathLike | SpatialImage],
         *,
         reference: str | None = None,
+        from_scanner: bool = False,
         align: bool = False,
+        n4: bool = False,
         brain_mask: PathLike | None = None,
         probabilities: bool = False,
         uncertainty: bool = False,
@@ -167,7 +168,8 @@ class Segmenter:
         word = str(brain_mask or "")
         if word and Path(word).exists():
             case, word = replace(case, brain_mask=Source(Path(word))), ""
-        volumes = read_case(case, reference, with_label=False, aligned=align, brain_mask=word)
+        how = reading_options(align=align, brain_mask=word, from_scanner=from_scanner, n4=n4)
+        volumes = read_case(case, reference, with_label=False, **how)
         findings = look_first(volumes, self.package, force=force)
         prediction = predict(
             volumes,
@@ -179,10 +181,7 @@ class Segmenter:
             uncertainty=uncertainty,
             memory=self._memory,
         )
-        of_result = check_result(prediction, findings)
-        if wrong := blocking(of_result) if not force else ():
-            raise withheld_error(case.id, [finding.line() for finding in wrong])
-        return Segmentation(prediction, in_order((*findings, *of_result)))
+        return Segmentation(prediction, findings)
 
 
 def segment(
@@ -190,7 +189,9 @@ def segment(
     model: PathLike | None = None,
     *,
     reference: str | None = None,
+    from_scanner: bool = False,
     align: bool = False,
+    n4: bool = False,
     brain_mask: PathLike | None = None,
     probabilities: bool = False,
     uncertainty: bool = False,
@@ -205,11 +206,13 @@ def segment(
 
     ``images``: the folder of one case, a case of ``find_cases``, or a mapping from ``t1n``, ``t1c``, ``t2w`` and
     ``t2f`` to a file, a DICOM folder or a nibabel image; models trained with modality dropout take any subset.
-    ``reference``: the modality on whose grid the labels are computed (default: t1c, else the finest). ``align``:
-    register the modalities to it first. ``brain_mask``: a file, a modality that is skull-stripped, or a tool
-    (``hd-bet``, ``synthstrip``). ``probabilities``, ``uncertainty``: also compute them. ``tta``: mean over eight
-    mirrored images. ``force``: segment in spite of blocking findings. ``progress``: called with windows done and their
-    number. The rest is explained at ``Segmenter``, which saves opening the model anew for each case.
+    ``reference``: the modality on whose grid the labels are computed (default: t1c, else the finest).
+    ``from_scanner``: images as they come from a scanner: registered to the reference and stripped first. ``align``:
+    only register them. ``n4``: remove bias fields inside the brain. ``brain_mask``: a file, a modality that is
+    skull-stripped, or a tool (``hd-bet``, ``synthstrip``). ``probabilities``, ``uncertainty``: also compute them.
+    ``tta``: mean over eight mirrored images. ``force``: segment in spite of blocking findings. ``progress``: called
+    with windows done and their number. The rest is explained at ``Segmenter``, which saves opening the model anew for
+    each case.
 
     >>> found = voxmmsd.segment("new/phantom-007-000", model="runs/first")
     >>> found.case_id, found.schema.name, found.values_zyx.shape
@@ -235,14 +238,15 @@ def segment(
             wrong slot.
         ModelError: no such model, or one that cannot segment.
         ConfigError: an unknown modality or device.
-        ResultWithheldError: the result cannot be true, such as of a head with its skull on (``force`` returns it).
         MissingDependencyError: a format, the alignment, the mask or the device needs a package that is not installed.
         MemoryBudgetError: even small windows do not fit.
     """
     return Segmenter(model, device=device, threads=threads, memory=memory)(
         images,
         reference=reference,
+        from_scanner=from_scanner,
         align=align,
+        n4=n4,
         brain_mask=brain_mask,
         probabilities=probabilities,
         uncertainty=uncertainty,

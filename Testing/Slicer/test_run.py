@@ -155,7 +155,7 @@ class RunTest(slicer_case.ModuleTest):
     def test_cancelling_while_a_program_strips_the_skull_ends_that_too(self):
         self.addCleanup(stripping.stand_in())
         panel = self.ready_panel()
-        panel.ui.stripCombo.setCurrentIndex(1)
+        panel.ui.stripCombo.setCurrentIndex(panel.ui.stripCombo.findData("hd-bet"))
         self.assertTrue(self.cancelled_at(panel, "Looking for the brain"))
 
     @slicer_case.long
@@ -187,7 +187,7 @@ class RunTest(slicer_case.ModuleTest):
         self.addCleanup(stripping.stand_in(stripping.AT_ONCE))
         moved(self.volumes["t2f"], 8.0, 0.0, 0.0)
         panel = self.ready_panel()
-        panel.ui.stripCombo.setCurrentIndex(1)
+        panel.ui.stripCombo.setCurrentIndex(panel.ui.stripCombo.findData("hd-bet"))
         panel.parameters.align = True
         panel.ui.applyButton.click()
         wait_until(lambda: panel.segment_tab.job is None)

@@ -7,7 +7,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES
-from voxmmsd.data.strippers import installed
+from voxmmsd.data.strippers import STRIPPERS, installed
 from voxmmsd.inference.config import PRECISIONS
 from VoxMMSDLib import settings
 
@@ -38,7 +38,7 @@ class ComputerOptions:
         combo.clear()
         combo.addItem(_("as it is"), "")
         for word in installed():
-            combo.addItem(_("strip by {name}").format(name=word), word)
+            combo.addItem(_("strip by {name}").format(name=STRIPPERS[word].title), word)
         combo.setCurrentIndex(max(0, combo.findData(chosen)))
 
     def keep(self, *_: Any) -> None:

@@ -12,9 +12,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from VoxMMSDLib.background import Background
+from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.volumes import ijk_to_world, is_bent
 from VoxMMSDSegmentLib.case import Seen
-from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ class Taken:
     def findings(self) -> tuple[Finding, ...]:
         if not self.volumes:
             return ()
-        from voxmmsd.data.brain_mask import with_skull
-        from voxmmsd.preflight.check import brains_of, check_slots, check_volumes
+        from voxmmsd.preflight.check import brains_of, check_slots, check_volumes, with_skull
         from voxmmsd.preflight.findings import in_order
 
         coarse = {key: one.volume() for key, one in self.volumes.items()}
@@ -253,8 +252,8 @@ def how_to_fix(finding: Finding) -> str:
     """What can be done about a finding, in the panel's words: the core speaks of its command line."""
     ways = {
         "skull": _(
-            "Choose a brain mask above, made by an extension such as HD-BET or SwissSkullStripper, or install HD-BET "
-            "or SynthStrip on this computer and choose it under Options, Skull."
+            "Align and strip the images first (Options, Skull; it needs HD-BET or SynthStrip), or choose a brain mask "
+            "above, made by an extension such as HD-BET or SwissSkullStripper."
         ),
         "not-aligned": _("Check Align: the images are registered to each other first."),
         "different-grids": _("Nothing to do if they were registered to each other; else check Align."),

@@ -63,8 +63,13 @@ class Mending:
         if self._ui.stripCombo.count < 2:  # no program is installed
             hint = _("Go to the selector of the brain mask.")
             return [WayOut(_("Choose mask"), hint, self._ui.brainMaskSelector.setFocus)]
-        hint = _("Strip the skull first, with the program that is installed.")
-        return [WayOut(_("Strip"), hint, lambda: self._ui.stripCombo.setCurrentIndex(1))]
+
+        def act() -> None:
+            self._choose(align=True)
+            self._ui.stripCombo.setCurrentIndex(1)
+
+        hint = _("Align the images and strip the skull first.")
+        return [WayOut(_("Align and strip"), hint, act)]
 
     def _align(self, _finding: Finding) -> list[WayOut]:
         return [WayOut(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]

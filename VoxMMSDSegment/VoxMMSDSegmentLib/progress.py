@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from voxmmsd.wording import in_words
+from voxmmsd.runs.folder import in_words
 
 # Seconds on a laptop's CPU for four modalities, until this computer's own are known.
 FIRST_GUESS = {
     "saving": 2.0,
     "starting": 4.0,
     "reading": 12.0,
-    "stripping": 120.0,
     "aligning": 70.0,
+    "stripping": 10.0,
     "segmenting": 20.0,
     "writing": 4.0,
     "showing": 2.0,
@@ -26,8 +26,8 @@ STAGES = {
     "saving": _("Preparing the images"),
     "starting": _("Starting"),
     "reading": _("Reading the images"),
-    "stripping": _("Looking for the brain"),
     "aligning": _("Aligning the images"),
+    "stripping": _("Looking for the brain"),
     "segmenting": _("Segmenting"),
     "writing": _("Writing the result"),
     "showing": _("Showing the result"),

@@ -7,7 +7,6 @@ is no stripper of our own, since a poor mask spoils a segmentation unseen.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +14,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.strippers import STRIPPERS
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, MissingDependencyError
@@ -28,25 +27,32 @@ WORDS = (*MODALITIES, *STRIPPERS)
 """What a brain mask can be asked for by, instead of a file."""
 
 
+def tissue_ml(volume: Volume) -> float:
+    """Volume of what is clearly brighter than air."""
+    sample = volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
+    bright = np.percentile(sample[sample > 0], 90) if (sample > 0).any() else 1.0
+    return float((sample > 0.15 * bright).mean() * volume.array.size * volume.grid.voxel_volume_ml)
+
+
 def strip(volume: Volume, word: str) -> np.ndarray:
-    """Brain mask of a head, bool ``(z, y, x)``, by the stripper of that name.
+    """Brain mask of a head, bool ``(z, y, x)``, by the program of that name.
 
     Raises:
         MissingDependencyError: it is not installed.
         InputError: it failed, or found no brain.
     """
     stripper = STRIPPERS[word]
-    program = stripper.program()
-    if program is None:
+    command = stripper.command()
+    if command is None:
         raise MissingDependencyError(
-            f"{stripper.title} is not installed ({' or '.join(stripper.programs)} is on no path)",
+            f"{stripper.title} is not installed",
             f"{stripper.way}; or give a mask with --brain-mask FILE",
         )
     with TemporaryDirectory(prefix="voxmmsd-") as folder:
         image, out = Path(folder) / "head.nii.gz", Path(folder) / "brain.nii.gz"
         nib.save(nib.Nifti1Image(volume.array.T.astype(np.float32), volume.grid.affine_xyz), image)
         done = subprocess.run(
-            [program, *stripper.arguments(image, out)], capture_output=True, encoding="utf-8", errors="replace"
+            [*command, *stripper.arguments(image, out)], capture_output=True, encoding="utf-8", errors="replace"
         )
         mask_file = stripper.mask(out)
         if done.returncode or not mask_file.is_file():
@@ -78,14 +84,11 @@ def mask_of_stripped(volume: Volume, modality: str) -> np.ndarray:
     return ndimage.binary_fill_holes(mask)
 
 
-def with_skull(volumes: Mapping[str, Volume]) -> dict[str, float]:
-    """Modality -> ml of tissue, where that is more than a brain has."""
-    tissue_ml = {name: _tissue_ml(volume) for name, volume in volumes.items()}
-    return {name: amount for name, amount in tissue_ml.items() if amount > LARGEST_BRAIN_ML}
-
-
-def _tissue_ml(volume: Volume) -> float:
-    """Volume of what is clearly brighter than air."""
-    sample = volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
-    bright = np.percentile(sample[sample > 0], 90) if (sample > 0).any() else 1.0
-    return float((sample > 0.15 * bright).mean() * volume.array.size * volume.grid.voxel_volume_ml)
+def largest_piece(mask_zyx: np.ndarray) -> np.ndarray:
+    """The largest connected piece, its holes filled; empty stays empty."""
+    pieces, count = ndimage.label(mask_zyx)
+    if count > 1:
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        mask_zyx = pieces == sizes.argmax()
+    return ndimage.binary_fill_holes(mask_zyx)

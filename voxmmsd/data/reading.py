@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from voxmmsd.data.alignment import Alignment, align
-from voxmmsd.data.brain_mask import mask_of_stripped, strip
+from voxmmsd.data.bias_field import without_bias_field
+from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped, strip, tissue_ml
 from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
-from voxmmsd.data.formats.image import Image
-from voxmmsd.data.formats.sources import Source, frame_of, read_image
-from voxmmsd.data.strippers import STRIPPERS
+from voxmmsd.data.image import Image
+from voxmmsd.data.sources import Source, frame_of, read_image
+from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, indices_from_values, schema_named
@@ -48,6 +50,8 @@ def read_case(
     *,
     aligned: bool = False,
     brain_mask: str = "",
+    only_heads: bool = False,
+    n4: bool = False,
     picture: Path | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> CaseVolumes:
@@ -56,24 +60,29 @@ def read_case(
     Modalities and brain mask on other grids are resampled in world space (linear; nearest for masks and labels).
     ``aligned``: each modality is first registered to the reference, if that helps; a label or mask is moved with the
     modality whose grid it has, preferably the reference. ``picture``: file for a checkerboard picture of the alignment.
-    ``brain_mask``: a skull-stripped modality, or a tool for stripping, instead of the mask of the case. ``on_stage`` is
-    called with ``stripping`` and ``aligning``, which take long, before they begin.
+    ``brain_mask``: a skull-stripped modality, or a tool for stripping, instead of the mask of the case. It gets the
+    reference.
+    ``only_heads``: nothing is stripped if the reference has no more tissue than a brain, or if the case has a mask.
+    ``n4``: bias fields are removed inside the brain mask, or where the image is above 0. ``on_stage`` is called with
+    ``aligning``, ``stripping`` and ``correcting``, which take long, before they begin.
 
     Raises:
         InputError: no modality, a missing reference, an image that cannot be read, is all 0 or does not overlap, a
             label without a schema, on a grid of none of the inputs, or with values that its schema does not have.
         MissingDependencyError: a package for a format, the alignment or the brain mask is not installed.
     """
-    case = _with_mask_of(case, brain_mask)
+    case = case if only_heads and case.brain_mask else _with_mask_of(case, brain_mask)
     _check_request(case, reference)
     reader = _Reader()
     volumes = {name: _modality(reader, name, case.modalities[name]) for name in MODALITIES if name in case.modalities}
     chosen = reference or ("t1c" if "t1c" in volumes else min(volumes, key=lambda n: volumes[n].grid.voxel_volume_ml))
     grids = {name: volume.grid for name, volume in volumes.items()}
     grid = grids[chosen]
-    if brain_mask in STRIPPERS:
-        on_stage("stripping")
-    stripped = strip(volumes[chosen], brain_mask) if brain_mask in STRIPPERS else None
+    tool = brain_mask if brain_mask in STRIPPERS and case.brain_mask is None else ""
+    stripped = None
+    if tool and only_heads and tissue_ml(volumes[chosen]) <= LARGEST_BRAIN_ML:
+        reader.notes.append(f"{chosen} seems to be stripped already: the brain is what is above 0 in it")
+        tool, stripped = "", mask_of_stripped(volumes[chosen], chosen)
     if aligned:
         on_stage("aligning")
     places = _Places(grids, chosen, _alignments(volumes, chosen, picture, case.id) if aligned else {})
@@ -86,14 +95,44 @@ def read_case(
         reader.notes += [f"{note} of {chosen}"] if note else []
     schema = schema_named(case.schema) if case.schema else None
     label = _label(case, schema, places, reader) if with_label and case.label else None
+    if tool:
+        on_stage("stripping")
+        stripped = strip(Volume(image[MODALITIES.index(chosen)], grid), tool)
     mask = _brain_mask(case, places, reader) if case.brain_mask else stripped
-    if stripped is not None:
-        reader.notes.append(f"brain mask by {STRIPPERS[brain_mask].title} from {chosen}")
+    if tool:
+        reader.notes.append(f"brain mask by {STRIPPERS[tool].title} from {chosen}")
+    if n4:
+        on_stage("correcting")
+        _remove_bias_fields(image, grid, mask)
+        reader.notes.append("bias fields were removed (N4)")
     present = tuple(name in grids for name in MODALITIES)
     return CaseVolumes(
         case, Volume(image, grid), present, chosen, label, mask, schema,  # type: ignore[arg-type]
         tuple(reader.notes), grids, tuple(places.alignments.values()),
     )  # fmt: skip
+
+
+def reading_options(*, align: bool, brain_mask: str, from_scanner: bool = False, n4: bool = False) -> dict[str, Any]:
+    """What ``read_case`` is called with where these options were given; ``brain_mask``: as there, or a file.
+
+    ``from_scanner`` aligns, and strips heads by the first tool that is installed unless another way is named.
+    """
+    word = brain_mask if brain_mask in (*MODALITIES, *STRIPPERS) else ""
+    if from_scanner and not brain_mask:
+        word = next(iter(installed()), HD_BET)
+    return {
+        "aligned": align or from_scanner,
+        "brain_mask": word,
+        "only_heads": from_scanner and not brain_mask,
+        "n4": n4,
+    }
+
+
+def _remove_bias_fields(image_czyx: np.ndarray, grid: Grid, mask_zyx: np.ndarray | None) -> None:
+    for channel in image_czyx:
+        if channel.any():
+            inside = channel > 0 if mask_zyx is None else mask_zyx
+            channel[...] = without_bias_field(Volume(channel, grid), inside)
 
 
 def _check_request(case: Case, reference: str | None) -> None:

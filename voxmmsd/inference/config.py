@@ -29,7 +29,11 @@ class ReadingConfig(ImagesConfig):
     """Which images are meant, and on which grid they are read."""
 
     reference: str = option("", "modality that defines the grid of the result (default: t1c, else the finest)")
+    from_scanner: bool = option(
+        False, "images as they come from a scanner: register them to the reference and strip the skull first"
+    )
     align: bool = option(False, "first register each modality to the reference, with a picture (needs SimpleITK)")
+    n4: bool = option(False, "remove bias fields inside the brain first (N4, needs SimpleITK)")
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,7 @@ class SegmentConfig(ReadingConfig):
     smallest: tuple[str, ...] = option(
         (), "minimum component size per label in ml, such as ET=0.05 ED=0.5; smaller ones are removed"
     )
-    force: bool = option(
-        False, "segment despite blocking findings (see the verb check), and write results that cannot be true"
-    )
+    force: bool = option(False, "segment despite blocking findings (see the verb check)")
     probabilities: bool = option(False, "also write one probability map per label")
     uncertainty: bool = option(False, "also write an uncertainty map")
     tta: bool = option(False, "test-time augmentation: mean over eight mirrored images (8x slower, slightly better)")
@@ -58,4 +60,3 @@ class SegmentConfig(ReadingConfig):
     intermediates: bool = option(
         False, "also write aligned or resampled images and the brain mask, if they were created"
     )
-    json: bool = option(False, "print a JSON record of all cases instead of text", affects=Affects.REPORT)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case, CaseVolumes, read_case
+from voxmmsd.data.reading import reading_options
 from voxmmsd.data.volume import Volume
 from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.config import SegmentConfig
-from voxmmsd.inference.fallback import Ladder
-from voxmmsd.inference.plausibility import check_result
+from voxmmsd.inference.ladder import Ladder
 from voxmmsd.inference.predict import Prediction
-from voxmmsd.inference.results import withheld_error, write_intermediates, write_prediction
+from voxmmsd.inference.results import write_intermediates, write_prediction
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.preflight.check import check_choices, check_identity, check_images, check_operation, refuse
-from voxmmsd.preflight.findings import Finding, blocking, in_order
+from voxmmsd.preflight.findings import Finding, in_order
 from voxmmsd.runs import Run
 
 
@@ -36,11 +35,10 @@ class ReadCase:
 
 @dataclass(frozen=True)
 class ComputedCase:
-    """The prediction for a case, the findings of its images and of the result, and the seconds so far."""
+    """The prediction for a case, its findings, and the seconds so far."""
 
     prediction: Prediction
     findings: tuple[Finding, ...]
-    of_result: tuple[Finding, ...]
     seconds: float
 
 
@@ -54,20 +52,21 @@ class Stages:
     out: Path
     run: Run
     done: int = 0
-    told: set[str] = field(default_factory=set)
 
     def read(self, case: Case) -> ReadCase:
         started = time.monotonic()
         config = self.config
         self._begin("reading", case.id)
+        how = reading_options(
+            align=config.align, brain_mask=config.brain_mask, from_scanner=config.from_scanner, n4=config.n4
+        )
         volumes = read_case(
             case,
             config.reference or None,
             with_label=False,
-            aligned=config.align,
-            brain_mask=config.brain_mask if config.brain_mask in WORDS else "",
-            picture=self.out / f"{case.id}-voxmmsd-alignment.png" if config.align else None,
+            picture=self.out / f"{case.id}-voxmmsd-alignment.png" if how["aligned"] else None,
             on_stage=lambda stage: self._begin(stage, case.id),
+            **how,
         )
         self.ladder.refuse_too_large(volumes)
         findings = look_first(volumes, self.package, operated=config.operated, force=config.force)
@@ -78,7 +77,8 @@ class Stages:
         self.run.progress(self.done, case.id)
         self.done += 1
         started = time.monotonic()
-        self._say(case.id, given.findings)
+        for finding in given.findings:
+            self.run.say(f"{case.id}: {finding.line()}")
         with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:
 
             def on_window(done: int, total: int) -> None:
@@ -91,30 +91,17 @@ class Stages:
         prediction = cleaned(prediction, parse_smallest(self.config.smallest, prediction.schema))
         for note in prediction.notes:
             self.run.say(f"{case.id}: {note}")
-        of_result = check_result(prediction, given.findings)
-        self._say(case.id, of_result)
-        return ComputedCase(prediction, given.findings, of_result, given.seconds + time.monotonic() - started)
+        return ComputedCase(prediction, given.findings, given.seconds + time.monotonic() - started)
 
     def write(self, computed: ComputedCase) -> Path:
         self.run.events.write("progress", case=computed.prediction.case_id, stage="writing")
-        findings = in_order((*computed.findings, *computed.of_result))
-        withheld = () if self.config.force else blocking(computed.of_result)
+        findings = [finding.line() for finding in computed.findings]
         if self.config.intermediates:
-            write_intermediates(computed.prediction.volumes, self.out, made_mask=self.config.brain_mask in WORDS)
-        if self.config.picture or withheld:
-            _draw(computed.prediction, self.out, [finding.text for finding in computed.of_result])
-        # The record is written last: where it is, all is there.
-        file = write_prediction(computed.prediction, self.out, computed.seconds, findings, withheld)
-        if withheld:
-            raise withheld_error(computed.prediction.case_id, [finding.line() for finding in withheld])
-        return file
-
-    def _say(self, case_id: str, findings: tuple[Finding, ...]) -> None:
-        """What to do about a kind of finding is said once, not for each case."""
-        for finding in findings:
-            line = finding.short_line() if finding.way_out in self.told else finding.line()
-            self.told.add(finding.way_out)
-            self.run.say(f"{case_id}: {line}")
+            made_mask = self.config.from_scanner or self.config.brain_mask in WORDS
+            write_intermediates(computed.prediction.volumes, self.out, made_mask=made_mask)
+        if self.config.picture:
+            _draw(computed.prediction, self.out)
+        return write_prediction(computed.prediction, self.out, computed.seconds, findings)  # last: all is there
 
     def _begin(self, stage: str, case_id: str) -> None:
         self.run.stop_if_asked()
@@ -145,7 +132,7 @@ def look_first(
     return findings
 
 
-def _draw(prediction: Prediction, out: Path, remarks: Sequence[str]) -> None:
+def _draw(prediction: Prediction, out: Path) -> None:
     from voxmmsd.evaluation.pictures import overlay_picture
 
     prepared = prediction.prepared
@@ -156,5 +143,5 @@ def _draw(prediction: Prediction, out: Path, remarks: Sequence[str]) -> None:
         prediction.schema,
         prepared.grid,
         out / f"{prediction.case_id}-voxmmsd.png",
-        title="\n".join((prediction.case_id, *remarks)),
+        title=prediction.case_id,
     )

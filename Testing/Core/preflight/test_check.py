@@ -85,7 +85,7 @@ def test_a_name_that_contradicts_its_slot_is_found(patient, tmp_path):
 
 def test_a_skull_is_no_finding_where_a_mask_or_a_stripper_deals_with_it(patient, tmp_path, monkeypatch):
     monkeypatch.setattr("voxmmsd.preflight.check.LARGEST_BRAIN_ML", 1.0)
-    assert "hd-bet, synthstrip" in kinds(patient)["skull"].way_out
+    assert "--from-scanner, which aligns and strips" in kinds(patient)["skull"].way_out
     image = nib.load(patient["t1c"])
     mask = np.zeros(image.shape, np.uint8)
     mask[30:36, 30:36, 30:36] = 1

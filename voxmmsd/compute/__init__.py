@@ -1,1 +1,0 @@
-"""What it is computed on: devices and their precision, and several processes at one training."""

@@ -1,1 +1,0 @@
-"""Images out of files and into them: NIfTI, DICOM and what SimpleITK reads."""

@@ -1,1 +1,0 @@
-"""The label-efficiency experiment of ``compare``: what it is, its runs, scores, tables and report."""
