@@ -22,8 +22,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import ERROR, REMEDY, REMEDY_APART, MissingDependencyError, VoxMMSDError
-from voxmmsd.events import read_events
 from voxmmsd.runs.companion import ENDS_WITH, name_of_this_process
+from voxmmsd.runs.events import read_events
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_MS = 150

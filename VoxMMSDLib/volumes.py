@@ -72,8 +72,8 @@ def array_write(array, affine_xyz, file: Path, name: str) -> Write:
     """What writes voxels ``(z, y, x)`` as NIfTI; ``name`` is what an error calls them."""
 
     def write() -> None:
+        from voxmmsd.data.formats.writing import write_nifti
         from voxmmsd.data.volume import Grid
-        from voxmmsd.data.writing import write_nifti
 
         try:
             write_nifti(file, _as_nifti_holds(array), Grid(array.shape, affine_xyz))

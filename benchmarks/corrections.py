@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voxmmsd.config import make_config
+from voxmmsd.corrections.judged import COMPARISON
+from voxmmsd.corrections.retuning import retune
 from voxmmsd.data.cases import Case, find_cases, read_case
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.data.volume import Volume
 from voxmmsd.files import write_json_atomic
@@ -28,9 +30,7 @@ from voxmmsd.library import HOLD_OUT, TRAINING, Library, create_library, is_libr
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import ModelPackage, read_package
 from voxmmsd.training.finetune import finetune
-from voxmmsd.training.judged import COMPARISON
 from voxmmsd.training.options import finetune_config
-from voxmmsd.training.retuning import retune
 from voxmmsd.training_config import FinetuneConfig
 
 

@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 
+from voxmmsd.compute.devices import choose_device
 from voxmmsd.config import make_config
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.statistics import paired
-from voxmmsd.evaluation.tables import text_table
+from voxmmsd.experiment.parallel import score_at_once, train_at_once
+from voxmmsd.experiment.scoring import score_model
 from voxmmsd.files import write_json_atomic, write_text_atomic
-from voxmmsd.networks.devices import choose_device
 from voxmmsd.runs import Run, open_run
-from voxmmsd.training.at_once import score_at_once, train_at_once
 from voxmmsd.training.cases import labelled_entries, model_schema
-from voxmmsd.training.scoring import score_model
 from voxmmsd.training_config import FinetuneConfig
+from voxmmsd.wording import text_table
 
 
 class CrossValidation:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from voxmmsd.config import make_config
-from voxmmsd.training.estimate import estimate
+from voxmmsd.planning.estimate import estimate
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig

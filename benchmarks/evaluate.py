@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.evaluation.lesionwise import score_lesions
 from voxmmsd.evaluation.protocols import Rule, rules_of
 from voxmmsd.evaluation.surfels import _BITS, _areas

@@ -35,7 +35,7 @@ import torch
 
 from benchmarks.writing_verbs import WritingVerb, prepared, writing_verbs
 from voxmmsd.cli import main as voxmmsd
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.files import read_json
 from voxmmsd.verify import verify
 

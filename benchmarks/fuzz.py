@@ -35,16 +35,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Core")
 
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.listing import listed_cases
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.finding.listing import listed_cases
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import VoxMMSDError
-from voxmmsd.events import read_events
 from voxmmsd.models import decisions
 from voxmmsd.models.archive import export_model, opened
 from voxmmsd.models.package import read_package
 from voxmmsd.runs import view_run
+from voxmmsd.runs.events import read_events
 from voxmmsd.training_config import FinetuneConfig
 
 SLOWEST_SECONDS = 10.0

@@ -18,10 +18,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from voxmmsd.data.cases import Case, find_cases
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.volume import Volume, resample
-from voxmmsd.evaluation.tables import text_table
 from voxmmsd.preflight.misalignment import SPACING_MM, Displacement, displacement
+from voxmmsd.wording import text_table
 
 MOTIONS = (("mm", 2), ("mm", 4), ("mm", 6), ("mm", 10), ("degrees", 3), ("degrees", 6), ("degrees", 10))
 RIM = 5  # voxels cut off inside one mask

@@ -20,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.labels import MODALITIES
 from voxmmsd.preflight import modality
 

@@ -31,11 +31,11 @@ from monai.transforms import (
     SpatialPadd,
 )
 
+from voxmmsd.compute.devices import choose_device
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import Entry, open_store
 from voxmmsd.evaluation.scores import counted_dice, score_case
 from voxmmsd.labels import LabelSchema
-from voxmmsd.networks.devices import choose_device
 
 CASE = dict[str, torch.Tensor]
 

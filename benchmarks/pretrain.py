@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from plain_pretraining import plain_batch, plain_step
 
+from voxmmsd.compute.devices import Precision, choose_device, keep_freed_memory
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import Entry, open_store, prepare_cases
-from voxmmsd.networks.devices import Precision, choose_device, keep_freed_memory
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.pretext import vox_mmsd
 from voxmmsd.training.blocks import BlockSampler

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import torch
 
+from voxmmsd.compute.processes import by_torchrun, joined
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
-from voxmmsd.networks.processes import by_torchrun, joined
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs.writing import Bystander
 from voxmmsd.training.pretrain import PreTraining

@@ -31,10 +31,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from voxmmsd.clock import now
 from voxmmsd.data.cases import Case, find_cases, read_case
-from voxmmsd.data.writing import write_nifti
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.evaluation.scores import dice
-from voxmmsd.evaluation.tables import text_table
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import Way, open_way
 from voxmmsd.inference.predict import predict
@@ -45,7 +45,7 @@ from voxmmsd.labels import MODALITIES, indices_from_values, schema_named, values
 from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import now
+from voxmmsd.wording import text_table
 
 WINDOW, OVERLAP, MEMORY = 96, 0.5, 4 * 2**30
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from voxmmsd.compute.devices import Precision, choose_device, keep_freed_memory
 from voxmmsd.model_config import NetworkConfig
-from voxmmsd.networks.devices import Precision, choose_device, keep_freed_memory
 from voxmmsd.networks.heads import SegmentationNetwork
 
 CLASSES = 4

@@ -13,16 +13,17 @@ import time
 from pathlib import Path
 
 from voxmmsd.data.cases import find_cases
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.reading import read_case
-from voxmmsd.data.sources import Source, read_volume
 from voxmmsd.data.volume import Volume, canonical, resample
-from voxmmsd.evaluation.folders import evaluate_folders
+from voxmmsd.evaluation.evaluate import evaluate_folders
+from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.pictures import curves_picture, overlay_picture
-from voxmmsd.evaluation.report import Section, write_report
-from voxmmsd.evaluation.tables import mean_rows, score_rows, text_table
+from voxmmsd.evaluation.tables import mean_rows, score_rows
 from voxmmsd.labels import indices_from_values
 from voxmmsd.runs.curves import read_curves
+from voxmmsd.wording import text_table
 
 TRAINING = ("--preset", "tiny", "--channels", "8", "16", "32", "64", "--patch", "48", "--steps", "300",
             "--validate-every", "60", "--modality-dropout", "0.1")  # fmt: skip

@@ -15,11 +15,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from voxmmsd.colors import LINE_COLORS
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.reading import read_case
 from voxmmsd.evaluation.pictures import save_figure
-from voxmmsd.labels import LINE_COLORS, MODALITIES, MODALITY_NAMES
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from voxmmsd.phantom import make_phantom, write_phantom
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import PairRecipe, VoxelPairs, draw_pairs

@@ -1,14 +1,13 @@
 """The command line: verbs, options generated from their configurations, and one clear line per error.
 
 Nothing heavy is imported, so that ``--help`` is fast; each verb imports what it needs when it runs.
-Exit codes: 0 success, 2 bad input or usage, 1 internal error, 130 canceled.
+Exit codes: 0 success, 2 bad input or usage, 3 a result that cannot be true, 1 internal error, 130 canceled.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import errno
 import os
 import sys
 import traceback
@@ -20,13 +19,11 @@ from typing import Any
 import voxmmsd
 from voxmmsd import verbs
 from voxmmsd.config import flag_of, read_record, with_field_names
-from voxmmsd.errors import Cancelled, VoxMMSDError, as_printed
-from voxmmsd.files import is_disk_full
+from voxmmsd.errors import Cancelled, as_printed
+from voxmmsd.failures import Fault, failure_of
 from voxmmsd.runs.companion import end_with_the_one_named
 
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
-_TO_TRAIN = ("torch", "monai", "onnx")
 
 
 def entry_point() -> None:
@@ -52,12 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxmmsd: {str(reason) or 'cancelled'}", file=sys.stderr)
         # torchrun takes any other code for a fault and would start the run that was asked to stop again.
         return 0 if _UNDER_TORCHRUN in os.environ else 130
-    except VoxMMSDError as error:
-        return _failed(2, error.problem, error.remedy, debug)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         return 0
     except Exception as error:
-        return _failed(*_judged(error), debug)
+        failure = failure_of(error)
+        return _failed(1 if isinstance(failure, Fault) else 2, failure.problem, failure.remedy, debug)
 
 
 def _with_action_first(arguments: list[str]) -> list[str]:
@@ -81,25 +77,6 @@ def _action(
     named = str(record.pop("action", group.actions[0].name))
     verb = verb or group.action(named)
     return verb, {**with_field_names(verb.config, record), **given}
-
-
-def _judged(error: Exception) -> tuple[int, str, str]:
-    """Exit code, problem and remedy: a denial by the operating system is for the user to fix, anything else an internal
-    error."""
-    if is_disk_full(error):
-        return 2, f"the disk is full ({error})", "free some room and call again"
-    if isinstance(error, OSError) and error.errno in _DENIED and error.filename:
-        return 2, f"{error.filename}: {error.strerror}", "check its permissions, or name another place"
-    if isinstance(error, ModuleNotFoundError) and error.name in _TO_TRAIN:
-        return (
-            2,
-            f"{error.name} is not installed, and this verb needs it",
-            "install it with pip install 'voxmmsd[train]'",
-        )
-    if isinstance(error, MemoryError):
-        return 2, f"memory does not suffice ({error})", "give less at once, or take a machine with more"
-    advice = "run again with --debug and report what it says"
-    return 1, f"internal fault: {type(error).__name__}: {error} ({advice})", ""
 
 
 def _detached(arguments: Sequence[str], folder: Path) -> int:

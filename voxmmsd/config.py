@@ -43,10 +43,11 @@ class Affects(StrEnum):
     DEVICE = "device"  # on what it is computed, and with it the last digits
     SPEED = "speed"
     CARD = "card"  # a text that is only repeated on the model card
+    REPORT = "report"  # what is printed
 
 
-SAME_RESULT = (Affects.PLACE, Affects.SPEED, Affects.CARD)  # a run may be continued with other ones
-OF_THIS_MACHINE = (Affects.PLACE, Affects.SPEED, Affects.DEVICE)  # another machine has its own
+SAME_RESULT = (Affects.PLACE, Affects.SPEED, Affects.CARD, Affects.REPORT)  # a run may be continued with other ones
+OF_THIS_MACHINE = (Affects.PLACE, Affects.SPEED, Affects.DEVICE, Affects.REPORT)  # another machine has its own
 
 
 def option(

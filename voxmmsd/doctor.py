@@ -100,7 +100,7 @@ def _check_torch(name: str) -> tuple[str, bool]:
     import torch
     import torch.nn.functional as F
 
-    from voxmmsd.networks.devices import choose_device
+    from voxmmsd.compute.devices import choose_device
 
     device = choose_device(name)
     rng = np.random.default_rng(0)

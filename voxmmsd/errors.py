@@ -52,6 +52,10 @@ class MemoryBudgetError(VoxMMSDError):
     """Memory, or the given memory limit, is too small."""
 
 
+class ResultWithheldError(VoxMMSDError):
+    """A result that cannot be true: its labels are not handed over (exit code 3)."""
+
+
 class BundleError(VoxMMSDError):
     """An offline bundle that cannot be created or installed."""
 

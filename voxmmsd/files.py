@@ -1,21 +1,27 @@
-"""Writing whole files or none: aside, synced, renamed. Reading JSON that anybody may have written."""
+"""Writing whole files or none: aside, synced, renamed. Reading JSON that anybody may have written. Locks."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from voxmmsd.errors import VoxMMSDError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 Result = TypeVar("Result")
 LARGEST_JSON_BYTES = 1 << 28  # 256 MiB: beyond any record, list of cases or splits
@@ -149,3 +155,25 @@ def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # what ``try_lock`` fails with where another one has the lock
+
+
+def try_lock(file: IO[str]) -> None:
+    """Lock an open file until it is closed or the process ends; OSError where that cannot be."""
+    if sys.platform == "win32":
+        # A byte far behind the text: a locked one cannot be read by others there.
+        file.seek(1 << 20)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def without_nan(value: Any) -> Any:
+    """Plain values for JSON, which has no NaN: not-a-number and infinity are None, tuples are lists."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from voxmmsd.colors import BLUE, GREEN, ORANGE, PINK, REGION_COLORS, YELLOW
 from voxmmsd.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -104,7 +105,6 @@ class LabelSchema:
         return {self.class_count + number: indices for number, indices in enumerate(regions) if len(indices) > 1}
 
 
-# Told apart by everybody, also in protanopia, deuteranopia and tritanopia: Testing/Core/test_labels.py measures it.
 _EDEMA = Terminology("SCT", "79654002", "Edema")
 _NECROSIS = Terminology("SCT", "6574001", "Necrosis")
 _ENHANCING = Terminology("NCIt", "C113842", "Enhancing Lesion")
@@ -113,26 +113,17 @@ _NEOPLASM = Terminology("SCT", "108369006", "Neoplasm")
 _CAVITY = Terminology("99VOXMMSD", "RC", "Resection Cavity")
 _CYST = Terminology("99VOXMMSD", "CC", "Cystic Component")
 
-_YELLOW, _BLUE, _ORANGE, _GREEN, _PINK = (240, 228, 66), (30, 90, 200), (230, 97, 0), (0, 180, 130), (225, 160, 215)
-
-LINE_COLORS = (_BLUE, _ORANGE, _GREEN, _PINK, (0, 0, 80), (120, 80, 80), (40, 0, 0))
-"""sRGB colors of a chart's lines and dots in their order, on a light ground; told apart by everybody, too."""
-
-REGION_COLORS = {"WT": (242, 255, 242), "TC": (160, 0, 0)}
-"""sRGB colors of the outlines of regions that are made of several tissues, over these in their own colors; beside those
-of all tissues only near-white and dark ones are left that everybody tells apart."""
-
 
 def _edema(value: int) -> Label:
-    return Label(value, "ED", "Edema", _GREEN, _EDEMA)
+    return Label(value, "ED", "Edema", GREEN, _EDEMA)
 
 
 def _necrosis(value: int, key: str = "NCR", name: str = "Necrotic core") -> Label:
-    return Label(value, key, name, _BLUE, _NECROSIS)
+    return Label(value, key, name, BLUE, _NECROSIS)
 
 
 def _enhancing(value: int) -> Label:
-    return Label(value, "ET", "Enhancing tumor", _ORANGE, _ENHANCING)
+    return Label(value, "ET", "Enhancing tumor", ORANGE, _ENHANCING)
 
 
 def _regions(whole: tuple[int, ...], core: tuple[int, ...], enhancing: int) -> tuple[Region, ...]:
@@ -156,10 +147,10 @@ SCHEMAS: dict[str, LabelSchema] = {
         LabelSchema(
             "brats-gli-2024",
             (
-                Label(1, "NETC", "Non-enhancing tumor core", _BLUE, _NON_ENHANCING),
-                Label(2, "SNFH", "Surrounding non-enhancing FLAIR hyperintensity", _GREEN, _EDEMA),
+                Label(1, "NETC", "Non-enhancing tumor core", BLUE, _NON_ENHANCING),
+                Label(2, "SNFH", "Surrounding non-enhancing FLAIR hyperintensity", GREEN, _EDEMA),
                 _enhancing(3),
-                Label(4, "RC", "Resection cavity", _PINK, _CAVITY),
+                Label(4, "RC", "Resection cavity", PINK, _CAVITY),
             ),
             (*_regions((1, 2, 3), (1, 3), 3), Region("RC", "Resection cavity", (4,))),
         ),
@@ -167,8 +158,8 @@ SCHEMAS: dict[str, LabelSchema] = {
             "brats-ped-2024",
             (
                 _enhancing(1),
-                Label(2, "NET", "Non-enhancing tumor", _BLUE, _NON_ENHANCING),
-                Label(3, "CC", "Cystic component", _YELLOW, _CYST),
+                Label(2, "NET", "Non-enhancing tumor", BLUE, _NON_ENHANCING),
+                Label(3, "CC", "Cystic component", YELLOW, _CYST),
                 _edema(4),
             ),
             (
@@ -227,6 +218,13 @@ def converted_indices(indices: np.ndarray, source: LabelSchema, target: LabelSch
             raise unknown_tissue(label, int(present[index]), source, target, where)
         table[index] = there or 0
     return table[indices]
+
+
+def known_indices(indices: np.ndarray, source: LabelSchema, target: LabelSchema) -> np.ndarray:
+    """Like ``converted_indices``, but a tissue that ``target`` does not have becomes background."""
+    import numpy as np
+
+    return np.array([0, *(index_of_tissue(label, target) or 0 for label in source.labels)], np.uint8)[indices]
 
 
 def unknown_tissue(label: Label, voxels: int, source: LabelSchema, target: LabelSchema, where: str) -> InputError:

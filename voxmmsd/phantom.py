@@ -15,8 +15,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from voxmmsd.data.image import MAX_VOXELS
-from voxmmsd.data.nifti import read_nifti
+from voxmmsd.data.formats.image import MAX_VOXELS
+from voxmmsd.data.formats.nifti import read_nifti
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.files import folder_written_aside, read_json, write_json_atomic, written_aside

@@ -15,21 +15,23 @@ import numpy as np
 
 from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.cases import find_cases, read_case
-from voxmmsd.data.naming import read_name
-from voxmmsd.data.nifti import image_of
+from voxmmsd.data.finding.naming import read_name
+from voxmmsd.data.formats.nifti import image_of
+from voxmmsd.data.formats.sources import Source, read_volume, stem_of
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.reading import reading_options
-from voxmmsd.data.sources import Source, read_volume, stem_of
 from voxmmsd.data.volume import Volume
-from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.evaluation.folders import labels_on, recorded_schema
+from voxmmsd.evaluation.evaluate import labels_on, recorded_schema
 from voxmmsd.evaluation.scores import Scores, score_case
 from voxmmsd.inference.engines import open_engine
+from voxmmsd.inference.plausibility import check_result
 from voxmmsd.inference.predict import Prediction, predict
+from voxmmsd.inference.results import withheld_error
 from voxmmsd.inference.stages import look_first
 from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named, values_from_indices
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.preflight.findings import Finding
+from voxmmsd.preflight.findings import Finding, blocking, in_order
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 class Segmentation:
     """Labels of one case on the grid of its reference image (T1c where there is one), and what is known of them.
 
-    ``findings``: what the pre-flight check found, most severe first. ``prediction``: everything else that was computed,
-    such as probabilities.
+    ``findings``: what the checks of the images and of the result found, most severe first. ``prediction``: everything
+    else that was computed, such as probabilities.
     """
 
     prediction: Prediction
@@ -181,7 +183,10 @@ class Segmenter:
             uncertainty=uncertainty,
             memory=self._memory,
         )
-        return Segmentation(prediction, findings)
+        of_result = check_result(prediction, findings)
+        if wrong := blocking(of_result) if not force else ():
+            raise withheld_error(case.id, [finding.line() for finding in wrong])
+        return Segmentation(prediction, in_order((*findings, *of_result)))
 
 
 def segment(
@@ -238,6 +243,7 @@ def segment(
             wrong slot.
         ModelError: no such model, or one that cannot segment.
         ConfigError: an unknown modality or device.
+        ResultWithheldError: the result cannot be true, such as of a head with its skull on (``force`` returns it).
         MissingDependencyError: a format, the alignment, the mask or the device needs a package that is not installed.
         MemoryBudgetError: even small windows do not fit.
     """

@@ -25,6 +25,8 @@ from torch import nn
 from toy_models import toy_info
 
 from voxmmsd.config import make_config
+from voxmmsd.corrections.labels import corrected_entries, corrected_splits, fixed_corrections
+from voxmmsd.corrections.retuning import ReTuning
 from voxmmsd.library import create_library
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.package import ModelPackage
@@ -34,11 +36,9 @@ from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import open_run
 from voxmmsd.training.cases import fixed_splits, labelled_entries, unlabelled_entries
-from voxmmsd.training.corrections import corrected_entries, corrected_splits, fixed_corrections
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.pretrain import PreTraining
-from voxmmsd.training.retuning import ReTuning
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 CHANNELS = (4, 6, 8)

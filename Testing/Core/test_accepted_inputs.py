@@ -11,7 +11,7 @@ from hard_places import CASE, Place, pristine, snapshot
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.store import open_store
 from voxmmsd.data.volume import canonical
 from voxmmsd.labels import MODALITIES

@@ -12,9 +12,9 @@ from voxmmsd import errors
 from voxmmsd.cli import main
 from voxmmsd.data.store import StoreResult
 from voxmmsd.errors import ERROR, REMEDY, REMEDY_APART, InputError, RunError, VoxMMSDError
-from voxmmsd.events import failure_of, read_events
 from voxmmsd.preflight.check import refuse
 from voxmmsd.preflight.findings import BLOCKING, Finding
+from voxmmsd.runs.events import failure_of, read_events
 from voxmmsd.runs.writing import open_run
 
 ROOT = Path(errors.__file__).parents[1]

@@ -9,12 +9,12 @@ from conftest import REPOSITORY
 from toy_models import toy_package
 
 from voxmmsd.data.store import Entry
-from voxmmsd.events import KINDS
 from voxmmsd.library.records import CaseRecord, LabelVersion
 from voxmmsd.models.decisions import Decision
 from voxmmsd.models.package import RECORD
 from voxmmsd.offline.contents import Contents
 from voxmmsd.runs import open_run
+from voxmmsd.runs.events import KINDS
 
 PAGE = (REPOSITORY / "docs" / "file-formats.md").read_text(encoding="utf-8")
 

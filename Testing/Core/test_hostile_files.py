@@ -18,9 +18,9 @@ from dicom_files import write_series
 from hard_places import CASE, Place, pristine, snapshot
 
 from voxmmsd.cli import main
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.errors import ModelError, VoxMMSDError
-from voxmmsd.evaluation.report import Section, write_report
+from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.scores import score_case
 from voxmmsd.evaluation.tables import csv_text, score_rows
 from voxmmsd.files import read_json

@@ -1,6 +1,7 @@
 """The layers of docs/design.md: imports go one way, and importing the package loads nothing heavy."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -12,18 +13,20 @@ from conftest import REPOSITORY
 CORE = REPOSITORY / "voxmmsd"
 ORDER = [
     {"errors", "__init__"},
-    {"home", "files", "wording"},
-    {"labels", "config", "events"},
+    {"home", "files", "wording", "clock", "ids", "colors"},
+    {"failures"},
+    {"labels", "config"},
     {"model_config", "training_config"},
     {"runs"},
     {"data"},
-    {"phantom", "views", "networks", "losses", "schedules"},
+    {"phantom", "views", "compute", "networks", "losses", "schedules"},
     {"transforms"},
     {"pretext", "models"},
     {"evaluation", "preflight"},
     {"inference"},
     {"library", "refine"},
     {"training"},
+    {"corrections", "experiment", "planning"},
     {"doctor", "verify", "offline", "segmenting"},
     {"verbs"},
     {"cli"},
@@ -38,6 +41,13 @@ def modules():
 
 def room_of(file):
     return file.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def test_the_drawing_in_the_docs_is_this_order():
+    text = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    drawn = text.split("```text\n")[1].split("```")[0].splitlines()[2:]
+    floors = [{name.strip() for name in re.split(r"\s{2,}", line)[0].split(",")} for line in drawn]
+    assert floors[::-1] == [rooms - {"__init__", "__main__"} for rooms in ORDER if rooms != {"__main__"}]
 
 
 def imports_of(file):

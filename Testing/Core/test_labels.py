@@ -6,10 +6,9 @@ import pytest
 from color_vision import VISIONS, difference, lab
 from conftest import REPOSITORY
 
+from voxmmsd.colors import LINE_COLORS, REGION_COLORS
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import (
-    LINE_COLORS,
-    REGION_COLORS,
     SCHEMAS,
     converted_indices,
     index_of_tissue,

@@ -14,17 +14,17 @@ from toy_models import toy_package
 
 from voxmmsd import doctor
 from voxmmsd.cli import main
+from voxmmsd.compute.devices import Precision
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import Cancelled
 from voxmmsd.evaluation.scores import dice
-from voxmmsd.events import read_events
-from voxmmsd.networks.devices import Precision
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.pretext.vox_mmsd import VoxMMSD
 from voxmmsd.runs import Run, view_run
 from voxmmsd.runs.curves import read_curves
+from voxmmsd.runs.events import read_events
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.patches import PatchRecipe, PatchSampler

@@ -5,7 +5,7 @@ from pathlib import Path
 import slicer
 import vtk
 
-from voxmmsd.data.writing import write_nifti
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.labels import MODALITIES
 from voxmmsd.phantom import make_phantom
 from VoxMMSDSegmentLib.case import SlicerCase

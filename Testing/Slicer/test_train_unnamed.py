@@ -3,8 +3,8 @@
 import slicer
 import train_case
 
+from voxmmsd.corrections.blinded import offer_pair, pairs
 from voxmmsd.files import write_json_atomic
-from voxmmsd.library.blinded import offer_pair, pairs
 from VoxMMSDTrainLib.compared import Shown
 from VoxMMSDTrainLib.curves import color_of
 

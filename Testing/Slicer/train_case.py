@@ -57,7 +57,7 @@ class TrainTest(slicer_case.ModuleTest):
     def library(self, predicted=0, accepted=0, unlabelled=0, seed=7):
         """A library of phantoms: some that a model ``toy-1`` predicted, some with an expert's label, some with none."""
         from voxmmsd.data.cases import find_cases
-        from voxmmsd.data.sources import read_volume
+        from voxmmsd.data.formats.sources import read_volume
         from voxmmsd.data.volume import Volume
         from voxmmsd.labels import indices_from_values, schema_named
         from voxmmsd.library import create_library

@@ -59,7 +59,7 @@ def training(window, tmp_path):
 
 def a_library(folder):
     from voxmmsd.data.cases import find_cases
-    from voxmmsd.data.sources import read_volume
+    from voxmmsd.data.formats.sources import read_volume
     from voxmmsd.library import create_library
     from voxmmsd.phantom import write_phantoms
 
@@ -71,7 +71,7 @@ def a_library(folder):
 
 
 def some_runs(folder):
-    from voxmmsd.events import EventWriter
+    from voxmmsd.runs.events import EventWriter
 
     run = folder / "corrections-of-the-second-quarter-with-a-long-name"
     (run / "model").mkdir(parents=True)

@@ -82,7 +82,7 @@ def run(tmp_path, code):
 
 def a_library(folder):
     from voxmmsd.data.cases import find_cases
-    from voxmmsd.data.sources import read_volume
+    from voxmmsd.data.formats.sources import read_volume
     from voxmmsd.library import create_library
     from voxmmsd.phantom import write_phantoms
 

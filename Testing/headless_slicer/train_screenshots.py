@@ -97,7 +97,7 @@ def _teach_a_first_model(panel: Any, home: Path) -> None:
 def _fill_library(home: Path) -> None:
     """Eight cases with an expert's label, three of them held out, and three that only the model has segmented."""
     from voxmmsd.data.cases import find_cases, read_case
-    from voxmmsd.data.sources import read_volume
+    from voxmmsd.data.formats.sources import read_volume
     from voxmmsd.data.volume import Volume
     from voxmmsd.inference.engines import open_engine
     from voxmmsd.inference.predict import predict

@@ -132,7 +132,7 @@ class Seen:
 
     @classmethod
     def of(cls, node: Any) -> Seen:
-        from voxmmsd.data.naming import read_name
+        from voxmmsd.data.finding.naming import read_name
 
         tags, is_empty = _dicom_tags(node), node.GetImageData() is None
         is_telling = not tags and read_name(node.GetName()).kind != "unknown"
@@ -147,10 +147,10 @@ class Seen:
 
     def kind(self) -> tuple[str, str]:
         """What name and tags tell: kind (``modality``, ``brain_mask``, ``unknown`` ...) and modality."""
-        from voxmmsd.data.naming import read_name
+        from voxmmsd.data.finding.naming import read_name
 
         if self.tags:
-            from voxmmsd.data.dicom_cases import modality_of_tags
+            from voxmmsd.data.finding.dicom_cases import modality_of_tags
 
             key, _why = modality_of_tags(self.tags, self.name)
             return ("modality", key) if key else ("unknown", "")
@@ -185,8 +185,8 @@ def _found(volumes: list[Seen]) -> Found:
 
 def _by_content(nameless: list[Seen], free: list[str]) -> dict[str, Any]:
     """Modality -> volume, of those that surely look like one of ``free``; heads with their skull look like none."""
+    from voxmmsd.data.brain_mask import with_skull
     from voxmmsd.data.volume import Grid, Volume
-    from voxmmsd.preflight.check import with_skull
     from voxmmsd.preflight.modality import dealt, recognize
 
     filled = {i: one for i, one in enumerate(nameless) if one.array.ndim == 3 and (one.array > 0).any()}
@@ -229,6 +229,6 @@ def _dicom_tags(node) -> dict[str, str]:
     database = getattr(slicer, "dicomDatabase", None)
     if not uid or database is None or not database.isOpen or not database.fileForInstance(uid):
         return {}
-    from voxmmsd.data.dicom import TAGS
+    from voxmmsd.data.formats.dicom import TAGS
 
     return {name: database.instanceValue(uid, key.replace("|", ",")).strip() for name, key in TAGS.items()}

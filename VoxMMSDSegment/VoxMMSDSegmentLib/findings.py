@@ -12,9 +12,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from VoxMMSDLib.background import Background
-from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.volumes import ijk_to_world, is_bent
 from VoxMMSDSegmentLib.case import Seen
+from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ class Taken:
     def findings(self) -> tuple[Finding, ...]:
         if not self.volumes:
             return ()
-        from voxmmsd.preflight.check import brains_of, check_slots, check_volumes, with_skull
+        from voxmmsd.data.brain_mask import with_skull
+        from voxmmsd.preflight.check import brains_of, check_slots, check_volumes
         from voxmmsd.preflight.findings import in_order
 
         coarse = {key: one.volume() for key, one in self.volumes.items()}

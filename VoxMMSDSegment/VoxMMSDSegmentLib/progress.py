@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from voxmmsd.runs.folder import in_words
+from voxmmsd.wording import in_words
 
 # Seconds on a laptop's CPU for four modalities, until this computer's own are known.
 FIRST_GUESS = {

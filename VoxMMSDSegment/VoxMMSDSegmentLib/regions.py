@@ -9,7 +9,8 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.labels import REGION_COLORS, LabelSchema, Region, Terminology
+from voxmmsd.colors import REGION_COLORS
+from voxmmsd.labels import LabelSchema, Region, Terminology
 from VoxMMSDLib.segments import Frame, Part, add_segment, schema_of, union, value_of, voxel_ml
 from VoxMMSDSegmentLib.case import OURS
 

@@ -15,10 +15,10 @@ from voxmmsd.errors import VoxMMSDError
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
-from VoxMMSDLib.colors import signal_color
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
+from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of

@@ -333,6 +333,6 @@ def _warm_up() -> None:
 
 
 def _import_checks() -> None:
-    import voxmmsd.data.dicom_cases
+    import voxmmsd.data.finding.dicom_cases
     import voxmmsd.library.folder
     import voxmmsd.preflight.check  # noqa: F401

@@ -71,9 +71,9 @@ def open_pair(library_folder: Path) -> Steps:
     """
 
     def read() -> tuple[str, _Read]:
+        from voxmmsd.corrections.blinded import pairs
         from voxmmsd.errors import LibraryError
         from voxmmsd.library import open_library
-        from voxmmsd.library.blinded import pairs
 
         library = open_library(library_folder)
         waiting = [pair for pair in pairs(library) if not pair.choice]
@@ -92,7 +92,7 @@ def open_pair(library_folder: Path) -> Steps:
 
 
 def _labels_of(file: Path, schema: LabelSchema) -> Labels:
-    from voxmmsd.data.sources import Source, read_volume
+    from voxmmsd.data.formats.sources import Source, read_volume
     from voxmmsd.labels import indices_from_values
 
     volume = read_volume(Source(file))

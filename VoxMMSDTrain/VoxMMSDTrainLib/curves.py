@@ -8,7 +8,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from voxmmsd.labels import LINE_COLORS
+from voxmmsd.colors import LINE_COLORS
 
 Curve = Sequence[tuple[int, float]]
 MOST_POINTS = 400  # of a curve: more than pixels are of no use

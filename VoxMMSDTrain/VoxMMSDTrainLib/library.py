@@ -83,9 +83,9 @@ class LibrarySection:
         known, self._cases, self._used, self._next = self._cases, (), {}, None
         from_library = self.records()
         if from_library is not None:
+            from voxmmsd.corrections.usage import learned_in
             from voxmmsd.library import next_to_label
             from voxmmsd.models.registry import list_models
-            from voxmmsd.training.learned import learned_in
 
             is_same = from_library.id == self._library_id
             self._library_id = from_library.id

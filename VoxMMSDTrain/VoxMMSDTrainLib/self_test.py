@@ -60,7 +60,7 @@ class VoxMMSDTrainTest(ScriptedLoadableModuleTest):
 
 def _library_of_one(folder: Path) -> None:
     from voxmmsd.data.cases import find_cases
-    from voxmmsd.data.sources import read_volume
+    from voxmmsd.data.formats.sources import read_volume
     from voxmmsd.data.volume import Volume
     from voxmmsd.labels import indices_from_values, schema_named
     from voxmmsd.library import create_library

@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES, LIBRARY_RECORD, make_config
 from voxmmsd.errors import InputError, VoxMMSDError
-from voxmmsd.runs.folder import in_words
 from voxmmsd.training.options import finetune_config
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
+from voxmmsd.wording import in_words
 from VoxMMSDLib import settings
 from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import models, words

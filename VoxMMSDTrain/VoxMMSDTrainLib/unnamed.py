@@ -17,7 +17,7 @@ from VoxMMSDTrainLib.compared import Compared, Shown
 from VoxMMSDTrainLib.comparison import Comparison, library_of
 
 if TYPE_CHECKING:
-    from voxmmsd.library.blinded import Tally
+    from voxmmsd.corrections.blinded import Tally
 
 
 class UnnamedPairs:
@@ -91,8 +91,8 @@ class UnnamedPairs:
         folder, number, compared_with = library_of(self._comparison), self._number, self._comparison.old
 
         def write_down() -> tuple[str, Tally]:
+            from voxmmsd.corrections.blinded import choose, tally
             from voxmmsd.library import open_library
-            from voxmmsd.library.blinded import choose, tally
 
             library = open_library(folder)
             pair = choose(library, number, answer)

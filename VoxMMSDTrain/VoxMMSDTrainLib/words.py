@@ -7,7 +7,8 @@ import re
 from slicer.i18n import tr as _
 
 from voxmmsd.runs import RunView
-from voxmmsd.runs.folder import INTERRUPTED, in_words
+from voxmmsd.runs.folder import INTERRUPTED
+from voxmmsd.wording import in_words
 from VoxMMSDLib import words as common
 
 

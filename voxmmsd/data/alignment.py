@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from voxmmsd.data.itk import simpleitk
+from voxmmsd.data.formats.itk import simpleitk
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError
 

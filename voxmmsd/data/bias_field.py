@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from voxmmsd.data.itk import reason_of, simpleitk
+from voxmmsd.data.formats.itk import reason_of, simpleitk
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError
 

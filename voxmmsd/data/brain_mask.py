@@ -7,6 +7,7 @@ is no stripper of our own, since a poor mask spoils a segmentation unseen.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.strippers import STRIPPERS
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, MissingDependencyError
@@ -92,3 +93,9 @@ def largest_piece(mask_zyx: np.ndarray) -> np.ndarray:
         sizes[0] = 0
         mask_zyx = pieces == sizes.argmax()
     return ndimage.binary_fill_holes(mask_zyx)
+
+
+def with_skull(volumes: Mapping[str, Volume]) -> dict[str, float]:
+    """Modality -> ml of tissue, where that is more than a brain has."""
+    amounts = {name: tissue_ml(volume) for name, volume in volumes.items()}
+    return {name: amount for name, amount in amounts.items() if amount > LARGEST_BRAIN_ML}

@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from voxmmsd.data.naming import patient_of, safe_id
-from voxmmsd.data.sources import Source
+from voxmmsd.data.finding.naming import patient_of
+from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import InputError
+from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES, schema_named
 
 PathLike = str | os.PathLike[str]
@@ -36,6 +38,19 @@ class Case:
     def missing(self) -> tuple[str, ...]:
         """Missing modalities."""
         return tuple(name for name in MODALITIES if name not in self.modalities)
+
+    def record(self) -> dict[str, Any]:
+        """For programs."""
+        sources = {**self.modalities, "label": self.label, "brain_mask": self.brain_mask}
+        return {
+            "id": self.id,
+            "patient_id": self.patient_id,
+            **{name: str(source.path) for name, source in sources.items() if source is not None},
+            "schema": self.schema,
+            "missing": list(self.missing),
+            "undecided": {slot: [str(path) for path in images] for slot, images in self.undecided.items()},
+            "notes": list(self.notes),
+        }
 
 
 def case_from_files(

@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from voxmmsd.data.case import Case, PathLike, case_from_files
-from voxmmsd.data.dataset_schema import give_schemas
-from voxmmsd.data.dicom_cases import group_series
-from voxmmsd.data.draft import Draft
-from voxmmsd.data.grouping import group_images
-from voxmmsd.data.listing import listed_cases
-from voxmmsd.data.msd import is_msd, msd_cases
-from voxmmsd.data.naming import natural_key, safe_id
+from voxmmsd.data.finding.dataset_schema import give_schemas
+from voxmmsd.data.finding.dicom_cases import group_series
+from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.grouping import group_images
+from voxmmsd.data.finding.listing import listed_cases
+from voxmmsd.data.finding.msd import is_msd, msd_cases
+from voxmmsd.data.finding.walk import Unplaced, walk
+from voxmmsd.data.formats.sources import ending_of
 from voxmmsd.data.reading import CaseVolumes, read_case
-from voxmmsd.data.sources import ending_of
-from voxmmsd.data.walk import Unplaced, walk
 from voxmmsd.errors import InputError
+from voxmmsd.ids import natural_key, safe_id
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.wording import counted
 
@@ -57,6 +58,15 @@ class FoundCases:
             unread = f", but {self.unread_remark.split(';')[0]}" if self.unread else ""
             way = "convert them to .nii.gz" if self.unread else f"`voxmmsd cases {self.folder}` says what was found"
             raise InputError(f"{self.folder}: no {what} found{unread}", way)
+
+    def record(self) -> dict[str, Any]:
+        """For programs: cases with their images, what is missing or doubtful, and files that were not assigned."""
+        return {
+            "folder": str(self.folder),
+            "cases": [case.record() for case in self.cases],
+            "unplaced": [{"file": str(path), "why": why} for path, why in self.unplaced],
+            "unread": [str(path) for path in self.unread],
+        }
 
     def report(self) -> str:
         """A table of the cases, with what is missing or doubtful, followed by files that were not assigned."""

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from voxmmsd.data.brain_mask import largest_piece
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.volume import Volume, canonical, resample
 
 

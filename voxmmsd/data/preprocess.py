@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from voxmmsd.data.cases import CaseVolumes
-from voxmmsd.data.volume import Grid, Volume, canonical, resample, resampling_is_exact
+from voxmmsd.data.volume import Grid, Volume, bounding_box, canonical, resample, resampling_is_exact
 from voxmmsd.errors import InputError
 from voxmmsd.model_config import PreprocessConfig
 
@@ -126,9 +125,7 @@ def input_scale(image_czyx: np.ndarray) -> np.ndarray:
 
 def brain_box(image_czyx: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
     """The box of voxels > 0 in any channel, grown by ``margin`` voxels, within the array."""
-    brain_zyx = (image_czyx > 0).any(axis=0)
-    (tight,) = ndimage.find_objects(brain_zyx.astype(np.uint8))
-    grown = [
-        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(tight, brain_zyx.shape, strict=True)
-    ]
-    return grown[0], grown[1], grown[2]
+    box = bounding_box(np.asarray((image_czyx > 0).any(axis=0)), margin)
+    if box is None:
+        raise ValueError("the image is all zero")
+    return box

@@ -14,8 +14,8 @@ from voxmmsd.data.bias_field import without_bias_field
 from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped, strip, tissue_ml
 from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
-from voxmmsd.data.image import Image
-from voxmmsd.data.sources import Source, frame_of, read_image
+from voxmmsd.data.formats.image import Image
+from voxmmsd.data.formats.sources import Source, frame_of, read_image
 from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
 from voxmmsd.errors import InputError

@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from voxmmsd.data.cases import Case, read_case
+from voxmmsd.data.formats.sources import source_sha256
 from voxmmsd.data.preprocess import Preprocess
-from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, VoxMMSDError
+from voxmmsd.failures import failure_of_case
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
 from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
 from voxmmsd.model_config import PreprocessConfig
@@ -268,8 +269,8 @@ def _prepare_one(job: _Job) -> _Outcome:
         if isinstance(kept, Entry) and kept.key == key and _fits(kept):
             return kept, False
         return _make_entry(job, key), True
-    except VoxMMSDError as error:
-        return error, False
+    except Exception as error:
+        return failure_of_case(error), False
 
 
 def _key(job: _Job) -> str:
@@ -280,22 +281,6 @@ def _key(job: _Job) -> str:
     record = [FORMAT, case.patient_id, case.schema, asdict(job.preprocess), job.reference, content]
     record += [["align", job.align, job.brain_mask]] if job.align or job.brain_mask else []
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def source_sha256(source: Source) -> str:
-    """Content hash of an image: its file, or all files of a DICOM series' folder in order of name.
-
-    Raises:
-        InputError: it is not there, or cannot be read.
-    """
-    if not source.path.exists():
-        raise InputError(f"{source.path}: no such file", "check the path")
-    try:
-        files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
-        return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
-    except OSError as error:
-        where = error.filename or source.path
-        raise InputError(f"{where}: cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def _make_entry(job: _Job, key: str) -> Entry:

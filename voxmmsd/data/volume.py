@@ -27,6 +27,18 @@ class Volume:
             raise ValueError(f"array {self.array.shape} does not fit grid {self.grid.shape_zyx}")
 
 
+def bounding_box(mask_zyx: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice] | None:
+    """The box of what is set, grown by ``margin`` voxels within the array; None if nothing is."""
+    found = ndimage.find_objects((mask_zyx != 0).astype(np.uint8))
+    if not found:
+        return None
+    z, y, x = (
+        slice(max(0, side.start - margin), min(n, side.stop + margin))
+        for side, n in zip(found[0], mask_zyx.shape, strict=True)
+    )
+    return z, y, x
+
+
 def canonical(volume: Volume) -> Volume:
     """The same voxels in closest-canonical RAS order: axes permuted and flipped, nothing interpolated."""
     grid = volume.grid

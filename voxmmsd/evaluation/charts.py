@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from voxmmsd.evaluation.agreement import limits_of_agreement
 from voxmmsd.evaluation.calibration import COVERAGES, Calibration
 from voxmmsd.evaluation.pictures import LINES, save_figure
-from voxmmsd.evaluation.volumes import limits_of_agreement
 
 
 def agreement_chart(volumes: Mapping[str, np.ndarray], file: Path) -> Path:

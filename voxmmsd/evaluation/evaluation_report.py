@@ -12,14 +12,14 @@ from voxmmsd.data.cases import read_case
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.volume import Volume, canonical, resample
 from voxmmsd.errors import VoxMMSDError
+from voxmmsd.evaluation.agreement import agreement_rows, volumes_ml
 from voxmmsd.evaluation.calibration import MARGIN_MM, pooled
 from voxmmsd.evaluation.charts import agreement_chart, calibration_chart
-from voxmmsd.evaluation.folders import Evaluation, ScoredCase, prediction_on
+from voxmmsd.evaluation.evaluate import Evaluation, ScoredCase, prediction_on
+from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.pictures import overlay_picture
-from voxmmsd.evaluation.report import Section, write_report
 from voxmmsd.evaluation.scores import LEAST_ML, CaseScores, counted_dice, falsely_found
 from voxmmsd.evaluation.tables import lesion_rows, mean_rows, score_rows
-from voxmmsd.evaluation.volumes import agreement_rows, volumes_ml
 from voxmmsd.model_config import PreprocessConfig
 
 

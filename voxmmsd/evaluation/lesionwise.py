@@ -17,8 +17,9 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.volume import Grid
+from voxmmsd.data.volume import Grid, bounding_box
 from voxmmsd.evaluation.protocols import TOLERANCES_MM, Rule
+from voxmmsd.evaluation.scores import ONE_VOXEL
 from voxmmsd.evaluation.surfels import Spacing, Surface, hd95_of, surface_dice_of, surface_of
 from voxmmsd.labels import LabelSchema
 
@@ -101,7 +102,7 @@ def score_lesions(
 ) -> dict[str, LesionScores]:
     """Score two maps of class indices ``(z, y, x)`` on one grid; structure -> scores."""
     margin = 1 + max(rule.dilation for rule in rules.values())
-    box = _box((reference_zyx > 0) | (predicted_zyx > 0), margin)
+    box = bounding_box((reference_zyx > 0) | (predicted_zyx > 0), margin) or ONE_VOXEL
     sides = [_Side(labels[box], schema, rules, predicted) for labels, predicted in ((reference_zyx, False),
                                                                                     (predicted_zyx, True))]  # fmt: skip
     scorer = _Scorer(grid.spacing_mm_zyx, reference_zyx.size, float(np.linalg.norm(grid.shape_zyx)))
@@ -174,7 +175,7 @@ class _Scorer:
         return Lesion(volume, self._agreement(here, there, rule), bool(len(met)), volume > rule.least)
 
     def _agreement(self, reference: np.ndarray, predicted: np.ndarray, rule: Rule) -> Agreement:
-        box = _box(reference | predicted, 0)
+        box = bounding_box(reference | predicted) or ONE_VOXEL
         masks = reference[box], predicted[box]
         sizes = [int(mask.sum()) for mask in masks]
         if not any(sizes):
@@ -270,10 +271,3 @@ def _values(agreement: Agreement) -> tuple[float, float, float, float]:
 
 def _around(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
     return tuple(slice(min(s.start for s in each), max(s.stop for s in each)) for each in zip(*boxes, strict=True))
-
-
-def _box(mask: np.ndarray, margin: int) -> tuple[slice, ...]:
-    """The box of what is set, grown by ``margin`` within the array; one voxel where nothing is."""
-    found = ndimage.find_objects(mask.view(np.uint8))
-    box = found[0] if found else (slice(0, 1),) * 3
-    return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, mask.shape, strict=True))

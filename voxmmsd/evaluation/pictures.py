@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from voxmmsd.colors import LINE_COLORS, REGION_COLORS
 from voxmmsd.data.volume import Grid
 from voxmmsd.files import written_aside
-from voxmmsd.labels import LINE_COLORS, MODALITIES, MODALITY_NAMES, REGION_COLORS, LabelSchema
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES, LabelSchema
 
 _BACKGROUND, _TEXT = "#111418", "#e8eaed"
 _OPACITY = 0.55

@@ -7,14 +7,15 @@ the status gives the reason. Dice and HD95 agree with MONAI's ``DiceMetric`` and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.volume import Grid
-from voxmmsd.labels import LabelSchema
+from voxmmsd.data.volume import Grid, bounding_box
+from voxmmsd.labels import LabelSchema, Region
 
 NAN = float("nan")
 SCORED, MISSED, BOTH_EMPTY, FALSE = "scored", "missed", "both empty", "reference empty, predicted"
@@ -38,8 +39,12 @@ class Scores:
 
 
 LEAST_ML = {"ET": 0.5}
-"""Smallest expert's volume at which a region's Dice counts: below, a few voxels decide between 0 and 1."""
+"""Smallest expert's volume at which a region's Dice counts in ``counted_dice``: below, a few voxels decide between 0
+and 1. ``compare`` and the pictures and charts of a report leave smaller ones out. All else counts every region that the
+expert drew: the table of ``evaluate``, validation, the comparison on held-out patients, and the subsets of modalities.
+"""
 
+ONE_VOXEL = (slice(0, 1), slice(0, 1), slice(0, 1))  # instead of the box of an empty mask
 METRICS = tuple(item.name for item in fields(Scores) if item.name != "status")
 
 
@@ -63,7 +68,7 @@ def score_case(
     case_id: str, reference_zyx: np.ndarray, predicted_zyx: np.ndarray, schema: LabelSchema, grid: Grid
 ) -> CaseScores:
     """Score two maps of class indices ``(z, y, x)`` on one grid."""
-    box = _box_of(reference_zyx, predicted_zyx)
+    box = bounding_box((reference_zyx != 0) | (predicted_zyx != 0)) or ONE_VOXEL
     reference, predicted = reference_zyx[box], predicted_zyx[box]
     structures = {region.key: schema.region_indices(region) for region in schema.regions}
     for index, label in enumerate(schema.labels, start=1):
@@ -95,12 +100,39 @@ def dice(reference: np.ndarray, predicted: np.ndarray) -> float:
     return 2 * int((reference & predicted).sum()) / (size + int(predicted.sum())) if size else NAN
 
 
+def region_dice(
+    reference: np.ndarray, predicted: np.ndarray, schema: LabelSchema, regions: Iterable[Region] | None = None
+) -> dict[str, float]:
+    """Dice per region of two maps of class indices ``(z, y, x)``, whatever its size; NaN if the reference is empty.
+
+    The reference may hold codes of ``schema.unions``. A region whose tissues it leaves open is NaN, too. ``regions``:
+    those to score, if not all.
+    """
+    scores = {}
+    for region in schema.regions if regions is None else regions:
+        classes = schema.region_indices(region)
+        inside = [code for code, union in schema.unions.items() if set(union) <= set(classes)]
+        crossing = [code for code, union in schema.unions.items() if code not in inside and set(union) & set(classes)]
+        is_open = bool(np.isin(reference, crossing).any())
+        scores[region.key] = (
+            NAN if is_open else dice(np.isin(reference, (*classes, *inside)), np.isin(predicted, classes))
+        )
+    return scores
+
+
+def nan_mean(values: Iterable[float | None]) -> float:
+    """Mean of the values that are finite numbers; NaN if there is none."""
+    numbers = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(numbers)) if numbers else NAN
+
+
 def hd95_mm(reference: np.ndarray, predicted: np.ndarray, spacing_mm_zyx: tuple[float, float, float]) -> float:
     """The larger of the two 95th percentiles of the distances from the voxels of one surface to the other surface.
 
     A surface voxel has a 6-neighbor outside the mask; voxels beyond the array are outside. Neither mask may be empty.
     """
-    box = _box_of(reference, predicted)
+    box = bounding_box(reference | predicted)
+    assert box is not None, "an empty mask has no surface"
     surfaces = [_surface(mask[box]) for mask in (reference, predicted)]
     percentiles = []
     for here, there in (surfaces, surfaces[::-1]):
@@ -132,15 +164,8 @@ def mean_scores(cases: Sequence[CaseScores]) -> dict[str, dict[str, Mean]]:
 
 
 def _mean(values: Sequence[float]) -> Mean:
-    numbers = [value for value in values if np.isfinite(value)]
-    return Mean(float(np.mean(numbers)) if numbers else NAN, len(numbers))
+    return Mean(nan_mean(values), sum(math.isfinite(value) for value in values))
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:
     return mask & ~ndimage.binary_erosion(mask)
-
-
-def _box_of(first: np.ndarray, second: np.ndarray) -> tuple[slice, slice, slice]:
-    """Bounding box of the non-zero voxels of either array; one voxel if there are none."""
-    found = ndimage.find_objects(((first != 0) | (second != 0)).astype(np.uint8))
-    return found[0] if found else (slice(0, 1), slice(0, 1), slice(0, 1))

@@ -12,6 +12,7 @@ import numpy as np
 
 from voxmmsd.evaluation.lesionwise import LESION_METRICS, LesionScores
 from voxmmsd.evaluation.scores import METRICS, SCORED, CaseScores, mean_scores
+from voxmmsd.files import without_nan
 
 HEADINGS = {
     "dice": "Dice",
@@ -88,13 +89,6 @@ def _lesion_cell(value: float, metric: str) -> str:
     return str(value) if isinstance(value, int) else shown(value, metric)
 
 
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned for a terminal."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
-
-
 def csv_text(cases: Sequence[CaseScores]) -> str:
     """One line per case and structure, full precision, empty where not a number; ids cannot act as formulas."""
     stream = io.StringIO()
@@ -115,13 +109,13 @@ def json_text(cases: Sequence[CaseScores], schema: str, failures: Sequence[tuple
         "schema": schema,
         "cases": {
             case.case_id: {
-                key: {**{m: _plain(getattr(s, m)) for m in METRICS}, "status": s.status}
+                key: {**{m: without_nan(getattr(s, m)) for m in METRICS}, "status": s.status}
                 for key, s in case.structures.items()
             }
             for case in cases
         },
         "means": {
-            key: {metric: {"value": _plain(mean.value), "cases": mean.count} for metric, mean in means.items()}
+            key: {metric: {"value": without_nan(mean.value), "cases": mean.count} for metric, mean in means.items()}
             for key, means in mean_scores(cases).items()
         },
         **({"failures": dict(failures)} if failures else {}),
@@ -134,10 +128,6 @@ def shown(value: float, metric: str) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.2f}" if metric.endswith(("_mm", "_ml")) else f"{value:.3f}"
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _harmless(text: str) -> str:

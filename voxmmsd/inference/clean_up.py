@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
+from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError
-from voxmmsd.inference.predict import Prediction, volumes_ml
+from voxmmsd.inference.predict import Prediction
 from voxmmsd.labels import LabelSchema
 
 _TOUCHING = np.ones((3, 3, 3), bool)

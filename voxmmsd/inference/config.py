@@ -52,7 +52,9 @@ class SegmentConfig(ReadingConfig):
     smallest: tuple[str, ...] = option(
         (), "minimum component size per label in ml, such as ET=0.05 ED=0.5; smaller ones are removed"
     )
-    force: bool = option(False, "segment despite blocking findings (see the verb check)")
+    force: bool = option(
+        False, "segment despite blocking findings (see the verb check), and write results that cannot be true"
+    )
     probabilities: bool = option(False, "also write one probability map per label")
     uncertainty: bool = option(False, "also write an uncertainty map")
     tta: bool = option(False, "test-time augmentation: mean over eight mirrored images (8x slower, slightly better)")
@@ -60,3 +62,4 @@ class SegmentConfig(ReadingConfig):
     intermediates: bool = option(
         False, "also write aligned or resampled images and the brain mask, if they were created"
     )
+    json: bool = option(False, "print a JSON record of all cases instead of text", affects=Affects.REPORT)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.preprocess import Prepared, Preprocess
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid
 from voxmmsd.inference.engines import Engine
-from voxmmsd.inference.fit import predict_fitting
+from voxmmsd.inference.tiling import predict_fitting
 from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
@@ -107,14 +108,6 @@ def predict(
         engine=engine.name,
         notes=(*volumes.notes, *_missing_notes(volumes, package), *([fitted.note] if fitted.note else [])),
     )
-
-
-def volumes_ml(label_zyx: np.ndarray, schema: LabelSchema, grid: Grid) -> dict[str, float]:
-    """Volume in ml of each label and region, by key."""
-    counts = np.bincount(label_zyx.ravel(), minlength=schema.class_count) * grid.voxel_volume_ml
-    by_label = {label.key: float(counts[index]) for index, label in enumerate(schema.labels, start=1)}
-    by_region = {region.key: float(counts[list(schema.region_indices(region))].sum()) for region in schema.regions}
-    return {**by_label, **by_region}
 
 
 def _probabilities_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: Preprocess) -> np.ndarray:

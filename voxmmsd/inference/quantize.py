@@ -14,6 +14,7 @@ import numpy as np
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.preprocess import Preprocess, input_scale
 from voxmmsd.errors import MissingDependencyError, ModelError
+from voxmmsd.evaluation.scores import nan_mean
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.subsets import choose_cases, region_means
 from voxmmsd.inference.windows import TissueBox
@@ -47,7 +48,7 @@ def quantize_model(model: str, cases: Path, out: Path) -> str:
         points = (
             f"Dice on {counted(len(held), 'validation case')}: {_in_points(before)}, with 8 bits {_in_points(after)}"
         )
-        if not _mean(after) >= _mean(before) - LARGEST_LOSS:
+        if not nan_mean(after.values()) >= nan_mean(before.values()) - LARGEST_LOSS:
             most = f"{100 * LARGEST_LOSS:.1f} points"
             raise ModelError(f"{package.info.id}: {points}: more than {most} are lost", "stay with float32")
         kept = replace(aside.info, scores={"validation": {"cases": len(held), "regions": after}})
@@ -117,12 +118,8 @@ def _calibration_images(package: ModelPackage, cases: Sequence[Case]) -> Iterato
         yield (image[:, *middle] * input_scale(prepared.image_czyx)[:, None, None, None])[None]
 
 
-def _mean(regions: Mapping[str, float | None]) -> float:
-    return float(np.mean([value for value in regions.values() if value is not None]))
-
-
 def _in_points(regions: Mapping[str, float | None]) -> str:
-    return f"{100 * _mean(regions):.2f}"
+    return f"{100 * nan_mean(regions.values()):.2f}"
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.case import Case
+from voxmmsd.data.formats.sources import source_sha256
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.reading import CaseVolumes
-from voxmmsd.data.store import source_sha256
-from voxmmsd.data.writing import write_nifti
-from voxmmsd.errors import InputError
+from voxmmsd.errors import InputError, ResultWithheldError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic
 from voxmmsd.inference.predict import Prediction
 from voxmmsd.labels import MODALITIES, values_from_indices
 from voxmmsd.models.package import WEIGHTS
+from voxmmsd.preflight.findings import Finding
 
 FORMAT = 1
 
@@ -44,6 +45,26 @@ def finished_result(folder: Path, case: Case) -> Path | None:
     return None
 
 
+def withheld_result(folder: Path, case: Case) -> ResultWithheldError | None:
+    """Why the labels of a complete result of these images were withheld, else None.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    record = result_file(folder, case.id).with_name(f"{case.id}-voxmmsd.json")
+    if not record.is_file() or result_file(folder, case.id).exists():
+        return None
+    reasons = _read_record(record).get("withheld", [])
+    same = _inputs_in(record) == {name: source_sha256(source) for name, source in case.modalities.items()}
+    return withheld_error(case.id, reasons) if reasons and same else None
+
+
+def withheld_error(case_id: str, reasons: Sequence[str]) -> ResultWithheldError:
+    """The error of a case whose labels are withheld for these reasons (findings' lines)."""
+    told = "; ".join(reason.removeprefix("blocking: ") for reason in reasons)
+    return ResultWithheldError(f"the result cannot be true and is withheld: {told}", "--force writes it all the same")
+
+
 def set_unfinished_aside(folder: Path, case_id: str) -> None:
     """Rename labels without a record, left by a run that was killed between writing the two, so that the case can be
     segmented again without losing anything."""
@@ -54,18 +75,31 @@ def set_unfinished_aside(folder: Path, case_id: str) -> None:
 
 def _inputs_in(record: Path) -> Any:
     """The inputs of a result, from its record."""
+    return _read_record(record).get("inputs")
+
+
+def _read_record(record: Path) -> dict[str, Any]:
     try:
-        return read_json(record).get("inputs")
+        content: dict[str, Any] = read_json(record)
+        content.get("inputs")
+        return content
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
             f"{record}: is not a result's record ({error})", "move it away, or name another --out"
         ) from error
 
 
-def write_prediction(prediction: Prediction, folder: Path, seconds: float, findings: Sequence[str] = ()) -> Path:
+def write_prediction(
+    prediction: Prediction,
+    folder: Path,
+    seconds: float,
+    findings: Sequence[Finding] = (),
+    withheld: Sequence[Finding] = (),
+) -> Path:
     """Write labels with the values of the schema, probabilities if any, and the record; returns the label file.
 
-    The record is written last: if it exists, the result is complete. It contains no path and no patient data.
+    The record is written last: if it exists, the result is complete. It contains no path and no patient data. Where
+    findings say why the result is ``withheld``, the record is all that is written.
 
     Raises:
         InputError: results of this case exist already.
@@ -73,6 +107,18 @@ def write_prediction(prediction: Prediction, folder: Path, seconds: float, findi
     file = result_file(folder, prediction.case_id)
     if file.exists():
         raise InputError(f"{file}: exists already", "nothing is overwritten, name another --out")
+    if not withheld:
+        _write_maps(prediction, folder)
+        write_nifti(file, values_from_indices(prediction.label_zyx, prediction.schema), prediction.grid)
+    record = _record(prediction, seconds, findings)
+    record["withheld"] = [finding.line() for finding in withheld]
+    record["sha256"] = None if withheld else sha256_of(file)
+    write_json_atomic(file.with_name(f"{prediction.case_id}-voxmmsd.json"), record)
+    return file
+
+
+def _write_maps(prediction: Prediction, folder: Path) -> None:
+    """Probabilities and uncertainty, where they were asked for."""
     if prediction.probabilities_czyx is not None:
         for label, map_zyx in zip(prediction.schema.labels, prediction.probabilities_czyx[1:], strict=True):
             name = f"{prediction.case_id}-voxmmsd-probability-{label.key}.nii.gz"
@@ -81,11 +127,6 @@ def write_prediction(prediction: Prediction, folder: Path, seconds: float, findi
         name = f"{prediction.case_id}-voxmmsd-uncertainty.nii.gz"
         doubt = np.rint(prediction.uncertainty_zyx * 255).astype(np.uint8)
         write_nifti(folder / name, doubt, prediction.grid, scale=1 / 255)
-    write_nifti(file, values_from_indices(prediction.label_zyx, prediction.schema), prediction.grid)
-    write_json_atomic(
-        file.with_name(f"{prediction.case_id}-voxmmsd.json"), _record(prediction, file, seconds, findings)
-    )
-    return file
 
 
 def write_intermediates(volumes: CaseVolumes, folder: Path, *, made_mask: bool) -> None:
@@ -104,7 +145,7 @@ def write_intermediates(volumes: CaseVolumes, folder: Path, *, made_mask: bool) 
         write_nifti(folder / f"{case_id}-voxmmsd-brain-mask.nii.gz", mask, grid)
 
 
-def _record(prediction: Prediction, file: Path, seconds: float, findings: Sequence[str]) -> dict[str, object]:
+def _record(prediction: Prediction, seconds: float, findings: Sequence[Finding]) -> dict[str, object]:
     info = prediction.package.info
     return {
         "format": FORMAT,
@@ -117,9 +158,9 @@ def _record(prediction: Prediction, file: Path, seconds: float, findings: Sequen
         "inputs": {name: source_sha256(source) for name, source in prediction.volumes.case.modalities.items()},
         "alignment": [alignment.record() for alignment in prediction.volumes.alignments],
         "missing": list(prediction.volumes.case.missing),
-        "findings": [*findings, *prediction.notes],
+        "findings": [*(finding.line() for finding in findings), *prediction.notes],
+        "finding_kinds": [finding.kind for finding in findings],
         "review": [place.record() for place in prediction.review],
         "volumes_ml": {key: round(value, 4) for key, value in prediction.volumes_ml.items()},
         "seconds": round(seconds, 2),
-        "sha256": sha256_of(file),
     }

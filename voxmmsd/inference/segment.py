@@ -10,14 +10,15 @@ from typing import Any
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case, case_from_files, find_cases
-from voxmmsd.data.sources import Source
-from voxmmsd.errors import ConfigError, InputError, RunError, VoxMMSDError
+from voxmmsd.data.formats.sources import Source
+from voxmmsd.errors import ConfigError, InputError, ResultWithheldError, RunError, VoxMMSDError
 from voxmmsd.inference.clean_up import parse_smallest
 from voxmmsd.inference.config import ImagesConfig, SegmentConfig
-from voxmmsd.inference.ladder import Ladder
-from voxmmsd.inference.many import pipelined
+from voxmmsd.inference.fallback import Ladder
 from voxmmsd.inference.memory import parse_bytes
-from voxmmsd.inference.results import finished_result, result_file, set_unfinished_aside
+from voxmmsd.inference.outcomes import Outcome, outcome_of, write_volumes
+from voxmmsd.inference.pipeline import pipelined
+from voxmmsd.inference.results import finished_result, result_file, set_unfinished_aside, withheld_result
 from voxmmsd.inference.stages import Stages
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage, refuse_pretrained
@@ -29,10 +30,14 @@ _ROOM_AHEAD = 2 * 2**30
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """Files written, and ids with reasons of cases that could not be segmented."""
+    """Files written, ids with reasons of cases that could not be segmented or whose results cannot be true, and the
+    last lines."""
 
     written: tuple[Path, ...]
     failures: tuple[tuple[str, VoxMMSDError], ...]
+    withheld: tuple[tuple[str, VoxMMSDError], ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    table: Path | None = None
 
 
 def segment_cases(config: SegmentConfig) -> SegmentResult:
@@ -68,9 +73,14 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
             _segment_all(todo, config, package, out, run, results)
         run.progress(len(cases))
     found = [(case.id, results[case.id]) for case in cases]
+    errors = [(case_id, error) for case_id, error in found if isinstance(error, VoxMMSDError)]
+    outcomes = tuple(outcome_of(out, case_id, result) for case_id, result in found)
     return SegmentResult(
-        tuple(file for _, file in found if isinstance(file, Path)),
-        tuple((case_id, error) for case_id, error in found if isinstance(error, VoxMMSDError)),
+        written=tuple(file for _, file in found if isinstance(file, Path)),
+        failures=tuple((case_id, error) for case_id, error in errors if not isinstance(error, ResultWithheldError)),
+        withheld=tuple((case_id, error) for case_id, error in errors if isinstance(error, ResultWithheldError)),
+        outcomes=outcomes,
+        table=write_volumes(out, outcomes) if len(cases) > 1 else None,
     )
 
 
@@ -142,7 +152,7 @@ def _standing(cases: Sequence[Case], out: Path) -> dict[str, Path | VoxMMSDError
     standing: dict[str, Path | VoxMMSDError] = {}
     for case in cases:
         try:
-            if done := finished_result(out, case):
+            if done := finished_result(out, case) or withheld_result(out, case):
                 standing[case.id] = done
         except InputError as error:
             standing[case.id] = error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,13 +15,14 @@ from voxmmsd.data.reading import reading_options
 from voxmmsd.data.volume import Volume
 from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.config import SegmentConfig
-from voxmmsd.inference.ladder import Ladder
+from voxmmsd.inference.fallback import Ladder
+from voxmmsd.inference.plausibility import check_result
 from voxmmsd.inference.predict import Prediction
-from voxmmsd.inference.results import write_intermediates, write_prediction
+from voxmmsd.inference.results import withheld_error, write_intermediates, write_prediction
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.preflight.check import check_choices, check_identity, check_images, check_operation, refuse
-from voxmmsd.preflight.findings import Finding, in_order
+from voxmmsd.preflight.findings import Finding, blocking, in_order
 from voxmmsd.runs import Run
 
 
@@ -35,10 +37,11 @@ class ReadCase:
 
 @dataclass(frozen=True)
 class ComputedCase:
-    """The prediction for a case, its findings, and the seconds so far."""
+    """The prediction for a case, the findings of its images and of the result, and the seconds so far."""
 
     prediction: Prediction
     findings: tuple[Finding, ...]
+    of_result: tuple[Finding, ...]
     seconds: float
 
 
@@ -52,6 +55,7 @@ class Stages:
     out: Path
     run: Run
     done: int = 0
+    told: set[str] = field(default_factory=set)
 
     def read(self, case: Case) -> ReadCase:
         started = time.monotonic()
@@ -77,8 +81,7 @@ class Stages:
         self.run.progress(self.done, case.id)
         self.done += 1
         started = time.monotonic()
-        for finding in given.findings:
-            self.run.say(f"{case.id}: {finding.line()}")
+        self._say(case.id, given.findings)
         with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:
 
             def on_window(done: int, total: int) -> None:
@@ -91,17 +94,31 @@ class Stages:
         prediction = cleaned(prediction, parse_smallest(self.config.smallest, prediction.schema))
         for note in prediction.notes:
             self.run.say(f"{case.id}: {note}")
-        return ComputedCase(prediction, given.findings, given.seconds + time.monotonic() - started)
+        of_result = check_result(prediction, given.findings)
+        self._say(case.id, of_result)
+        return ComputedCase(prediction, given.findings, of_result, given.seconds + time.monotonic() - started)
 
     def write(self, computed: ComputedCase) -> Path:
         self.run.events.write("progress", case=computed.prediction.case_id, stage="writing")
-        findings = [finding.line() for finding in computed.findings]
+        findings = in_order((*computed.findings, *computed.of_result))
+        withheld = () if self.config.force else blocking(computed.of_result)
         if self.config.intermediates:
             made_mask = self.config.from_scanner or self.config.brain_mask in WORDS
             write_intermediates(computed.prediction.volumes, self.out, made_mask=made_mask)
-        if self.config.picture:
-            _draw(computed.prediction, self.out)
-        return write_prediction(computed.prediction, self.out, computed.seconds, findings)  # last: all is there
+        if self.config.picture or withheld:
+            _draw(computed.prediction, self.out, [finding.text for finding in computed.of_result])
+        # The record is written last: where it is, all is there.
+        file = write_prediction(computed.prediction, self.out, computed.seconds, findings, withheld)
+        if withheld:
+            raise withheld_error(computed.prediction.case_id, [finding.line() for finding in withheld])
+        return file
+
+    def _say(self, case_id: str, findings: tuple[Finding, ...]) -> None:
+        """What to do about a kind of finding is said once, not for each case."""
+        for finding in findings:
+            line = finding.short_line() if finding.way_out in self.told else finding.line()
+            self.told.add(finding.way_out)
+            self.run.say(f"{case_id}: {line}")
 
     def _begin(self, stage: str, case_id: str) -> None:
         self.run.stop_if_asked()
@@ -132,7 +149,7 @@ def look_first(
     return findings
 
 
-def _draw(prediction: Prediction, out: Path) -> None:
+def _draw(prediction: Prediction, out: Path, remarks: Sequence[str]) -> None:
     from voxmmsd.evaluation.pictures import overlay_picture
 
     prepared = prediction.prepared
@@ -143,5 +160,5 @@ def _draw(prediction: Prediction, out: Path) -> None:
         prediction.schema,
         prepared.grid,
         out / f"{prediction.case_id}-voxmmsd.png",
-        title=prediction.case_id,
+        title="\n".join((prediction.case_id, *remarks)),
     )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 import voxmmsd
+from voxmmsd.clock import now
 from voxmmsd.data.cases import Case, CaseVolumes, find_cases, read_case
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, ModelError
-from voxmmsd.evaluation.scores import dice
-from voxmmsd.evaluation.tables import text_table
+from voxmmsd.evaluation.scores import nan_mean, region_dice
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.predict import predict
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
@@ -24,8 +24,7 @@ from voxmmsd.models.learned import has_learned, in_part, inherited_by
 from voxmmsd.models.package import ModelPackage, rewrite_record
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
-from voxmmsd.runs import now
-from voxmmsd.wording import counted
+from voxmmsd.wording import counted, text_table
 
 SPLITS = ("train", "validation", "test")
 
@@ -107,10 +106,9 @@ def score_subsets(cases: Sequence[Case], package: ModelPackage, engine: Engine) 
             reference = _reference(volumes, schema)
             for subset in SUBSETS:
                 predicted = predict(with_only(volumes, subset), package, engine).label_zyx
-                found[subset_key(subset)].append(_region_dice(reference, predicted, schema))
+                found[subset_key(subset)].append(region_dice(reference, predicted, schema))
                 bar.update()
-    return {key: {region.key: _mean([one[region.key] for one in scores]) for region in schema.regions}
-            for key, scores in found.items()}  # fmt: skip
+    return {key: _means(scores, schema) for key, scores in found.items()}
 
 
 def region_means(cases: Sequence[Case], package: ModelPackage, engine: Engine) -> dict[str, float | None]:
@@ -120,8 +118,8 @@ def region_means(cases: Sequence[Case], package: ModelPackage, engine: Engine) -
     for case in cases:
         volumes = read_case(case)
         predicted = predict(volumes, package, engine).label_zyx
-        found.append(_region_dice(_reference(volumes, schema), predicted, schema))
-    return {region.key: _mean([one[region.key] for one in found]) for region in schema.regions}
+        found.append(region_dice(_reference(volumes, schema), predicted, schema))
+    return _means(found, schema)
 
 
 def with_only(volumes: CaseVolumes, modalities: Sequence[str]) -> CaseVolumes:
@@ -144,11 +142,7 @@ def _reference(volumes: CaseVolumes, schema: LabelSchema) -> np.ndarray:
     return volumes.label_zyx
 
 
-def _region_dice(reference: np.ndarray, predicted: np.ndarray, schema: LabelSchema) -> dict[str, float]:
-    classes = {region.key: schema.region_indices(region) for region in schema.regions}
-    return {key: dice(np.isin(reference, inside), np.isin(predicted, inside)) for key, inside in classes.items()}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    numbers: list[Any] = [value for value in values if np.isfinite(value)]
-    return round(float(np.mean(numbers)), 4) if numbers else None
+def _means(scores: Sequence[Mapping[str, float]], schema: LabelSchema) -> dict[str, float | None]:
+    """By region, as a record has it."""
+    means = {region.key: nan_mean(one[region.key] for one in scores) for region in schema.regions}
+    return {key: round(mean, 4) if math.isfinite(mean) else None for key, mean in means.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.volume import Grid
+from voxmmsd.data.volume import Grid, bounding_box
 from voxmmsd.labels import LabelSchema
 
 DOUBTFUL = 0.35  # entropy, of 1: about 85 : 15 between two of four labels
@@ -77,9 +77,8 @@ def review_list(
 
 def _opened(doubtful_zyx: np.ndarray) -> np.ndarray:
     """Without what is thinner than two voxels; only the box around what there is is looked at, which is much faster."""
-    for box in ndimage.find_objects(doubtful_zyx.astype(np.uint8)):
-        grown = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in box)
-        doubtful_zyx[grown] = ndimage.binary_opening(doubtful_zyx[grown], np.ones((2, 2, 2)))
+    if (box := bounding_box(doubtful_zyx, margin=2)) is not None:
+        doubtful_zyx[box] = ndimage.binary_opening(doubtful_zyx[box], np.ones((2, 2, 2)))
     return doubtful_zyx
 
 

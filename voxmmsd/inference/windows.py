@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.preprocess import input_scale
+from voxmmsd.data.volume import bounding_box
 from voxmmsd.inference.engines.engine import Engine
 from voxmmsd.inference.memory import multiple
 
@@ -38,16 +39,12 @@ class TissueBox:
     @classmethod
     def around(cls, image_czyx: np.ndarray, divisor: int) -> TissueBox:
         """Raises ValueError where every voxel is 0."""
-        tissue = np.asarray(image_czyx.any(axis=0))
-        start, shape = [], []
-        for axis in range(3):
-            there = np.flatnonzero(np.moveaxis(tissue, axis, 0).any(axis=(1, 2)))
-            if not there.size:
-                raise ValueError("the image is all zero: nothing to segment")
-            tight = int(there[-1] - there[0]) + 1
-            shape.append(multiple(tight, divisor))
-            start.append(int(there[0]) - (shape[-1] - tight) // 2)
-        return cls(tuple(start), tuple(shape), image_czyx.shape[1:])
+        tight = bounding_box(np.asarray(image_czyx.any(axis=0)))
+        if tight is None:
+            raise ValueError("the image is all zero: nothing to segment")
+        shape = tuple(multiple(side.stop - side.start, divisor) for side in tight)
+        start = tuple(side.start - (n - (side.stop - side.start)) // 2 for side, n in zip(tight, shape, strict=True))
+        return cls(start, shape, image_czyx.shape[1:])
 
     def cut(self, image_czyx: np.ndarray) -> np.ndarray:
         """The image there, 0 where the box reaches out of it."""

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.cases import Case, find_cases
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.label_maps import read_label
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
+from voxmmsd.failures import failure_of_case
 from voxmmsd.files import read_json
-from voxmmsd.labels import indices_from_values, schema_named
+from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
 from voxmmsd.library.records import LabelVersion, LibraryCase
 
@@ -51,14 +53,14 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         patient = case_id if prefix else case.patient_id
         try:
             added.lines += _add_case(library, case, case_id, patient, part)
-        except VoxMMSDError as error:
-            added.failures.append((case_id, error))
+        except Exception as error:
+            added.failures.append((case_id, failure_of_case(error)))
     for file in results:
         case_id = file.name.removesuffix(_RESULT)
         try:
             added.lines += _add_result(library, case_id, file)
-        except VoxMMSDError as error:
-            added.failures.append((case_id, error))
+        except Exception as error:
+            added.failures.append((case_id, failure_of_case(error)))
     return added
 
 
@@ -111,7 +113,7 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
         return
     if case.schema is None:
         raise InputError(f"{case.label.path}: which label schema it follows cannot be told", "name it with --schema")
-    label = _read_label(case.label.path, case.schema, case.label)
+    label = read_label(case.label, schema_named(case.schema))
     if not _is_known(library, library.case(case_id), entry.accepted, label, case.schema):
         version = library.accept(case_id, label, case.schema, drawn_over=())
         yield f"{case_id}: its label is accepted as an expert's ({version.stem})"
@@ -123,7 +125,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
         schema, model, review = str(record["schema"]), str(record["model"]["id"]), record.get("review", [])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: is not a result's record ({error!r})", "segment again") from error
-    label = _read_label(file.with_name(f"{file.name.removesuffix('.json')}.nii.gz"), schema)
+    label = read_label(Source(file.with_name(f"{file.name.removesuffix('.json')}.nii.gz")), schema_named(schema))
     case = library.case(case_id)
     if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
         return
@@ -141,11 +143,6 @@ def accept_prediction(library: Library, case_id: str) -> LabelVersion:
     if case.prediction is None or case.newest != case.prediction:
         raise LibraryError(f"case {case_id}: has no prediction that waits for an answer", "give --label FILE")
     return library.accept(case_id, library.read_label(case, case.prediction), case.prediction.schema)
-
-
-def _read_label(path: Path, schema: str, source: Source | None = None) -> Volume:
-    volume = read_volume(source or Source(path))
-    return Volume(indices_from_values(volume.array, schema_named(schema), str(path)), volume.grid)
 
 
 def _is_known(library: Library, case: LibraryCase, there: LabelVersion | None, label: Volume, schema: str) -> bool:

@@ -23,18 +23,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from voxmmsd.clock import now
 from voxmmsd.data.case import Case
-from voxmmsd.data.naming import patient_of, safe_id
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.finding.naming import patient_of
+from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.formats.writing import write_nifti
+from voxmmsd.data.label_maps import read_label, volumes_ml
 from voxmmsd.data.volume import Volume
-from voxmmsd.data.writing import write_nifti
 from voxmmsd.errors import ConfigError, LibraryError
 from voxmmsd.files import sha256_of, write_json_atomic
-from voxmmsd.inference.predict import volumes_ml
-from voxmmsd.labels import indices_from_values, schema_named, values_from_indices
+from voxmmsd.ids import safe_id
+from voxmmsd.labels import schema_named, values_from_indices
 from voxmmsd.library.changes import changed_voxels
 from voxmmsd.library.images import brain_only, image_hash, storable
 from voxmmsd.library.label_files import counted, on_grid_of_case, origins_on, reserved
+from voxmmsd.library.lock import writing
 from voxmmsd.library.parts import drawn_part
 from voxmmsd.library.reading import CASE_RECORD, RECORD, About, LibraryRecords
 from voxmmsd.library.records import (
@@ -48,8 +51,6 @@ from voxmmsd.library.records import (
     Origins,
     to_record,
 )
-from voxmmsd.library.writing import writing
-from voxmmsd.runs import now
 
 HOLD_OUT_SHARE = 0.2
 _LONGEST_ID = 64
@@ -178,8 +179,7 @@ class Library(LibraryRecords):
         name = schema or (newest.schema if newest else "")
         if not name:
             raise LibraryError(f"{file}: which label schema it follows cannot be told", "name it with --schema")
-        volume = read_volume(Source(Path(file)))
-        label = Volume(indices_from_values(volume.array, schema_named(name), str(file)), volume.grid)
+        label = read_label(Source(Path(file)), schema_named(name))
         who = read_volume(Source(Path(origins))) if origins else None
         return self.accept(case_id, label, name, drawn_over=drawn_over, origins=who)
 
@@ -193,8 +193,7 @@ class Library(LibraryRecords):
         file = case.label_file(label)
         if not file.is_file() or sha256_of(file) != label.sha256:
             raise LibraryError(f"{file}: is missing or was changed after it was accepted", "restore it from a backup")
-        volume = read_volume(Source(file))
-        return Volume(indices_from_values(volume.array, schema_named(label.schema), str(file)), volume.grid)
+        return read_label(Source(file), schema_named(label.schema))
 
     def as_case(self, case: LibraryCase, label: LabelVersion | None = None) -> Case:
         """The case as a ``Case`` with ``label``; its images are skull-stripped."""

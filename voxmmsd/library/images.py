@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from voxmmsd.data.brain_mask import with_skull
 from voxmmsd.data.volume import Volume, resample
 from voxmmsd.errors import LibraryError
 from voxmmsd.labels import MODALITIES
-from voxmmsd.preflight.check import with_skull
 
 LEAST_AIR = 0.25  # share of voxels that are exactly 0 around a stripped brain; an ellipsoid's box has 0.48
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from voxmmsd.data.volume import Volume, resample, resampling_is_exact
+from voxmmsd.data.label_maps import on_same_voxels
+from voxmmsd.data.volume import Volume
 from voxmmsd.errors import LibraryError
 from voxmmsd.labels import schema_named
 from voxmmsd.library.records import LibraryCase
@@ -61,10 +62,8 @@ def counted(origins: Volume) -> dict[str, int]:
 def _on_grid_of_image(case: LibraryCase, volume: Volume) -> Volume | None:
     """The same voxels on the grid of one of the images of the case; None where they lie on none of them."""
     for grid in case.entry.grids.values():
-        if volume.grid.same_as(grid):
-            return Volume(volume.array, grid)
-        if sorted(volume.grid.shape_zyx) == sorted(grid.shape_zyx) and resampling_is_exact(volume.grid, grid):
-            return resample(volume, grid, order=0)
+        if (found := on_same_voxels(volume, grid)) is not None:
+            return found
     return None
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from voxmmsd.evaluation.tables import text_table
 from voxmmsd.library.folder import Library
 from voxmmsd.library.next_case import Suggestion
 from voxmmsd.library.records import ACCEPTED, HOLD_OUT, LibraryCase
-from voxmmsd.wording import counted
+from voxmmsd.wording import counted, text_table
 
 
 def cases_report(library: Library, used_in: Mapping[str, Sequence[str]]) -> str:

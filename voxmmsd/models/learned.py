@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from voxmmsd.data.naming import patient_of
+from voxmmsd.data.finding.naming import patient_of
 from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.registry import find_record
 

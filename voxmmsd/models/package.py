@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.config import config_from_record
-from voxmmsd.data.naming import safe_id
 from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.files import folder_written_aside, read_json, sha256_of, write_json_atomic, write_text_atomic
+from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 

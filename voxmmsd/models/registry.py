@@ -13,10 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxmmsd.data.naming import safe_id
+from voxmmsd.clock import now
 from voxmmsd.errors import ModelError
 from voxmmsd.files import folder_written_aside
 from voxmmsd.home import home
+from voxmmsd.ids import safe_id
 from voxmmsd.models import decisions
 from voxmmsd.models.archive import opened, unpacked
 from voxmmsd.models.package import (
@@ -30,7 +31,6 @@ from voxmmsd.models.package import (
     read_package,
     refuse_pretrained,
 )
-from voxmmsd.runs import now
 
 _ASIDE, _DOOMED = ".tmp", ".deleted"  # endings of hidden folders: of ``folder_written_aside``, of ``delete``
 _LEFT_AFTER_SECONDS = 3600.0

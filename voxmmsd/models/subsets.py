@@ -49,6 +49,15 @@ def expectation(info: ModelInfo, missing: tuple[str, ...]) -> str:
     return f"{without}: the model's card expects a Dice of {', '.join(parts)}, over {_over(record)}"
 
 
+def expected_dice(info: ModelInfo, missing: Iterable[str], region: str = "WT") -> float | None:
+    """The mean Dice of a region that the card expects without these modalities; None where it does not say."""
+    record = info.scores.get(KEY)
+    if record is None:
+        return None
+    dice = record["dice"].get(subset_key(name for name in MODALITIES if name not in set(missing)), {})
+    return dice.get(region)
+
+
 def table_rows(record: Mapping[str, Any]) -> list[list[str]]:
     """A heading and a row per subset: a mark per modality that is there, then the mean Dice per region."""
     regions = list(record["dice"][subset_key(MODALITIES)])

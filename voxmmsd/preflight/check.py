@@ -11,11 +11,11 @@ from itertools import combinations
 
 import numpy as np
 
-from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped, tissue_ml
+from voxmmsd.data.brain_mask import mask_of_stripped, with_skull
 from voxmmsd.data.case import Case
-from voxmmsd.data.draft import two_fit
-from voxmmsd.data.naming import patient_of, read_name
-from voxmmsd.data.sources import Source, frame_of, read_image, read_volume, stem_of
+from voxmmsd.data.finding.draft import two_fit
+from voxmmsd.data.finding.naming import patient_of, read_name
+from voxmmsd.data.formats.sources import Source, frame_of, read_image, read_volume, stem_of
 from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
@@ -103,7 +103,7 @@ def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Itera
     voxels must outweigh it.
     """
     named = {slot: name for slot, name in told.items() if name not in ("", slot)}
-    brains = {name: volume.array for name, volume in volumes.items() if volume.array.any()}
+    brains = {name: volume.array for name, volume in volumes.items() if (volume.array > 0).any()}
     seen = {} if with_skull(volumes) else swapped_slots(brains)
     sure = {slot: recognize_told(told.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()}
     seen = {slot: name for slot, name in seen.items() if told.get(slot) != slot or sure[slot] >= 0.5}
@@ -143,12 +143,6 @@ def brains_of(volumes: Mapping[str, Volume], mask: Volume | None) -> dict[str, V
         name: Volume(volume.array * resample(mask, volume.grid, order=0).array, volume.grid)
         for name, volume in volumes.items()
     }
-
-
-def with_skull(volumes: Mapping[str, Volume]) -> dict[str, float]:
-    """Modality -> ml of tissue, where that is more than a brain has."""
-    amounts = {name: tissue_ml(volume) for name, volume in volumes.items()}
-    return {name: amount for name, amount in amounts.items() if amount > LARGEST_BRAIN_ML}
 
 
 def _skull_finding(skulls: Mapping[str, float]) -> Finding:
@@ -212,7 +206,7 @@ def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Find
 def _identity(source: Source) -> tuple[str, str, bool]:
     """Patient and date, each empty where it cannot be told, and whether what was told is beyond doubt."""
     if source.path.is_dir():
-        from voxmmsd.data.dicom import series_of
+        from voxmmsd.data.formats.dicom import series_of
 
         chosen = series_of(source.path, source.series_uid)
         return (chosen.tags["patient_id"], chosen.tags["study_date"], True) if chosen else ("", "", True)

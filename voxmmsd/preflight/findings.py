@@ -26,6 +26,10 @@ class Finding:
     def line(self) -> str:
         return f"{self.severity}: {self.text}; {self.way_out}"
 
+    def short_line(self) -> str:
+        """Without what to do about it."""
+        return f"{self.severity}: {self.text}"
+
     def record(self) -> dict[str, str]:
         return asdict(self)
 

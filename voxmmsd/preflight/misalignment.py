@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, ndimage
 
-from voxmmsd.data.volume import Volume, resample
+from voxmmsd.data.volume import Volume, bounding_box, resample
 
 SPACING_MM = 2.0
 REACH = 6  # voxels: how far a part is looked for, 12 mm along each axis
@@ -55,9 +55,9 @@ def displacement(fixed: Volume, moving: Volume, mask: Volume | None = None) -> D
     if mask is not None:
         inside &= resample(mask, grid, order=0).array > 0
     inside = ndimage.binary_erosion(inside, iterations=RIM)
-    if not inside.any():
+    box = bounding_box(inside, REACH)
+    if box is None:
         return NONE
-    box = tuple(slice(max(0, side.start - REACH), side.stop + REACH) for side in _box(inside))
     inside = np.pad(inside[box], REACH)
     here, there = (np.pad(_edges(image[box], inside[_UNPADDED]), _PADDING) for image in (one, other))
     found = [(places.mean(axis=0), *_best_shift(here, there, part)) for part, places in _parts(inside)]
@@ -68,10 +68,6 @@ def displacement(fixed: Volume, moving: Volume, mask: Volume | None = None) -> D
 
 
 _UNPADDED, _PADDING = (slice(REACH, -REACH),) * 3, ((0, 0), *((REACH, REACH),) * 3)
-
-
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    return ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
 def _tissue(image: np.ndarray) -> np.ndarray:
@@ -103,7 +99,8 @@ def _best_shift(one: np.ndarray, other: np.ndarray, part: np.ndarray) -> tuple[n
     Agreement is the mean of the squared scalar product: a sum of products of edges' components, each of which is a
     correlation that the FFT gives for all shifts at once.
     """
-    box = _box(part)
+    box = bounding_box(part)
+    assert box is not None, "a part has voxels"
     wide = tuple(slice(side.start - REACH, side.stop + REACH) for side in box)
     here, there = one[(slice(None), *box)] * part[box], other[(slice(None), *wide)]
     shape = [fft.next_fast_len(n, real=True) for n in there.shape[1:]]

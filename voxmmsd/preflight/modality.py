@@ -20,8 +20,8 @@ from itertools import permutations
 
 import numpy as np
 
-from voxmmsd.data.naming import read_name
-from voxmmsd.data.sources import Source, stem_of
+from voxmmsd.data.finding.naming import read_name
+from voxmmsd.data.formats.sources import Source, stem_of
 from voxmmsd.labels import MODALITIES
 
 SAMPLES_PER_AXIS = 48
@@ -59,8 +59,8 @@ def recognize(array_zyx: np.ndarray) -> Recognized:
 def told_by_name(source: Source) -> str:
     """The modality that a file's name or a DICOM series' description, contrast and times tell; empty where none."""
     if source.path.is_dir():
-        from voxmmsd.data.dicom import series_of
-        from voxmmsd.data.dicom_cases import modality_of
+        from voxmmsd.data.finding.dicom_cases import modality_of
+        from voxmmsd.data.formats.dicom import series_of
 
         series = series_of(source.path, source.series_uid)
         return (modality_of(series)[0] or "") if series else ""

@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
+from voxmmsd.compute.processes import mean_of_processes
 from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.losses.self_distillation import distillation_loss, mean_embedding, moved_center, teacher_targets
 from voxmmsd.networks.heads import Projector, restoration_head
-from voxmmsd.networks.processes import mean_of_processes
 from voxmmsd.networks.voxel_features import voxel_features
 from voxmmsd.pretext.method import PretextMethod, restored
 from voxmmsd.pretext.teacher import Teacher

@@ -12,9 +12,9 @@ import numpy as np
 from voxmmsd.config import Affects, config_from_record, options_that
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case
-from voxmmsd.data.sources import Source, read_volume
-from voxmmsd.data.store import source_sha256
-from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
+from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
+from voxmmsd.data.label_maps import on_same_voxels, read_label
+from voxmmsd.data.volume import Grid, Volume
 from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.files import read_json, sha256_of
 from voxmmsd.inference.config import ReadingConfig, SegmentConfig
@@ -90,8 +90,7 @@ def read_result(file: Path) -> Edited:
             f"{file}: has changed since it was written",
             "keep the result as it was and give the edited labels in a file of their own with --edited",
         )
-    volume = read_volume(Source(file))
-    label = Volume(indices_from_values(volume.array, schema, str(file)), volume.grid)
+    label = read_label(Source(file), schema)
     if any(plane.axis not in (0, 1, 2) or not 0 <= plane.index < label.array.shape[plane.axis] for plane in planes):
         raise InputError(f"{beside}: names planes outside the image", "refine the result of segment")
     origin = _read_origin(origin_file(file.parent, record["case"]), label.grid, refined) if refined else None
@@ -139,22 +138,16 @@ def read_edits(file: Path, result: Edited) -> np.ndarray:
             "give these voxels one of its labels, or teach a model the new tissue with `voxmmsd finetune`",
         )
     label = Volume(indices_from_values(volume.array, schema, str(file)), volume.grid)
-    if not label.grid.same_as(grid) and _same_voxels(label.grid, grid):
-        label = resample(label, grid, order=0)
-    if label.grid.same_as(grid):
-        if (label.array == result.label.array).all():
+    if (turned := on_same_voxels(label, grid)) is not None:
+        if (turned.array == result.label.array).all():
             raise InputError(
                 f"{file}: holds no edit, its labels are those of {result.file}", "save a correction there first"
             )
-        return label.array
+        return turned.array
     raise InputError(
         f"{file}: lies on another grid than {result.file} ({_sides(label.grid)} voxels against {_sides(grid)})",
         "export the edited labels on the grid of the result",
     )
-
-
-def _same_voxels(grid: Grid, other: Grid) -> bool:
-    return sorted(grid.shape_zyx) == sorted(other.shape_zyx) and resampling_is_exact(grid, other)
 
 
 def _sides(grid: Grid) -> str:

@@ -18,7 +18,7 @@ from voxmmsd.runs.folder import (
     resolve_run,
     view_run,
 )
-from voxmmsd.runs.writing import ENDS, Bystander, Run, now, open_run, stand_by, versions
+from voxmmsd.runs.writing import ENDS, Bystander, Run, open_run, stand_by, versions
 
 __all__ = [
     "ENDS",
@@ -29,7 +29,6 @@ __all__ = [
     "is_alive",
     "is_finished",
     "list_runs",
-    "now",
     "open_run",
     "read_config",
     "read_status",

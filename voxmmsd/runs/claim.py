@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import IO, Any
 
 from voxmmsd.errors import RunError
+from voxmmsd.files import HELD, try_lock
 from voxmmsd.runs.folder import HEARTBEAT_SECONDS, SILENT_AFTER_SECONDS, is_alive, read_status
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 
 class Claim:
@@ -76,16 +70,3 @@ def _beats_again(folder: Path, status: dict[str, Any]) -> bool:
             return latest.get("state") == "running"
         time.sleep(HEARTBEAT_SECONDS / 20)
     return False
-
-
-HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # what ``try_lock`` fails with where another one has the lock
-
-
-def try_lock(file: IO[str]) -> None:
-    """Lock an open file until it is closed or the process ends; OSError where that cannot be."""
-    if sys.platform == "win32":
-        # A byte far behind the text: a locked one cannot be read by others there.
-        file.seek(1 << 20)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.errors import MissingDependencyError
-from voxmmsd.events import read_events
+from voxmmsd.runs.events import read_events
 
 _LARGEST = 2.0**62  # of a number in an event; not-a-number is not below it either
 _BARS = "▁▂▃▄▅▆▇█"

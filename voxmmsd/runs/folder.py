@@ -16,6 +16,7 @@ from typing import Any
 from voxmmsd.errors import RunError
 from voxmmsd.files import read_json, while_held
 from voxmmsd.home import home
+from voxmmsd.wording import in_words
 
 HEARTBEAT_SECONDS = 10.0
 SILENT_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
@@ -58,14 +59,6 @@ class RunView:
         if self.state == "running" and self.seconds_left is not None:
             text += f", {in_words(self.seconds_left)} left"
         return text
-
-
-def in_words(seconds: float) -> str:
-    """``1 h 05 min``, ``3 min 20 s``, ``12 s``."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
 
 
 def resolve_run(name: str) -> Path:

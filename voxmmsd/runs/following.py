@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxmmsd.events import event_of
 from voxmmsd.runs.curves import metric_of
+from voxmmsd.runs.events import event_of
 from voxmmsd.runs.folder import RunView, view_run
 
 LOG_TAIL_BYTES = 64 * 1024  # of a log that is long already at the first look

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from voxmmsd.events import read_events
 from voxmmsd.runs.curves import read_curves, sparkline
+from voxmmsd.runs.events import read_events
 from voxmmsd.runs.folder import RunView, view_run
 
 REFRESH_SECONDS = 1.0

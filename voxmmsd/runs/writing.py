@@ -12,16 +12,17 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import voxmmsd
+from voxmmsd.clock import now
 from voxmmsd.errors import Cancelled, RunError, problem_and_remedy
-from voxmmsd.events import EventWriter
 from voxmmsd.files import is_disk_full, read_json, write_json_atomic
 from voxmmsd.runs.claim import Claim, refuse_if_worked_on
+from voxmmsd.runs.events import EventWriter
 from voxmmsd.runs.folder import (
     HEARTBEAT_SECONDS,
     LAUNCH,
@@ -30,12 +31,6 @@ from voxmmsd.runs.folder import (
     refuse_other_options,
 )
 from voxmmsd.runs.speed import Speed
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
 
 ENDS = {"pause": "paused", "cancel": "cancelled"}  # what a request leaves a run as
 

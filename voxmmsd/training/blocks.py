@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from voxmmsd.compute.processes import Processes
 from voxmmsd.data.store import Entry
-from voxmmsd.networks.processes import Processes
 from voxmmsd.training.residency import resident
 from voxmmsd.views.siamese import SiameseBlocks, clean_blocks, draw_corners
 from voxmmsd.views.spatial import cut_window

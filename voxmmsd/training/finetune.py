@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from voxmmsd.compute.processes import Processes, first_alone
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import RunError
@@ -22,12 +23,11 @@ from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.heads import SegmentationNetwork
-from voxmmsd.networks.processes import Processes, first_alone
 from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema, open_bank
 from voxmmsd.training.checkpoint import load_state, save_state
-from voxmmsd.training.initial import start_from, warn_of_known_patients
+from voxmmsd.training.init_weights import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import adamw, follow
 from voxmmsd.training.packing import Told, pack_model

@@ -16,11 +16,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from tqdm import tqdm
 
+from voxmmsd.compute.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
+from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, mean_of_processes, mean_of_values
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.errors import Cancelled, ConfigError, RunError
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.networks.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
-from voxmmsd.networks.processes import Processes, agreed, by_torchrun, joined, mean_of_processes, mean_of_values
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import ENDS, Run, is_finished, open_run, refuse_other_options, resolve_run, stand_by
 from voxmmsd.training.checkpoint import newest_checkpoint, save_checkpoint
@@ -280,7 +280,7 @@ class TrainingLoop(ABC):
             "skips_in_a_row": self._skips_in_a_row,
             "scaler": self.precision.scaler.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "pending": [_plain(values) for values in self._pending],
+            "pending": [_numbers(values) for values in self._pending],
             **self.state(),
         }
         folder = self.run.folder / "checkpoints"
@@ -318,7 +318,7 @@ class TrainingLoop(ABC):
 
     def _log(self) -> dict[str, float]:
         """Write means since the last log as metrics; the only place where the loop synchronizes with the device."""
-        values = [_plain(pending) for pending in self._pending]
+        values = [_numbers(pending) for pending in self._pending]
         self._pending.clear()
         skipped = [bool(value.pop("skipped")) for value in values]
         self._judge_skips(skipped)
@@ -372,5 +372,5 @@ class _Lossy(nn.Module):
         return self._losses(part)
 
 
-def _plain(values: Mapping[str, Tensor | float]) -> dict[str, float]:
+def _numbers(values: Mapping[str, Tensor | float]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}

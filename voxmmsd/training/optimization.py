@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from voxmmsd.networks.devices import Precision
+from voxmmsd.compute.devices import Precision
 from voxmmsd.networks.heads import SegmentationNetwork
 
 LARGEST_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it

@@ -11,21 +11,22 @@ from typing import Any
 import torch
 
 import voxmmsd
+from voxmmsd.clock import now
+from voxmmsd.compute.devices import choose_device
 from voxmmsd.config import Affects, config_to_record, options_that
-from voxmmsd.data.naming import safe_id
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.data.tumor_bank import TumorBank
+from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.learned import BANK, INHERITED, hashed_patient, patient_for_record
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network, pack_pretrained
-from voxmmsd.networks.devices import choose_device
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
-from voxmmsd.runs import Run, now, versions
-from voxmmsd.training.initial import Taken
+from voxmmsd.runs import Run, versions
+from voxmmsd.training.init_weights import Taken
 from voxmmsd.training.validation import segment_window
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from voxmmsd.compute.processes import Processes
 from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
-from voxmmsd.networks.processes import Processes
 from voxmmsd.training.residency import resident
 from voxmmsd.transforms.transform import PlaceTransform, Transform
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from voxmmsd.compute.processes import Processes, first_alone
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.pictures import restoration_picture
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.networks.processes import Processes, first_alone
 from voxmmsd.pretext.method import open_method
 from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from voxmmsd.data.store import Entry
-from voxmmsd.evaluation.scores import dice
+from voxmmsd.evaluation.scores import nan_mean, region_dice
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema
@@ -44,33 +45,16 @@ def validate(
         predicted, reference = probabilities.argmax(axis=0), np.asarray(entry.label())
         if on_case is not None:
             on_case(entry, predicted)
-        scores.append(
-            {
-                region.key: _region_dice(reference, predicted, schema.region_indices(region), schema)
-                for region in schema.regions
-            }
-        )
+        scores.append(region_dice(reference, predicted, schema))
     return scores
-
-
-def _region_dice(reference: np.ndarray, predicted: np.ndarray, classes: tuple[int, ...], schema: LabelSchema) -> float:
-    inside = [code for code, union in schema.unions.items() if set(union) <= set(classes)]
-    crossing = [code for code, union in schema.unions.items() if code not in inside and set(union) & set(classes)]
-    if np.isin(reference, crossing).any():
-        return float("nan")
-    return dice(np.isin(reference, (*classes, *inside)), np.isin(predicted, classes))
 
 
 def mean_of_cases(scores: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean per region over the cases that have it; NaN if none has it."""
-    means = {}
-    for key in scores[0] if scores else ():
-        values = [case[key] for case in scores if np.isfinite(case[key])]
-        means[key] = float(np.mean(values)) if values else float("nan")
-    return means
+    return {key: nan_mean(case[key] for case in scores) for key in (scores[0] if scores else ())}
 
 
 def mean_region_dice(regions: dict[str, float]) -> float:
     """Mean over the regions that could be scored; 0 if none could, so that a later validation is better."""
-    values = [value for value in regions.values() if np.isfinite(value)]
-    return float(np.mean(values)) if values else 0.0
+    mean = nan_mean(regions.values())
+    return mean if math.isfinite(mean) else 0.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 
-from voxmmsd.config import option
+from voxmmsd.config import Affects, option
 from voxmmsd.inference.config import ImagesConfig
 from voxmmsd.verbs.verb import Verb
 
@@ -13,6 +15,7 @@ from voxmmsd.verbs.verb import Verb
 class CheckConfig(ImagesConfig):
     model: str = option("", "model to check the case against (default: none)")
     operated: bool = option(False, "postoperative case")
+    json: bool = option(False, "print a JSON record of all cases instead of text", affects=Affects.REPORT)
 
 
 def run(config: CheckConfig) -> int:
@@ -21,22 +24,22 @@ def run(config: CheckConfig) -> int:
     from voxmmsd.labels import schema_named
     from voxmmsd.models.package import refuse_pretrained
     from voxmmsd.models.registry import resolve_model
-    from voxmmsd.preflight.check import check_case
-    from voxmmsd.preflight.findings import blocking
+    from voxmmsd.preflight.many import check_cases, summary
 
     package = resolve_model(config.model) if config.model else None
     if package is not None:
         refuse_pretrained(package)
     schema = schema_named(package.info.schema) if package is not None else None
-    refused = False
-    for case in cases_to_segment(config):
-        word = config.brain_mask if config.brain_mask in WORDS else ""
-        findings = check_case(case, operated=config.operated, schema=schema, brain_mask=word)
-        refused = refused or bool(blocking(findings))
-        print(f"{case.id}: {'nothing found' if not findings else ''}".rstrip())
-        for finding in findings:
-            print(f"  {finding.line()}")
-    return 2 if refused else 0
+    cases = cases_to_segment(config, lambda remark: print(remark, file=sys.stderr))
+    word = config.brain_mask if config.brain_mask in WORDS else ""
+    checked = []
+    for one in check_cases(cases, operated=config.operated, schema=schema, brain_mask=word):
+        checked.append(one)
+        if not config.json:
+            print("\n".join(one.lines(shortly=len(cases) > 1)), flush=True)
+    told = [json.dumps({"cases": [one.record() for one in checked]}, indent=1)] if config.json else summary(checked)
+    print("\n".join(told), end="\n" if told else "")
+    return 2 if any(one.state == "refused" for one in checked) else 0
 
 
 VERB = Verb("check", "check a case for problems that could spoil its segmentation", CheckConfig, run)

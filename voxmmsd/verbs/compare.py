@@ -26,7 +26,7 @@ class CompareConfig:
 def run(config: CompareConfig) -> None:
     require(config.experiment, "EXPERIMENT.toml")
     require(config.run, "--run DIR")
-    from voxmmsd.training.compare import compare
+    from voxmmsd.experiment.run import compare
 
     print(compare(Path(config.experiment), config.run, test=config.test, jobs=config.jobs))
 

@@ -19,7 +19,7 @@ class EstimateConfig:
 
 def run(config: EstimateConfig) -> None:
     training = training_of(config.task, config.options)
-    from voxmmsd.training.estimate import estimate
+    from voxmmsd.planning.estimate import estimate
 
     found = estimate(training)
     print(json.dumps(found.record()) if config.json else found.text())

@@ -15,7 +15,7 @@ from voxmmsd.models.subsets import SUBSET_SPLITS
 from voxmmsd.verbs.verb import Verb, failure_line
 
 if TYPE_CHECKING:
-    from voxmmsd.evaluation.folders import Evaluation
+    from voxmmsd.evaluation.evaluate import Evaluation
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class EvaluateConfig:
     )
     task: str = option("auto", "BraTS task whose rules apply (auto: from the label schema)", choices=TASKS)
     workers: int = option(0, "parallel processes (0: one per core)", range=(0, math.inf), affects=Affects.SPEED)
+    json: bool = option(False, "print the scores as JSON instead of text", affects=Affects.REPORT)
 
 
 def run(config: EvaluateConfig) -> int:
@@ -43,10 +44,17 @@ def run(config: EvaluateConfig) -> int:
         print(_subsets(config))
         return 0
     found = evaluate(config)
-    print(found.text())
+    print(_json(found) if config.json else found.text())
     for case_id, error in found.failures:
         print(failure_line(case_id, error), file=sys.stderr)
     return 2 if found.failures else 0
+
+
+def _json(found: Evaluation) -> str:
+    from voxmmsd.evaluation.tables import json_text
+
+    reasons = [(case_id, str(error)) for case_id, error in found.failures]
+    return json_text(found.cases, found.schema.name, reasons).rstrip()
 
 
 def _subsets(config: EvaluateConfig) -> str:
@@ -64,8 +72,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
     Raises: as ``evaluate_folders``.
     """
+    from voxmmsd.evaluation.evaluate import evaluate_folders
     from voxmmsd.evaluation.evaluation_report import write_evaluation
-    from voxmmsd.evaluation.folders import evaluate_folders
     from voxmmsd.evaluation.tables import csv_text, json_text, lesion_csv
     from voxmmsd.files import write_text_atomic
 

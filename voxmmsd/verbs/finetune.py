@@ -18,9 +18,9 @@ def configured(given: dict[str, Any], file: Path | None) -> FinetuneConfig:
 
 def run(config: FinetuneConfig) -> None:
     check_training(config, "folder of labelled cases")
-    from voxmmsd.training.corrections import library_of
+    from voxmmsd.corrections.labels import library_of
+    from voxmmsd.corrections.retuning import retune
     from voxmmsd.training.finetune import finetune
-    from voxmmsd.training.retuning import retune
 
     library = library_of(config)
     print(retune(config, library) if library else finetune(config))

@@ -18,7 +18,7 @@ class JobConfig:
 
 def run(config: JobConfig) -> None:
     training, out = training_of(config.task, config.options), require(config.out, "--out DIR")
-    from voxmmsd.training.job import export_job
+    from voxmmsd.planning.job import export_job
 
     print(export_job(training, out))
 

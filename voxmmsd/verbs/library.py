@@ -101,10 +101,10 @@ def _add(config: LibraryAddConfig) -> int:
 
 
 def _list(config: LibraryConfig) -> None:
+    from voxmmsd.corrections.usage import learned_in
     from voxmmsd.library.report import cases_report
     from voxmmsd.models.registry import list_models
     from voxmmsd.runs import list_runs
-    from voxmmsd.training.learned import learned_in
 
     library = _opened(config)
     print(cases_report(library, learned_in(library, list_models(), [run.folder for run in list_runs()])))
@@ -132,8 +132,8 @@ def _next(config: LibraryNextConfig) -> None:
 
 
 def _blind(config: LibraryBlindConfig) -> None:
-    from voxmmsd.library.blinded import tally
-    from voxmmsd.library.side_by_side import side_by_side
+    from voxmmsd.corrections.blinded import tally
+    from voxmmsd.corrections.side_by_side import side_by_side
     from voxmmsd.models.registry import resolve_model
 
     library = _opened(config)
@@ -145,7 +145,7 @@ def _blind(config: LibraryBlindConfig) -> None:
 
 
 def _choose(config: LibraryChooseConfig) -> None:
-    from voxmmsd.library.blinded import choose
+    from voxmmsd.corrections.blinded import choose
 
     number, answer = require(config.pair, "--pair NUMBER"), require(config.better, "--better ANSWER")
     pair = choose(_opened(config), str(number), str(answer))

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from voxmmsd.data.alignment import align
 from voxmmsd.data.cases import find_cases, read_case
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.store import open_store
 from voxmmsd.data.volume import Grid, Volume
 from voxmmsd.errors import InputError

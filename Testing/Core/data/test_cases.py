@@ -11,9 +11,10 @@ import pytest
 from dicom_files import write_series
 
 from voxmmsd.data.cases import case_from_files, find_cases, read_case
-from voxmmsd.data.dicom import Series
-from voxmmsd.data.dicom_cases import modality_of
-from voxmmsd.data.sources import Source
+from voxmmsd.data.finding.dicom_cases import modality_of
+from voxmmsd.data.finding.listing import write_list
+from voxmmsd.data.formats.dicom import Series
+from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import MODALITIES
 
@@ -776,3 +777,36 @@ def test_a_dicom_series_that_is_not_described_is_told_by_its_times(times, contra
     tags = {"repetition_ms": repetition, "echo_ms": echo, "inversion_ms": inversion, "contrast": contrast}
     assert modality_of(series_with(**tags))[0] == expected
     assert modality_of(series_with(**tags, description="t2_flair_tra"))[0] == "t2f", "what is written counts first"
+
+
+# --------------------------------------------------------------------------------------------------------- lists made
+
+
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_a_list_of_any_folder_is_read_back(tmp_path, ending):
+    brats(tmp_path / "set", "BraTS2021_00001", "BraTS2021_00002")
+    found = find_cases(tmp_path / "set")
+    write_list(tmp_path / f"list.{ending}", found.cases)
+    listed = find_cases(tmp_path / f"list.{ending}").cases
+    assert [case.id for case in listed] == [case.id for case in found.cases]
+    assert [names_of(case) for case in listed] == [names_of(case) for case in found.cases]
+    assert [case.schema for case in listed] == ["brats-2021"] * 2
+    with pytest.raises(InputError, match="exists already"):
+        write_list(tmp_path / f"list.{ending}", found.cases)
+
+
+def test_a_list_leaves_the_choice_between_two_images_to_its_reader(tmp_path):
+    touch(tmp_path / "p1", "T1_post_brain.nii.gz", "T1_post.nii.gz", "T2.nii.gz")
+    write_list(tmp_path / "list.csv", find_cases(tmp_path).cases)
+    assert "p1/T1_post.nii.gz | p1/T1_post_brain.nii.gz" in (tmp_path / "list.csv").read_text()
+    assert "no such file" in only(tmp_path / "list.csv").notes[0]
+
+
+def test_a_csv_list_cannot_name_volumes_of_a_file(tmp_path):
+    (tmp_path / "set").mkdir()
+    msd(tmp_path / "set")
+    cases = find_cases(tmp_path / "set").cases
+    with pytest.raises(InputError, match="CSV list cannot say"):
+        write_list(tmp_path / "list.csv", cases)
+    write_list(tmp_path / "list.json", cases)
+    assert find_cases(tmp_path / "list.json").cases[0].modalities["t1c"].channel == 2

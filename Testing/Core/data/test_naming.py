@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from voxmmsd.data.naming import is_session_folder, natural_key, patient_of, read_name, safe_id
+from voxmmsd.data.finding.naming import is_session_folder, patient_of, read_name
+from voxmmsd.ids import natural_key, safe_id
 
 
 @pytest.mark.parametrize(

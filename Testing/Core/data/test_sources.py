@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.errors import InputError
 
 # Left-handed, turned by 0.2, anisotropic.

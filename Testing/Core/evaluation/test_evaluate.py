@@ -11,7 +11,7 @@ import pytest
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.phantom import write_phantoms
 
 

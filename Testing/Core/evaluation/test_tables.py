@@ -6,8 +6,9 @@ import numpy as np
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.evaluation.scores import score_case
-from voxmmsd.evaluation.tables import csv_text, json_text, score_rows, text_table
+from voxmmsd.evaluation.tables import csv_text, json_text, score_rows
 from voxmmsd.labels import schema_named
+from voxmmsd.wording import text_table
 
 
 def cases(case_id="c1"):

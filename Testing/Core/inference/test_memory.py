@@ -4,8 +4,8 @@ import pytest
 
 from voxmmsd.errors import ConfigError, MemoryBudgetError
 from voxmmsd.inference.engines import HostEngine
-from voxmmsd.inference.fit import predict_fitting
 from voxmmsd.inference.memory import free_bytes, parse_bytes, windows_down
+from voxmmsd.inference.tiling import predict_fitting
 
 
 class Pointwise(HostEngine):

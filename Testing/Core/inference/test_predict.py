@@ -13,11 +13,10 @@ from toy_models import toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases, read_case
+from voxmmsd.data.formats.sources import Source
 from voxmmsd.data.preprocess import Preprocess
-from voxmmsd.data.sources import Source
 from voxmmsd.data.volume import Volume, canonical
 from voxmmsd.errors import Cancelled, ConfigError, InputError
-from voxmmsd.events import read_events
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import HostEngine, OnnxEngine, OpenVinoEngine, open_engine
 from voxmmsd.inference.engines.on_torch import TorchEngine
@@ -27,6 +26,7 @@ from voxmmsd.inference.segment import segment_cases
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.weights import load_network
 from voxmmsd.runs import Run, view_run
+from voxmmsd.runs.events import read_events
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from corrected_cases import label_of, moved, phantom
 from patients import write_patient
 
 from voxmmsd.cli import main
-from voxmmsd.data.writing import write_nifti
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.errors import InputError, LibraryError
 from voxmmsd.labels import values_from_indices
 from voxmmsd.library import create_library, open_library

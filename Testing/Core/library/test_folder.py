@@ -48,7 +48,7 @@ def test_of_cases_that_are_known_only_what_came_since_is_read(filled):
 def test_a_table_of_the_cases_needs_neither_scipy_nor_nibabel(filled):
     code = (
         "import sys; from pathlib import Path; from voxmmsd.library import LibraryRecords, next_to_label; "
-        "from voxmmsd.training.learned import learned_in; library = LibraryRecords(Path(sys.argv[1])); "
+        "from voxmmsd.corrections.usage import learned_in; library = LibraryRecords(Path(sys.argv[1])); "
         "next_to_label(library.cases()); learned_in(library, (), ()); "
         "print([name for name in ('scipy', 'nibabel', 'pydicom', 'onnxruntime') if name in sys.modules])"
     )

@@ -42,7 +42,7 @@ def flipped_x(grid):
 
 def test_real_stripped_cases_are_taken_and_a_head_as_scanned_is_not(shared_data):
     from voxmmsd.data.cases import find_cases
-    from voxmmsd.data.sources import read_volume
+    from voxmmsd.data.formats.sources import read_volume
 
     for folder, is_head in ((shared_data / "brats2021" / "BraTS2021_00000", False), (shared_data / "native", True)):
         (case,) = find_cases(folder).cases

@@ -3,9 +3,9 @@ from dataclasses import dataclass, field
 
 from corrected_cases import SCHEMA, label_of, library_of, moved
 
+from voxmmsd.corrections.usage import used_in
 from voxmmsd.library import create_library
 from voxmmsd.library.report import cases_report
-from voxmmsd.training.learned import used_in
 
 
 @dataclass

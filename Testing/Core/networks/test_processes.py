@@ -3,7 +3,7 @@ from contextlib import suppress
 
 from torch import distributed as dist
 
-from voxmmsd.networks.processes import Processes, of_this_start
+from voxmmsd.compute.processes import Processes, of_this_start
 
 
 class KilledWhileWaiting:

@@ -4,7 +4,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import read_volume
+from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.preflight.misalignment import NONE, Displacement, displacement
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.labels import MODALITIES
 from voxmmsd.preflight.modality import dealt, modality_features, recognize, recognize_told, swapped_slots, told_by_name
 

@@ -8,7 +8,8 @@ import pytest
 
 from voxmmsd.errors import RunError
 from voxmmsd.runs import find_run, is_alive, list_runs, open_run, view_run
-from voxmmsd.runs.folder import in_words, process_start
+from voxmmsd.runs.folder import process_start
+from voxmmsd.wording import in_words
 
 
 def write_status(folder, **changes):

@@ -10,7 +10,6 @@ import pytest
 
 from voxmmsd.cli import main
 from voxmmsd.errors import Cancelled, RunError
-from voxmmsd.events import EventWriter, read_events
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import (
     is_alive,
@@ -22,6 +21,7 @@ from voxmmsd.runs import (
     view_run,
     writing,
 )
+from voxmmsd.runs.events import EventWriter, read_events
 
 
 def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):

@@ -13,8 +13,8 @@ from voxmmsd.files import write_json_atomic
 from voxmmsd.models.learned import has_learned
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
+from voxmmsd.planning.job import export_job
 from voxmmsd.training.finetune import finetune
-from voxmmsd.training.job import export_job
 from voxmmsd.training_config import FinetuneConfig
 
 

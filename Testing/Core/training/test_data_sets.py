@@ -11,6 +11,7 @@ from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import InputError
+from voxmmsd.evaluation.scores import region_dice
 from voxmmsd.files import write_json_atomic
 from voxmmsd.labels import SCHEMAS
 from voxmmsd.losses.segmentation import SegmentationLoss
@@ -19,7 +20,6 @@ from voxmmsd.phantom import write_phantoms
 from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
-from voxmmsd.training.validation import _region_dice
 from voxmmsd.training_config import FinetuneConfig
 
 OLD, NEW = SCHEMAS["brats-2021"], SCHEMAS["brats-gli-2023"]
@@ -139,8 +139,9 @@ def test_the_dice_of_regions_looks_at_sums_of_tissues():
 def test_open_tissues_are_not_scored_and_what_is_known_is():
     code = next(code for code, union in NEW.unions.items() if union == (1, 2, 3))
     reference, predicted = np.array([0, code, code]), np.array([0, 1, 0])
-    assert _region_dice(reference, predicted, (1, 2, 3), NEW) == pytest.approx(2 / 3)
-    assert np.isnan(_region_dice(reference, predicted, (1, 3), NEW))
+    scores = region_dice(reference, predicted, NEW)
+    assert scores["WT"] == pytest.approx(2 / 3)
+    assert np.isnan(scores["TC"])
 
 
 @pytest.mark.parametrize("foreground", [0.0, 1.0])

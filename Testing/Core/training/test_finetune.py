@@ -14,12 +14,12 @@ from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Cancelled, InputError, RunError
-from voxmmsd.events import read_events
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, read_status
+from voxmmsd.runs.events import read_events
 from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.validation import mean_region_dice

@@ -12,10 +12,10 @@ from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Cancelled, RunError
-from voxmmsd.events import read_events
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, view_run
 from voxmmsd.runs.curves import read_curves
+from voxmmsd.runs.events import read_events
 from voxmmsd.training.checkpoint import load_state, newest_checkpoint
 from voxmmsd.training.finetune import FineTuning, finetune
 from voxmmsd.training.pretrain import PreTraining, pretrain
@@ -268,7 +268,7 @@ def test_a_run_that_is_paused_again_before_its_first_step_is_as_far_as_it_was(st
 
 def test_memory_that_really_ends_is_recognized_on_the_cpu(tmp_path):
     code = (
-        "import resource, torch; from voxmmsd.networks.devices import is_out_of_memory\n"
+        "import resource, torch; from voxmmsd.compute.devices import is_out_of_memory\n"
         "resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.RLIM_INFINITY))\n"
         "try: torch.empty(1 << 40)\n"
         "except Exception as error: print(is_out_of_memory(error), is_out_of_memory(RuntimeError('shape mismatch')))"

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from voxmmsd.compute.devices import Precision
 from voxmmsd.model_config import NetworkConfig
-from voxmmsd.networks.devices import Precision
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.training.optimization import LARGEST_GRADIENT, adamw, optimize, sgd
 

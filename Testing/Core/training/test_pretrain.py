@@ -9,12 +9,12 @@ from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import Cancelled, InputError, ModelError, RunError
-from voxmmsd.events import read_events
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Run, read_status
+from voxmmsd.runs.events import read_events
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.finetune import finetune

@@ -13,14 +13,14 @@ import psutil
 import pytest
 import torch
 
+from voxmmsd.compute.processes import Processes
 from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
-from voxmmsd.events import read_events
-from voxmmsd.networks.processes import Processes
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import view_run
 from voxmmsd.runs.curves import read_curves
+from voxmmsd.runs.events import read_events
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import newest_checkpoint
 from voxmmsd.training.patches import PatchRecipe, PatchSampler

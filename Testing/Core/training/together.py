@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
+from voxmmsd.compute import processes
+from voxmmsd.compute.processes import by_torchrun, joined
 from voxmmsd.config import config_from_record
-from voxmmsd.networks import processes
-from voxmmsd.networks.processes import by_torchrun, joined
 from voxmmsd.pretext import vox_mmsd
 from voxmmsd.runs.writing import Bystander
 from voxmmsd.training.cases import unlabelled_entries

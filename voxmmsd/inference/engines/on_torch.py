@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from voxmmsd.compute.devices import choose_device, is_out_of_memory
 from voxmmsd.inference.engines.engine import Arrays
 from voxmmsd.inference.memory import free_bytes
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.weights import load_network
-from voxmmsd.networks.devices import choose_device, is_out_of_memory
 from voxmmsd.networks.heads import SegmentationNetwork
 
 _FEATURES_AT_PEAK = 6.0  # tensors as wide as the finest level; measured on the CPU, windows of 96 and 128

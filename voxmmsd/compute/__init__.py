@@ -1,0 +1,1 @@
+"""What it is computed on: devices and their precision, and several processes at one training."""

@@ -1,0 +1,46 @@
+"""Segment a case of the library with two models, for a blinded comparison by an expert."""
+
+from __future__ import annotations
+
+from voxmmsd.corrections.blinded import Pair, offer_pair, pairs
+from voxmmsd.data.reading import read_case
+from voxmmsd.data.volume import Volume
+from voxmmsd.errors import LibraryError
+from voxmmsd.inference.engines import open_engine
+from voxmmsd.inference.predict import predict
+from voxmmsd.labels import known_indices, schema_named
+from voxmmsd.library.folder import Library
+from voxmmsd.library.records import ACCEPTED, LibraryCase
+from voxmmsd.models.learned import has_learned
+from voxmmsd.models.package import ModelPackage
+
+
+def side_by_side(library: Library, old: ModelPackage, new: ModelPackage, case_id: str = "") -> Pair:
+    """Segment ``case_id``, by default the next case without an expert label that neither model was trained on.
+
+    Raises:
+        LibraryError: there is none, or both models say the same of it.
+    """
+    case = library.case(case_id) if case_id else _next_case(library, old, new)
+    said = {package.info.id: _said(library, case, package, new.info.schema) for package in (old, new)}
+    return offer_pair(library, case.id, said, new.info.schema)
+
+
+def _next_case(library: Library, old: ModelPackage, new: ModelPackage) -> LibraryCase:
+    models = {old.info.id, new.info.id}
+    seen = {pair.case_id for pair in pairs(library) if pair.models == models}
+    for case in library.cases():
+        if case.id in seen or case.state == ACCEPTED:
+            continue
+        if not any(has_learned(package, library.as_case(case)) for package in (old, new)):
+            return case
+    raise LibraryError(
+        f"{library.folder}: holds no case that is new to both models",
+        "add some with `voxmmsd library add`, or name one with --case",
+    )
+
+
+def _said(library: Library, case: LibraryCase, package: ModelPackage, schema: str) -> Volume:
+    """Class indices of ``schema``; a tissue that it lacks becomes background."""
+    prediction = predict(read_case(library.as_case(case)), package, open_engine(package, device="cpu"))
+    return Volume(known_indices(prediction.label_zyx, prediction.schema, schema_named(schema)), prediction.grid)

@@ -1,0 +1,141 @@
+"""Compare a new model with an old one on held-out patients: outcome and certainty, in words.
+
+A label drawn on top of the output of one of the two models favors that model, and a case that the old model was trained
+on favors the old one: such cases are listed and not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from voxmmsd.evaluation.scores import nan_mean
+
+BETTER, WORSE, ALIKE, UNKNOWN = "better", "worse", "alike", "unknown"
+SAME = 0.005  # of Dice: less is no difference
+FEW = 3  # fair patients under which two unnamed segmentations say more
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class HoldOutCase:
+    """Dice per region of the old and the new model; NaN if the reference region is empty.
+
+    ``unfair``: why the case is not counted, as text; empty if it is.
+    """
+
+    case_id: str
+    patient: str
+    old: Mapping[str, float]
+    new: Mapping[str, float]
+    unfair: str = ""
+
+    @property
+    def gain(self) -> float:
+        """Mean over the regions of the difference; NaN if no region could be scored."""
+        return nan_mean(self.new[key] - self.old[key] for key in self.old)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``outcome``: better, worse, alike or unknown, by the mean alone; ``sure``: 0 is outside the confidence interval.
+
+    ``difference``: mean over the fair patients, ``interval`` its 95 % interval (Student's t; None under two patients).
+    ``regions``: key -> mean Dice of the old and of the new model over the fair cases, None where none has the region.
+    ``few``: too few fair patients to judge by: let an expert choose between unnamed segmentations.
+    """
+
+    outcome: str
+    text: str
+    sure: bool
+    few: bool
+    patients: int
+    better: int
+    worse: int
+    difference: float | None
+    interval: tuple[float, float] | None
+    regions: Mapping[str, tuple[float | None, float | None]]
+    unfair: Mapping[str, str]
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(cases: Sequence[HoldOutCase]) -> Verdict:
+    """The verdict over the fair cases, with equal weight per patient."""
+    fair = [case for case in cases if not case.unfair and math.isfinite(case.gain)]
+    by_patient: dict[str, list[float]] = defaultdict(list)
+    for case in fair:
+        by_patient[case.patient].append(case.gain)
+    gains = np.array([np.mean(values) for values in by_patient.values()])
+    better, worse = int((gains > SAME).sum()), int((gains < -SAME).sum())
+    difference = float(gains.mean()) if len(gains) else None
+    interval = _interval(gains)
+    sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
+    outcome = _outcome(difference)
+    return Verdict(
+        outcome=outcome,
+        text=_in_words(len(gains), better, worse, difference, interval, sure) + _left_out(cases, len(fair)),
+        sure=sure,
+        few=len(gains) < FEW,
+        patients=len(gains),
+        better=better,
+        worse=worse,
+        difference=difference,
+        interval=interval,
+        regions=_regions(fair),
+        unfair={case.case_id: case.unfair for case in cases if case.unfair},
+    )
+
+
+def _outcome(difference: float | None) -> str:
+    if difference is None:
+        return UNKNOWN
+    return BETTER if difference > SAME else WORSE if difference < -SAME else ALIKE
+
+
+def _interval(gains: np.ndarray) -> tuple[float, float] | None:
+    if len(gains) < 2:
+        return None
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains))
+    return float(gains.mean() - reach), float(gains.mean() + reach)
+
+
+def _in_words(
+    count: int,
+    better: int,
+    worse: int,
+    difference: float | None,
+    interval: tuple[float, float] | None,
+    sure: bool,
+) -> str:
+    if difference is None:
+        return "nothing can be said: no hold-out patient counts"
+    if worse > better:
+        counted = f"worse on {worse} of {count} hold-out patients"
+    else:
+        counted = f"better on {better} of {count} hold-out patients"
+    spread = f", 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f}" if interval else ""
+    certainty = "sure enough" if sure and count >= FEW else "too few to be sure" if count <= 5 else "not sure"
+    return f"{counted} (mean Dice {difference:+.3f}{spread}); {certainty}"
+
+
+def _left_out(cases: Sequence[HoldOutCase], fair: int) -> str:
+    left = len(cases) - fair
+    return f"; {left} of {len(cases)} hold-out cases do not count" if left else ""
+
+
+def _regions(fair: Sequence[HoldOutCase]) -> dict[str, tuple[float | None, float | None]]:
+    keys = dict.fromkeys(key for case in fair for key in case.old)
+    return {key: (_or_none(case.old[key] for case in fair), _or_none(case.new[key] for case in fair)) for key in keys}
+
+
+def _or_none(values: Iterable[float]) -> float | None:
+    mean = nan_mean(values)
+    return mean if math.isfinite(mean) else None

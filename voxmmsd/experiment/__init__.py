@@ -1,0 +1,1 @@
+"""The label-efficiency experiment of ``compare``: what it is, its runs, scores, tables and report."""

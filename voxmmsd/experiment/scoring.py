@@ -1,0 +1,68 @@
+"""Scores of a fine-tuned model, case by case, cached in a file beside the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from voxmmsd.data.store import Entry
+from voxmmsd.evaluation.calibration import Calibration, calibrate
+from voxmmsd.evaluation.scores import CaseScores, Scores, counted_dice, score_case
+from voxmmsd.files import without_nan, write_json_atomic
+from voxmmsd.inference.engines.on_torch import TorchEngine
+from voxmmsd.inference.windows import predict_probabilities
+from voxmmsd.labels import LabelSchema
+from voxmmsd.models.package import read_package
+from voxmmsd.models.weights import load_network
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of a model on some cases, on the prepared grid, and its calibration in those with a tumor."""
+
+    cases: tuple[CaseScores, ...]
+    calibrations: tuple[Calibration, ...] = ()
+
+    def dice(self, regions: Sequence[str]) -> np.ndarray:
+        """``(case, region)``; NaN if the reference is empty or tiny."""
+        return np.array([[counted_dice(case, key) for key in regions] for case in self.cases])
+
+
+def score_model(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, file: Path) -> Scored:
+    """Segment and score prepared, labeled cases; results already in ``file`` are not recomputed."""
+    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if missing := [entry for entry in entries if entry.id not in kept]:
+        package = read_package(model)
+        engine = TorchEngine(load_network(package).to(device), device)
+        for entry in missing:
+            probabilities = predict_probabilities(np.asarray(entry.image()), engine, package.info.window)
+            kept[entry.id] = _record(entry, probabilities, schema)
+            write_json_atomic(file, kept)
+    calibrations = [kept[entry.id]["calibration"] for entry in entries]
+    return Scored(
+        tuple(_case(entry.id, kept[entry.id]["structures"]) for entry in entries),
+        tuple(Calibration.of(record) for record in calibrations if record),
+    )
+
+
+def _record(entry: Entry, probabilities: np.ndarray, schema: LabelSchema) -> dict[str, Any]:
+    reference = np.asarray(entry.label())
+    scores = score_case(entry.id, reference, probabilities.argmax(axis=0).astype(np.uint8), schema, entry.grid)
+    calibration = calibrate(probabilities, reference, entry.grid)
+    structures = {key: without_nan(asdict(each)) for key, each in scores.structures.items()}
+    return {"structures": structures, "calibration": calibration.record() if calibration else None}
+
+
+def _case(case_id: str, structures: Mapping[str, Mapping[str, Any]]) -> CaseScores:
+    return CaseScores(case_id, {key: _scores(record) for key, record in structures.items()})
+
+
+def _scores(record: Mapping[str, Any]) -> Scores:
+    numbers: dict[str, Any] = {name: float("nan") if value is None else value for name, value in record.items()}
+    return Scores(**numbers)

@@ -1,0 +1,50 @@
+"""What becomes of an exception: an error for the user, or a fault of ours. One bad case never stops the others."""
+
+from __future__ import annotations
+
+import errno
+
+from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.files import is_disk_full
+
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+_TO_TRAIN = ("torch", "monai", "onnx")
+
+
+class Fault(VoxMMSDError):
+    """A fault of ours (exit code 1)."""
+
+
+def failure_of(error: Exception) -> VoxMMSDError:
+    """Any exception as an error with a remedy: what the operating system denies is for the user to mend, all else that
+    no room expected is a ``Fault``."""
+    if isinstance(error, VoxMMSDError):
+        return error
+    if isinstance(error, OSError) and (denied := _of_system(error)):
+        return denied
+    if isinstance(error, ModuleNotFoundError) and error.name in _TO_TRAIN:
+        return VoxMMSDError(
+            f"{error.name} is not installed, and this verb needs it", "install it with pip install 'voxmmsd[train]'"
+        )
+    if isinstance(error, MemoryError):
+        return VoxMMSDError(f"memory does not suffice ({error})", "give less at once, or take a machine with more")
+    return Fault(f"internal fault: {type(error).__name__}: {error}", "run again with --debug and report what it says")
+
+
+def _of_system(error: OSError) -> VoxMMSDError | None:
+    if is_disk_full(error):
+        return VoxMMSDError(f"the disk is full ({error})", "free some room and call again")
+    if error.errno in _DENIED and error.filename:
+        return VoxMMSDError(f"{error.filename}: {error.strerror}", "check its permissions, or name another place")
+    if error.errno in _TOO_MANY_FILES:
+        return VoxMMSDError("the system lets this process open no more files", "raise the limit (ulimit -n 1024)")
+    return None
+
+
+def failure_of_case(error: Exception) -> VoxMMSDError:
+    """As ``failure_of``, for the place where many cases are gone through; raises what would fail in every other case
+    too: the user's wish to stop, and a full disk."""
+    if isinstance(error, Cancelled) or is_disk_full(error):
+        raise error
+    return failure_of(error)

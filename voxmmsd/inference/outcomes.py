@@ -1,0 +1,92 @@
+"""What became of each case of a call: ``volumes.csv``, the last lines, and the record for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.errors import ResultWithheldError, VoxMMSDError
+from voxmmsd.files import read_json, write_bytes_atomic
+from voxmmsd.inference.results import result_file
+from voxmmsd.wording import counted
+
+TABLE = "volumes.csv"
+_COLUMNS = ("case", "state", "exit")
+DONE, DOUBTFUL, WITHHELD, FAILED = "done", "doubtful", "withheld", "failed"
+_EXITS = {DONE: 0, DOUBTFUL: 0, WITHHELD: 3, FAILED: 2}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``state``: done, doubtful (with warnings), withheld or failed; ``kinds``: of its findings; ``why``: of what is
+    withheld or failed."""
+
+    case: str
+    state: str
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        return _EXITS[self.state]
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "case": self.case,
+            "state": self.state,
+            "exit": self.exit_code,
+            "volumes_ml": self.volumes_ml,
+            "findings": list(self.kinds),
+            "why": self.why,
+        }
+
+
+def outcome_of(folder: Path, case_id: str, result: Path | VoxMMSDError) -> Outcome:
+    """From the record of a result, or from the error that there is instead."""
+    if isinstance(result, VoxMMSDError) and not isinstance(result, ResultWithheldError):
+        return Outcome(case_id, FAILED, why=str(result))
+    file = result_file(folder, case_id)
+    record = read_json(file.with_name(f"{case_id}-voxmmsd.json"))
+    kinds = tuple(record.get("finding_kinds", ()))
+    lines = record["findings"]
+    warned = any(line.startswith(("warning:", "blocking:")) for line in lines)
+    if isinstance(result, VoxMMSDError):
+        return Outcome(case_id, WITHHELD, record["volumes_ml"], kinds, result.problem)
+    return Outcome(case_id, DOUBTFUL if warned else DONE, record["volumes_ml"], kinds)
+
+
+def write_volumes(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
+    """``volumes.csv``: a row per case with volumes in ml; a file of that name that is not ours is left alone."""
+    file = folder / TABLE
+    head = ",".join(_COLUMNS)
+    if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(head):
+        return None
+    keys = list(dict.fromkeys(key for one in outcomes for key in one.volumes_ml))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*_COLUMNS, *(f"{key}_ml" for key in keys), "findings", "why"])
+    for one in outcomes:
+        volumes = [f"{one.volumes_ml[key]:g}" if key in one.volumes_ml else "" for key in keys]
+        writer.writerow([one.case, one.state, one.exit_code, *volumes, " ".join(one.kinds), one.why])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomic(file, stream.getvalue().encode())
+    return file
+
+
+def summary(outcomes: Sequence[Outcome], table: Path | None) -> list[str]:
+    """The last lines of a call over several cases."""
+    if len(outcomes) < 2:
+        return []
+    by_state = Counter(one.state for one in outcomes)
+    states = ", ".join(f"{by_state[state]} {state}" for state in _EXITS if by_state[state])
+    lines = [f"{counted(len(outcomes), 'case')}: {states}"]
+    kinds = Counter(kind for one in outcomes for kind in dict.fromkeys(one.kinds))
+    if kinds:
+        lines.append("findings: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
+    return [*lines, *([f"volumes: {table}"] if table else [])]

@@ -1,0 +1,104 @@
+"""Whether a result can be true: findings of the labels, not of the images.
+
+What cannot be true is BLOCKING: ``segment`` withholds the labels unless it is forced. What is only doubtful is a
+WARNING, and is handed over. The thresholds come from the experts' labels of 50 training and validation cases of two
+patient groups (``docs/method.md``, section 12): the largest tumor has 321 ml and 17.5 % of the brain, the most
+scattered one 4 components of 0.1 ml and more, and none has a voxel outside the brain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from voxmmsd.inference.predict import Prediction
+from voxmmsd.labels import MODALITIES
+from voxmmsd.models.package import ModelInfo
+from voxmmsd.models.subsets import expected_dice
+from voxmmsd.preflight.findings import BLOCKING, WARNING, Finding, in_order
+
+LEAST_BRAIN_ML = 300.0  # below, it is no whole brain, and nothing is judged
+DOUBTFUL_SHARE, IMPOSSIBLE_SHARE = 0.25, 0.40  # of the brain; experts: up to 0.175
+DOUBTFUL_ML, IMPOSSIBLE_ML = 400.0, 600.0  # experts: up to 321
+SPECK_ML = 0.1  # smaller components are not counted
+DOUBTFUL_COMPONENTS, IMPOSSIBLE_COMPONENTS = 20, 100  # experts: up to 4
+DOUBTFUL_OUTSIDE, IMPOSSIBLE_OUTSIDE = 0.02, 0.20  # share of the tumor; experts: 0
+DOUBTFUL_DICE, IMPOSSIBLE_DICE = 0.6, 0.3  # of the whole tumor, as the model's card expects it
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What the labels take up: ml of tumor and of brain, components from SPECK_ML on, share outside the brain."""
+
+    tumor_ml: float
+    brain_ml: float
+    components: int
+    outside: float
+
+
+def extent_of(label_zyx: np.ndarray, brain_zyx: np.ndarray, voxel_ml: float) -> Extent:
+    """Of class indices and a mask of the brain ``(z, y, x)``; components touch by face, edge or corner."""
+    tumor = label_zyx > 0
+    parts, _ = ndimage.label(tumor, np.ones((3, 3, 3), bool))
+    sizes = np.bincount(parts.ravel())[1:] * voxel_ml
+    outside = float((tumor & ~brain_zyx).sum() / max(1, int(tumor.sum())))
+    return Extent(
+        float(tumor.sum() * voxel_ml), float(brain_zyx.sum() * voxel_ml), int((sizes >= SPECK_ML).sum()), outside
+    )
+
+
+def check_result(prediction: Prediction, before: Sequence[Finding] = ()) -> tuple[Finding, ...]:
+    """Findings of a result; ``before``: of its images, among which a skull makes the labels worthless."""
+    prepared = prediction.prepared
+    brain = (prepared.image_czyx != 0).any(axis=0)
+    extent = extent_of(prediction.prepared_label_zyx, brain, prepared.grid.voxel_volume_ml)
+    found = [
+        *_of_skull(before),
+        *_of_modalities(prediction.package.info, prediction.volumes.case.missing),
+        *check_extent(extent),
+    ]
+    return in_order(found)
+
+
+def check_extent(extent: Extent) -> Iterator[Finding]:
+    """Whether a tumor of this extent exists in any head; what is no whole brain is not judged."""
+    if extent.brain_ml < LEAST_BRAIN_ML:
+        return
+    look = "look at the picture, and at the images (`voxmmsd check`)"
+    if severity := _graded(extent.tumor_ml, DOUBTFUL_ML, IMPOSSIBLE_ML):
+        text = f"{extent.tumor_ml:,.0f} ml of tumor: the largest of 50 that experts drew has 321 ml"
+        yield Finding(severity, "tumor-volume", text, look)
+    share = extent.tumor_ml / extent.brain_ml
+    if severity := _graded(share, DOUBTFUL_SHARE, IMPOSSIBLE_SHARE):
+        text = f"{100 * share:.0f} % of the brain are called tumor: of 50 that experts drew the most is 17.5 %"
+        yield Finding(severity, "tumor-share", text, look)
+    if severity := _graded(extent.outside, DOUBTFUL_OUTSIDE, IMPOSSIBLE_OUTSIDE):
+        text = f"{100 * extent.outside:.0f} % of the tumor lie outside the brain"
+        yield Finding(severity, "tumor-outside", text, look)
+    if severity := _graded(extent.components, DOUBTFUL_COMPONENTS, IMPOSSIBLE_COMPONENTS):
+        text = f"the tumor is scattered over {extent.components} places of {SPECK_ML:g} ml and more"
+        yield Finding(severity, "tumor-scattered", f"{text}: experts drew 4 at most", look)
+
+
+def _graded(value: float, doubtful: float, impossible: float) -> str:
+    return BLOCKING if value > impossible else WARNING if value > doubtful else ""
+
+
+def _of_skull(before: Sequence[Finding]) -> Iterator[Finding]:
+    for finding in before:
+        if finding.kind == "skull":
+            text = "the skull is on, and what the model says of such a head means nothing"
+            yield Finding(BLOCKING, "result-of-skull", text, finding.way_out)
+
+
+def _of_modalities(info: ModelInfo, missing: Sequence[str]) -> Iterator[Finding]:
+    dice = expected_dice(info, missing)
+    if dice is None or not missing or dice >= DOUBTFUL_DICE:
+        return
+    there = " + ".join(name for name in MODALITIES if name not in missing)
+    text = f"from {there} alone the model's card expects a Dice of {dice:.2f} for the whole tumor"
+    severity = BLOCKING if dice < IMPOSSIBLE_DICE else WARNING
+    yield Finding(severity, "result-of-modalities", text, f"give {' or '.join(missing)} too")
