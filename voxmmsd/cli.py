@@ -22,6 +22,7 @@ from voxmmsd.config import flag_of, read_record, with_field_names
 from voxmmsd.errors import Cancelled, as_printed
 from voxmmsd.failures import Fault, failure_of
 from voxmmsd.runs.companion import end_with_the_one_named
+from voxmmsd.terminal import leave_stdout, safe_streams
 
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 
@@ -34,6 +35,11 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    with safe_streams():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     given = vars(_parser().parse_args(_with_action_first(arguments)))
     verb, group = given.pop("verb", None), given.pop("group", None)
@@ -50,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # torchrun takes any other code for a fault and would start the run that was asked to stop again.
         return 0 if _UNDER_TORCHRUN in os.environ else 130
     except BrokenPipeError:  # the reader of our output (head, less) has gone
+        leave_stdout()
         return 0
     except Exception as error:
         failure = failure_of(error)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import re
+from pathlib import Path
 
 from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.files import is_disk_full
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+_NO_MEMORY = re.compile(
+    "bad.alloc|std::bad_alloc|failed to allocate|cannot allocate|can't start new thread", re.IGNORECASE
+)
 _TO_TRAIN = ("torch", "monai", "onnx")
 
 
@@ -27,7 +32,7 @@ def failure_of(error: Exception) -> VoxMMSDError:
         return VoxMMSDError(
             f"{error.name} is not installed, and this verb needs it", "install it with pip install 'voxmmsd[train]'"
         )
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         return VoxMMSDError(f"memory does not suffice ({error})", "give less at once, or take a machine with more")
     return Fault(f"internal fault: {type(error).__name__}: {error}", "run again with --debug and report what it says")
 
@@ -37,9 +42,27 @@ def _of_system(error: OSError) -> VoxMMSDError | None:
         return VoxMMSDError(f"the disk is full ({error})", "free some room and call again")
     if error.errno in _DENIED and error.filename:
         return VoxMMSDError(f"{error.filename}: {error.strerror}", "check its permissions, or name another place")
+    return _of_limits(error)
+
+
+def _of_limits(error: OSError) -> VoxMMSDError | None:
+    if "No usable temporary directory" in str(error):
+        return VoxMMSDError("no folder for temporary files can be written", "name one that can (TMPDIR=FOLDER)")
+    if isinstance(error, FileNotFoundError) and not _stands_somewhere():
+        return VoxMMSDError("the folder that this was called in is gone", "change to one that is there (cd)")
+    if error.errno == errno.EFBIG:
+        return VoxMMSDError("a file would grow beyond what the system allows", "raise the limit (ulimit -f)")
     if error.errno in _TOO_MANY_FILES:
         return VoxMMSDError("the system lets this process open no more files", "raise the limit (ulimit -n 1024)")
     return None
+
+
+def _stands_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def failure_of_case(error: Exception) -> VoxMMSDError:

@@ -193,6 +193,19 @@ def linked_files(place):
         place.file(name).symlink_to(real)
 
 
+def with_a_broken_sform(place):
+    coded(1, 1)(place)
+    patched(280, struct.pack("<f", np.nan))(place)
+
+
+def in_micrometers(image):
+    affine = image.affine.copy()
+    affine[:3] *= 1000
+    new = nib.Nifti1Image(np.asarray(image.dataobj), affine)
+    new.header.set_xyzt_units("micron")
+    return new
+
+
 def shear(affine):
     turn = np.eye(4)
     turn[0, 1] = 0.002
@@ -238,6 +251,8 @@ SAME = {
     "a qform against the sform, which wins": coded(1, 1, TURNED_BACK),
     "a code that there is not": coded(4, 4),
     "units that are missing": patched(123, b"\0"),
+    "micrometers": edited(ALL, in_micrometers),
+    "an sform of NaN beside a sound qform": with_a_broken_sform,
     "uint16": stored(np.uint16),
     "int32": stored(np.int32),
     "uint32": stored(np.uint32),

@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 CORE = REPOSITORY / "voxmmsd"
 ORDER = [
     {"errors", "__init__"},
-    {"home", "files", "wording", "clock", "ids", "colors"},
+    {"home", "files", "wording", "clock", "ids", "colors", "terminal"},
     {"failures"},
     {"labels", "config"},
     {"model_config", "training_config"},

@@ -27,6 +27,8 @@ from voxmmsd.files import read_json
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.wording import text_table
 
+_MOST_PROCESSES = 4  # per core: thousands of them would only take memory
+
 
 @dataclass(frozen=True)
 class ScoredCase:
@@ -121,7 +123,7 @@ def evaluate_folders(
 def _in_parallel(
     score: Callable[[tuple[Case, Path]], ScoredCase | VoxMMSDError], pairs: Sequence[tuple[Case, Path]], workers: int
 ) -> Iterator[ScoredCase | VoxMMSDError]:
-    count = min(workers or os.cpu_count() or 1, len(pairs))
+    count = min(workers or os.cpu_count() or 1, len(pairs), _MOST_PROCESSES * (os.cpu_count() or 1))
     if count <= 1:
         yield from map(score, pairs)
         return

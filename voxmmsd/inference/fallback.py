@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference.config import SegmentConfig
-from voxmmsd.inference.engines import Engine, choose_way, open_way, ways_down
+from voxmmsd.inference.engines import Engine, bounded_threads, choose_way, open_way, ways_down
 from voxmmsd.inference.memory import parse_bytes, refuse_too_small, taken_bytes
 from voxmmsd.inference.predict import Prediction, predict
 from voxmmsd.labels import schema_named
@@ -25,6 +26,7 @@ class Ladder:
     def __init__(self, package: ModelPackage, config: SegmentConfig, say: Callable[[str], None]) -> None:
         self._package, self._config, self._say = package, config, say
         self._memory = parse_bytes(config.memory)
+        config = replace(config, threads=bounded_threads(config.threads, say))
         way = choose_way(package, config.engine, config.device, config.threads, config.precision, say)
         self._below = ways_down(package, way, config.threads)
         self.engine: Engine = open_way(package, way, config.threads)

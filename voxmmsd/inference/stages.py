@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.cases import Case, CaseVolumes, read_case
 from voxmmsd.data.reading import reading_options
@@ -24,6 +22,7 @@ from voxmmsd.models.package import ModelPackage
 from voxmmsd.preflight.check import check_choices, check_identity, check_images, check_operation, refuse
 from voxmmsd.preflight.findings import Finding, blocking, in_order
 from voxmmsd.runs import Run
+from voxmmsd.terminal import progress_bar
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Stages:
         self.done += 1
         started = time.monotonic()
         self._say(case.id, given.findings)
-        with tqdm(desc=case.id, unit="window", dynamic_ncols=True, leave=False) as bar:
+        with progress_bar(desc=case.id, unit="window") as bar:
 
             def on_window(done: int, total: int) -> None:
                 self.run.stop_if_asked()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 import voxmmsd
 from voxmmsd.clock import now
@@ -24,6 +23,7 @@ from voxmmsd.models.learned import has_learned, in_part, inherited_by
 from voxmmsd.models.package import ModelPackage, rewrite_record
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
+from voxmmsd.terminal import progress_bar
 from voxmmsd.wording import counted, text_table
 
 SPLITS = ("train", "validation", "test")
@@ -100,7 +100,7 @@ def score_subsets(cases: Sequence[Case], package: ModelPackage, engine: Engine) 
     """Subset's key -> region's key -> mean Dice over the cases that have the region, None where none has."""
     schema = schema_named(package.info.schema)
     found: dict[str, list[dict[str, float]]] = {subset_key(subset): [] for subset in SUBSETS}
-    with tqdm(total=len(cases) * len(SUBSETS), unit="subset", dynamic_ncols=True) as bar:
+    with progress_bar(total=len(cases) * len(SUBSETS), unit="subset") as bar:
         for case in cases:
             volumes = read_case(case)
             reference = _reference(volumes, schema)

@@ -47,7 +47,7 @@ def opened(source: Path) -> Iterator[ModelPackage]:
         yield read_package(source)
         return
     with TemporaryDirectory(prefix="voxmmsd-") as place:
-        yield read_package(_extracted(source, Path(place)))
+        yield _read_from(source, Path(place))
 
 
 def unpacked(file: Path) -> ModelPackage:
@@ -60,7 +60,7 @@ def unpacked(file: Path) -> ModelPackage:
     key = (file.resolve(), state.st_mtime_ns, state.st_size)
     if key not in _unpacked or not _unpacked[key].folder.is_dir():
         place = TemporaryDirectory(prefix="voxmmsd-", ignore_cleanup_errors=True)
-        package = read_package(_extracted(file, Path(place.name)))
+        package = _read_from(file, Path(place.name))
         _places.append(place)  # removed at the process's end
         _unpacked[key] = package
     return read_package(_unpacked[key].folder)
@@ -69,6 +69,14 @@ def unpacked(file: Path) -> ModelPackage:
 _unpacked: dict[tuple[Path, int, int], ModelPackage] = {}  # zip as it was -> its package
 _EXPORT_AGAIN = "export the model again with `voxmmsd models export`"
 _places: list[TemporaryDirectory[str]] = []
+
+
+def _read_from(file: Path, place: Path) -> ModelPackage:
+    """The package of a zip, unpacked into ``place``; what is wrong with it is said of the zip."""
+    try:
+        return read_package(_extracted(file, place))
+    except ModelError as error:
+        raise ModelError(error.problem.replace(str(place), str(file)), error.remedy) from error
 
 
 def _extracted(file: Path, place: Path) -> Path:

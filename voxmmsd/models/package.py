@@ -20,6 +20,7 @@ from voxmmsd.files import folder_written_aside, read_json, sha256_of, write_json
 from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.model_config import NetworkConfig, PreprocessConfig
+from voxmmsd.models.onnx_graph import refuse_strange_graph
 
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
@@ -141,6 +142,7 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
                 )
         if info.segments:
             _refuse_links_to_other_files(folder / ONNX)
+            refuse_strange_graph(folder / ONNX)
     except OSError as error:
         raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror})", "import it again") from error
     is_settled = time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS

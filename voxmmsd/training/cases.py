@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
 from voxmmsd.data.store import Entry, check_arrays, is_store, open_store, prepare_cases
@@ -17,6 +15,7 @@ from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run
+from voxmmsd.terminal import progress_bar
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 _LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
@@ -204,7 +203,7 @@ def _entries_of(
     # Pre-training leaves labels unread: an unknown schema is then no obstacle.
     cases = [case for case in found if case.label is not None] if labelled else [replace(c, label=None) for c in found]
     store = Path(config.store) if config.store else run.folder / "store"
-    with tqdm(total=len(cases), desc="prepare", unit="case", dynamic_ncols=True) as bar:
+    with progress_bar(total=len(cases), desc="prepare", unit="case") as bar:
 
         def on_case(_: str) -> None:
             bar.update()

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-from tqdm import tqdm
 
 from voxmmsd.compute.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
 from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, mean_of_processes, mean_of_values
@@ -23,6 +22,7 @@ from voxmmsd.errors import Cancelled, ConfigError, RunError
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import ENDS, Run, is_finished, open_run, refuse_other_options, resolve_run, stand_by
+from voxmmsd.terminal import progress_bar
 from voxmmsd.training.checkpoint import newest_checkpoint, save_checkpoint
 from voxmmsd.training.optimization import KeptBuffers, optimize
 
@@ -155,7 +155,7 @@ class TrainingLoop(ABC):
         self.run.progress(self.step, "training")
         quiet = {} if first else {"disable": True}
         try:
-            with tqdm(total=steps, initial=self.step, desc=self.verb, unit="step", dynamic_ncols=True, **quiet) as bar:
+            with progress_bar(total=steps, initial=self.step, desc=self.verb, unit="step", **quiet) as bar:
                 while self.step < steps:
                     self._stop_if_asked()
                     self._pending.append(self.train_step())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from voxmmsd.config import SPACING_MM, Affects, config_to_record, option
 from voxmmsd.errors import ConfigError
+from voxmmsd.terminal import progress_bar
 from voxmmsd.verbs.verb import Verb, existing, failure_line, placed_by, require
 from voxmmsd.wording import counted
 
@@ -46,7 +47,6 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
     Raises:
         InputError: the folder holds no case.
     """
-    from tqdm import tqdm
 
     from voxmmsd.data.brain_mask import WORDS
     from voxmmsd.data.cases import find_cases
@@ -66,7 +66,7 @@ def prepare_folder(config: PrepareConfig) -> StoreResult:
     with open_run(store / ".run", "prepare", record, len(found.cases), continues=False) as job:
         if found.unread:
             job.say(found.unread_remark)
-        with tqdm(total=len(found.cases), desc="prepare", unit="case", dynamic_ncols=True) as bar:
+        with progress_bar(total=len(found.cases), desc="prepare", unit="case") as bar:
 
             def on_case(case_id: str) -> None:
                 bar.update()

@@ -108,23 +108,45 @@ def _grid(header: Any, shape: tuple[int, ...], path: Path) -> tuple[Any, tuple[s
     if header["pixdim"][0] not in (1, -1):
         header["pixdim"][0] = 1  # the standard's default handedness
     sform, qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    unit, notes = _unit_mm(header)
+    if sform and qform and not _is_sound(header.get_sform()) and _is_sound(_qform(header)):
+        sform, notes = False, (*notes, "its header's sform is broken: the qform is used")
     try:
         affine = header.get_sform() if sform else header.get_qform() if qform else header.get_base_affine()
     except (HeaderDataError, ValueError) as error:
         raise InputError(
             f"{path}: its NIfTI header gives no valid orientation ({error})", "correct its header"
         ) from error
-    grid = checked_grid(shape, np.asarray(affine, np.float64), path)
+    affine = np.asarray(affine, np.float64)
+    affine[:3] *= unit
+    grid = checked_grid(shape, affine, path)
     if sform and qform:
-        return grid, _disagreement(header, grid)
-    return grid, () if sform or qform else ("its header gives no orientation: left and right are assumed",)
+        return grid, (*notes, *_disagreement(header, grid, unit))
+    return grid, notes if sform or qform else (*notes, "its header gives no orientation: left and right are assumed")
 
 
-def _disagreement(header: Any, grid: Any) -> tuple[str, ...]:
+def _unit_mm(header: Any) -> tuple[float, tuple[str, ...]]:
+    """Millimeters of one unit of length in the header, and what is to be said of it."""
+    name, scale = {1: ("meters", 1000.0), 3: ("micrometers", 0.001)}.get(int(header["xyzt_units"]) & 7, ("", 1.0))
+    return scale, (f"its header is in {name}",) if name else ()
+
+
+def _qform(header: Any) -> np.ndarray | None:
     try:
-        qform = np.asarray(header.get_qform(), np.float64)
+        return np.asarray(header.get_qform(), np.float64)
     except (HeaderDataError, ValueError):
+        return None
+
+
+def _is_sound(affine: np.ndarray | None) -> bool:
+    return affine is not None and bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 1e-9
+
+
+def _disagreement(header: Any, grid: Any, unit: float) -> tuple[str, ...]:
+    qform = _qform(header)
+    if qform is None:
         return ("its header's qform is broken: the sform is used",)
+    qform[:3] *= unit
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape_zyx[::-1]], [1])).reshape(4, -1)
     distance = np.abs(((qform - grid.affine_xyz) @ corners)[:3]).max()
     if np.isfinite(distance) and distance <= max(grid.spacing_mm_zyx):

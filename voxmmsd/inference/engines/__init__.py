@@ -4,7 +4,7 @@ Reading order: ``engine`` (the interface), ``on_onnxruntime``, ``on_openvino``, 
 torch), ``choice`` (which one, and which next where memory does not suffice).
 """
 
-from voxmmsd.inference.engines.choice import Way, choose_way, open_engine, open_way, ways_down
+from voxmmsd.inference.engines.choice import Way, bounded_threads, choose_way, open_engine, open_way, ways_down
 from voxmmsd.inference.engines.engine import HOST, Arrays, Engine, HostEngine
 from voxmmsd.inference.engines.on_onnxruntime import OnnxEngine
 from voxmmsd.inference.engines.on_openvino import OpenVinoEngine
@@ -17,6 +17,7 @@ __all__ = [
     "OnnxEngine",
     "OpenVinoEngine",
     "Way",
+    "bounded_threads",
     "choose_way",
     "open_engine",
     "open_way",

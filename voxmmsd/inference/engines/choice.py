@@ -45,7 +45,20 @@ def open_engine(
     say: Say = lambda text: None,
 ) -> Engine:
     """Open the engine that ``choose_way`` chooses; raises the same errors."""
+    threads = bounded_threads(threads, say)
     return open_way(package, choose_way(package, engine, device, threads, precision, say), threads)
+
+
+def bounded_threads(threads: int, say: Say = lambda text: None) -> int:
+    """``threads``, but no more than this process may use cores: more only wait for each other, thousands for ever."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    if threads > cores:
+        say(f"--threads {threads}: this machine has {cores} cores, of which all are used")
+        return cores
+    return threads
 
 
 def choose_way(
