@@ -52,6 +52,12 @@ class Slices:
             if not self._is_in_turn:  # else it is closed at the end of its turn
                 self._steps.close()
 
+    def end(self) -> None:
+        """As ``stop``, and wait until its thread has ended."""
+        self.stop()
+        if self._call is not None:
+            self._call.has_ended()
+
     def turn(self) -> None:
         """Take the next step, if it is time for it."""
         if not self.is_at_work or self._is_in_turn:  # a question of a step runs the event loop, too
@@ -106,12 +112,6 @@ class Background(Slices):
     def forget(self) -> None:
         """Nobody waits for it any more: it ends by itself, and neither function is called."""
         self.stop()
-
-    def end(self) -> None:
-        """As ``forget``, and wait until it has ended."""
-        self.forget()
-        if self._call is not None:
-            self._call.has_ended()
 
     def wait(self) -> None:
         """Until it has ended and its function was called; Slicer stands still meanwhile."""

@@ -217,6 +217,17 @@ def label_array(node, reference) -> np.ndarray:
     return labels
 
 
+def segments_by_value(node) -> dict[int, list[str]]:
+    """Label value -> ids of the segments that have it."""
+    segmentation = node.GetSegmentation()
+    found: dict[int, list[str]] = {}
+    for segment_id in segmentation.GetSegmentIDs():
+        value = value_of(segmentation.GetSegment(segment_id))
+        if value is not None:
+            found.setdefault(value, []).append(segment_id)
+    return found
+
+
 def without_value(node) -> list[str]:
     """Names of segments that the user added: they mean nothing in the schema."""
     segmentation = node.GetSegmentation()

@@ -14,7 +14,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Core")
 
 SMALL = ["--preset", "tiny", "--channels", "4", "8", "--steps", "2", "--checkpoint-every", "1", "--workers", "1",
          "--threads", "1", "--device", "cpu"]  # fmt: skip
-HEAVY = ("training.finetune", "training.pretrain", "inference.segment", "evaluation.evaluate", "models.export_bundle")
+HEAVY = (
+    "training.finetune",
+    "training.pretrain",
+    "inference.segment",
+    "evaluation.evaluate",
+    "models.export_bundle",
+    "refine.verb",
+)
 
 
 def _nothing(place: Path) -> None:
@@ -33,6 +40,13 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
     """By name; ``source`` is what ``prepared`` made."""
     cases, model, library = str(source / "cases"), str(source / "toy"), source / "library"
     segment = ["segment", cases, "--model", model, "--engine", "onnx", "--threads", "1", "--out"]
+
+    edited = str(source / "edited.nii.gz")
+
+    def refine(place: Path) -> list[str]:
+        result = next((source / "seen").glob("*-voxmmsd.nii.gz"))
+        return ["refine", str(result), "--edited", edited, "--out", str(place / "out"), "--threads", "1",
+                "--features", str(place / "features.npz")]  # fmt: skip
 
     def with_library(place: Path) -> None:
         shutil.copytree(library, place / "library")
@@ -57,6 +71,7 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         "pretrain": training("pretrain", "--block", "16", "--cell", "4", "--pairs", "64", "--candidates", "4096"),
         "finetune": training("finetune", "--patch", "16"),
         "segment": WritingVerb(lambda place: [*segment, str(place / "out"), "--picture", "--uncertainty"]),
+        "refine": WritingVerb(refine),
         "evaluate": WritingVerb(
             lambda place: ["evaluate", str(source / "results"), cases, "--out", str(place / "scores"), "--workers", "1"]
         ),
@@ -77,7 +92,8 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
 
 
 def prepared(folder: Path) -> Path:
-    """Two cases, a model as folder and zip, results to score, a library with a prediction, a wheel without needs.
+    """Two cases, a model as folder and zip, results to score, a library with a prediction, a wheel without needs, a
+    result and its edited labels.
 
     What the verbs import is loaded once, here, for the processes that are forked from this one.
     """
@@ -100,4 +116,21 @@ def prepared(folder: Path) -> Path:
     write_wheel(folder, "voxmmsd")
     for room in HEAVY:
         import_module(f"voxmmsd.{room}")
+    _edited(folder, CASE)
     return folder
+
+
+def _edited(folder: Path, case_id: str) -> None:
+    """``seen``: a result of segment; ``edited.nii.gz``: the same with a square of one slice painted over."""
+    import nibabel as nib
+    import numpy as np
+
+    from voxmmsd.inference.config import SegmentConfig
+    from voxmmsd.inference.segment import segment_cases
+
+    case, seen = folder / "cases" / case_id, folder / "seen"
+    segment_cases(SegmentConfig(case=str(case), model=str(folder / "toy"), engine="onnx", threads=1, out=str(seen)))
+    image = nib.load(seen / f"{case_id}-voxmmsd.nii.gz")
+    labels = np.asarray(image.dataobj).copy()
+    labels[8:14, 8:14, 12] = np.where(labels[8:14, 8:14, 12] == 3, 1, 3)
+    nib.save(nib.Nifti1Image(labels, image.affine, image.header), folder / "edited.nii.gz")

@@ -15,7 +15,8 @@ from VoxMMSDLib.child import Child
 from VoxMMSDLib.segments import label_array
 from VoxMMSDLib.volumes import Write
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
-from VoxMMSDSegmentLib.result import PREDICTED_LABELS, reference_of
+from VoxMMSDSegmentLib.result import reference_of
+from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS
 from VoxMMSDSegmentLib.saving import writes_for_library
 
 

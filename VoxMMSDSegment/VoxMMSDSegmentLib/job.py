@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from VoxMMSDLib.volumes import Write
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
 from VoxMMSDSegmentLib import pace
 from VoxMMSDSegmentLib.case import CASE_ID, SlicerCase
+from VoxMMSDSegmentLib.fingerprints import fingerprint
 from VoxMMSDSegmentLib.progress import Plan, Progress
 
 
@@ -58,6 +59,7 @@ class ResultFiles:
     """What the core has written: ``record`` is the result's JSON.
 
     ``images``: modality -> as it was segmented, where it was aligned or resampled; ``brain_mask``: where it was made.
+    ``fingerprints``: modality -> by which the image that was given is known again.
     """
 
     record: dict
@@ -65,6 +67,7 @@ class ResultFiles:
     uncertainty: Path | None
     images: dict[str, Path]
     brain_mask: Path | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)
 
 
 class SegmentJob:
@@ -90,6 +93,7 @@ class SegmentJob:
         self._out = self._folder / "out"
         self._plan = Plan(pace.expected(case, options), time.monotonic())
         self._is_cleared = False
+        self._fingerprints: dict[str, str] = {}
         self._writing: Background | None = None
         self._slices: Slices | None = None
         self.child: Child | None = None
@@ -138,6 +142,9 @@ class SegmentJob:
             if self._is_cleared:
                 return
             write()
+        files = {key: self._folder / f"{key}.nii" for key in self.case.volumes}
+        reference = files[self.case.reference_key]
+        self._fingerprints = {key: fingerprint(file, reference) for key, file in files.items()}
 
     def _start_child(self, arguments: list[str]) -> None:
         self._plan.begin("starting", time.monotonic())
@@ -206,6 +213,7 @@ class SegmentJob:
             uncertainty=there.get("uncertainty"),
             images={key: file for key, file in there.items() if key in MODALITIES},
             brain_mask=there.get("brain-mask"),
+            fingerprints=self._fingerprints,
         )
 
     def _clear(self) -> None:

@@ -6,7 +6,7 @@ result = VoxMMSDSegmentLogic().segment({"t1c": volume, "t2f": flair}, model="my-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.labels import MODALITY_NAMES
 from VoxMMSDLib import dependencies
 from VoxMMSDSegmentLib.case import SlicerCase
+from VoxMMSDSegmentLib.case_folders import CaseFolders
 from VoxMMSDSegmentLib.job import Options, ResultFiles, SegmentJob
 from VoxMMSDSegmentLib.parameters import Parameters
 from VoxMMSDSegmentLib.progress import Progress
@@ -30,6 +31,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self.moduleName = "VoxMMSDSegment"
+        self.case_folders = CaseFolders()
 
     def getParameterNode(self) -> Parameters:
         return Parameters(super().getParameterNode())
@@ -130,6 +132,48 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
             on_failed(error)
 
         job = AcceptJob(result, Path(library), case_id, on_done=done, on_failed=failed)
+        job.start()
+        return _awaited(outcome) if wait else job
+
+    def carry(
+        self,
+        result: Any,
+        *,
+        locked: Sequence[str] = (),
+        wait: bool = True,
+        save_state: Callable[[], None] = lambda: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_done: Callable[[int], None] = lambda number: None,
+        on_failed: Callable[[Exception], None] = lambda error: None,
+    ) -> Any:
+        """Carry what was edited in a result through its volume, by the core's ``refine``.
+
+        The carry's number, or the ``CarryJob`` at work where ``wait`` is False. ``locked``: keys of labels that nothing
+        is carried to or from. ``save_state`` is called right before the segments change.
+
+        Raises:
+            MissingDependencyError: packages are missing, and installing them was declined.
+            InputError: nothing was edited, or images are gone or have changed (only with ``wait``).
+            VoxMMSDError: what else the core says (only with ``wait``).
+            Cancelled: it was canceled while it waited.
+        """
+        dependencies.ensure()
+        from VoxMMSDSegmentLib.carrying import CarryJob
+
+        outcome: list[Any] = []
+
+        def done(number: int) -> None:
+            outcome.append(number)
+            on_done(number)
+
+        def failed(error: Exception) -> None:
+            outcome.append(error)
+            on_failed(error)
+
+        job = CarryJob(
+            result, self.case_folders.of(result), tuple(locked),
+            save_state=save_state, on_progress=on_progress, on_done=done, on_failed=failed,
+        )  # fmt: skip
         job.start()
         return _awaited(outcome) if wait else job
 

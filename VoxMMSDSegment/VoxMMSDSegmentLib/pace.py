@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from VoxMMSDLib import settings
-from VoxMMSDSegmentLib.progress import FIRST_GUESS, MIRRORS, stages_of
+from VoxMMSDSegmentLib.progress import CARRY_GUESS, FIRST_GUESS, MIRRORS, ONCE, stages_of
 
 if TYPE_CHECKING:
     from VoxMMSDSegmentLib.case import SlicerCase
     from VoxMMSDSegmentLib.job import Options
+
+CARRY = "seconds-carry"
 
 
 def expected(case: SlicerCase, options: Options) -> dict[str, float]:
@@ -28,16 +30,28 @@ def remember(case: SlicerCase, options: Options, took: Mapping[str, float]) -> N
     settings.write(kind, json.dumps({**_known(kind), **{stage: round(s, 2) for stage, s in took.items()}}))
 
 
+def expected_carry(*, is_first: bool) -> dict[str, float]:
+    """Seconds by stage of a carry, in their order."""
+    known = _known(CARRY, CARRY_GUESS)
+    stages = [stage for stage in CARRY_GUESS if is_first or stage not in ONCE]
+    return {stage: known.get(stage, CARRY_GUESS[stage]) for stage in stages}
+
+
+def remember_carry(took: Mapping[str, float]) -> None:
+    """Keep what a finished carry took."""
+    settings.write(CARRY, json.dumps({**_known(CARRY, CARRY_GUESS), **{s: round(t, 2) for s, t in took.items()}}))
+
+
 def _kind(case: SlicerCase, options: Options) -> str:
     """Runs of one kind take about as long."""
     mirrors = "-mirrors" if options.tta else ""
     return f"seconds-{len(case.volumes)}-{options.device}-{options.precision}{mirrors}"
 
 
-def _known(kind: str) -> dict[str, float]:
+def _known(kind: str, stages: Mapping[str, float] = FIRST_GUESS) -> dict[str, float]:
     try:
         record = json.loads(settings.read(kind, "{}"))
     except ValueError:
         return {}
     numbers = record.items() if isinstance(record, dict) else ()
-    return {stage: float(s) for stage, s in numbers if stage in FIRST_GUESS and isinstance(s, int | float) and s > 0}
+    return {stage: float(s) for stage, s in numbers if stage in stages and isinstance(s, int | float) and s > 0}

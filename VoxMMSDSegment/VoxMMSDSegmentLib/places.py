@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -11,21 +14,94 @@ from VoxMMSDSegmentLib.case import OURS
 # No tissue is magenta, for whatever eyes; the window leaves out the dark half of the table.
 UNSURE_COLOR = (1.0, 0.0, 1.0)
 UNSURE_COLORS, UNSURE_WINDOW = "vtkMRMLColorTableNodeMagenta", (-2.0, 0.35)
+BACKGROUND = "background"
 PLACES_ROLE, UNCERTAINTY_ROLE = "VoxMMSD.Places", "VoxMMSD.Uncertainty"  # node references of a result
+
+
+MOST_CHANGED, SMALLEST_CHANGED_ML = 10, 0.05  # places that a carry is said to have changed
+
+
+def list_places(
+    result,
+    review: list[dict],
+    changed: Sequence[Mapping[str, Any]],
+    schema: LabelSchema,
+    before_change: Callable[[], None] = lambda: None,
+) -> bool:
+    """Let the list of places hold what a carry has changed, and then what the model doubts; whether it is another now.
+
+    A result without places has no list.
+    """
+    node = result.GetNodeReference(PLACES_ROLE)
+    texts = [_change_in_words(place, schema) for place in changed] + [_in_words(place, schema) for place in review]
+    texts = [f"{number}: {text}" for number, text in enumerate(texts, start=1)]
+    known = [node.GetNthControlPointLabel(i) for i in range(node.GetNumberOfControlPoints())] if node else []
+    if known == texts:
+        return False
+    before_change()
+    if node is None:
+        _make_node(result, [*changed, *review], texts)
+        return True
+    with slicer.util.NodeModify(node):
+        node.RemoveAllControlPoints()
+        _fill(node, [*changed, *review], texts)
+    return True
+
+
+def changed_places(before, after, affine_xyz, voxel_ml: float, schema: LabelSchema) -> list[dict]:
+    """Regions in which label values ``(z, y, x)`` changed alike, largest first, each by its innermost voxel.
+
+    May be called in a thread.
+    """
+    import numpy as np
+    from scipy import ndimage
+
+    names = {0: BACKGROUND, **{label.value: label.key for label in schema.labels}}
+    where = np.argwhere(before != after)
+    if not len(where):
+        return []
+    first = where.min(axis=0)
+    box = tuple(slice(low, high + 1) for low, high in zip(first, where.max(axis=0), strict=True))
+    old, new = before[box], after[box]
+    found = []
+    for one, other in np.unique(np.stack([old[old != new], new[old != new]]), axis=1).T:
+        numbered, _count = ndimage.label((old == one) & (new == other), np.ones((3, 3, 3)))
+        for number, place in enumerate(ndimage.find_objects(numbered), start=1):
+            region = numbered[place] == number
+            size_ml = float(region.sum()) * voxel_ml
+            if size_ml >= SMALLEST_CHANGED_ML:
+                start = [side.start for side in place] + first
+                found.append((size_ml, [names[int(one)], names[int(other)]], start, region))
+    found.sort(key=lambda change: -change[0])
+    return [
+        {"position_ras_mm": _innermost(region, start, affine_xyz), "labels": labels, "ml": size_ml}
+        for size_ml, labels, start, region in found[:MOST_CHANGED]
+    ]
+
+
+def _innermost(region, start_zyx, affine_xyz) -> list[float]:
+    """The voxel of a region that is farthest from its outside, in world coordinates."""
+    import numpy as np
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1, 1:-1]
+    place = np.add(start_zyx, np.unravel_index(int(depth.argmax()), region.shape))
+    return [float(value) for value in (affine_xyz @ [*place[::-1], 1.0])[:3]]
 
 
 def make_places_node(result, review: list[dict], schema: LabelSchema):
     """A locked list of the doubtful places of a result's record; None where there is none."""
-    if not review:
-        return None
+    texts = [f"{number}: {_in_words(place, schema)}" for number, place in enumerate(review, start=1)]
+    return _make_node(result, review, texts) if review else None
+
+
+def _make_node(result, places: Sequence[Mapping[str, Any]], texts: Sequence[str]):
     # All points before the node is in the scene: there each one would be drawn and listed anew.
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
     node.UnRegister(None)
     node.SetName(_("{name} places to check").format(name=result.GetName()))
     node.SetAttribute(OURS, "places")
-    for number, place in enumerate(review, start=1):
-        index = node.AddControlPointWorld(place["position_ras_mm"], f"{number}: {_in_words(place, schema)}")
-        node.SetNthControlPointLocked(index, True)
+    _fill(node, places, texts)
     node.SetLocked(True)
     node = slicer.mrmlScene.AddNode(node)
     node.CreateDefaultDisplayNodes()
@@ -38,9 +114,24 @@ def make_places_node(result, review: list[dict], schema: LabelSchema):
     return node
 
 
+def _fill(node, places: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> None:
+    for place, text in zip(places, texts, strict=True):
+        index = node.AddControlPointWorld(place["position_ras_mm"], text)
+        node.SetNthControlPointLocked(index, True)
+
+
+def _named(place: Mapping[str, Any], schema: LabelSchema) -> list[str]:
+    names = {label.key: label.name for label in schema.labels} | {BACKGROUND: _("healthy")}
+    return [names.get(key, key) for key in place["labels"]]
+
+
+def _change_in_words(place: Mapping[str, Any], schema: LabelSchema) -> str:
+    old, new = _named(place, schema)
+    return _("changed: {new}, was {old} ({ml:.2f} ml)").format(new=new, old=old, ml=place["ml"])
+
+
 def _in_words(place: dict, schema: LabelSchema) -> str:
-    names = {label.key: label.name for label in schema.labels} | {"background": _("healthy")}
-    one, other = (names.get(key, key) for key in place["labels"])
+    one, other = _named(place, schema)
     effect = max(place["effect_ml"].values())
     return _("{one} or {other} ({effect:.2f} ml)").format(one=one, other=other, effect=effect)
 

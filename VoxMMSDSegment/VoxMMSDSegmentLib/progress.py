@@ -20,6 +20,17 @@ FIRST_GUESS = {
     "writing": 4.0,
     "showing": 2.0,
 }
+# The same for a carry, which begins as a run does.
+CARRY_GUESS = {
+    "saving": 2.0,
+    "starting": 4.0,
+    "reading": 8.0,
+    "features": 20.0,
+    "carrying": 2.0,
+    "writing": 1.0,
+    "showing": 1.0,
+}
+ONCE = ("reading", "features")  # stages of a case's first carry alone
 MIRRORS = 8  # how much longer it takes with test-time augmentation
 NEVER_FULL = 0.95  # of a stage's share, while it lasts
 STAGES = {
@@ -29,6 +40,8 @@ STAGES = {
     "aligning": _("Aligning the images"),
     "stripping": _("Looking for the brain"),
     "segmenting": _("Segmenting"),
+    "features": _("Computing the network's features, once for this case"),
+    "carrying": _("Carrying your edits"),
     "writing": _("Writing the result"),
     "showing": _("Showing the result"),
 }

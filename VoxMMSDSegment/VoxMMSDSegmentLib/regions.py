@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.colors import REGION_COLORS
 from voxmmsd.labels import LabelSchema, Region, Terminology
-from VoxMMSDLib.segments import Frame, Part, add_segment, schema_of, union, value_of, voxel_ml
+from VoxMMSDLib.segments import Frame, Part, add_segment, schema_of, segments_by_value, union, voxel_ml
 from VoxMMSDSegmentLib.case import OURS
 
 REGIONS_ROLE, TABLE_ROLE = "VoxMMSD.Regions", "VoxMMSD.Volumes"  # node references of a result
@@ -58,7 +58,7 @@ def rebuild(result, reference) -> None:
     """Bring regions and volumes up to date with the result's segments."""
     schema, voxel = schema_of(result), voxel_ml(reference)
     frame = Frame(result, reference)
-    parts = {value: frame.part(ids) for value, ids in _segments_by_value(result).items()}
+    parts = {value: frame.part(ids) for value, ids in segments_by_value(result).items()}
     regions = {
         region: union(parts[value] for value in region.values if value in parts)
         for region in schema.regions
@@ -85,16 +85,6 @@ def _rebuild_regions(node, schema: LabelSchema, regions: dict[Region, Part], ref
             frame.put(region.key, regions.get(region) or union(()))
     finally:
         node.EndModify(was_modifying)
-
-
-def _segments_by_value(result) -> dict[int, list[str]]:
-    segmentation = result.GetSegmentation()
-    found: dict[int, list[str]] = {}
-    for segment_id in segmentation.GetSegmentIDs():
-        value = value_of(segmentation.GetSegment(segment_id))
-        if value is not None:
-            found.setdefault(value, []).append(segment_id)
-    return found
 
 
 def make_table_node(result, predicted_ml: dict[str, float]):

@@ -25,10 +25,18 @@ from VoxMMSDSegmentLib.regions import (
     rebuild,
     regions_node,
 )
+from VoxMMSDSegmentLib.rounds import (
+    BEFORE,
+    FINGERPRINTS,
+    PREDICTED_LABELS,
+    WEIGHTS,
+    forget_rounds,
+    round_nodes,
+)
 
 REVIEW, WARNINGS = "VoxMMSD.Review", "VoxMMSD.Warnings"  # attributes: places to check; what the images were warned of
 # Node references. A step is an image as it was segmented, where it was aligned or resampled.
-PREDICTED_LABELS, BRAIN_MASK = "VoxMMSD.Predicted", "VoxMMSD.BrainMask"
+BRAIN_MASK = "VoxMMSD.BrainMask"
 _INPUT, _STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
 
 
@@ -109,8 +117,9 @@ def replace_result(old, new) -> None:
     for label in schema_named(new.GetAttribute(SCHEMA)).labels:
         if old.GetSegmentation().GetSegment(label.key) is not None:
             target.put(label.key, source.part([label.key]))
-    for name in (MODEL, REVIEW, WARNINGS):
+    for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS):
         old.SetAttribute(name, new.GetAttribute(name))
+    forget_rounds(old)
     for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS):
         before, after = old.GetNodeReference(role), new.GetNodeReference(role)
         old.SetNodeReferenceID(role, after.GetID() if after is not None else None)
@@ -183,6 +192,8 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     if case.brain_mask is not None:
         node.SetNodeReferenceID(BRAIN_MASK, case.brain_mask.GetID())
     node.SetAttribute(MODEL, files.record["model"]["id"])
+    node.SetAttribute(WEIGHTS, files.record["model"].get("weights_sha256"))
+    node.SetAttribute(FINGERPRINTS, json.dumps(files.fingerprints))
     return node
 
 
@@ -209,9 +220,11 @@ def _predicted_labels(node, file):
 
 def belonging(node) -> list:
     """The nodes that were made for a result."""
-    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, *map(_STEP.format, MODALITIES))
+    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, BEFORE)
+    roles += tuple(map(_STEP.format, MODALITIES))
     mask = node.GetNodeReference(BRAIN_MASK)
     own = [mask] if mask is not None and mask.GetAttribute(OURS) else []
+    own += round_nodes(node)
     return own + [found for role in roles if (found := node.GetNodeReference(role)) is not None]
 
 

@@ -18,6 +18,7 @@ from VoxMMSDLib import settings
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
+from VoxMMSDSegmentLib.carry_box import CarryBox
 from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
@@ -34,9 +35,9 @@ EFFECTS = ("Paint", "Draw", "Erase", "Threshold", "Grow from seeds", "Smoothing"
 
 
 class ReviewTab:
-    """Follows one result; observers are those of the widget that owns the tab."""
+    """Follows one result; observers are those of the widget that owns the tab; ``on_nodes`` hears of new nodes."""
 
-    def __init__(self, ui, logic, observe, unobserve) -> None:
+    def __init__(self, ui, logic, observe, unobserve, on_nodes) -> None:
         self._ui, self._logic, self._observe, self._unobserve = ui, logic, observe, unobserve
         self._result: Any = None
         self._segmentation: Any = None
@@ -44,6 +45,7 @@ class ReviewTab:
         self._images_of_case: set[str] = set()
         self.overlay = Overlay()
         self.accepting: AcceptJob | None = None
+        self.carry = CarryBox(ui, logic, self._show_places, on_nodes)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(REBUILD_AFTER_MS)
@@ -92,6 +94,7 @@ class ReviewTab:
         ui.show3DButton.setSegmentationNode(result)
         ui.placesWidget.setCurrentNode(self._places())
         self._edit(result)
+        self.carry.show(result)
         self._forget_code_of_another_case()
         if result is not None:
             self._segmentation = result.GetSegmentation()
@@ -114,6 +117,7 @@ class ReviewTab:
     # Regions and volumes follow the edits
 
     def _on_edited(self, *_: Any) -> None:
+        self.carry.edited()
         self._timer.start()
 
     def rebuild_now(self) -> None:
@@ -123,6 +127,7 @@ class ReviewTab:
         if reference is None or reference.GetImageData() is None:
             return
         rebuild(self._result, reference)
+        self.carry.look()
         # A table view does not always notice that all columns were exchanged.
         self._show_volumes()
 
@@ -154,6 +159,13 @@ class ReviewTab:
 
     def _places(self) -> Any:
         return self._result.GetNodeReference(PLACES_ROLE) if self._result is not None else None
+
+    def _show_places(self) -> None:
+        """The list of places is another now."""
+        self._ui.placesWidget.setCurrentNode(self._places())
+        self._ui.placesWidget.tableWidget().scrollToTop()
+        self._mark_places(self._is_entered)
+        self._update_buttons()
 
     def next_place(self) -> None:
         places = self._places()
@@ -220,6 +232,7 @@ class ReviewTab:
         editor.setActiveEffectByName("")
         editor.uninstallKeyboardShortcuts()
         self._ui.overlayCheck.setChecked(False)
+        self.carry.show_after()
 
     def close(self) -> None:
         self._stop_accepting()
@@ -227,11 +240,13 @@ class ReviewTab:
         self._to_top.stop()
         self.exit()
         self.show(None)
+        self._logic.case_folders.clear()
 
     def forget_scene(self) -> None:
         """The scene closes: its nodes, the editor's among them, are gone."""
         self._stop_accepting()
         self.show(None)
+        self._logic.case_folders.clear()
         self.forget_case()
         self._ui.segmentEditor.setMRMLSegmentEditorNode(None)
 

@@ -24,7 +24,8 @@ from VoxMMSDLib.volumes import (
     volume_write,
 )
 from VoxMMSDSegmentLib.case import CASE_ID
-from VoxMMSDSegmentLib.result import BRAIN_MASK, PREDICTED_LABELS, REVIEW, input_of, reference_of, step_of
+from VoxMMSDSegmentLib.result import BRAIN_MASK, REVIEW, input_of, reference_of, step_of
+from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS, base_of
 
 
 def save_labels(result: Any, file: Path) -> None:
@@ -38,7 +39,7 @@ def save_labels(result: Any, file: Path) -> None:
 
 def labels_write(result: Any, file: Path) -> Write:
     """What writes the labels as they are now as NIfTI; other formats are written at once, by Slicer."""
-    reference = _reference(result)
+    reference = reference_in_scene(result)
     labels = label_array(result, reference)
     if file.name.endswith((".nii", ".nii.gz")):
         return array_write(labels, ijk_to_world(reference), file, result.GetName())
@@ -60,7 +61,12 @@ def with_ending(file: Path) -> Path:
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
-def _reference(result: Any) -> Any:
+def reference_in_scene(result: Any) -> Any:
+    """The volume whose grid the result has.
+
+    Raises:
+        InputError: the user has deleted it, or bent it.
+    """
     reference = reference_of(result)
     if reference is None:
         raise InputError(
@@ -81,21 +87,10 @@ def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple
     Raises:
         InputError: images are gone, or cannot be written.
     """
-    schema, reference = result.GetAttribute(SCHEMA), _reference(result)
-    options, writes = [], []
-    for key in MODALITIES:
-        node = step_of(result, key) or input_of(result, key)
-        if node is not None:
-            options += [f"--{key}", str(folder / f"{key}.nii")]
-            writes.append(volume_write(node, folder / f"{key}.nii"))
-            yield
-    if not options:
-        problem = _("{name}: its images are no longer in the scene").format(name=result.GetName())
-        raise InputError(problem, _("load them"))
-    if (mask := result.GetNodeReference(BRAIN_MASK)) is not None:
-        options += ["--brain-mask", str(folder / "brain-mask.nii")]
-        writes.append(mask_write(mask, reference, folder / "brain-mask.nii"))
-        yield
+    schema, reference = result.GetAttribute(SCHEMA), reference_in_scene(result)
+    images, mask, writes = yield from image_writes(result, reference, folder)
+    options = [text for key, file in images.items() for text in (f"--{key}", str(file))]
+    options += ["--brain-mask", str(mask)] if mask else []
     if (predicted := result.GetNodeReference(PREDICTED_LABELS)) is not None:
         writes.append(volume_write(predicted, folder / f"{CASE_ID}-voxmmsd.nii.gz"))
         review = json.loads(result.GetAttribute(REVIEW) or "[]")
@@ -103,5 +98,41 @@ def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple
         (folder / f"{CASE_ID}-voxmmsd.json").write_text(json.dumps(record), encoding="utf-8")
         options += ["--result", str(folder / f"{CASE_ID}-voxmmsd.json")]
         yield
-    writes.append(labels_write(result, folder / "label.nii"))
-    return [*options, "--label", str(folder / "label.nii"), "--schema", schema], writes
+    base, labels, affine = base_of(result, reference), label_array(result, reference), ijk_to_world(reference)
+    writes.append(array_write(labels, affine, folder / "label.nii", result.GetName()))
+    options += ["--label", str(folder / "label.nii"), "--schema", schema]
+    if base is not None:
+        writes.append(array_write(base.origin_with(labels), affine, folder / "origin.nii", result.GetName()))
+        options += ["--origins", str(folder / "origin.nii")]
+    return options, writes
+
+
+def image_writes(
+    result: Any, reference: Any, folder: Path
+) -> Generator[None, None, tuple[dict[str, Path], Path | None, list[Write]]]:
+    """Take a result's images, as they were segmented, out of the scene, one a step.
+
+    Modality -> file, the brain mask's file where there is one, and what writes them: the images into a folder of
+    their own, which is the case.
+
+    Raises:
+        InputError: the images are gone, or cannot be written.
+    """
+    images: dict[str, Path] = {}
+    writes: list[Write] = []
+    (folder / CASE_ID).mkdir(parents=True, exist_ok=True)
+    for key in MODALITIES:
+        node = step_of(result, key) or input_of(result, key)
+        if node is not None:
+            images[key] = folder / CASE_ID / f"{key}.nii"
+            writes.append(volume_write(node, images[key]))
+            yield
+    if not images:
+        problem = _("{name}: its images are no longer in the scene").format(name=result.GetName())
+        raise InputError(problem, _("load them"))
+    mask = result.GetNodeReference(BRAIN_MASK)
+    if mask is None:
+        return images, None, writes
+    writes.append(mask_write(mask, reference, folder / "brain-mask.nii"))
+    yield
+    return images, folder / "brain-mask.nii", writes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import qt
 import slicer
 import vtk
@@ -46,7 +48,8 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         empty_when_deleted((*self._inputs(), self.ui.resultSelector))
         self.logic = VoxMMSDSegmentLogic()
         self.segment_tab = SegmentTab(self.ui, self.logic, self._on_result)
-        self.review_tab = ReviewTab(self.ui, self.logic, self.addObserver, self.removeObserver)
+        leave_out = partial(leave_out_derived, self._inputs())
+        self.review_tab = ReviewTab(self.ui, self.logic, self.addObserver, self.removeObserver, leave_out)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
@@ -127,4 +130,5 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             node = slicer.mrmlScene.GetNodeByID(node_id)
             if node is not None and node_id not in kept:
                 remove_whole(node)
+        self.logic.case_folders.sweep()
         leave_out_derived(self._inputs())  # by ids, which other nodes may get

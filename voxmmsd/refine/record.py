@@ -63,6 +63,11 @@ def origin_file(folder: Path, case_id: str) -> Path:
     return folder / f"{case_id}-voxmmsd_origin.nii.gz"
 
 
+def record_file(file: Path) -> Path:
+    """The record of the labels in ``file``, which is written after them."""
+    return file.with_name(file.name.removesuffix(".nii.gz") + ".json")
+
+
 def read_result(file: Path) -> Edited:
     """A result and its record beside it.
 
@@ -71,7 +76,7 @@ def read_result(file: Path) -> Edited:
     """
     if not file.name.endswith(ENDING) or not file.is_file():
         raise InputError(f"{file}: is no result of `voxmmsd segment`", f"give its CASEID{ENDING}")
-    beside = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
+    beside = record_file(file)
     try:
         record = read_json(beside)
         schema = schema_named(record["schema"])

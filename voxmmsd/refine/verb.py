@@ -25,7 +25,7 @@ from voxmmsd.refine.config import RefineConfig
 from voxmmsd.refine.evidence import find_evidence, parse_planes
 from voxmmsd.refine.features import CaseFeatures, case_features
 from voxmmsd.refine.kept import read_features, write_features
-from voxmmsd.refine.record import Edited, find_images, find_model, origin_file, read_edits, read_result
+from voxmmsd.refine.record import Edited, find_images, find_model, origin_file, read_edits, read_result, record_file
 from voxmmsd.runs import Run, open_run
 
 LOW_AGREEMENT = 0.7
@@ -43,7 +43,7 @@ def refine_result(config: RefineConfig) -> Path:
     """
     started, out = time.monotonic(), Path(config.out)
     result = read_result(Path(config.result))
-    if result_file(out, result.case_id).exists():
+    if _is_whole(result_file(out, result.case_id)):
         raise InputError(
             f"{result_file(out, result.case_id)}: exists already", "nothing is overwritten, name another --out"
         )
@@ -69,6 +69,13 @@ def refine_result(config: RefineConfig) -> Path:
         file = write_refined(result, refined, out, time.monotonic() - started, config.edited, config.locked)
         run.progress(3)
     return file
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether labels are there that a call has finished. The record is written last: without one beside their origins,
+    labels are of a call that was killed, which this one repeats."""
+    origin = file.with_name(file.name.replace(".nii.gz", "_origin.nii.gz"))
+    return file.exists() and (record_file(file).exists() or not origin.exists())
 
 
 def _next(run: Run, step: int, result: Edited, stage: str) -> None:
@@ -169,7 +176,7 @@ def write_refined(
             "changed_ml": changed_ml(result.label.array, refined.label_zyx, schema, grid.voxel_volume_ml),
         },
     }
-    write_json_atomic(file.with_name(f"{result.case_id}-voxmmsd.json"), record)
+    write_json_atomic(record_file(file), record)
     return file
 
 

@@ -236,3 +236,14 @@ def test_it_runs_from_end_to_end_without_torch_and_without_onnx(place):
     words = ["refine", place / "seen" / RESULT, "--edited", place / "edited.nii.gz", "--out", place / "out"]
     done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
+
+
+def test_labels_that_a_killed_call_left_without_a_record_are_no_result_and_are_made_again(place):
+    assert refine(place) == 0
+    out = place / "out"
+    whole = labels(out / RESULT)
+    (out / f"{CASE}-voxmmsd.json").unlink()
+    (out / RESULT).write_bytes((place / "seen" / RESULT).read_bytes())
+    assert refine(place) == 0
+    assert (labels(out / RESULT) == whole).all()
+    assert record(out)["refined"]["round"] == 1

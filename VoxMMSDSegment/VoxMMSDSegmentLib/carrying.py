@@ -1,0 +1,409 @@
+"""Edits on their way through a volume: the core's ``refine`` is given the labels, and its own become the segments.
+
+The first carry of a case writes its images and lets the core compute the network's features, which are kept in the
+case's folder until the case or the scene is closed: later ones take seconds. They are not computed before somebody
+wants them, since they take both cores and more than a gigabyte while the user paints.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.errors import Cancelled, InputError, VoxMMSDError
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES
+from VoxMMSDLib.background import Slices, Steps, at_once
+from VoxMMSDLib.child import Child
+from VoxMMSDLib.segments import (
+    MODEL,
+    SCHEMA,
+    Frame,
+    Part,
+    common_box,
+    label_array,
+    schema_of,
+    segments_by_value,
+    voxel_ml,
+)
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
+from VoxMMSDLib.workplace import remove, scratch_in
+from VoxMMSDSegmentLib import pace
+from VoxMMSDSegmentLib.case import CASE_ID
+from VoxMMSDSegmentLib.case_folders import CaseFolder
+from VoxMMSDSegmentLib.fingerprints import fingerprint
+from VoxMMSDSegmentLib.places import changed_places
+from VoxMMSDSegmentLib.progress import Plan, Progress
+from VoxMMSDSegmentLib.result import input_of, step_of
+from VoxMMSDSegmentLib.rounds import (
+    FINGERPRINTS,
+    ROUND,
+    WEIGHTS,
+    About,
+    Base,
+    add_round,
+    base_of,
+    forget_before,
+    keep_before,
+    packed,
+    tag_round,
+)
+from VoxMMSDSegmentLib.saving import image_writes, reference_in_scene
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STEM = f"{CASE_ID}-voxmmsd"
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What the core has made of the labels that it was sent; label values uint8 ``(z, y, x)``."""
+
+    label: np.ndarray
+    packed: np.ndarray  # with origins, as it is kept
+    about: About
+
+
+class CarryJob:
+    """Runs beside Slicer; ``on_progress``, then one of ``on_done`` (the carry's number), ``on_failed`` is called.
+
+    ``save_state``: lets the segment editor keep the segments as they are, once, right before they change.
+    """
+
+    def __init__(
+        self,
+        result: Any,
+        case: CaseFolder,
+        locked: tuple[str, ...],
+        *,
+        save_state: Callable[[], None],
+        on_progress: Callable[[Progress], None],
+        on_done: Callable[[int], None],
+        on_failed: Callable[[Exception], None],
+    ) -> None:
+        self.result, self.case, self._locked = result, case, locked
+        self._save_state, self._on_progress = save_state, on_progress
+        self._on_done, self._on_failed = on_done, on_failed
+        self._place = case.folder / "carry"
+        self._plan = Plan(pace.expected_carry(is_first=not case.has_features), time.monotonic())
+        self._sent: np.ndarray | None = None
+        self._base: Base | None = None
+        self._is_cleared = self._is_applying = False
+        self._slices: Slices | None = None
+        self._child: Child | None = None
+
+    @property
+    def log(self) -> str:
+        return self._child.log if self._child else ""
+
+    def start(self) -> None:
+        slicer.app.connect("aboutToQuit()", self.close)
+        self._slices = Slices(self._sending(), self._start_child, self._fail).start()
+        self._tell()
+
+    def cancel(self) -> None:
+        """Stop at once; the segments stay as they are. Once they are being changed, it is too late."""
+        if self._is_applying:
+            return
+        if self._child is not None and self._child.is_running:
+            self._child.cancel()
+            return
+        self._fail(Cancelled(_("canceled")))
+
+    def close(self) -> None:
+        """End without a word to anybody: the panel, the scene or Slicer goes."""
+        if self._child is not None:
+            self._child.close()
+        self._clear()
+
+    # To the core
+
+    def _sending(self) -> Steps:
+        """Labels and, once for a case, its images out of the scene and to files; the core's arguments."""
+        result, case = self.result, self.case
+        reference = reference_in_scene(result)
+        self._base, self._sent = base_of(result, reference), label_array(result, reference)
+        if self._base is None:
+            raise _base_is_gone(result)
+        arguments = ["refine", str(self._place / f"{STEM}.nii.gz"), "--edited", str(self._place / "edited.nii")]
+        arguments += ["--out", str(self._place / "out"), "--features", str(case.features)]
+        arguments += ["--locked", *self._locked] * bool(self._locked)
+        yield
+        images: dict[str, Path] = {}
+        writes: list[Write] = []
+        if not case.has_features:
+            images, mask, writes = yield from image_writes(result, reference, self._place)
+            arguments += ["--case", str(next(iter(images.values())).parent)]
+            arguments += ["--brain-mask", str(mask)] if mask else []
+        told = _Told.of(result, reference, images)
+        affine = ijk_to_world(reference)
+        yield lambda: self._write(writes, images, told, affine)
+        return arguments
+
+    def _write(self, writes: list[Write], images: dict[str, Path], told: _Told, affine_xyz: np.ndarray) -> None:
+        """In a thread of its own."""
+        base, sent = self._base, self._sent
+        if (sent == base.label).all():
+            raise InputError(_("no voxel was changed"), _("paint a correction first"))
+        self._place.mkdir(exist_ok=True)
+        for write in writes:
+            if self._is_cleared:
+                return
+            write()
+        if images:
+            told.refuse_changed(images)
+            self.case.inputs = _hashes(images)
+        name, labels = self.result.GetName(), self._place / f"{STEM}.nii.gz"
+        origin = self._place / f"{STEM}_origin.nii.gz"
+        array_write(base.label, affine_xyz, labels, name)()
+        array_write(sent, affine_xyz, self._place / "edited.nii", name)()
+        if base.refined:
+            array_write(base.origin, affine_xyz, origin, name)()
+        record = told.record(base, labels, origin, self.case.inputs)
+        (self._place / f"{STEM}.json").write_text(json.dumps(record), encoding="utf-8")
+
+    def _start_child(self, arguments: list[str]) -> None:
+        self._plan.begin("starting", time.monotonic())
+        run, scratch = self._place / "out" / ".run", scratch_in(self._place)
+        self._child = Child(arguments, run, self._on_events, self._on_end, scratch)
+        try:
+            self._child.start()
+        except VoxMMSDError as error:
+            self._fail(error)
+            return
+        self._tell()
+
+    def _on_events(self, events: list[dict]) -> None:
+        for event in events:
+            if event["kind"] == "progress":
+                self._plan.begin(event.get("stage") or "", time.monotonic())
+                if total := event.get("total"):
+                    self._plan.done(event.get("done", 0) / total, time.monotonic())
+        if not self._child.is_cancelled:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._on_progress(self._plan.at(time.monotonic()))
+
+    # And back
+
+    def _on_end(self, code: int) -> None:
+        if self._child.is_cancelled:
+            self._fail(Cancelled(_("canceled")))
+        elif code:
+            self._fail(self._child.error or _without_a_word(code, self._child.log))
+        else:
+            self._plan.begin("showing", time.monotonic())
+            self._tell()
+            self._slices = Slices(self._applying(), self._applied, self._fail).start()
+
+    def _applying(self) -> Steps:
+        result, reference = self.result, reference_in_scene(self.result)
+        schema, voxel, affine = schema_of(result), voxel_ml(reference), ijk_to_world(reference)
+        carried: _Carried = yield lambda: self._read(schema, voxel, affine)
+        now = label_array(result, reference)
+        changes = yield lambda: _changes(carried.label, self._sent, now)
+        forget_before(result)
+        yield
+        before = keep_before(result)
+        yield
+        number = add_round(result, carried.packed, carried.about, reference)
+        before.SetAttribute(ROUND, str(number))
+        yield
+        self._is_applying = True
+        self._save_state()
+        yield from _whole(_put(result, reference, changes), lambda: tag_round(result, number))
+        return number
+
+    def _read(self, schema: Any, voxel: float, affine_xyz: np.ndarray) -> _Carried:
+        """In a thread of its own."""
+        import numpy as np
+
+        from voxmmsd.data.formats.sources import Source, read_volume
+        from voxmmsd.refine.verb import LOW_AGREEMENT
+
+        out = self._place / "out"
+        label, origin = (
+            np.asarray(read_volume(Source(out / name)).array).astype(np.uint8)
+            for name in (f"{STEM}.nii.gz", f"{STEM}_origin.nii.gz")
+        )
+        record = json.loads((out / f"{STEM}.json").read_text(encoding="utf-8"))
+        ml = {
+            one.key: tuple(float((labels == one.value).sum()) * voxel for labels in (self._sent, label))
+            for one in schema.labels
+        }
+        places = changed_places(self._sent, label, affine_xyz, voxel, schema)
+        refined = record["refined"]
+        return _Carried(
+            label, packed(label, origin), About(refined, refined["agreement"] < LOW_AGREEMENT, ml, tuple(places))
+        )
+
+    def _applied(self, number: int) -> None:
+        self._plan.end(time.monotonic())
+        pace.remember_carry(self._plan.took)
+        self._clear()
+        self._on_done(number)
+
+    def _fail(self, error: Exception) -> None:
+        self._clear()
+        self._on_failed(error)
+
+    def _clear(self) -> None:
+        self._is_cleared = True
+        if self._slices is not None:
+            self._slices.end()  # or it would write an image of the patient after all was removed
+        slicer.app.disconnect("aboutToQuit()", self.close)
+        remove(self._place)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the scene tells of a result, taken before a thread writes its record."""
+
+    schema: str
+    model: str
+    weights: str
+    reference: str
+    fingerprints: dict[str, str]
+
+    @classmethod
+    def of(cls, result: Any, reference: Any, images: dict[str, Path]) -> _Told:
+        known = json.loads(result.GetAttribute(FINGERPRINTS) or "{}")
+        if images and (gone := [MODALITY_NAMES[key] for key in known if key not in images]):
+            problem = _("{name}: the image given as {gone} is no longer in the scene")
+            raise InputError(
+                problem.format(name=result.GetName(), gone=", ".join(gone)),
+                _("load it and segment the images again"),
+            )
+        own = {key: known[key] for key in images if key in known and step_of(result, key) is None}
+        modality = _modality_of(result, reference)
+        model, weights = result.GetAttribute(MODEL), result.GetAttribute(WEIGHTS) or ""
+        return cls(result.GetAttribute(SCHEMA), model, weights, modality, own)
+
+    def refuse_changed(self, images: dict[str, Path]) -> None:
+        """Raises InputError: an image is another one than that which was segmented."""
+        for key, expected in self.fingerprints.items():
+            if self.reference in images and fingerprint(images[key], images[self.reference]) != expected:
+                raise InputError(
+                    _("{name} has changed since this result was made of it").format(name=MODALITY_NAMES[key]),
+                    _("bring it back as it was, or segment the images again"),
+                )
+
+    def record(self, base: Base, labels: Path, origin: Path, inputs: dict[str, str]) -> dict[str, Any]:
+        """A result's record, as the core reads it."""
+        from voxmmsd.files import sha256_of
+
+        record: dict[str, Any] = {
+            "format": 1,
+            "case": CASE_ID,
+            "schema": self.schema,
+            "model": {"id": self.model, "weights_sha256": self.weights or _weights_of(self.model)},
+            "reference": self.reference,
+            "inputs": inputs,
+            "sha256": sha256_of(labels),
+        }
+        if base.refined:
+            record["refined"] = {**base.refined, "origin_sha256": sha256_of(origin)}
+        return record
+
+
+def _modality_of(result: Any, reference: Any) -> str:
+    return next((key for key in MODALITIES if input_of(result, key) is reference), "")
+
+
+def _weights_of(model_id: str) -> str:
+    """Of a result that does not say which weights it was made by: those that the model has now."""
+    from voxmmsd.models.package import WEIGHTS as FILE
+    from voxmmsd.models.registry import resolve_model
+
+    return resolve_model(model_id).info.files[FILE]
+
+
+def _hashes(images: dict[str, Path]) -> dict[str, str]:
+    from voxmmsd.data.formats.sources import Source
+    from voxmmsd.data.store import source_sha256
+
+    return {key: source_sha256(Source(file)) for key, file in images.items()}
+
+
+def _base_is_gone(result: Any) -> InputError:
+    return InputError(
+        _("{name}: the labels that it was edited from are no longer in the scene").format(name=result.GetName()),
+        _("segment the images again"),
+    )
+
+
+def _without_a_word(code: int, log: str) -> VoxMMSDError:
+    lines = [line for line in log.splitlines() if line.strip()]
+    said = lines[-1] if lines else _("it printed nothing")
+    text = _("the edits could not be carried (exit {code}): {said}")
+    return VoxMMSDError(text.format(code=code, said=said), _("try again"))
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Voxels to change in a box of the grid, bool ``(z, y, x)``; ``gained``: label value -> those that it gets."""
+
+    start_zyx: tuple[int, int, int]
+    changed: np.ndarray
+    gained: dict[int, np.ndarray]
+
+
+def _changes(carried: np.ndarray, sent: np.ndarray, now: np.ndarray) -> _Changes:
+    """What is to change: where the user painted while it was computed, the user's labels stay."""
+    import numpy as np
+
+    part = Part((0, 0, 0), (carried != sent) & (now == sent)).cropped()
+    box = tuple(slice(s, s + n) for s, n in zip(part.start_zyx, part.array.shape, strict=True))
+    inside, before = carried[box], sent[box]
+    values = np.union1d(inside[part.array], before[part.array])
+    gained = {int(value): part.array & (inside == value) for value in values if value}
+    return _Changes(part.start_zyx, part.array, gained)
+
+
+def _whole(puts: Generator[None, None, None], at_end: Callable[[], None]) -> Generator[None, None, None]:
+    """All steps, and ``at_end``, also where the panel is closed between two of them."""
+    try:
+        for _step in puts:
+            yield
+    finally:
+        at_once(puts)
+        at_end()
+
+
+def _put(result: Any, reference: Any, changes: _Changes) -> Generator[None, None, None]:
+    """One segment a step. Of several segments with one label value, the first one gains what the label does."""
+    frame, given = Frame(result, reference), set()
+    for value, ids in segments_by_value(result).items():
+        for segment_id in ids:
+            gained = changes.gained.get(value) if value not in given else None
+            given.add(value)
+            part = _changed(frame.part([segment_id]), changes, gained)
+            if part is not None:
+                frame.put(segment_id, part)
+                yield
+
+
+def _changed(part: Part, changes: _Changes, gained: np.ndarray | None) -> Part | None:
+    """A segment without the voxels that change, and with those that it gains; None where it stays as it is."""
+    import numpy as np
+
+    if not changes.changed.size:
+        return None
+    box = Part(changes.start_zyx, changes.changed)
+    start, shape = common_box([part, box])
+    mask = part.within(start, shape) if part.array.size else np.zeros(shape, bool)
+    inside = mask[tuple(slice(own - first, own - first + n) for own, first, n
+                        in zip(box.start_zyx, start, box.array.shape, strict=True))]  # fmt: skip
+    wanted = (inside & ~changes.changed) | (gained if gained is not None else False)
+    if (wanted == inside).all():
+        return None
+    inside[...] = wanted
+    return Part(start, mask).cropped()
