@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 import qt
@@ -161,13 +162,16 @@ class Work:
             on_change()
 
 
-def at_once(steps: Generator[None, None, Any]) -> Any:
-    """Take all steps of a generator without a pause; what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+def at_once(steps: Steps) -> Any:
+    """Take all steps of a generator without a pause, and without a thread; what it returns."""
+    answer = None
+    with closing(steps):
+        while True:
+            try:
+                asked = steps.send(answer)
+            except StopIteration as end:
+                return end.value
+            answer = asked() if asked is not None else None
 
 
 def _only(compute: Callable[[], Any]) -> Steps:

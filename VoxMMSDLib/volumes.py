@@ -11,11 +11,15 @@ import vtk
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
+from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import mask_of
 
 if TYPE_CHECKING:
     from voxmmsd.data.volume import Volume
 
+
+SCALAR, LABELS = "vtkMRMLScalarVolumeNode", "vtkMRMLLabelMapVolumeNode"
+WINDOW_PERCENTILES, STRIDE = (0.1, 99.9), 2  # of every second voxel along each axis
 
 Write = Callable[[], object]
 """Writes what was taken out of MRML before: may be called in a thread. Raises InputError where it cannot."""
@@ -112,6 +116,41 @@ def export_by_slicer(node, file: Path, *, compressed: bool) -> None:
 def _not_written(name: str, file: Path) -> InputError:
     problem = _("{name}: cannot be written to {folder}").format(name=name, folder=file.parent)
     return InputError(problem, _("check whether the disk is full, or choose another folder"))
+
+
+def read_steps(file: Path, name: str, kind: str = SCALAR) -> Steps:
+    """A file that the core has written, as a volume that no view shows; it is read in a thread.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    volume, window = yield lambda: _read(file)
+    node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.grid.affine_xyz))
+    if kind == SCALAR:  # Slicer itself would look through all voxels for a window, and stand still
+        _display(node, window)
+    slicer.util.updateVolumeFromArray(node, volume.array)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def _read(file: Path) -> tuple[Volume, tuple[float, float]]:
+    """In a thread: a volume, and the window in which it is to be seen."""
+    import numpy as np
+
+    from voxmmsd.data.formats.sources import Source, read_volume
+
+    volume = read_volume(Source(file))
+    low, high = np.percentile(volume.array[::STRIDE, ::STRIDE, ::STRIDE], WINDOW_PERCENTILES)
+    return volume, (float(low), float(high))
+
+
+def _display(node, window: tuple[float, float]) -> None:
+    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(*window)
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    node.SetAndObserveDisplayNodeID(display.GetID())
 
 
 def core_volume(node) -> Volume:

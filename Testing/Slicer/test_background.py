@@ -5,7 +5,7 @@ import threading
 import slicer_case
 from slicer_case import wait_until
 
-from VoxMMSDLib.background import Background, Slices
+from VoxMMSDLib.background import Background, Slices, at_once
 
 
 class BackgroundTest(slicer_case.ModuleTest):
@@ -57,6 +57,20 @@ class BackgroundTest(slicer_case.ModuleTest):
         self.assertEqual(seen, [])
         wait_until(lambda: self.done)
         self.assertEqual((seen, self.done), ([0, 1, 2], ["all"]))
+
+    def test_steps_that_are_taken_at_once_get_what_their_functions_return_or_are_closed(self):
+        closed = []
+
+        def steps(function):
+            try:
+                return 2 * (yield function)
+            finally:
+                closed.append(True)
+
+        self.assertEqual(at_once(steps(lambda: 21)), 42)
+        with self.assertRaises(ZeroDivisionError):
+            at_once(steps(lambda: 1 / 0))
+        self.assertEqual(closed, [True, True])
 
     def test_slices_that_are_stopped_take_back_what_they_made(self):
         made = []

@@ -9,13 +9,10 @@ import sys
 
 import pytest
 
+from headless_slicer import extension_archive
 from headless_slicer.host import MODULES, REPOSITORY
 
-STAND_INS = REPOSITORY / "Testing" / "headless_slicer" / "cmake"
 PLACE = "lib/Slicer-5.12/qt-scripted-modules"
-# No compiler is needed to copy Python files; `project()` would look for one all the same.
-ANY_PROGRAM = sys.executable
-NO_COMPILER = [f"-DCMAKE_{one}_COMPILER{value}" for one in ("C", "CXX") for value in (f"={ANY_PROGRAM}", "_FORCED=ON")]
 
 # Keys of an entry and what they may be, after Schemas/slicer-extension-catalog-entry-schema-v1.0.2.json of Slicer and
 # scripts/check_description_files.py of the Extensions Index (category, address, license).
@@ -48,17 +45,10 @@ NO_EDITABLE = "import sys\nsys.meta_path[:] = [one for one in sys.meta_path if '
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The folder of modules after CMake has configured and installed the extension."""
-    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("installed")
-    options = [f"-DSlicer_DIR={STAND_INS}", "-DBUILD_TESTING=ON", "-G", "Unix Makefiles", *NO_COMPILER]
-    cmake("-S", REPOSITORY, "-B", build, *options)
-    cmake("--install", build, "--prefix", prefix)
+    prefix = tmp_path_factory.mktemp("installed")
+    extension_archive.install(tmp_path_factory.mktemp("build"), prefix, "5.12")
     (prefix / PLACE / "sitecustomize.py").write_text(NO_EDITABLE, encoding="utf-8")  # imported at each start
     return prefix / PLACE
-
-
-def cmake(*words):
-    done = run([sys.executable, "-m", "cmake", *map(str, words)])
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def run(command, **environment):
@@ -66,7 +56,7 @@ def run(command, **environment):
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         command,
-        cwd=STAND_INS,
+        cwd=extension_archive.STAND_INS,
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -118,6 +108,83 @@ def test_every_module_of_the_core_can_be_imported_where_it_was_installed(install
     wanted = [name for name in names if not name.endswith("__main__")]
     done = run([sys.executable, "-c", code, *wanted], PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stderr
+
+
+# In Slicer as in the host: both modules open, and one patient is segmented by the buttons.
+APPLY = """
+import os, sys, traceback
+from pathlib import Path
+import slicer
+import VoxMMSDSegment, VoxMMSDTrain, voxmmsd
+from VoxMMSDSegmentLib import sample
+def take_down(panel):
+    panel.cleanup()
+    slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", panel._onModuleAboutToBeUnloaded)
+    panel.parent.delete()
+def live(condition):
+    import time
+    end = time.monotonic() + 300
+    while not condition() and time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.02)
+def apply():
+    train = slicer.util.getNewModuleWidget("VoxMMSDTrain")
+    take_down(train)
+    sample.make()
+    panel = slicer.util.getNewModuleWidget("VoxMMSDSegment")
+    panel.ui.findButton.click()
+    live(lambda: not panel.segment_tab.is_searching)
+    panel.ui.applyButton.click()
+    live(lambda: panel.segment_tab.job is None)
+    print("segmented:", panel.parameters.result is not None, panel.ui.errorLabel.text)
+    take_down(panel)
+try:
+    apply()
+    print("lies in:", os.path.dirname(VoxMMSDSegment.__file__), os.path.dirname(os.path.dirname(voxmmsd.__file__)))
+except Exception:
+    traceback.print_exc()
+"""
+
+
+@pytest.mark.parametrize("system", ["linux", "macosx"])
+def test_an_archive_is_laid_out_as_the_extensions_manager_wants_it(tmp_path, system):
+    archive = extension_archive.make(tmp_path, series="5.13", revision="34500", system=system, architecture="amd64")
+    assert re.fullmatch(rf"34500-{system}-amd64-VoxMMSD-git\w*\.tar\.gz", archive.name)
+    extension = extension_archive.unpack(archive, tmp_path, system)
+    assert extension == tmp_path / "VoxMMSD"
+    modules = extension_archive.modules_in(extension, "5.13")
+    assert {file.stem for file in modules.glob("*.py")} == set(MODULES)
+    lines = (extension / "share" / "Slicer-5.13" / "VoxMMSD.s4ext").read_text(encoding="utf-8").splitlines()
+    told = dict(line.partition(" ")[::2] for line in lines)
+    assert told["depends"] == "PyTorch" and told["category"] == "Segmentation" and told["scm"] == "git"
+    assert told["scmurl"] == our_entry()["scm_url"] and told["enabled"] == "1"
+    assert all(told[word] for word in ("homepage", "contributors", "description", "iconurl", "screenshoturls"))
+
+
+@pytest.mark.long
+def test_both_modules_of_an_unpacked_archive_open_and_segment_in_slicer_or_the_host(tmp_path):
+    """In the Slicer that VOXMMSD_SLICER names, where there is one."""
+    slicer = os.environ.get("VOXMMSD_SLICER", "")
+    series = os.environ.get("VOXMMSD_SLICER_SERIES", "5.13")
+    archive = extension_archive.make(tmp_path, series=series, revision="1", system="linux", architecture="amd64")
+    modules = extension_archive.modules_in(extension_archive.unpack(archive, tmp_path, "linux"), series)
+    (tmp_path / "apply.py").write_text(APPLY, encoding="utf-8")
+    environment = {"VOXMMSD_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)}
+    if slicer:
+        code = f"exec(open({str(tmp_path / 'apply.py')!r}).read()); slicer.util.exit(0)"
+        flags = ["--no-main-window", "--no-splash", "--testing", "--disable-cli-modules"]
+        command = [slicer, *flags, "--additional-module-paths", str(modules), "--python-code", code]
+    else:
+        code = "from headless_slicer import host; host.start()\n"
+        code += f"from pathlib import Path\nfor name in {MODULES!r}: host.load_module(name, Path({str(modules)!r}))\n"
+        code += f"exec(open({str(tmp_path / 'apply.py')!r}).read())"
+        command = [sys.executable, "-c", code]
+        (modules / "sitecustomize.py").write_text(NO_EDITABLE, encoding="utf-8")
+        environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "Testing"), str(modules)])
+    done = run(command, **environment)
+    assert "segmented: True" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
+    assert f"lies in: {modules} {modules}" in done.stdout
+    assert done.returncode == 0
 
 
 def our_entry():

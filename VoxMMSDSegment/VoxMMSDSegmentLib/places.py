@@ -9,6 +9,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.labels import LabelSchema
+from VoxMMSDLib.background import Steps
+from VoxMMSDLib.volumes import read_steps
 from VoxMMSDSegmentLib.case import OURS
 
 # No tissue is magenta, for whatever eyes; the window leaves out the dark half of the table.
@@ -141,9 +143,9 @@ def jump_to(node, index: int) -> None:
     slicer.modules.markups.logic().JumpSlicesToNthPointInMarkup(node.GetID(), index, True)
 
 
-def load_uncertainty(result, file, name: str):
+def load_uncertainty(result, file, name: str) -> Steps:
     """The entropy map as a volume of a result."""
-    node = slicer.util.loadVolume(str(file), {"name": name, "show": False})
+    node = yield from read_steps(file, name)
     node.SetAttribute(OURS, "uncertainty")
     result.SetNodeReferenceID(UNCERTAINTY_ROLE, node.GetID())
     return node

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
-from VoxMMSDLib.background import at_once
+from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, is_result
-from VoxMMSDLib.volumes import remove_whole
+from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.job import ResultFiles
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
@@ -45,13 +43,13 @@ def make_result(case: SlicerCase, files: ResultFiles):
     return at_once(result_steps(case, files))
 
 
-def result_steps(case: SlicerCase, files: ResultFiles) -> Generator[None, None, Any]:
+def result_steps(case: SlicerCase, files: ResultFiles) -> Steps:
     """``make_result`` in steps, between which Slicer may see to its events; ended early, it takes back what it made."""
     schema, reference = schema_named(files.record["schema"]), case.reference_node
     node = _segmentation(case, schema, files)
     try:
         yield
-        labels = _predicted_labels(node, files.labels)
+        labels = yield from _predicted_labels(node, files.labels)
         yield
         yield from _fill(node, schema, labels, reference)
         make_regions_node(node)
@@ -59,7 +57,7 @@ def result_steps(case: SlicerCase, files: ResultFiles) -> Generator[None, None, 
         make_places_node(node, files.record["review"], schema)
         yield
         if files.uncertainty is not None:
-            load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))
+            yield from load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))
             yield
         yield from _load_steps(node, case, files)
         rebuild(node, reference)
@@ -158,17 +156,17 @@ def step_of(result, modality: str):
     return result.GetNodeReference(_STEP.format(modality))
 
 
-def _load_steps(node, case: SlicerCase, files: ResultFiles) -> Generator[None, None, None]:
+def _load_steps(node, case: SlicerCase, files: ResultFiles) -> Steps:
     """What the core made on the way, as volumes that are not shown: to look at, and for the training library."""
     for key, file in files.images.items():
         name = _("{name} as segmented").format(name=case.volumes[key].GetName())
-        image = slicer.util.loadVolume(str(file), {"name": name, "show": False})
+        image = yield from read_steps(file, name)
         image.SetAttribute(OURS, "step")
         node.SetNodeReferenceID(_STEP.format(key), image.GetID())
         yield
     if files.brain_mask is not None:
         name = _("{name} brain mask").format(name=node.GetName())
-        mask = slicer.util.loadLabelVolume(str(files.brain_mask), {"name": name, "show": False})
+        mask = yield from read_steps(files.brain_mask, name, LABELS)
         mask.SetAttribute(OURS, "brain mask")
         node.SetNodeReferenceID(BRAIN_MASK, mask.GetID())
         yield
@@ -197,7 +195,7 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     return node
 
 
-def _fill(node, schema: LabelSchema, labelmap, reference) -> Generator[None, None, None]:
+def _fill(node, schema: LabelSchema, labelmap, reference) -> Steps:
     values, frame = slicer.util.arrayFromVolume(labelmap), Frame(node, reference)
     for label in schema.labels:
         # A layer each: collapsing them would resample all to the grid of an empty segment, which has none.
@@ -207,11 +205,9 @@ def _fill(node, schema: LabelSchema, labelmap, reference) -> Generator[None, Non
         yield
 
 
-def _predicted_labels(node, file):
+def _predicted_labels(node, file) -> Steps:
     """The labels as the model gave them, kept to compare with: hidden, never edited."""
-    labelmap = slicer.util.loadLabelVolume(
-        str(file), {"name": _("{name} predicted").format(name=node.GetName()), "show": False}
-    )
+    labelmap = yield from read_steps(file, _("{name} predicted").format(name=node.GetName()), LABELS)
     labelmap.SetHideFromEditors(True)
     labelmap.SetAttribute(OURS, "prediction")
     node.SetNodeReferenceID(PREDICTED_LABELS, labelmap.GetID())

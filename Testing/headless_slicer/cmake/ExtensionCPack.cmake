@@ -1,1 +1,18 @@
-# Stands in for Slicer's packaging of an extension, which packs what `install` puts into place.
+# Stands in for Slicer's packaging of an extension (CMake/SlicerExtensionCPack.cmake), which packs what `install` puts into
+# place, beside a description: its lines are those of Utilities/Templates/Extensions/extension_description.s4ext.in.
+file(READ ${PROJECT_SOURCE_DIR}/VoxMMSD.json entry)
+set(lines "")
+foreach(pair IN ITEMS scm:scm_type scmurl:scm_url category:category tier:tier build_subdirectory:build_subdirectory)
+  string(REPLACE ":" ";" pair ${pair})
+  list(GET pair 0 word)
+  list(GET pair 1 key)
+  string(JSON value GET "${entry}" ${key})
+  string(APPEND lines "${word} ${value}\n")
+endforeach()
+foreach(name IN ITEMS HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  string(TOLOWER ${name} word)
+  string(APPEND lines "${word} ${EXTENSION_${name}}\n")
+endforeach()
+set(description ${CMAKE_CURRENT_BINARY_DIR}/${PROJECT_NAME}.s4ext)
+file(WRITE ${description} "${lines}scmrevision ${VoxMMSD_REVISION}\nenabled 1\n")
+install(FILES ${description} DESTINATION ${Slicer_INSTALL_SHARE_DIR})
