@@ -1,6 +1,7 @@
 """Does doubt find errors? The most uncertain tenth of the voxels around the lesion against chance, and calibration.
 
     python benchmarks/uncertainty.py --model MODEL --store DIR --splits FILE [--part validation] [--tta]
+        [--temperature 1]
 
 Measured in the lesion (expert's or model's) dilated by 10 mm, case by case. Chance is the share of wrong voxels there.
 ECE: mean absolute difference between confidence and accuracy over 15 bins, weighted by their voxels.
@@ -16,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from voxmmsd.data.store import Entry, open_store
+from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.uncertainty import entropy, review_list
 from voxmmsd.inference.windows import predict_flipped, predict_probabilities
@@ -26,9 +28,9 @@ from voxmmsd.models.registry import resolve_model
 AROUND_MM, BINS = 10, 15
 
 
-def measure(entry: Entry, package: ModelPackage, engine: Engine, tta: bool) -> dict[str, float]:
+def measure(entry: Entry, package: ModelPackage, engine: Engine, tta: bool, temperature: float) -> dict[str, float]:
     compute = predict_flipped if tta else predict_probabilities
-    probabilities = compute(np.asarray(entry.image()), engine, package.info.window)
+    probabilities = tempered(compute(np.asarray(entry.image()), engine, package.info.window), temperature)
     predicted, expert = probabilities.argmax(axis=0), np.asarray(entry.label())
     distance = ndimage.distance_transform_edt((predicted == 0) & (expert == 0), sampling=entry.preprocess.spacing_mm)
     zone = distance <= AROUND_MM
@@ -63,13 +65,14 @@ def main() -> None:
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--part", default="validation")
     parser.add_argument("--tta", action="store_true")
+    parser.add_argument("--temperature", type=float, help="instead of the model's own")
     given = parser.parse_args()
     package = resolve_model(given.model)
     engine = open_engine(package)
     chosen = set(json.loads(given.splits.read_text(encoding="utf-8"))[given.part])
     rows = []
     for entry in (entry for entry in open_store(given.store) if entry.id in chosen):
-        row = measure(entry, package, engine, given.tta)
+        row = measure(entry, package, engine, given.tta, given.temperature or package.info.temperature)
         rows.append(row)
         print(f"{entry.id}  " + ", ".join(f"{name} {value:.3f}" for name, value in row.items()), flush=True)
     mean = {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}

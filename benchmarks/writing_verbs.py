@@ -60,6 +60,11 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
     def exported(form: str, name: str) -> WritingVerb:
         return WritingVerb(lambda place: ["export", model, "--to", form, "--out", str(place / name)])
 
+    def calibrate(place: Path) -> list[str]:
+        splits = place / "splits.json"
+        splits.write_text(json.dumps({"validation": [file.name for file in Path(cases).iterdir()]}), encoding="utf-8")
+        return ["models", "calibrate", str(place / "toy"), "--cases", cases, "--splits", str(splits)]
+
     def job(place: Path) -> list[str]:
         options = json.dumps({"folders": [cases], "preset": "tiny", "workers": 1})
         (source / "job.json").write_text(options, encoding="utf-8")
@@ -80,6 +85,7 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         "models accept": WritingVerb(lambda place: ["models", "accept", model]),
         "models import": WritingVerb(lambda place: ["models", "import", str(source / "toy.zip")]),
         "models export": WritingVerb(lambda place: ["models", "export", model, "--out", str(place / "model.zip")]),
+        "models calibrate": WritingVerb(calibrate, lambda place: shutil.copytree(model, place / "toy")),
         "export onnx": exported("onnx", "model.onnx"),
         "export torchscript": exported("torchscript", "model.ts"),
         "export monai-bundle": exported("monai-bundle", "monai"),

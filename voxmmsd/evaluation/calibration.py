@@ -58,8 +58,12 @@ def calibrate(probabilities_czyx: np.ndarray, reference_zyx: np.ndarray, grid: G
     if not reference_zyx.any():
         return None
     zone = lesion_zone(reference_zyx, grid)
-    inside = probabilities_czyx[:, zone]
-    confidence, right = inside.max(axis=0), inside.argmax(axis=0) == reference_zyx[zone]
+    return calibration_of(probabilities_czyx[:, zone], reference_zyx[zone])
+
+
+def calibration_of(probabilities: np.ndarray, truth: np.ndarray) -> Calibration:
+    """Of class probabilities ``(class, n)`` of some voxels against their class indices ``(n,)``."""
+    confidence, right = probabilities.max(axis=0), probabilities.argmax(axis=0) == truth
     number = np.minimum((confidence * BINS).astype(int), BINS - 1)
     voxels, sums, correct = (np.bincount(number, weights, BINS).tolist() for weights in (None, confidence, right))
     wrong = np.cumsum(~right[np.argsort(-confidence, kind="stable")])

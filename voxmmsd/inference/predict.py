@@ -11,6 +11,7 @@ from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.preprocess import Prepared, Preprocess
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid
+from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine
 from voxmmsd.inference.tiling import predict_fitting
 from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
@@ -71,7 +72,7 @@ def predict(
 
     Labels are the most probable class of each voxel. If preprocessing did not resample, they are copied back voxel by
     voxel; otherwise probabilities are interpolated linearly to the target grid and compared there, which keeps borders
-    smooth.
+    smooth. The temperature of the package changes probabilities and uncertainty after that, not the labels.
 
     Raises:
         InputError: no voxel is left inside the brain.
@@ -86,13 +87,12 @@ def predict(
     found, prepared_label = fitted.probabilities_czyx, fitted.label_zyx
     target = volumes.image.grid
     exact = preprocess.is_exact(prepared.grid, target)
-    back = _probabilities_on(target, found, prepared.grid, preprocess) if probabilities else None
     if exact:
         label = preprocess.undo(prepared_label, prepared.grid, target)
-    elif back is not None:
-        label = back.argmax(axis=0).astype(np.uint8)
     else:
         label = _labels_on(target, found, prepared.grid, preprocess)
+    found = tempered(found, package.info.temperature)
+    back = _probabilities_on(target, found, prepared.grid, preprocess) if probabilities else None
     doubt = preprocess.undo(entropy(found), prepared.grid, target, order=1) if uncertainty else None
     return Prediction(
         volumes=volumes,

@@ -152,7 +152,12 @@ def _record(prediction: Prediction, seconds: float, findings: Sequence[Finding])
         "case": prediction.case_id,
         "schema": prediction.schema.name,
         "labels": {label.key: label.value for label in prediction.schema.labels},
-        "model": {"id": info.id, "version": info.version, "weights_sha256": info.files[WEIGHTS]},
+        "model": {
+            "id": info.id,
+            "version": info.version,
+            "weights_sha256": info.files[WEIGHTS],
+            "temperature": info.temperature,
+        },
         "engine": prediction.engine,
         "reference": prediction.volumes.reference,
         "inputs": {name: source_sha256(source) for name, source in prediction.volumes.case.modalities.items()},

@@ -64,6 +64,7 @@ def _interface(info: ModelInfo) -> dict[str, object]:
             ),
         },
         "output": {"logits": ["batch", ["background", *(label.name for label in schema.labels)], "z", "y", "x"]},
+        "probabilities": f"softmax of the logits divided by {info.temperature:g}",
         "label_values": [0, *schema.values],
         "limits": info.limits,
     }

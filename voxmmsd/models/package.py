@@ -6,6 +6,7 @@ Reading a package needs no torch, and nothing in it can run code. ``model.json``
 from __future__ import annotations
 
 import dataclasses
+import math
 import mmap
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from voxmmsd.models.onnx_graph import refuse_strange_graph
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
+CALIBRATION = "calibration"  # in ``ModelInfo.training``: the temperature and what it was fitted to
 TELLING_SPLITS = ("test", "hold-out", "validation")
 LONGEST_NAME = 200
 LARGEST_WINDOW = 1024  # voxels along a side
@@ -61,6 +63,11 @@ class ModelInfo:
     def segments(self) -> bool:
         """Whether the model can segment; False if it was only pre-trained."""
         return bool(self.schema)
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by before they are given out as probabilities; 1 if it was never fitted."""
+        return float(self.training.get(CALIBRATION, {}).get("temperature", 1.0))
 
     @property
     def telling_scores(self) -> tuple[str, dict[str, Any]]:
@@ -298,6 +305,8 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
         raise ConfigError(
             f"asks for windows of {info.window} voxels", f"export it again with windows of 1 to {LARGEST_WINDOW}"
         )
+    if not 0 < info.temperature < math.inf:
+        raise ConfigError(f"divides logits by {info.temperature:g}", "fit it again with `voxmmsd models calibrate`")
     if info.modalities != MODALITIES:
         raise ConfigError(
             f"is for the modalities {info.modalities}, this version serves {MODALITIES}", "take another model"

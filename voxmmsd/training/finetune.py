@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import RunError
 from voxmmsd.evaluation.pictures import validation_picture
+from voxmmsd.evaluation.temperature import NearLesion, fit_temperature
+from voxmmsd.inference.engines.on_torch import TorchEngine
+from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.model_config import NetworkConfig
-from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.package import CALIBRATION, ModelPackage
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.runs import Run
 from voxmmsd.schedules import cosine, warmed_cosine
@@ -243,7 +247,9 @@ class FineTuning(TrainingLoop):
         """Pack the network with the best validation Dice as the model package of the run."""
         best = self._best_state()
         self.network.load_state_dict(best["network"])
+        calibration = self._calibration()
         told = self.tell()
+        told = replace(told, training={**told.training, **calibration})
         return pack_model(
             self.network.cpu(),
             self.config,
@@ -255,6 +261,18 @@ class FineTuning(TrainingLoop):
             told,
             self.bank,
         )
+
+    def _calibration(self) -> dict[str, Any]:
+        """The temperature fitted to the validation cases with a labeled tumor; empty if there are none."""
+        self.run.progress(self.step, "calibrating")
+        window, engine = segment_window(self.config.patch), TorchEngine(self.network, self.device)
+        zones: dict[str, NearLesion] = {}
+        for entry in self.validation:
+            if not entry.leaves_tissues_open:
+                probabilities = predict_probabilities(np.asarray(entry.image()), engine, window)
+                zone = NearLesion.of(probabilities, np.asarray(entry.label()), entry.grid)
+                zones |= {entry.id: zone} if zone is not None else {}
+        return {CALIBRATION: fit_temperature(zones)} if zones else {}
 
     def _best_state(self) -> dict[str, Any]:
         try:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxmmsd.config import Affects, option
+from voxmmsd.config import DEVICES, Affects, option
 from voxmmsd.errors import ConfigError
-from voxmmsd.verbs.verb import Verb, VerbGroup, require
+from voxmmsd.verbs.verb import Verb, VerbGroup, existing, require
 
 if TYPE_CHECKING:
     from voxmmsd.models.package import ModelPackage
@@ -38,6 +38,17 @@ class ModelAcceptConfig(ModelConfig):
 class QuantizeConfig(ModelConfig):
     out: str = option("", "folder to write", affects=Affects.PLACE)
     cases: str = option("", "folder of the labeled cases that the model was trained on", affects=Affects.INPUT)
+
+
+@dataclass(frozen=True)
+class CalibrateConfig(ModelConfig):
+    cases: tuple[str, ...] = option((), "folders of labeled cases, or prepared stores", affects=Affects.INPUT)
+    splits: str = option(
+        "",
+        "JSON file of splits whose validation cases are used (default: the model's own validation cases)",
+        affects=Affects.INPUT,
+    )
+    device: str = option("auto", "device to compute on", choices=DEVICES, affects=Affects.DEVICE)
 
 
 def _list(config: AllModelsConfig) -> None:
@@ -97,6 +108,16 @@ def _quantize(config: QuantizeConfig) -> None:
     print(quantize_model(config.model, Path(config.cases), Path(config.out)))
 
 
+def _calibrate(config: CalibrateConfig) -> None:
+    from voxmmsd.inference.calibrate import calibrate_model
+
+    if not config.cases:
+        raise ConfigError("models calibrate: needs labelled cases", "give --cases FOLDER (the validation cases)")
+    splits = Path(config.splits) if config.splits else None
+    model = str(require(config.model, "MODEL"))
+    print(calibrate_model(model, [existing(folder) for folder in config.cases], splits, config.device))
+
+
 def _package(config: ModelConfig) -> ModelPackage:
     from voxmmsd.models.registry import resolve_model
 
@@ -105,7 +126,7 @@ def _package(config: ModelConfig) -> ModelPackage:
 
 VERB = VerbGroup(
     "models",
-    "list, import, export, accept, reject, roll back, delete or quantize models",
+    "list, import, export, accept, reject, roll back, delete, calibrate or quantize models",
     (
         Verb("list", "list the models of the registry", AllModelsConfig, _list),
         Verb("import", "copy a model into the registry", ModelConfig, _import),
@@ -114,6 +135,7 @@ VERB = VerbGroup(
         Verb("reject", "refuse a proposed model", ModelConfig, _reject),
         Verb("rollback", "use the model accepted before the one in use", AllModelsConfig, _roll_back),
         Verb("delete", "delete a model from the registry", ModelConfig, _delete),
+        Verb("calibrate", "fit a model's probabilities to labeled cases", CalibrateConfig, _calibrate),
         Verb("quantize", "write a copy of a model with 8-bit integers", QuantizeConfig, _quantize),
     ),
 )

@@ -73,6 +73,9 @@ def test_a_model_learns_from_both_and_is_scored_on_each(stores, tmp_path):
     assert sorted(cohorts) == ["first", "second"]
     assert np.isfinite(list(cohorts["first"].values())).all()
     assert np.isfinite(cohorts["second"]["WT"])
+    # What leaves tissues open cannot say how often the probabilities of tissues are right.
+    assert [name.split("-")[0] for name in info.training["calibration"]["cases"]] == ["first", "first"]
+    assert info.temperature == info.training["calibration"]["temperature"]
     # What the second data set does not know is not scored as if it were absent.
     assert np.isnan(json.loads(json.dumps(cohorts["second"]["TC"]), parse_constant=float))
 
