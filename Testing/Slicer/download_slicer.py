@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -30,8 +31,11 @@ def main(release: str, folder: Path) -> None:
     elif system == "Windows":
         subprocess.run([str(file.absolute()), "/S", f"/D={folder.absolute()}"], check=True)
     else:
-        subprocess.run(["hdiutil", "attach", "-nobrowse", "-mountpoint", "/Volumes/slicer", str(file)], check=True)
+        # An image may show a license first and ask; without a terminal the answer comes from here.
+        attach = ["hdiutil", "attach", "-nobrowse", "-mountpoint", "/Volumes/slicer", str(file)]
+        subprocess.run(attach, input=b"Y\n", env={**os.environ, "PAGER": "cat"}, check=True)
         shutil.copytree("/Volumes/slicer/Slicer.app", folder / "Slicer.app", symlinks=True)
+        subprocess.run(["hdiutil", "detach", "/Volumes/slicer"], check=False)
     file.unlink()
 
 
