@@ -22,12 +22,13 @@ from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
 from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 from voxmmsd.preflight.misalignment import displacement
-from voxmmsd.preflight.modality import recognize_told, swapped_slots, told_by_name
+from voxmmsd.preflight.modality import CERTAIN, recognize_told, swaps, told_by_name
 
 FEW_VALUES = 12  # a label map has no more
 THICK_MM, TOO_THICK_MM = 3.0, 7.0
 LARGEST_OFFSET_MM = 3.0  # between the centers of two modalities' brains
 LEAST_OVERLAP = 0.93  # Dice of two modalities' brains
+LEAST_WITHIN = 0.98  # of a brain within another's, for it to be the same in part
 
 
 def check_case(
@@ -67,7 +68,7 @@ def check_images(
     findings = check_volumes(volumes, grids=grids, mask=mask, to_strip=to_strip)
     usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
     told = {name: told_by_name(source) for name, source in case.modalities.items()}
-    return in_order([*findings, *check_slots(told, brains_of(usable, mask))])
+    return in_order([*findings, *check_slots(told, brains_of(usable, mask), case.is_by_name)])
 
 
 def check_volumes(
@@ -96,15 +97,16 @@ def check_volumes(
     return in_order(findings)
 
 
-def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Iterator[Finding]:
+def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume], is_by_name: bool = False) -> Iterator[Finding]:
     """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only.
 
     ``told``: slot -> the modality that a name or tags tell, empty where they tell none. Where that is the slot itself,
-    voxels must outweigh it.
+    voxels must outweigh it. ``is_by_name``: nobody but the name says which image is which, and what the voxels say
+    against it is BLOCKING.
     """
     named = {slot: name for slot, name in told.items() if name not in ("", slot)}
     brains = {name: volume.array for name, volume in volumes.items() if (volume.array > 0).any()}
-    seen = {} if with_skull(volumes) else swapped_slots(brains)
+    seen, certainty = ({}, 0.0) if with_skull(volumes) else swaps(brains)
     sure = {slot: recognize_told(told.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()}
     seen = {slot: name for slot, name in seen.items() if told.get(slot) != slot or sure[slot] >= 0.5}
     for slot in sorted({*named, *seen}, key=MODALITIES.index):
@@ -112,7 +114,9 @@ def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume]) -> Itera
         if slot in seen:
             signs.append(f"looks like {seen[slot]} (confidence {100 * sure[slot]:.0f} %)")
         text = f"what is given as {slot} {' and '.join(signs)}"
-        yield Finding(WARNING, "wrong-slot", text, "check which image is which", slot, seen.get(slot) or named[slot])
+        severity = BLOCKING if is_by_name and slot in seen and certainty >= CERTAIN else WARNING
+        way = "check which image is which" + (", and name them one by one (--t1n, --t1c, ...)" if is_by_name else "")
+        yield Finding(severity, "wrong-slot", text, way, slot, seen.get(slot) or named[slot])
 
 
 def _unusable(error: VoxMMSDError, name: str) -> Finding:
@@ -271,7 +275,12 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
     for name, volume in volumes.items():
         if name == reference:
             continue
-        signs = [_outlines_differ(volumes[reference], volume)] if with_outlines else []
+        covered = _covered(volumes[reference], volume) if with_outlines else 1.0
+        if covered < LEAST_OVERLAP:
+            text = f"{name} covers only {100 * covered:.0f} % of the brain that {reference} shows"
+            way = "nothing to do if it was scanned so: beyond it, the tumor is judged from the other images"
+            yield Finding(WARNING, "part-of-brain", text, way, name)
+        signs = [_outlines_differ(volumes[reference], volume)] if with_outlines and covered >= LEAST_OVERLAP else []
         found = displacement(volumes[reference], volume, mask)
         signs += [f"their edges are {found.mean_mm:.0f} mm apart, on average"] if found.is_told else []
         if any(signs):
@@ -279,6 +288,14 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
                 WARNING, "not-aligned", f"{name} does not lie on {reference}: " + " and ".join(filter(None, signs)),
                 "register it to the others first (--align), while the skulls are on if one mask strips them all", name,
             )  # fmt: skip
+
+
+def _covered(reference: Volume, other: Volume) -> float:
+    """The share of the reference's brain that another image shows, where it shows nothing else; else 1."""
+    grid = reference.grid.with_spacing(2.0)
+    whole, part = (resample(Volume(v.array > 0, v.grid), grid, order=0).array for v in (reference, other))
+    both = int((whole & part).sum())
+    return both / max(1, int(whole.sum())) if both >= LEAST_WITHIN * max(1, int(part.sum())) else 1.0
 
 
 def _outlines_differ(reference: Volume, other: Volume) -> str:

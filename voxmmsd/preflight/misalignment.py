@@ -64,7 +64,27 @@ def displacement(fixed: Volume, moving: Volume, mask: Volume | None = None) -> D
     if len(found) < FEWEST_PARTS:
         return NONE
     centers, shifts, weights = (np.array(column, float) for column in zip(*found, strict=True))
-    return _rigid(SPACING_MM * centers, SPACING_MM * shifts, weights, SPACING_MM * np.argwhere(inside)[::50])
+    places = SPACING_MM * np.argwhere(inside)[::50]
+    motion, spread = _rigid(SPACING_MM * centers, SPACING_MM * shifts, weights, places)
+    moved = motion[:3] + np.cross(motion[3:], places - places.mean(axis=0))
+    share = _share(here, there, places / SPACING_MM, moved / SPACING_MM)
+    return Displacement(share * float(np.linalg.norm(moved, axis=1).mean()), share * spread)
+
+
+def _share(here: np.ndarray, there: np.ndarray, places: np.ndarray, moved: np.ndarray) -> float:
+    """How much of a motion the edges of the whole brain bear out: the share of it at which they agree best.
+
+    ``places`` and ``moved`` ``(n, 3)`` in voxels. The shifts of the parts are whole voxels, and single ones may be far
+    off: the motion fitted to them says the direction better than the distance.
+    """
+    fixed = np.stack([ndimage.map_coordinates(edges, places.T, order=1) for edges in here])
+    shares = np.linspace(0.0, 1.0, 9)
+    agreement = []
+    for share in shares:
+        at = (places + share * moved).T
+        found = np.stack([ndimage.map_coordinates(edges, at, order=1) for edges in there])
+        agreement.append(float(((fixed * found).sum(axis=0) ** 2).mean()))
+    return float(shares[int(np.argmax(agreement))])
 
 
 _UNPADDED, _PADDING = (slice(REACH, -REACH),) * 3, ((0, 0), *((REACH, REACH),) * 3)
@@ -113,8 +133,11 @@ def _best_shift(one: np.ndarray, other: np.ndarray, part: np.ndarray) -> tuple[n
     return best, float(agreement.max() / max(float(np.median(agreement)), 1e-12) - 1)
 
 
-def _rigid(centers: np.ndarray, shifts: np.ndarray, weights: np.ndarray, places: np.ndarray) -> Displacement:
-    """The small motion that explains the parts' shifts best (all in mm); parts far from it count less and less."""
+def _rigid(
+    centers: np.ndarray, shifts: np.ndarray, weights: np.ndarray, places: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The small motion that explains the parts' shifts best (all in mm), and the median distance of the shifts from
+    it; parts far from it count less and less."""
     middle = places.mean(axis=0)
     design = np.concatenate([np.concatenate([np.eye(3), _cross(center - middle)], axis=1) for center in centers])
     trust, misfit = weights, np.zeros(len(weights))
@@ -123,8 +146,7 @@ def _rigid(centers: np.ndarray, shifts: np.ndarray, weights: np.ndarray, places:
         motion = np.linalg.lstsq(design * root[:, None], shifts.ravel() * root, rcond=None)[0]
         misfit = np.linalg.norm((shifts.ravel() - design @ motion).reshape(-1, 3), axis=1)
         trust = weights / (1 + (misfit / SPACING_MM) ** 2)
-    moved = motion[:3] + np.cross(motion[3:], places - middle)
-    return Displacement(float(np.linalg.norm(moved, axis=1).mean()), float(np.median(misfit)))
+    return motion, float(np.median(misfit))
 
 
 def _cross(place: np.ndarray) -> np.ndarray:

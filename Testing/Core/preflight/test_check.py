@@ -8,10 +8,13 @@ from toy_models import toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import case_from_files, find_cases
-from voxmmsd.labels import schema_named
+from voxmmsd.data.volume import Grid, Volume
+from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.phantom import write_phantoms
+from voxmmsd.preflight import check
 from voxmmsd.preflight.check import check_case
 from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING
+from voxmmsd.preflight.modality import Recognized
 
 
 @pytest.fixture
@@ -84,7 +87,7 @@ def test_a_name_that_contradicts_its_slot_is_found(patient, tmp_path):
 
 
 def test_a_skull_is_no_finding_where_a_mask_or_a_stripper_deals_with_it(patient, tmp_path, monkeypatch):
-    monkeypatch.setattr("voxmmsd.preflight.check.LARGEST_BRAIN_ML", 1.0)
+    monkeypatch.setattr("voxmmsd.data.brain_mask.LARGEST_BRAIN_ML", 1.0)
     assert "--from-scanner, which aligns and strips" in kinds(patient)["skull"].way_out
     image = nib.load(patient["t1c"])
     mask = np.zeros(image.shape, np.uint8)
@@ -208,3 +211,21 @@ def test_segment_refuses_what_blocks_unless_told_to_and_keeps_what_it_found(pati
     assert main(["segment", case, "--out", str(tmp_path / "forced"), "--force", *options]) == 0
     (record,) = (tmp_path / "forced").glob("*-voxmmsd.json")
     assert any("label map" in finding for finding in json.loads(record.read_text(encoding="utf-8"))["findings"])
+
+
+def test_an_image_of_a_part_of_the_brain_is_said_to_be_that_and_not_misaligned(patient):
+    change(patient["t2f"], lambda a, m: (np.where(np.arange(a.shape[2]) < a.shape[2] * 0.55, a, 0), m))
+    found = kinds(patient)
+    assert "not-aligned" not in found or found["not-aligned"].modality != "t2f"
+    assert found["part-of-brain"].modality == "t2f" and "covers only" in found["part-of-brain"].text
+
+
+def test_where_only_names_say_what_is_what_images_that_certainly_disagree_block(monkeypatch):
+    brains = {name: Volume(np.ones((4, 4, 4)), Grid((4, 4, 4), np.eye(4))) for name in ("t1n", "t2f")}
+    told = {name: name for name in brains}
+    mixed_up = {"t1n": "t2f", "t2f": "t1n"}
+    monkeypatch.setattr(check, "recognize_told", lambda *_: Recognized(dict.fromkeys(MODALITIES, 0.9)))
+    for certainty, is_by_name, severity in ((9.5, True, BLOCKING), (9.5, False, WARNING), (6.0, True, WARNING)):
+        monkeypatch.setattr(check, "swaps", lambda _, sure=certainty: (mixed_up, sure))
+        found = list(check.check_slots(told, brains, is_by_name))
+        assert [one.severity for one in found] == [severity] * 2
