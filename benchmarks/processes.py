@@ -27,7 +27,7 @@ from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs.writing import Bystander
+from voxmmsd.runs import NullRun
 from voxmmsd.training.pretrain import PreTraining
 from voxmmsd.training_config import PretrainConfig
 
@@ -84,7 +84,7 @@ def work(store: Path, steps: int, channels: tuple[int, ...], block: int) -> None
     }
     config, us = make_config(PretrainConfig, given), by_torchrun()
     with joined(us, torch.device("cpu")):
-        training = PreTraining(config, Bystander(Path("none"), steps), open_store(store), (), us)
+        training = PreTraining(config, NullRun(Path("none")), open_store(store), (), us)
         clocks = {"wall": time.perf_counter, "processor": time.process_time}
         seconds: dict[str, list[float]] = {name: [] for name in clocks}
         for _ in range(steps + 2):

@@ -26,7 +26,7 @@ from toy_models import toy_info
 
 from voxmmsd.config import make_config
 from voxmmsd.corrections.labels import corrected_entries, corrected_splits, fixed_corrections
-from voxmmsd.corrections.retuning import ReTuning
+from voxmmsd.corrections.propose import correcting
 from voxmmsd.library import create_library
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.package import ModelPackage
@@ -94,7 +94,7 @@ def retune_figures(folder: Path) -> Figures:
         entries = corrected_entries(config, run, library, corrections, parent)
         splits = corrected_splits(run, library, corrections, entries)
         with _float64_weights():
-            training = ReTuning(config, run, entries, splits, corrections, parent)
+            training = correcting(config, run, entries, splits, corrections.new)
         return _figures(training)
 
 

@@ -24,7 +24,7 @@ from voxmmsd.library import HOLD_OUT, LabelVersion, Library, LibraryCase, is_lib
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import Run
+from voxmmsd.runs import RunLog
 from voxmmsd.training.cases import check_preprocess, labelled_entries
 from voxmmsd.training_config import FinetuneConfig
 
@@ -78,7 +78,9 @@ def start_of(config: FinetuneConfig) -> ModelPackage | None:
     return resolve_model(config.start) if config.start else None
 
 
-def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent: ModelPackage | None) -> Corrections:
+def fixed_corrections(
+    config: FinetuneConfig, run: RunLog, library: Library, parent: ModelPackage | None
+) -> Corrections:
     """What the run fixed when it started; for a new run, the newest accepted label of each case.
 
     ``parent``: the model to correct; None if a first model is trained.
@@ -115,7 +117,7 @@ def fixed_corrections(config: FinetuneConfig, run: Run, library: Library, parent
 
 
 def corrected_entries(
-    config: FinetuneConfig, run: Run, library: Library, corrections: Corrections, start: ModelPackage | None
+    config: FinetuneConfig, run: RunLog, library: Library, corrections: Corrections, start: ModelPackage | None
 ) -> list[Entry]:
     """Prepared cases of the library with the fixed labels, followed by those of the other folders.
 
@@ -144,7 +146,7 @@ def corrected_entries(
     return entries
 
 
-def corrected_splits(run: Run, library: Library, corrections: Corrections, entries: Sequence[Entry]) -> Splits:
+def corrected_splits(run: RunLog, library: Library, corrections: Corrections, entries: Sequence[Entry]) -> Splits:
     """Splits with the training cases of the library and all cases of other folders for training, and the held-out ones
     for comparison. They are written to the run.
 

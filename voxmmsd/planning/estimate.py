@@ -22,8 +22,7 @@ from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 from voxmmsd.library import HOLD_OUT, is_library, open_library
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import resolve_run
-from voxmmsd.runs.writing import Bystander
+from voxmmsd.runs import NullRun, resolve_run
 from voxmmsd.training.cases import preprocess_of
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
@@ -155,7 +154,7 @@ def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data
 
 def _made(config: FinetuneConfig | PretrainConfig, entry: Entry, folder: Path) -> TrainingLoop:
     folder.mkdir()
-    run, processes = Bystander(folder, config.steps), Processes()
+    run, processes = NullRun(folder), Processes()
     if isinstance(config, PretrainConfig):
         return PreTraining(config, run, [entry], (), processes)
     if config.start and any(is_library(Path(name)) for name in config.folders):

@@ -17,8 +17,7 @@ from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.files import copy_folder, folder_written_aside, write_json_atomic, write_text_atomic
 from voxmmsd.library import is_library
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import Run
-from voxmmsd.runs.writing import Bystander
+from voxmmsd.runs import NullRun, RunLog
 from voxmmsd.training.cases import labelled_entries, unlabelled_entries
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
@@ -27,7 +26,7 @@ BANK = "tumor-bank.npz"
 _CORE = Path(voxmmsd.__file__).parent
 
 
-def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run | None = None) -> Path:
+def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLog | None = None) -> Path:
     """Write the job of ``config`` into ``folder``; returns the folder.
 
     A training library is included unchanged, since the old and the new model are compared on its held-out cases; other
@@ -40,11 +39,11 @@ def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run |
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty", "name a new folder for the job")
     with folder_written_aside(folder) as aside:
-        _write_job(config, aside, run or Bystander(folder, 0))
+        _write_job(config, aside, run or NullRun(folder))
     return folder
 
 
-def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> None:
+def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLog) -> None:
     verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
     here = options_that(config, OF_THIS_MACHINE)
     options = {key: value for key, value in config_to_record(config).items() if key not in here}
@@ -59,7 +58,7 @@ def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) 
             (folder / name).chmod(0o755)
 
 
-def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: Run) -> list[str]:
+def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLog) -> list[str]:
     libraries = [Path(name) for name in config.folders if is_library(Path(name))]
     if libraries and isinstance(config, FinetuneConfig):
         if len(config.folders) > 1:

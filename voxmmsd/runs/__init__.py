@@ -1,9 +1,9 @@
 """The run folder: the complete state of a long job, written by the job and read by everything else.
 
-Standard library only, since a panel reads it. Reading order: ``folder`` (what a reader sees), ``writing`` (what the job
-does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch`` (detached start, resume),
-``companion`` (the opposite: a process that ends with another), ``watch`` (a run in a terminal), ``curves`` (metrics out
-of the events).
+Standard library only, since a panel reads it. Reading order: ``folder`` (what a reader sees), ``log`` (what a job
+says), ``writing`` (what the job does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch``
+(detached start, resume), ``companion`` (the opposite: a process that ends with another), ``watch`` (a run in a
+terminal), ``events`` and ``curves`` (metrics out of them).
 """
 
 from voxmmsd.runs.folder import (
@@ -18,12 +18,14 @@ from voxmmsd.runs.folder import (
     resolve_run,
     view_run,
 )
-from voxmmsd.runs.writing import ENDS, Bystander, Run, open_run, stand_by, versions
+from voxmmsd.runs.log import NullRun, RunLog
+from voxmmsd.runs.writing import ENDS, Run, open_run, stand_by, versions
 
 __all__ = [
     "ENDS",
-    "Bystander",
+    "NullRun",
     "Run",
+    "RunLog",
     "RunView",
     "find_run",
     "is_alive",

@@ -30,6 +30,7 @@ from voxmmsd.runs.folder import (
     read_status,
     refuse_other_options,
 )
+from voxmmsd.runs.log import NullRun
 from voxmmsd.runs.speed import Speed
 
 ENDS = {"pause": "paused", "cancel": "cancelled"}  # what a request leaves a run as
@@ -183,45 +184,6 @@ def _said_by(error: BaseException) -> dict[str, str]:
     return {"error": str(error), "problem": problem, "remedy": remedy, "type": type(error).__name__}
 
 
-class Bystander(Run):
-    """A run in processes of rank > 0: it knows the folder, but neither reads requests nor writes."""
-
-    writes = False
-
-    def __init__(self, folder: Path, total: int) -> None:
-        self.folder, self.total, self.step = folder, total, 0
-        self.events = _NoEvents()
-
-    def note(self, text: str) -> None:
-        pass
-
-    say = warn = stage = note
-
-    def metric(self, step: int, name: str, value: float) -> None:
-        pass
-
-    def progress(self, step: int, stage: str = "") -> None:
-        self.step = step
-
-    def asked(self) -> str | None:
-        return None
-
-    def ask(self, request: str) -> None:
-        pass
-
-    @property
-    def seconds_left(self) -> float | None:
-        return None
-
-
-class _NoEvents(EventWriter):
-    def __init__(self) -> None:
-        pass
-
-    def write(self, kind: str, **fields: Any) -> None:
-        pass
-
-
 _open_runs: list[Run] = []  # of this process: a comparison's trainings are runs within its run
 
 
@@ -317,11 +279,11 @@ def _signals_ask(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def stand_by(folder: Path, total: int) -> Iterator[Bystander]:
+def stand_by(folder: Path) -> Iterator[NullRun]:
     """Like ``open_run``, for ranks other than 0; only rank 0 handles signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    yield Bystander(folder, total)
+    yield NullRun(folder)
 
 
 def _start() -> dict[str, Any]:

@@ -14,14 +14,14 @@ from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import Run
+from voxmmsd.runs import RunLog
 from voxmmsd.terminal import progress_bar
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 _LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
 
 
-def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
+def labelled_entries(config: FinetuneConfig, run: RunLog) -> tuple[Entry, ...]:
     """All prepared, labeled cases of the given folders; folders of images are first prepared into the store.
 
     They are prepared like the cases of the initial model, if there is one, and their labels are mapped to the model's
@@ -46,7 +46,7 @@ def labelled_entries(config: FinetuneConfig, run: Run) -> tuple[Entry, ...]:
     return labelled
 
 
-def unlabelled_entries(config: PretrainConfig, run: Run) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+def unlabelled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     """All prepared cases for pre-training, and those for validation; both are listed in ``splits.json`` of the run.
 
     With ``config.splits``, its training and unlabeled patients are used for training (any labels are ignored), and its
@@ -117,7 +117,7 @@ def open_bank(file: str, schema: LabelSchema, entries: Sequence[Entry], splits: 
     return bank
 
 
-def fixed_splits(config: FinetuneConfig, run: Run, entries: tuple[Entry, ...]) -> Splits:
+def fixed_splits(config: FinetuneConfig, run: RunLog, entries: tuple[Entry, ...]) -> Splits:
     """The ``splits.json`` of a resumed run, else the given file, else splits drawn at random; written to the run.
 
     Raises:
@@ -146,7 +146,7 @@ def _are_in_use(splits: Path) -> bool:
     return splits.is_file() and (splits.parent / "checkpoints").is_dir()
 
 
-def _entries(config: FinetuneConfig | PretrainConfig, run: Run, schema: str, labelled: bool) -> tuple[Entry, ...]:
+def _entries(config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labelled: bool) -> tuple[Entry, ...]:
     cohorts = _cohorts(config.folders)
     entries = tuple(
         replace(entry, cohort=cohort)
@@ -189,7 +189,7 @@ def preprocess_of(config: FinetuneConfig | PretrainConfig) -> PreprocessConfig:
 
 
 def _entries_of(
-    folder: Path, config: FinetuneConfig | PretrainConfig, run: Run, schema: str, labelled: bool
+    folder: Path, config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labelled: bool
 ) -> tuple[Entry, ...]:
     if is_store(folder):
         entries = open_store(folder)

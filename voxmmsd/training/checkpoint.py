@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from voxmmsd.compute.processes import Processes, agreed
 from voxmmsd.errors import RunError
 from voxmmsd.files import is_disk_full, written_aside
+from voxmmsd.runs import RunLog
 
 _PATTERN = "step-*.pt"
 _MARK = b"\nsha256 "
@@ -88,3 +90,44 @@ def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         except RunError as error:
             problems.append(error.problem)
     return None, problems
+
+
+class Checkpointer:
+    """The checkpoints of a run: the first process writes them, all resume from the same one.
+
+    ``keep`` and ``keep_every``: as in ``save_checkpoint``.
+    """
+
+    def __init__(self, run: RunLog, processes: Processes, keep: int, keep_every: int) -> None:
+        self._run, self._processes = run, processes
+        self._keep, self._keep_every = keep, keep_every
+        self._folder = run.folder / "checkpoints"
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Raises RunError: the disk is full."""
+        record = {"step": step, "processes": self._processes.size, **state}
+        save_checkpoint(self._folder, step, record, self._keep, self._keep_every)
+
+    def newest(self) -> dict[str, Any] | None:
+        """The newest intact checkpoint, if there is one.
+
+        Raises:
+            RunError: the processes find different ones, or it was written by another number of processes.
+        """
+        state, problems = newest_checkpoint(self._folder)
+        for problem in problems:
+            self._run.warn(f"{problem}; going back to an earlier one")
+        mine = state["step"] if state else 0
+        if mine != agreed(mine, self._processes):
+            raise RunError(
+                f"{self._run.folder}: process {self._processes.rank} finds another newest checkpoint than the first "
+                "one",
+                "put the run folder on a disk that all hosts share",
+            )
+        if state is not None and state["processes"] != self._processes.size:
+            raise RunError(
+                f"{self._run.folder}: was started with {state['processes']} processes, now there are "
+                f"{self._processes.size}",
+                "start as many, by torchrun, to continue it",
+            )
+        return state

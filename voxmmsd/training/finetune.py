@@ -27,23 +27,21 @@ from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.package import CALIBRATION, ModelPackage
 from voxmmsd.networks.heads import SegmentationNetwork
-from voxmmsd.runs import Run
-from voxmmsd.schedules import cosine, warmed_cosine
+from voxmmsd.runs import RunLog
 from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema, open_bank
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.init_weights import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import adamw, follow
-from voxmmsd.training.packing import Told, pack_model
+from voxmmsd.training.packing import Best, RecordExtras, Trained, pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
+from voxmmsd.training.recipe import Keep, Recipe, standard
 from voxmmsd.training.validation import mean_of_cases, mean_region_dice, segment_window, validate
 from voxmmsd.training_config import FinetuneConfig
 from voxmmsd.transforms.listed import make_transforms
 from voxmmsd.transforms.paste import Tumors
 
 LONG_MEMORY = (0.02, 0.1)  # BatchNorm's momentum: about the last 50 batches; 10 in a run of some dozens
-DROPOUT_RISES = (0.25, 0.5)  # shares of the steps
-LAST_RATE = 0.01  # share of the peak learning rate at the last step
 
 
 def finetune(config: FinetuneConfig) -> Path:
@@ -52,7 +50,7 @@ def finetune(config: FinetuneConfig) -> Path:
     Raises: as ``run_training``.
     """
 
-    def make(config: FinetuneConfig, run: Run, processes: Processes) -> FineTuning:
+    def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:
         with first_alone(processes):
             entries = labelled_entries(config, run)
             splits = fixed_splits(config, run, entries)
@@ -65,21 +63,28 @@ def finetune(config: FinetuneConfig) -> Path:
 
 
 class FineTuning(TrainingLoop):
-    """The state of a fine-tuning and its training step."""
+    """The state of a fine-tuning and its training step.
+
+    ``recipe``: what happens at each step (default: ``standard``). ``drawn``: the training cases to draw patches from,
+    repeated as often as each is to be drawn (default: each once).
+    """
 
     verb = "finetune"
-    head_pace = 10.0  # of the body's learning rate: the head is fresh
 
     def __init__(
         self,
         config: FinetuneConfig,
-        run: Run,
+        run: RunLog,
         entries: Sequence[Entry],
         splits: Splits,
         processes: Processes | None = None,
+        *,
+        recipe: Recipe | None = None,
+        drawn: Sequence[Entry] = (),
     ) -> None:
         super().__init__(config, run, processes)
         self.config, self.splits = config, splits
+        self.recipe = recipe or standard(config)
         by_id = {entry.id: entry for entry in entries}
         self.entries = tuple(by_id.values())
         self.validation = [by_id[id_] for id_ in splits.validation]
@@ -93,8 +98,8 @@ class FineTuning(TrainingLoop):
         open_labels = any(by_id[id_].leaves_tissues_open for id_ in splits.train)
         self.loss = SegmentationLoss(self.schema.unions, config.region_dice, open_labels)
         self.average = deepcopy(self.network) if config.weight_average else None
-        self.optimizer = adamw(self.network, config.weight_decay, self.head_pace)
-        recipe = PatchRecipe(
+        self.optimizer = adamw(self.network, config.weight_decay, self.recipe.head_pace)
+        patches = PatchRecipe(
             config.patch,
             config.batch,
             config.foreground,
@@ -103,19 +108,19 @@ class FineTuning(TrainingLoop):
             config.balance_cohorts,
             make_transforms(config.transforms, self.schema, self._tumors()),
         )
-        training = self.drawn_from([by_id[id_] for id_ in splits.train])
-        self.sampler = PatchSampler(training, recipe, config.seed, self.processes, self.device)
+        training = drawn or [by_id[id_] for id_ in splits.train]
+        self.sampler = PatchSampler(training, patches, config.seed, self.processes, self.device)
         self.trained = self.network
-        self.best: dict[str, Any] = {"step": 0, "dice": -1.0, "regions": {}}
+        self.best = Best()
 
     def losses(self, part: int) -> dict[str, torch.Tensor]:
         if part == 0:
-            self._batch = self.sampler.batch(self.step, self.modality_dropout(self.step))
-        image, label = (tensor.chunk(self.parts)[part] for tensor in self._batch)
+            self._batch = self.sampler.batch(self.step, self.recipe.dropout_share(self.step))
+        image, label = (tensor.chunk(self.memory.parts)[part] for tensor in self._batch)
         self.set_batchnorm()
         with self.precision.autocast():
             logits = self.logits(image.contiguous(memory_format=torch.channels_last_3d))
-        return {"loss": self.loss(logits, label, self.balance(self.step))}
+        return {"loss": self.loss(logits, label, self.recipe.class_balance(self.step))}
 
     def _tumors(self) -> Tumors | None:
         """Those of the bank, for patches of the prepared cases' voxel size."""
@@ -124,12 +129,12 @@ class FineTuning(TrainingLoop):
         return Tumors.of_bank(self.bank, self.entries[0].preprocess.spacing_mm, self.device)
 
     def logits(self, image: torch.Tensor) -> torch.Tensor:
-        """The logits of a batch from ``PatchSampler``."""
-        return self.network(image)
-
-    def drawn_from(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The training cases to draw from, repeated as often as each is to be drawn."""
-        return list(entries)
+        """The logits of a batch from ``PatchSampler``; while only the head is trained, its gradient ends there."""
+        if self.step >= self.recipe.head_only_until:
+            return self.network(image)
+        with torch.no_grad():
+            finest = self.network.unet(image)[0]
+        return self.network.head(finest)
 
     def set_batchnorm(self) -> None:
         """Set training mode; BatchNorm uses batch statistics at first and frozen running averages later.
@@ -140,33 +145,14 @@ class FineTuning(TrainingLoop):
         """
         self.network.train()
         memory = float(np.clip(6 / self.config.steps, *LONG_MEMORY))
-        stands = self.step >= self.config.free_statistics * self.config.steps
+        frozen = self.step >= self.recipe.batchnorm_frozen_from
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm):
                 module.momentum = max(1 / (self.step + 1), memory)
-                module.train(not stands)
+                module.train(not frozen)
 
     def rates(self, step: int) -> dict[str, float]:
-        return {"learning_rate": self.learning_rate(step)}
-
-    def learning_rate(self, step: int) -> float:
-        config = self.config
-        warmup = round(config.warmup * config.steps)
-        return warmed_cosine(step, config.steps, warmup, config.learning_rate, LAST_RATE * config.learning_rate)
-
-    def balance(self, step: int) -> float:
-        """Class balance in the cross-entropy: full at first, then decreasing to none.
-
-        Without it, background voxels dominate the early loss, and a saturated softmax gets almost no gradient: on real
-        cases enhancing tumor is then missed for hundreds of steps. A permanent balance would bias the probabilities.
-        """
-        end = max(1, round(self.config.balanced * self.config.steps))
-        return cosine(min(step, end), end, 1.0, 0.0)
-
-    def modality_dropout(self, step: int) -> float:
-        """Fraction of ``config.modality_dropout`` in effect: training starts with all modalities, then drops some."""
-        start, end = DROPOUT_RISES
-        return float(np.clip((step / self.config.steps - start) / (end - start), 0.0, 1.0))
+        return {"learning_rate": self.recipe.learning_rate(step)}
 
     def after_update(self) -> None:
         if self.average is not None:
@@ -174,33 +160,38 @@ class FineTuning(TrainingLoop):
             follow(self.average, self.network, decay)
 
     @property
-    def judged(self) -> SegmentationNetwork:
+    def validated(self) -> SegmentationNetwork:
         """The network that is validated and saved: the running average, if there is one."""
         return self.network if self.average is None else self.average
 
     def after_step(self, is_last: bool) -> None:
-        if self.step % self.config.validate_every == 0 or is_last:
+        if self.recipe.keep is Keep.LAST and not self.validation:
+            if is_last:
+                self._keep(Best(self.step, 0.0))
+        elif self.step % self.config.validate_every == 0 or is_last:
             self._validate()
 
     def _validate(self) -> None:
         self.run.progress(self.step, "validating")
         window = segment_window(self.config.patch)
-        scored = validate(self.judged, self.validation, self.schema, self.device, window, self._picture)
+        scored = validate(self.validated, self.validation, self.schema, self.device, window, self._picture)
         regions = mean_of_cases(scored)
         dice = mean_region_dice(regions)
         for key, value in regions.items():
             self.run.metric(self.step, f"validation Dice {key}", value)
         self.run.metric(self.step, "validation Dice", dice)
-        is_best = self.is_better(dice)
+        is_best = self.recipe.keep is Keep.LAST or dice > self.best.dice
         self.run.say(f"step {self.step}: validation Dice {dice:.3f} ({_listed(regions)}){' *' if is_best else ''}")
         cohorts = self._by_cohort(scored)
         for cohort, theirs in cohorts.items():
             self.run.say(f"step {self.step}: {cohort}: {_listed(theirs)}")
         if is_best:
-            self.best = {"step": self.step, "dice": dice, "regions": regions} | (
-                {"cohorts": cohorts} if cohorts else {}
-            )
-            save_state(self.best_file, {"network": self.judged.state_dict(), "best": self.best})
+            self._keep(Best(self.step, dice, regions, cohorts))
+
+    def _keep(self, best: Best) -> None:
+        """Write the network as the one that the training results in, for now."""
+        self.best = best
+        save_state(self.best_file, {"network": self.validated.state_dict(), "best": best.record()})
 
     def _by_cohort(self, scored: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
         """Dice of the validation cases per data set; empty if there is only one."""
@@ -221,10 +212,6 @@ class FineTuning(TrainingLoop):
         validation_picture(np.asarray(entry.image()), entry.present, predicted, entry.label(), self.schema, file)
         self.run.events.write("preview", step=self.step, file=f"previews/{file.name}")
 
-    def is_better(self, dice: float) -> bool:
-        """Whether the current network replaces the best one so far."""
-        return dice > self.best["dice"]
-
     @property
     def best_file(self) -> Path:
         return self.run.folder / "checkpoints" / "best.pt"
@@ -233,7 +220,7 @@ class FineTuning(TrainingLoop):
         average = {} if self.average is None else {"average": self.average.state_dict()}
         return {
             "network": self.network.state_dict(),
-            "best": self.best,
+            "best": self.best.record(),
             **average,
         }
 
@@ -241,26 +228,22 @@ class FineTuning(TrainingLoop):
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.best = state["best"]
+        self.best = Best(**state["best"])
 
-    def pack(self) -> ModelPackage:
-        """Pack the network with the best validation Dice as the model package of the run."""
-        best = self._best_state()
-        self.network.load_state_dict(best["network"])
-        calibration = self._calibration()
-        told = self.tell()
-        told = replace(told, training={**told.training, **calibration})
-        return pack_model(
-            self.network.cpu(),
-            self.config,
-            self.run,
-            self.splits,
-            self.entries,
-            best["best"],
-            self.taken,
-            told,
-            self.bank,
-        )
+    def restore_kept(self) -> None:
+        """Load the network that the training results in, and its scores."""
+        kept = self._kept_state()
+        self.network.load_state_dict(kept["network"])
+        self.network.to(self.device)
+        self.best = Best(**kept["best"])
+
+    def pack(self, extras: RecordExtras | None = None) -> ModelPackage:
+        """Pack the network that the training results in as the model package of the run."""
+        self.restore_kept()
+        extras = extras or RecordExtras()
+        extras = replace(extras, training={**extras.training, **self._calibration()})
+        trained = Trained(self.network.cpu(), self.best, self.taken, self.bank)
+        return pack_model(trained, self.config, self.run, self.splits, self.entries, extras)
 
     def _calibration(self) -> dict[str, Any]:
         """The temperature fitted to the validation cases with a labeled tumor; empty if there are none."""
@@ -274,18 +257,14 @@ class FineTuning(TrainingLoop):
                 zones |= {entry.id: zone} if zone is not None else {}
         return {CALIBRATION: fit_temperature(zones)} if zones else {}
 
-    def _best_state(self) -> dict[str, Any]:
+    def _kept_state(self) -> dict[str, Any]:
         try:
             return load_state(self.best_file)
         except RunError as error:  # else every further call would end here: the last network is there, and whole
             self.run.warn(f"{error.problem}; the network of the last step takes its place")
-            self.best = {"step": 0, "dice": -1.0, "regions": {}}
+            self.best = Best()
             self.after_step(is_last=True)
             return load_state(self.best_file)
-
-    def tell(self) -> Told:
-        """Further entries for the record of the package, as it is packed."""
-        return Told()
 
 
 def _listed(regions: dict[str, float]) -> str:

@@ -14,7 +14,7 @@ from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
 from voxmmsd.models.learned import NOTHING, Learned, learned_by
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_tensors
-from voxmmsd.runs import Run
+from voxmmsd.runs import RunLog
 
 NEVER = -4.0  # logit of a class that the start does not know
 
@@ -40,7 +40,7 @@ class Taken:
         return "; ".join(parts)
 
 
-def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) -> Taken:
+def start_from(network: nn.Module, model: str, schema: LabelSchema, run: RunLog) -> Taken:
     """Copy matching tensors from a model (package, run or registry name) and report which.
 
     The head is mapped tissue by tissue; a tissue unknown to the model starts with a low probability.
@@ -59,7 +59,7 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: Run) ->
     return taken
 
 
-def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry], splits: Splits, run: Run) -> None:
+def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry], splits: Splits, run: RunLog) -> None:
     """Warn of patients used for scoring that the initial model was trained on; whether to go on is up to the user."""
     scored = {*splits.validation, *splits.test}
     if known := [entry.id for entry in entries if entry.id in scored and learned.holds(entry)]:

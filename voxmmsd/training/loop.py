@@ -18,16 +18,16 @@ from torch.optim import Optimizer
 from voxmmsd.compute.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
 from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, mean_of_processes, mean_of_values
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
-from voxmmsd.errors import Cancelled, ConfigError, RunError
+from voxmmsd.errors import Cancelled, ConfigError
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.networks.unet3d import UNet3d
-from voxmmsd.runs import ENDS, Run, is_finished, open_run, refuse_other_options, resolve_run, stand_by
+from voxmmsd.runs import ENDS, RunLog, is_finished, open_run, refuse_other_options, resolve_run, stand_by
 from voxmmsd.terminal import progress_bar
-from voxmmsd.training.checkpoint import newest_checkpoint, save_checkpoint
+from voxmmsd.training.checkpoint import Checkpointer
+from voxmmsd.training.memory_fallback import MemoryFallback
 from voxmmsd.training.optimization import KeptBuffers, optimize
+from voxmmsd.training.step_guard import StepGuard
 
 LOG_EVERY = 10
-SKIPS_IN_A_ROW = 10  # steps without a finite loss after which a training is beyond hope
 
 
 class LoopConfig(Protocol):
@@ -56,10 +56,18 @@ class LoopConfig(Protocol):
 
 
 ConfigT = TypeVar("ConfigT", bound=LoopConfig)
+TrainingT = TypeVar("TrainingT", bound="TrainingLoop")
 
 
-def run_training(config: ConfigT, make: Callable[[ConfigT, Run, Processes], TrainingLoop], verb: str) -> Path:
+def run_training(
+    config: ConfigT,
+    make: Callable[[ConfigT, RunLog, Processes], TrainingT],
+    verb: str,
+    pack: Callable[[TrainingT], ModelPackage] | None = None,
+) -> Path:
     """Run or resume the training in ``config.run``; returns the folder of the resulting package.
+
+    ``pack`` makes the package of the finished training, if not by its own ``pack``.
 
     Raises:
         VoxMMSDError: cases, options or the run folder cannot be used.
@@ -74,16 +82,15 @@ def run_training(config: ConfigT, make: Callable[[ConfigT, Run, Processes], Trai
     processes = by_torchrun()
     device = choose_device(config.device, processes.local_rank)
     opened = (
-        open_run(folder, verb, record, config.steps, may_differ=may_differ)
-        if processes.is_first
-        else stand_by(folder, config.steps)
+        open_run(folder, verb, record, config.steps, may_differ=may_differ) if processes.is_first else stand_by(folder)
     )
     with joined(processes, device), opened as run:
         training = make(config, run, processes)
         training.resume()
         training.train()
         if processes.is_first:
-            run.say(f"model: {training.pack().folder}")
+            package = pack(training) if pack else training.pack()
+            run.say(f"model: {package.folder}")
     return folder / "model"
 
 
@@ -95,7 +102,7 @@ class TrainingLoop(ABC):
     trained: nn.Module
     optimizer: Optimizer
 
-    def __init__(self, config: LoopConfig, run: Run, processes: Processes | None = None) -> None:
+    def __init__(self, config: LoopConfig, run: RunLog, processes: Processes | None = None) -> None:
         self._options, self.run = config, run
         self.processes = processes or Processes()
         if config.threads:
@@ -110,14 +117,15 @@ class TrainingLoop(ABC):
         if self.device.type == "cpu":
             keep_freed_memory()
         self.step = 0
-        self.parts = 1  # in which a step's batch is computed, one after the other
-        self._skips_in_a_row = 0
+        self.memory = MemoryFallback(config.batch, run, self.processes)
+        self.guard = StepGuard(run)
+        self.checkpoints = Checkpointer(run, self.processes, config.keep, config.keep_every)
         self._pending: list[Mapping[str, Tensor | float]] = []
         self._parallel: DistributedDataParallel | None = None
 
     @abstractmethod
     def losses(self, part: int) -> Mapping[str, Tensor]:
-        """Scalars of part ``part`` of ``self.parts`` of the batch of step ``self.step``; ``loss`` has a graph.
+        """Scalars of part ``part`` of ``self.memory.parts`` of the batch of step ``self.step``; ``loss`` has a graph.
 
         Random draws are functions of the seed, the step, the part and the process only.
         """
@@ -187,16 +195,16 @@ class TrainingLoop(ABC):
             self.optimizer.zero_grad(set_to_none=True)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            self._make_room(problem)
+            self.memory.make_room(self.trained, self.step, problem)
 
     def _attempt(self, kept: KeptBuffers) -> dict[str, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         found: list[dict[str, Tensor]] = []
-        for part in range(self.parts):
+        for part in range(self.memory.parts):
             # Dropout draws from torch's global generator: seeding it by step makes resuming exact.
             torch.manual_seed(self.draw_seed(0xD0, part))
-            values = self._lossy(part)
-            self.precision.scaler.scale(values["loss"] / self.parts).backward()
+            values = self.ddp_losses(part)
+            self.precision.scaler.scale(values["loss"] / self.memory.parts).backward()
             found.append({name: value.detach() for name, value in values.items()})
         means = {name: torch.stack([each[name] for each in found]).mean() for name in found[0]}
         rates = self.rates(self.step)
@@ -212,7 +220,8 @@ class TrainingLoop(ABC):
         self.after_update()
         return {**means, "skipped": (~finite).float()}
 
-    def _lossy(self, part: int) -> Mapping[str, Tensor]:
+    def ddp_losses(self, part: int) -> Mapping[str, Tensor]:
+        """As ``losses``, of all processes together if there are several."""
         if not self.processes.are_several:
             return self.losses(part)
         if self._parallel is None:
@@ -221,45 +230,10 @@ class TrainingLoop(ABC):
                 nn.SyncBatchNorm.convert_sync_batchnorm(self.trained)
             with warnings.catch_warnings():  # of a successor of the argument that torch before 2.13 does not know
                 warnings.simplefilter("ignore", FutureWarning)
-                self._parallel = DistributedDataParallel(_Lossy(self), broadcast_buffers=False)
+                self._parallel = DistributedDataParallel(LossModule(self), broadcast_buffers=False)
             # 1^3 kernels in channels-last have no one layout; it costs a copy of a few kilobytes.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return self._parallel(part)
-
-    def _make_room(self, problem: str) -> None:
-        """Reduce memory use by one step: first without changing results, then with the least change, then stop.
-
-        Activation checkpointing gives identical numbers in a third more time. A batch in parts gives the same gradient,
-        except that BatchNorm uses the statistics of each part.
-
-        Raises:
-            RunError: no further reduction is possible.
-        """
-        unets = [module for module in self.trained.modules() if isinstance(module, UNet3d)]
-        if self.processes.are_several:
-            raise RunError(
-                f"out of memory at step {self.step} in process {self.processes.rank} ({problem}): several processes "
-                "cannot change their batch alone",
-                "call with a smaller --batch or network",
-            )
-        if not all(unet.recompute for unet in unets):
-            for unet in unets:
-                unet.recompute = True
-            self.run.warn(
-                f"out of memory at step {self.step} ({problem}): from now on activations are computed again in the "
-                "backward pass instead of kept; results stay the same, steps take about a third longer"
-            )
-        elif self.parts < self._options.batch:
-            self.parts = next(n for n in range(self.parts + 1, self._options.batch + 1) if self._options.batch % n == 0)
-            self.run.warn(
-                f"out of memory at step {self.step} ({problem}): from now on each batch of {self._options.batch} is "
-                f"computed in {self.parts} parts whose gradients are added up; BatchNorm sees one part at a time"
-            )
-        else:
-            raise RunError(
-                f"{self.run.folder}: out of memory at step {self.step} even with one case at a time ({problem})",
-                "use a smaller --patch or --block, fewer --channels, or a machine with more memory",
-            )
 
     def draw_seed(self, purpose: int, *numbers: int) -> int:
         """A seed for the step, the process and a purpose, derived from the seed of the run."""
@@ -273,46 +247,26 @@ class TrainingLoop(ABC):
         if not self.processes.is_first:
             return
         state = {
-            "step": self.step,
-            "processes": self.processes.size,
-            "parts": self.parts,
-            "recompute": any(module.recompute for module in self.trained.modules() if isinstance(module, UNet3d)),
-            "skips_in_a_row": self._skips_in_a_row,
+            **self.memory.state(self.trained),
+            "skips_in_a_row": self.guard.in_a_row,
             "scaler": self.precision.scaler.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "pending": [_numbers(values) for values in self._pending],
             **self.state(),
         }
-        folder = self.run.folder / "checkpoints"
-        save_checkpoint(folder, self.step, state, self._options.keep, self._options.keep_every)
+        self.checkpoints.save(self.step, state)
 
     def resume(self) -> None:
         """Restore the newest intact checkpoint, if there is one."""
-        state, problems = newest_checkpoint(self.run.folder / "checkpoints")
-        for problem in problems:
-            self.run.warn(f"{problem}; going back to an earlier one")
-        mine = state["step"] if state else 0
-        if mine != agreed(mine, self.processes):
-            raise RunError(
-                f"{self.run.folder}: process {self.processes.rank} finds another newest checkpoint than the first one",
-                "put the run folder on a disk that all hosts share",
-            )
+        state = self.checkpoints.newest()
         if state is None:
             return
-        if state["processes"] != self.processes.size:
-            raise RunError(
-                f"{self.run.folder}: was started with {state['processes']} processes, now there are "
-                f"{self.processes.size}",
-                "start as many, by torchrun, to continue it",
-            )
         if state["scaler"] and self.precision.scaler.is_enabled():  # else it goes on in another precision
             self.precision.scaler.load_state_dict(state["scaler"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.parts, self._pending = state["step"], state["parts"], list(state["pending"])
-        self._skips_in_a_row = state["skips_in_a_row"]
-        for module in self.trained.modules():
-            if isinstance(module, UNet3d):
-                module.recompute = state["recompute"]
+        self.step, self._pending = state["step"], list(state["pending"])
+        self.guard.in_a_row = state["skips_in_a_row"]
+        self.memory.load_state(state, self.trained)
         self.load_state(state)
         self.run.say(f"continuing at step {self.step} of {self._options.steps}")
 
@@ -321,7 +275,7 @@ class TrainingLoop(ABC):
         values = [_numbers(pending) for pending in self._pending]
         self._pending.clear()
         skipped = [bool(value.pop("skipped")) for value in values]
-        self._judge_skips(skipped)
+        self.guard.judge(self.step, skipped)
         good = [value for value, skip in zip(values, skipped, strict=True) if not skip] or values
         means = {name: sum(each[name] for each in good) / len(good) for name in good[0]}
         means = mean_of_values(means, self.processes)
@@ -333,24 +287,6 @@ class TrainingLoop(ABC):
         self.run.events.write("progress", step=self.step, total=total, seconds_left=left)
         return means
 
-    def _judge_skips(self, skipped: list[bool]) -> None:
-        """Report which of the last steps were skipped.
-
-        Raises:
-            RunError: too many in a row; they did not change the weights, so the last checkpoint is valid.
-        """
-        steps = [self.step - len(skipped) + number for number, skip in enumerate(skipped) if skip]
-        if steps:
-            self.run.warn(f"the loss or a gradient was not finite at step {', '.join(map(str, steps))}: skipped")
-        for skip in skipped:
-            self._skips_in_a_row = self._skips_in_a_row + 1 if skip else 0
-            if self._skips_in_a_row >= SKIPS_IN_A_ROW:
-                raise RunError(
-                    f"{self.run.folder}: {SKIPS_IN_A_ROW} steps in a row without a finite loss",
-                    "the last checkpoint is kept; look for a damaged case, or start a new run with a smaller "
-                    "--learning-rate",
-                )
-
     def _stop_if_asked(self) -> None:
         request = agreed(self.run.asked(), self.processes)
         if request is None:
@@ -360,7 +296,7 @@ class TrainingLoop(ABC):
         raise Cancelled(ENDS[request])
 
 
-class _Lossy(nn.Module):
+class LossModule(nn.Module):
     """Module for DistributedDataParallel whose forward pass computes the losses of a step."""
 
     def __init__(self, loop: TrainingLoop) -> None:

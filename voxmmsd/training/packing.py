@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
-from voxmmsd.runs import Run, versions
+from voxmmsd.runs import RunLog, versions
 from voxmmsd.training.init_weights import Taken
 from voxmmsd.training.validation import segment_window
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
@@ -34,7 +34,32 @@ LIMITS = "Skull-stripped, co-registered MRI of about the training cases' kind; r
 
 
 @dataclass(frozen=True)
-class Told:
+class Best:
+    """The network that is kept so far: its step, validation Dice, and that per region and, of several data sets, per
+    cohort."""
+
+    step: int = 0
+    dice: float = -1.0
+    regions: dict[str, float] = field(default_factory=dict)
+    cohorts: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a fine-tuning results in: the network, its scores, and what went into it besides the cases."""
+
+    network: SegmentationNetwork
+    best: Best
+    taken: Taken | None = None
+    bank: TumorBank | None = None
+
+
+@dataclass(frozen=True)
+class RecordExtras:
     """Entries added to the record of a package: to ``training``, and ``scores`` that replace those of validation."""
 
     training: dict[str, Any] = field(default_factory=dict)
@@ -42,23 +67,21 @@ class Told:
 
 
 def pack_model(
-    network: SegmentationNetwork,
+    trained: Trained,
     config: FinetuneConfig,
-    run: Run,
+    run: RunLog,
     splits: Splits,
     entries: Sequence[Entry],
-    best: dict[str, Any],
-    taken: Taken | None,
-    told: Told | None = None,
-    bank: TumorBank | None = None,
+    extras: RecordExtras | None = None,
 ) -> ModelPackage:
     """Write ``RUN/model``; a complete one from an interrupted call is kept."""
     folder = run.folder / "model"
     if folder.exists():
         return read_package(folder)
-    validated = {"validation": {"cases": len(splits.validation), "regions": best["regions"], "step": best["step"]}}
-    if "cohorts" in best:
-        validated["validation"]["cohorts"] = best["cohorts"]
+    best, taken, bank = trained.best, trained.taken, trained.bank
+    validated = {"validation": {"cases": len(splits.validation), "regions": best.regions, "step": best.step}}
+    if best.cohorts:
+        validated["validation"]["cohorts"] = best.cohorts
     info = _info(
         config,
         run,
@@ -74,18 +97,18 @@ def pack_model(
                 **({BANK: sorted({hashed_patient(name.casefold()) for name in bank.patients})} if bank else {}),
             },
             **({BANK: f"{len(bank.patients)} tumors of {len(set(bank.patients))} patients"} if bank else {}),
-            "best_step": best["step"],
+            "best_step": best.step,
             "start": taken.report() if taken else "from scratch",
             **({INHERITED: taken.learned.record()} if taken else {}),
-            **(told.training if told else {}),
+            **(extras.training if extras else {}),
         },
-        scores=validated if told is None or told.scores is None else told.scores,
+        scores=validated if extras is None or extras.scores is None else extras.scores,
     )
     run.progress(config.steps, "exporting")
-    return pack_network(folder, network, info)
+    return pack_network(folder, trained.network, info)
 
 
-def pack_start(unet: UNet3d, config: PretrainConfig, run: Run, entries: Sequence[Entry]) -> ModelPackage:
+def pack_start(unet: UNet3d, config: PretrainConfig, run: RunLog, entries: Sequence[Entry]) -> ModelPackage:
     """Write a pre-trained network as ``RUN/model``; a complete one from an interrupted call is kept."""
     folder = run.folder / "model"
     if folder.exists():
@@ -102,7 +125,7 @@ def pack_start(unet: UNet3d, config: PretrainConfig, run: Run, entries: Sequence
 
 def _info(
     config: FinetuneConfig | PretrainConfig,
-    run: Run,
+    run: RunLog,
     entries: Sequence[Entry],
     *,
     parent: str | None,

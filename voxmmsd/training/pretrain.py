@@ -14,7 +14,7 @@ from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.pictures import restoration_picture
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.pretext.method import open_method
-from voxmmsd.runs import Run
+from voxmmsd.runs import RunLog
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.cases import unlabelled_entries
@@ -35,7 +35,7 @@ def pretrain(config: PretrainConfig) -> Path:
     Raises: as ``run_training``.
     """
 
-    def make(config: PretrainConfig, run: Run, processes: Processes) -> PreTraining:
+    def make(config: PretrainConfig, run: RunLog, processes: Processes) -> PreTraining:
         with first_alone(processes):
             entries, held = unlabelled_entries(config, run)
         return PreTraining(config, run, entries, held, processes)
@@ -51,7 +51,7 @@ class PreTraining(TrainingLoop):
     def __init__(
         self,
         config: PretrainConfig,
-        run: Run,
+        run: RunLog,
         entries: Sequence[Entry],
         held: Sequence[Entry] = (),
         processes: Processes | None = None,
@@ -81,7 +81,7 @@ class PreTraining(TrainingLoop):
             self.method.start_step()
         self.method.train()
         generator = torch.Generator(self.device).manual_seed(self.draw_seed(0x71E3, part))
-        return self.method.losses(self._blocks.part(part, self.parts), self.step, generator)
+        return self.method.losses(self._blocks.part(part, self.memory.parts), self.step, generator)
 
     def after_update(self) -> None:
         self.method.after_update(self.step)

@@ -9,7 +9,7 @@ from toy_models import as_kept, relabelled_package, toy_package
 from voxmmsd.cli import main
 from voxmmsd.config import make_config
 from voxmmsd.corrections.labels import corrected_entries, corrected_splits, fixed_corrections, library_of, mixed
-from voxmmsd.corrections.retuning import ReTuning, retune
+from voxmmsd.corrections.propose import correcting, retune
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.data.volume import Volume
@@ -21,9 +21,10 @@ from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import Run, open_run
+from voxmmsd.runs import NullRun, Run, open_run
 from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.options import finetune_config
+from voxmmsd.training.packing import Best
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
@@ -116,8 +117,9 @@ def test_the_last_network_counts_not_the_best_on_those_who_judge(straight):
 
 def test_a_lower_score_on_those_who_judge_keeps_no_earlier_network(parent, tmp_path):
     training = straight_training(parent, tmp_path)
-    training.best["dice"] = 0.9
-    assert training.is_better(0.1)
+    training.run, training.best, training.step = NullRun(tmp_path / "run"), Best(dice=1.0), 1
+    training.after_step(is_last=True)
+    assert training.best.step == 1
 
 
 def test_the_head_warms_up_alone_and_batchnorm_stands_still(straight, parent, tmp_path):
@@ -129,7 +131,7 @@ def test_the_head_warms_up_alone_and_batchnorm_stands_still(straight, parent, tm
         if "running" in name or "batches" in name:
             assert torch.equal(tensor, start[name]), name
     training = straight_training(parent, tmp_path / "warm")
-    for _ in range(training.head_steps):
+    for _ in range(training.recipe.head_only_until):
         training.train_step()
         training.step += 1
     for name, tensor in training.network.state_dict().items():
@@ -151,7 +153,7 @@ def straight_training(parent, folder):
         corrections = fixed_corrections(config, run, library, parent)
         entries = corrected_entries(config, run, library, corrections, parent)
         splits = corrected_splits(run, library, corrections, entries)
-        return ReTuning(config, run, entries, splits, corrections, parent)
+        return correcting(config, run, entries, splits, corrections.new)
 
 
 def test_labels_accepted_while_a_run_rests_belong_to_the_next_one(parent, tmp_path):

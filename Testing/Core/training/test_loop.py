@@ -103,7 +103,7 @@ def test_out_of_memory_activations_are_recomputed_and_every_number_stays_the_sam
 
 @pytest.mark.parametrize("verb", TRAININGS)
 def test_still_out_of_memory_the_batch_is_computed_in_parts_and_a_resumed_run_knows(verb, store, tmp_path, monkeypatch):
-    out_of_memory(monkeypatch, verb, lambda t: t.parts == 1)
+    out_of_memory(monkeypatch, verb, lambda t: t.memory.parts == 1)
     train(verb, store, tmp_path / "run")
     assert ["again in the" in text for text in warnings_of(tmp_path / "run")] == [True, False]
     assert "computed in 2 parts" in warnings_of(tmp_path / "run")[1]
@@ -124,19 +124,19 @@ def test_out_of_memory_to_the_end_the_run_stops_and_says_what_to_change(verb, st
 def test_the_gradient_of_parts_is_the_gradient_of_the_batch_but_for_batchnorm(store, tmp_path, monkeypatch):
     """With BatchNorm in evaluation mode nothing else is left that could differ in pre-training by masks alone."""
     monkeypatch.setattr(torch.nn.Module, "train", lambda self, mode=True: self)
-    from voxmmsd.runs.writing import Bystander
+    from voxmmsd.runs import NullRun
 
     config = options("pretrain", store, tmp_path / "run", method="masked-autoencoding", masked=0.0)
     monkeypatch.setattr("voxmmsd.views.siamese.disturb", lambda pieces, *others: pieces)
     from voxmmsd.training.cases import unlabelled_entries
 
-    entries, _ = unlabelled_entries(config, Bystander(tmp_path, 1))
+    entries, _ = unlabelled_entries(config, NullRun(tmp_path))
     found = []
     for parts in (1, 2):
-        training = PreTraining(config, Bystander(tmp_path, 1), entries)
+        training = PreTraining(config, NullRun(tmp_path), entries)
         for module in training.method.modules():
             module.training = False
-        training.parts = parts
+        training.memory.parts = parts
         training.train_step()
         found.append([p.grad for p in training.method.parameters()])
     for whole, halves in zip(*found, strict=True):

@@ -67,7 +67,7 @@ def test_batchnorm_starts_from_the_first_batch_and_then_remembers_about_the_last
 
 
 def test_the_class_balance_falls_to_0_and_stays_there(finetuning):
-    balances = [finetuning.balance(step) for step in range(16)]
+    balances = [finetuning.recipe.class_balance(step) for step in range(16)]
     assert balances[:5] == pytest.approx([1, 0.5 + 0.125**0.5, 0.5, 0.5 - 0.125**0.5, 0], abs=1e-6)
     assert not any(balances[4:])
 
@@ -78,11 +78,11 @@ def test_the_loss_of_a_step_is_that_of_its_patches_with_its_dropout_and_its_bala
     share = float(np.clip((step - 4) / 4, 0, 1))
     image, label = finetuning.sampler.batch(step, share)
     logits = finetuning.network(image)
-    torch.testing.assert_close(loss, finetuning.loss(logits, label, finetuning.balance(step)))
+    torch.testing.assert_close(loss, finetuning.loss(logits, label, finetuning.recipe.class_balance(step)))
 
 
 def test_all_modalities_are_seen_in_the_first_quarter_and_a_subset_from_the_middle_on(finetuning):
-    assert [finetuning.modality_dropout(step) for step in (0, 4, 6, 8, 15)] == [0, 0, 0.5, 1, 1]
+    assert [finetuning.recipe.dropout_share(step) for step in (0, 4, 6, 8, 15)] == [0, 0, 0.5, 1, 1]
     for step, whole in ((0, True), (3, True), (8, False), (15, False)):
         images = []
         hook = finetuning.network.register_forward_pre_hook(lambda _, given, images=images: images.extend(given))

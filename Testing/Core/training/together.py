@@ -17,7 +17,7 @@ from voxmmsd.compute import processes
 from voxmmsd.compute.processes import by_torchrun, joined
 from voxmmsd.config import config_from_record
 from voxmmsd.pretext import vox_mmsd
-from voxmmsd.runs.writing import Bystander
+from voxmmsd.runs import NullRun
 from voxmmsd.training.cases import unlabelled_entries
 from voxmmsd.training.pretrain import PreTraining
 from voxmmsd.training_config import PretrainConfig
@@ -47,7 +47,7 @@ def outcome(training, values):
 
 
 def fresh(config, entries, us, mode):
-    training = PreTraining(config, Bystander(Path(config.run), config.steps), entries, (), us)
+    training = PreTraining(config, NullRun(Path(config.run)), entries, (), us)
     for module in training.method.modules():
         module.training = mode == "train"
         if isinstance(module, torch.nn.Dropout):
@@ -60,14 +60,14 @@ def main():
     config = config_from_record(PretrainConfig, json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     us, mode = by_torchrun(), sys.argv[3]
     with joined(us, torch.device("cpu")):
-        entries, _ = unlabelled_entries(config, Bystander(Path(config.run), config.steps))
+        entries, _ = unlabelled_entries(config, NullRun(Path(config.run)))
         drawn = {}
         real_views, real_pairs = vox_mmsd.make_views, vox_mmsd.draw_pairs
         vox_mmsd.make_views = lambda *given: drawn.setdefault("views", real_views(*given))
         vox_mmsd.draw_pairs = lambda *given: drawn.setdefault("pairs", real_pairs(*given))
 
         together = fresh(config, entries, us, mode)
-        values = together._lossy(0)
+        values = together.ddp_losses(0)
         values["loss"].backward()
         found = {"together": outcome(together, values)}
         found["together"]["losses"] = {

@@ -1,0 +1,145 @@
+"""Fine-tune on a training library and propose the result: with the gentle recipe if a model is corrected, with the
+standard one if there is none to correct. Held-out patients are used for comparison, never for model selection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.compute.processes import Processes
+from voxmmsd.corrections.holdout import compare_on_hold_out
+from voxmmsd.corrections.labels import (
+    Corrections,
+    corrected_entries,
+    corrected_splits,
+    fixed_corrections,
+    mixed,
+    start_of,
+)
+from voxmmsd.corrections.verdict import HoldOutCase, Verdict, judge
+from voxmmsd.data.splits import Splits
+from voxmmsd.data.store import Entry
+from voxmmsd.errors import ConfigError
+from voxmmsd.files import without_nan, write_json_atomic
+from voxmmsd.library import Library
+from voxmmsd.models.learned import NOTHING
+from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.registry import model_in_use
+from voxmmsd.runs import RunLog
+from voxmmsd.training.finetune import FineTuning
+from voxmmsd.training.loop import run_training
+from voxmmsd.training.packing import RecordExtras
+from voxmmsd.training.recipe import Keep, gentle, standard
+from voxmmsd.training_config import FinetuneConfig
+
+COMPARISON = "comparison.json"  # in the run folder, once it is finished
+
+
+def retune(config: FinetuneConfig, library: Library) -> Path:
+    """Run or resume the fine-tuning on a library in ``config.run``; returns the folder of the proposed package.
+
+    The network architecture is that of the initial model, whatever ``config.channels`` says. Without a segmentation
+    model to start from, a first one is trained and compared with the model in use, if there is one.
+
+    Raises: as ``run_training``.
+    """
+    if config.target_schema:
+        raise ConfigError(
+            f"--target-schema {config.target_schema}: does not apply to a training library",
+            "leave it out, or train on folders of cases or prepared stores",
+        )
+    start = start_of(config)
+    parent = start if start is not None and start.info.segments else None
+    if start is not None:
+        config = replace(config, channels=start.info.network.channels)
+    used: list[Corrections] = []
+
+    def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:
+        if processes.are_several:
+            raise ConfigError("fine-tuning on a training library is a small job of one process", "leave out torchrun")
+        corrections = fixed_corrections(config, run, library, parent)
+        entries = corrected_entries(config, run, library, corrections, start)
+        splits = corrected_splits(run, library, corrections, entries)
+        used.append(corrections)
+        return correcting(config, run, entries, splits, corrections.new if parent else None)
+
+    def pack(training: FineTuning) -> ModelPackage:
+        return propose(training, used[0], parent or model_in_use())
+
+    return run_training(config, make, FineTuning.verb, pack)
+
+
+def correcting(
+    config: FinetuneConfig, run: RunLog, entries: Sequence[Entry], splits: Splits, new: Sequence[str] | None
+) -> FineTuning:
+    """The fine-tuning of a model on corrections; ``new``: ids of those it has not learned, None for a first model.
+
+    The network of the last step is used, not the best one on the held-out patients: these are used to compare this and
+    later models, and a model selected on them could not be compared on them.
+    """
+    if new is None:
+        return FineTuning(config, run, entries, splits, recipe=standard(config, Keep.LAST))
+    by_id = {entry.id: entry for entry in entries}
+    drawn = mixed([by_id[id_] for id_ in splits.train], new)
+    return FineTuning(config, run, entries, splits, recipe=gentle(config), drawn=drawn)
+
+
+def propose(training: FineTuning, corrections: Corrections, rival: ModelPackage | None) -> ModelPackage:
+    """Compare a finished training with ``rival`` on the held-out patients, say the verdict, and pack the model.
+
+    The record of the model names the labels used, the scores on the held-out patients, and the comparison.
+    """
+    training.restore_kept()
+    learned = {"library": corrections.record()}
+    if rival is None:
+        scores = {"cases": len(training.validation), "regions": without_nan(training.best.regions)}
+        extras = RecordExtras(learned, {"hold-out": scores} if training.validation else {})
+    else:
+        extras = _compared(training, corrections, rival, learned)
+    training.run.say(f"the new model is only proposed: voxmmsd models accept {training.run.folder} (or reject)")
+    return training.pack(extras)
+
+
+def _compared(
+    training: FineTuning, corrections: Corrections, rival: ModelPackage, learned: dict[str, Any]
+) -> RecordExtras:
+    training.run.progress(training.step, f"comparing with {rival.info.id}")
+    cases = compare_on_hold_out(
+        rival, training.network, training.schema, training.validation, corrections.drawn_over, training.device,
+        training.run.folder / "comparison", training.taken.learned if training.taken else NOTHING,
+    )  # fmt: skip
+    verdict = judge(cases)
+    training.network.cpu()
+    comparison = _write_comparison(training.run.folder / COMPARISON, rival, verdict, cases)
+    _say(training.run, verdict, rival)
+    fair = sum(not case.unfair for case in cases)
+    regions = {key: new for key, (_, new) in verdict.regions.items()}
+    return RecordExtras(
+        {**learned, "comparison": comparison},
+        {"hold-out": {"cases": fair, "regions": regions}} if fair else {},
+    )
+
+
+def _write_comparison(
+    file: Path, rival: ModelPackage, verdict: Verdict, cases: Sequence[HoldOutCase]
+) -> dict[str, Any]:
+    """Write the comparison with its cases; returns what the model's record holds of it."""
+    comparison = without_nan({"old": rival.info.id, **verdict.record()})
+    write_json_atomic(file, {"format": 1, **comparison, "cases": without_nan([asdict(case) for case in cases])})
+    return comparison
+
+
+def _say(run: RunLog, verdict: Verdict, rival: ModelPackage) -> None:
+    for case_id, reason in verdict.unfair.items():
+        run.say(f"does not count: {case_id}: {reason}")
+    for key, (old, new) in verdict.regions.items():
+        if old is not None and new is not None:
+            run.say(f"hold-out Dice {key}: {old:.3f} -> {new:.3f}")
+    run.say(f"verdict: {verdict.text}")
+    if verdict.few:
+        run.say(
+            "too few fair cases to judge by: let an expert choose between unnamed segmentations of new cases "
+            f"(voxmmsd library blind LIBRARY --old {rival.info.id} --new {run.folder})"
+        )
