@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voxmmsd.config import make_config
-from voxmmsd.corrections.propose import COMPARISON, retune
+from voxmmsd.corrections.verdict import COMPARISON, retune
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.store import prepare_cases

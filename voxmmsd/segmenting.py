@@ -31,7 +31,7 @@ from voxmmsd.inference.results import withheld_error
 from voxmmsd.inference.stages import look_first
 from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named, values_from_indices
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.preflight.findings import Finding, blocking, in_order
+from voxmmsd.records.findings import Finding, blocking, in_order
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image

@@ -13,7 +13,7 @@ from voxmmsd.cli import main
 from voxmmsd.data.store import StoreResult
 from voxmmsd.errors import ERROR, REMEDY, REMEDY_APART, InputError, RunError, VoxMMSDError
 from voxmmsd.preflight.check import refuse
-from voxmmsd.preflight.findings import BLOCKING, Finding
+from voxmmsd.records.findings import BLOCKING, Finding
 from voxmmsd.runs.events import failure_of, read_events
 from voxmmsd.runs.writing import open_run
 

@@ -15,7 +15,7 @@ ORDER = [
     {"errors", "__init__"},
     {"home", "files", "wording", "clock", "ids", "colors", "terminal"},
     {"failures"},
-    {"labels", "config"},
+    {"labels", "config", "records"},
     {"model_config", "training_config"},
     {"runs"},
     {"data"},

@@ -8,6 +8,8 @@ import vtk
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.labels import MODALITIES
 from voxmmsd.phantom import make_phantom
+from voxmmsd.records.findings import Finding
+from voxmmsd.records.result import ModelUsed, ResultRecord
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.job import ResultFiles
 from VoxMMSDSegmentLib.result import make_result
@@ -48,13 +50,13 @@ def result_files(made, folder, review=PLACES, findings=()):
     write_nifti(labels, made.label_zyx, made.grid)
     uncertainty = Path(folder) / "uncertainty.nii.gz"
     write_nifti(uncertainty, (made.label_zyx > 0).astype("uint8"), made.grid)
-    record = {
-        "schema": made.schema.name,
-        "model": {"id": "toy-model-1"},
-        "review": list(review),
-        "volumes_ml": true_ml(made),
-        "findings": list(findings),
-    }
+    record = ResultRecord(
+        made.schema.name,
+        model=ModelUsed("toy-model-1"),
+        review=tuple(review),
+        volumes_ml=true_ml(made),
+        findings=tuple(Finding.of_line(line) for line in findings),
+    )
     return ResultFiles(record, labels, uncertainty, {})
 
 

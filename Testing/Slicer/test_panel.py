@@ -320,7 +320,7 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertNotIn("not-checked", [finding.kind for finding in self.tab.findings.findings])
 
     def test_the_way_to_fix_a_skull_is_said_in_the_panels_words(self):
-        from voxmmsd.preflight.findings import SEVERITIES, Finding
+        from voxmmsd.records.findings import SEVERITIES, Finding
         from VoxMMSDSegmentLib.findings import how_to_fix
 
         for kind in ("skull", "not-aligned", "different-grids", "constant"):

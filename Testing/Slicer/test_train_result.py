@@ -2,6 +2,7 @@
 
 import slicer
 import train_case
+from model_record import write_model_record
 
 from voxmmsd.errors import LibraryError
 from voxmmsd.files import write_json_atomic
@@ -15,7 +16,7 @@ class TrainResultTest(train_case.TrainTest):
         run = self.folder / "home" / "runs" / "taught"
         write_json_atomic(run / "status.json", {"verb": "finetune", "state": "finished", "step": 1, "total": 1})
         write_json_atomic(run / "config.json", {"options": {"folders": ["library"]}, "directory": str(self.folder)})
-        write_json_atomic(run / "model" / "model.json", {"id": "new-1", "schema": "brats-gli-2023", "scores": {}})
+        write_model_record(run, "new-1")
         known = {"old": "old-1", "outcome": "better", "text": "so it is", "few": False, "patients": 5}
         record = {**known, "regions": regions or {"WT": [0.5, 0.6]}, "cases": list(cases), **told}
         write_json_atomic(run / "comparison.json", record)

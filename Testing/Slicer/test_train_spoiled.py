@@ -6,6 +6,7 @@ from pathlib import Path
 
 import slicer
 import train_case
+from model_record import model_record
 
 from voxmmsd.errors import MissingDependencyError
 from VoxMMSDLib import settings
@@ -32,7 +33,7 @@ class TrainSpoiledTest(train_case.TrainTest):
         spoiled = ('{"id"', "[]", "{}", '{"schema": []}')
         for number, model in enumerate(spoiled):
             self.run_folder(f"spoiled-{number}", model)
-        good = self.run_folder("good", json.dumps({"id": "good-1", "schema": "", "scores": {}}))
+        good = self.run_folder("good", json.dumps(model_record("good-1", schema="")))
         panel = self.open_panel("VoxMMSDTrain")
         starts = panel.task.ui.startChoice
         titles = [starts.itemText(i) for i in range(starts.count)]

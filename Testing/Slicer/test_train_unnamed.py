@@ -2,6 +2,7 @@
 
 import slicer
 import train_case
+from model_record import write_model_record
 
 from voxmmsd.corrections.blinded import offer_pair, pairs
 from voxmmsd.files import write_json_atomic
@@ -89,7 +90,7 @@ class TrainUnnamedTest(train_case.TrainTest):
         options = {"folders": [str(library.folder)]}
         write_json_atomic(run / "status.json", {"verb": "finetune", "state": "finished", "step": 1, "total": 1})
         write_json_atomic(run / "config.json", {"options": options, "directory": str(self.folder)})
-        write_json_atomic(run / "model" / "model.json", {"id": "new-1", "schema": "brats-gli-2023", "scores": {}})
+        write_model_record(run, "new-1")
         told = {"old": "old-1", "outcome": "unknown", "text": "nothing can be said", "few": True, "regions": {}}
         write_json_atomic(run / "comparison.json", {**told, "cases": []})
         return run

@@ -71,6 +71,8 @@ def a_library(folder):
 
 
 def some_runs(folder):
+    from model_record import write_model_record
+
     from voxmmsd.runs.events import EventWriter
 
     run = folder / "corrections-of-the-second-quarter-with-a-long-name"
@@ -79,7 +81,7 @@ def some_runs(folder):
     status = {"verb": "finetune", "state": "finished", "step": 30, "total": 30, "heartbeat": time.time(), "host": "h"}
     write(run / "status.json", {**status, "pid": 1})
     write(run / "config.json", {"verb": "finetune", "options": {"folders": ["library"]}, "directory": str(folder)})
-    write(run / "model" / "model.json", {"id": model, "schema": "brats-gli-2023", "scores": {}})
+    write_model_record(run, model)
     regions = {key: [0.0, 0.886] for key in ("WT", "TC", "ET")}
     cases = [
         {"case_id": f"phantom-011-{number:03d}", "patient": f"p{number}", "unfair": "it learned it" * (number == 2),

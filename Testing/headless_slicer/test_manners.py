@@ -85,7 +85,7 @@ def palette(request):
 
 
 def test_texts_can_be_read_on_a_light_and_on_a_dark_ground(palette):
-    from voxmmsd.preflight.findings import SEVERITIES, Finding
+    from voxmmsd.records.findings import SEVERITIES, Finding
 
     panel = host.open_widget("VoxMMSDSegment")
     try:
@@ -119,7 +119,7 @@ def test_the_segment_editor_gets_the_height_that_its_options_need():
 
 
 def test_findings_are_shown_whole_however_narrow_the_panel_is():
-    from voxmmsd.preflight.findings import WARNING, Finding
+    from voxmmsd.records.findings import WARNING, Finding
 
     text = "t1n, t1c, t2w, t2f: more tissue (3,254 ml) than a brain has; the skull seems not to be stripped"
     panel = host.open_widget("VoxMMSDSegment")

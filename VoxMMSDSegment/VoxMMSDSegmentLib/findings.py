@@ -18,7 +18,7 @@ from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
 
 if TYPE_CHECKING:
-    from voxmmsd.preflight.findings import Finding
+    from voxmmsd.records.findings import Finding
 
 STEP = 4  # of the subsample: every 4th voxel along each axis
 # No emoji: plain Linux has no font for these, and Windows paints them in colors of its own.
@@ -101,7 +101,7 @@ class Taken:
             return ()
         from voxmmsd.data.brain_mask import with_skull
         from voxmmsd.preflight.check import brains_of, check_slots, check_volumes
-        from voxmmsd.preflight.findings import in_order
+        from voxmmsd.records.findings import in_order
 
         coarse = {key: one.volume() for key, one in self.volumes.items()}
         mask = self.mask.volume() if self.mask is not None else None
@@ -157,7 +157,7 @@ class Lookout:
 
     def _failed(self, error: Exception) -> None:
         """A look is no more than a help: what it could not look at, the run itself will refuse."""
-        from voxmmsd.preflight.findings import NOTE, Finding
+        from voxmmsd.records.findings import NOTE, Finding
 
         self._seen = ()
         text = _("the images could not be checked: {error}").format(error=error_in_words(error)[0])
@@ -171,7 +171,7 @@ def _state_of(node) -> tuple:
 
 
 def _bent(volumes: Mapping[str, Any], reference: str) -> tuple[Finding, ...]:
-    from voxmmsd.preflight.findings import BLOCKING, WARNING, Finding
+    from voxmmsd.records.findings import BLOCKING, WARNING, Finding
 
     found = []
     for key, node in volumes.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import Cancelled, VoxMMSDError
 from voxmmsd.labels import MODALITIES
+from voxmmsd.records.result import ResultRecord, read_result_record
 from VoxMMSDLib.background import Background, Slices
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.volumes import Write
@@ -62,7 +62,7 @@ class ResultFiles:
     ``fingerprints``: modality -> by which the image that was given is known again.
     """
 
-    record: dict
+    record: ResultRecord
     labels: Path
     uncertainty: Path | None
     images: dict[str, Path]
@@ -208,7 +208,7 @@ class SegmentJob:
         beside = {name: self._out / f"{stem}-{name}.nii.gz" for name in ("uncertainty", "brain-mask", *MODALITIES)}
         there = {name: file for name, file in beside.items() if file.is_file()}
         return ResultFiles(
-            record=json.loads(record_file.read_text(encoding="utf-8")),
+            record=read_result_record(record_file),
             labels=self._out / f"{stem}.nii.gz",
             uncertainty=there.get("uncertainty"),
             images={key: file for key, file in there.items() if key in MODALITIES},

@@ -13,7 +13,7 @@ from VoxMMSDLib.volumes import hardened_copy
 from VoxMMSDSegmentLib.findings import WayOut
 
 if TYPE_CHECKING:
-    from voxmmsd.preflight.findings import Finding
+    from voxmmsd.records.findings import Finding
 
 
 class Mending:

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+from voxmmsd.records.findings import Finding, Severity
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, is_result
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
@@ -45,7 +46,7 @@ def make_result(case: SlicerCase, files: ResultFiles):
 
 def result_steps(case: SlicerCase, files: ResultFiles) -> Steps:
     """``make_result`` in steps, between which Slicer may see to its events; ended early, it takes back what it made."""
-    schema, reference = schema_named(files.record["schema"]), case.reference_node
+    schema, reference = schema_named(files.record.schema), case.reference_node
     node = _segmentation(case, schema, files)
     try:
         yield
@@ -53,8 +54,8 @@ def result_steps(case: SlicerCase, files: ResultFiles) -> Steps:
         yield
         yield from _fill(node, schema, labels, reference)
         make_regions_node(node)
-        make_table_node(node, files.record["volumes_ml"])
-        make_places_node(node, files.record["review"], schema)
+        make_table_node(node, files.record.volumes_ml)
+        make_places_node(node, files.record.review, schema)
         yield
         if files.uncertainty is not None:
             yield from load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))
@@ -138,13 +139,12 @@ def reference_of(result):
 
 
 def warnings_of(result) -> list[str]:
-    """What the core had warned of when it looked at the images; notes and the ways out, which come before a run and
+    """What the core had warned of when it looked at the images; notes and the remedies, which come before a run and
     speak of the command line, are left out."""
-    lines = json.loads(result.GetAttribute(WARNINGS) or "[]")
-    kinds = ("warning: ", "blocking: ")
-    # A record joins a finding and its remedy by "; "; the remedy begins after the last one.
-    found = [line.partition(": ")[2] for line in lines if line.startswith(kinds)]
-    return [text.rpartition("; ")[0] or text for text in found]
+    known = json.loads(result.GetAttribute(WARNINGS) or "[]")
+    # Scenes of version 0.1 hold lines.
+    found = [Finding.of_line(one) if isinstance(one, str) else Finding.of(one) for one in known]
+    return [finding.text for finding in found if finding is not None and finding.severity != Severity.NOTE]
 
 
 def input_of(result, modality: str):
@@ -183,14 +183,14 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
         add_segment(node.GetSegmentation(), label.key, label.name, label.color, label.terminology)
         node.GetSegmentation().GetSegment(label.key).SetTag(VALUE, str(label.value))
     node.SetAttribute(SCHEMA, schema.name)
-    node.SetAttribute(REVIEW, json.dumps(files.record["review"]))
-    node.SetAttribute(WARNINGS, json.dumps(files.record.get("findings", [])))
+    node.SetAttribute(REVIEW, json.dumps(files.record.review))
+    node.SetAttribute(WARNINGS, json.dumps([finding.record() for finding in files.record.warnings]))
     for key, volume in case.volumes.items():
         node.SetNodeReferenceID(_INPUT.format(key), volume.GetID())
     if case.brain_mask is not None:
         node.SetNodeReferenceID(BRAIN_MASK, case.brain_mask.GetID())
-    node.SetAttribute(MODEL, files.record["model"]["id"])
-    node.SetAttribute(WEIGHTS, files.record["model"].get("weights_sha256"))
+    node.SetAttribute(MODEL, files.record.model.id)
+    node.SetAttribute(WEIGHTS, files.record.model.weights_sha256)
     node.SetAttribute(FINGERPRINTS, json.dumps(files.fingerprints))
     return node
 

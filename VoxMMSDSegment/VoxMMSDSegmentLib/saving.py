@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
+from voxmmsd.records.result import ENDING, ModelUsed, ResultRecord
 from VoxMMSDLib.segments import MODEL, SCHEMA, label_array
 from VoxMMSDLib.volumes import (
     Write,
@@ -93,10 +94,10 @@ def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple
     options += ["--brain-mask", str(mask)] if mask else []
     if (predicted := result.GetNodeReference(PREDICTED_LABELS)) is not None:
         writes.append(volume_write(predicted, folder / f"{CASE_ID}-voxmmsd.nii.gz"))
-        review = json.loads(result.GetAttribute(REVIEW) or "[]")
-        record = {"schema": schema, "model": {"id": result.GetAttribute(MODEL)}, "review": review}
-        (folder / f"{CASE_ID}-voxmmsd.json").write_text(json.dumps(record), encoding="utf-8")
-        options += ["--result", str(folder / f"{CASE_ID}-voxmmsd.json")]
+        review = tuple(json.loads(result.GetAttribute(REVIEW) or "[]"))
+        record = ResultRecord(schema, CASE_ID, model=ModelUsed(result.GetAttribute(MODEL)), review=review)
+        record.write(folder / f"{CASE_ID}{ENDING}")
+        options += ["--result", str(folder / f"{CASE_ID}{ENDING}")]
         yield
     base, labels, affine = base_of(result, reference), label_array(result, reference), ijk_to_world(reference)
     writes.append(array_write(labels, affine, folder / "label.nii", result.GetName()))

@@ -30,7 +30,7 @@ from VoxMMSDSegmentLib.searching import Searching
 from VoxMMSDSegmentLib.words import error_in_words
 
 if TYPE_CHECKING:
-    from voxmmsd.preflight.findings import Finding
+    from voxmmsd.records.findings import Finding
 
 LOOK_AFTER_MS = 500
 DOUBLE_CLICK_MS = 700  # the second click of a double click on Apply is none on Cancel
@@ -155,7 +155,7 @@ class SegmentTab:
 
     def _show_unchecked(self) -> None:
         """The packages that a look needs are not there yet."""
-        from voxmmsd.preflight.findings import NOTE, Finding
+        from voxmmsd.records.findings import NOTE, Finding
 
         text = _("the images are not checked yet: Python packages are missing")
         finding = Finding(NOTE, "packages", text, _("install them"))

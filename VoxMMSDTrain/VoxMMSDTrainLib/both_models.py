@@ -13,7 +13,7 @@ from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
 from VoxMMSDLib.background import Steps
 from VoxMMSDTrainLib.compared import Shown, outline
-from VoxMMSDTrainLib.comparison import Comparison
+from VoxMMSDTrainLib.comparison import RunResult
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of
 from VoxMMSDTrainLib.library_case import OPENED, close_case, core_grid, load_images, show, shown_first
 
@@ -32,7 +32,7 @@ class _Read:
     labels: Mapping[str, Labels]
 
 
-def open_both(comparison: Comparison, library_folder: Path, case_id: str) -> Steps:
+def open_both(comparison: RunResult, library_folder: Path, case_id: str) -> Steps:
     """Load a hold-out case with the segmentations of the old and the new model and the expert's, if there is one.
 
     What is to be ``Shown``; nothing where the user keeps corrections of the case before.

@@ -9,14 +9,16 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
+from voxmmsd.corrections.verdict import HoldOutCase, Outcome
 from voxmmsd.errors import InputError, VoxMMSDError
+from voxmmsd.evaluation.means import nan_mean
 from VoxMMSDLib import dependencies
 from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDTrainLib import tables, words
 from VoxMMSDTrainLib.both_models import open_both
 from VoxMMSDTrainLib.compared import Compared, Shown
-from VoxMMSDTrainLib.comparison import CaseScores, Comparison, library_of, read_comparison
+from VoxMMSDTrainLib.comparison import RunResult, library_of, read_run_result
 from VoxMMSDTrainLib.curves import CurvePlot, square
 from VoxMMSDTrainLib.models import finished
 from VoxMMSDTrainLib.run import RunSection
@@ -30,7 +32,7 @@ class ResultSection:
 
     def __init__(self, ui, run: RunSection, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
         self.ui, self._run, self._work, self._on_decided = ui, run, work, on_decided
-        self.comparison: Comparison | None = None
+        self.comparison: RunResult | None = None
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
         tables.prepare(ui.regionsTable, stretched=0, most_rows=6)
@@ -90,11 +92,11 @@ class ResultSection:
         self.comparison = None
         if 0 <= number < len(self._folders):
             try:
-                self.comparison = read_comparison(self._folders[number])
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever is no such record
+                self.comparison = read_run_result(self._folders[number])
+            except VoxMMSDError as error:
                 self._put(
                     self.ui.noticeLabel,
-                    _("{run}: cannot be read ({error})").format(run=self._folders[number], error=error),
+                    _("{run}: cannot be read ({error})").format(run=self._folders[number], error=error.problem),
                 )
         self.ui.forceBox.checked = False
         self._show()
@@ -114,7 +116,10 @@ class ResultSection:
         ui.regionsTable.visible = bool(regions)
         cases = found.cases if found else ()
         counts = [_("yes") if case.counts else _("no") for case in cases]
-        rows = [(case.case_id, *_three(case.old, case.new), text) for case, text in zip(cases, counts, strict=True)]
+        rows = [
+            (case.case_id, *_three(nan_mean(case.old.values()), nan_mean(case.new.values())), text)
+            for case, text in zip(cases, counts, strict=True)
+        ]
         chosen = tables.chosen_text(ui.casesTable)  # coming back to the tab is no choice of another case
         row = next((row for row, case in enumerate(cases) if case.case_id == chosen), None)
         tables.fill(ui.casesTable, rows, [_about(case) for case in cases], row)
@@ -243,33 +248,33 @@ class ResultSection:
         self._put(self.ui.casesNotice, text)
 
 
-def _about(case: CaseScores) -> str:
+def _about(case: HoldOutCase) -> str:
     if case.counts:
         return _("{case}: counts in the verdict").format(case=case.case_id)
     reason = case.unfair or _("it has no region that could be scored")
     return _("{case}: does not count in the verdict: {reason}").format(case=case.case_id, reason=reason)
 
 
-def _headline(found: Comparison | None) -> str:
+def _headline(found: RunResult | None) -> str:
     if found is None:
         return _("No finished run yet.")
     if not found.schema:
         return _("A pre-trained network: it cannot segment yet, fine-tuning can start from it.")
     if not found.old:
         return _("{model}: was compared with no other model.").format(model=found.model)
-    if found.outcome == "better" and found.few:
+    if found.outcome == Outcome.BETTER and found.few:
         return _("The new model was better, on {count} patient(s) only: too few to be sure.").format(
             count=found.patients
         )
     outcomes = {
-        "better": _("The new model is better."),
-        "worse": _("The new model is worse."),
-        "alike": _("Old and new model are alike."),
+        Outcome.BETTER: _("The new model is better."),
+        Outcome.WORSE: _("The new model is worse."),
+        Outcome.ALIKE: _("Old and new model are alike."),
     }
     return outcomes.get(found.outcome, _("Nothing can be said of old and new model."))
 
 
-def _details(found: Comparison | None) -> str:
+def _details(found: RunResult | None) -> str:
     if found is None or not found.schema:
         return ""
     if not found.old:

@@ -14,7 +14,7 @@ from VoxMMSDLib.child import Child
 from VoxMMSDTrainLib import words
 from VoxMMSDTrainLib.both_models import open_pair
 from VoxMMSDTrainLib.compared import Compared, Shown
-from VoxMMSDTrainLib.comparison import Comparison, library_of
+from VoxMMSDTrainLib.comparison import RunResult, library_of
 
 if TYPE_CHECKING:
     from voxmmsd.corrections.blinded import Tally
@@ -25,7 +25,7 @@ class UnnamedPairs:
 
     def __init__(self, ui, compared: Compared, work: Work) -> None:
         self._ui, self._compared, self._work = ui, compared, work
-        self._comparison: Comparison | None = None
+        self._comparison: RunResult | None = None
         self._child: Child | None = None
         self._number = ""
         self._pair: tuple[Shown, ...] = ()
@@ -35,7 +35,7 @@ class UnnamedPairs:
             getattr(ui, f"{answer}Button").connect("clicked()", lambda answer=answer: self._answer(answer))
         work.follow(self._enable)
 
-    def show(self, comparison: Comparison | None) -> None:
+    def show(self, comparison: RunResult | None) -> None:
         """Offer it for a comparison whose verdict rests on few patients."""
         if _run_of(self._comparison) != _run_of(comparison):
             self._number = ""
@@ -123,5 +123,5 @@ class UnnamedPairs:
         self._ui.unnamedNotice.visible = bool(text)
 
 
-def _run_of(comparison: Comparison | None) -> Path | None:
+def _run_of(comparison: RunResult | None) -> Path | None:
     return comparison.folder if comparison is not None else None

@@ -4,7 +4,7 @@ standard one if there is none to correct. Held-out patients are used for compari
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from voxmmsd.corrections.labels import (
     mixed,
     start_of,
 )
-from voxmmsd.corrections.verdict import HoldOutCase, Verdict, judge
+from voxmmsd.corrections.verdict import COMPARISON, ComparisonRecord, Verdict, judge
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import ConfigError
-from voxmmsd.files import without_nan, write_json_atomic
+from voxmmsd.files import without_nan
 from voxmmsd.library import Library
 from voxmmsd.models.learned import NOTHING
 from voxmmsd.models.package import ModelPackage
@@ -33,8 +33,6 @@ from voxmmsd.training.loop import run_training
 from voxmmsd.training.packing import RecordExtras
 from voxmmsd.training.recipe import Keep, gentle, standard
 from voxmmsd.training_config import FinetuneConfig
-
-COMPARISON = "comparison.json"  # in the run folder, once it is finished
 
 
 def retune(config: FinetuneConfig, library: Library) -> Path:
@@ -112,23 +110,15 @@ def _compared(
     )  # fmt: skip
     verdict = judge(cases)
     training.network.cpu()
-    comparison = _write_comparison(training.run.folder / COMPARISON, rival, verdict, cases)
+    record = ComparisonRecord(rival.info.id, verdict, tuple(cases))
+    record.write(training.run.folder / COMPARISON)
     _say(training.run, verdict, rival)
     fair = sum(not case.unfair for case in cases)
     regions = {key: new for key, (_, new) in verdict.regions.items()}
     return RecordExtras(
-        {**learned, "comparison": comparison},
+        {**learned, "comparison": record.summary()},
         {"hold-out": {"cases": fair, "regions": regions}} if fair else {},
     )
-
-
-def _write_comparison(
-    file: Path, rival: ModelPackage, verdict: Verdict, cases: Sequence[HoldOutCase]
-) -> dict[str, Any]:
-    """Write the comparison with its cases; returns what the model's record holds of it."""
-    comparison = without_nan({"old": rival.info.id, **verdict.record()})
-    write_json_atomic(file, {"format": 1, **comparison, "cases": without_nan([asdict(case) for case in cases])})
-    return comparison
 
 
 def _say(run: RunLog, verdict: Verdict, rival: ModelPackage) -> None:

@@ -10,17 +10,33 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from voxmmsd.evaluation.scores import nan_mean
+from voxmmsd.errors import RunError
+from voxmmsd.evaluation.means import nan_mean
+from voxmmsd.files import read_json, without_nan, write_json_atomic
 
-BETTER, WORSE, ALIKE, UNKNOWN = "better", "worse", "alike", "unknown"
 SAME = 0.005  # of Dice: less is no difference
+FORMAT = 1
+COMPARISON = "comparison.json"  # in the run folder, once it is finished
 FEW = 3  # fair patients under which two unnamed segmentations say more
 CONFIDENCE = 0.95
+
+
+class Outcome(StrEnum):
+    """What the new model is, against the old one."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    ALIKE = "alike"
+    UNKNOWN = "unknown"
+
+
+BETTER, WORSE, ALIKE, UNKNOWN = Outcome
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,20 @@ class HoldOutCase:
         """Mean over the regions of the difference; NaN if no region could be scored."""
         return nan_mean(self.new[key] - self.old[key] for key in self.old)
 
+    @property
+    def counts(self) -> bool:
+        """Whether the case is part of the verdict."""
+        return not self.unfair and math.isfinite(self.gain)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> HoldOutCase:
+        """What ``asdict`` and ``without_nan`` gave."""
+        scores = {
+            name: {key: math.nan if value is None else float(value) for key, value in record[name].items()}
+            for name in ("old", "new")
+        }
+        return cls(str(record["case_id"]), str(record["patient"]), **scores, unfair=str(record.get("unfair", "")))
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -51,7 +81,7 @@ class Verdict:
     ``few``: too few fair patients to judge by: let an expert choose between unnamed segmentations.
     """
 
-    outcome: str
+    outcome: Outcome
     text: str
     sure: bool
     few: bool
@@ -66,10 +96,61 @@ class Verdict:
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Verdict:
+        """What ``record`` gave, or an earlier version that lacks some of it."""
+        interval = record.get("interval")
+        return cls(
+            outcome=Outcome(record["outcome"]),
+            text=str(record["text"]),
+            sure=bool(record.get("sure")),
+            few=bool(record.get("few")),
+            patients=int(record.get("patients") or 0),
+            better=int(record.get("better") or 0),
+            worse=int(record.get("worse") or 0),
+            difference=record.get("difference"),
+            interval=(float(interval[0]), float(interval[1])) if interval else None,
+            regions={key: (old, new) for key, (old, new) in record["regions"].items()},
+            unfair=dict(record.get("unfair", {})),
+        )
+
+
+@dataclass(frozen=True)
+class ComparisonRecord:
+    """``comparison.json`` in the folder of a finished run: the comparison with the model ``old``."""
+
+    old: str
+    verdict: Verdict
+    cases: tuple[HoldOutCase, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """What the record of the new model holds of it, as plain values."""
+        return without_nan({"old": self.old, **self.verdict.record()})
+
+    def write(self, file: Path) -> None:
+        cases = without_nan([asdict(case) for case in self.cases])
+        write_json_atomic(file, {"format": FORMAT, **self.summary(), "cases": cases})
+
+
+def read_comparison(file: Path) -> ComparisonRecord | None:
+    """The comparison of a run, None if it was compared with no model.
+
+    Raises:
+        RunError: it is not such a record.
+    """
+    try:
+        record = read_json(file)
+        cases = tuple(HoldOutCase.of(case) for case in record["cases"])
+        return ComparisonRecord(str(record["old"]), Verdict.of(record), cases)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{file}: is not the record of a comparison ({error!r:.200})", "compare by a new run") from error
+
 
 def judge(cases: Sequence[HoldOutCase]) -> Verdict:
     """The verdict over the fair cases, with equal weight per patient."""
-    fair = [case for case in cases if not case.unfair and math.isfinite(case.gain)]
+    fair = [case for case in cases if case.counts]
     by_patient: dict[str, list[float]] = defaultdict(list)
     for case in fair:
         by_patient[case.patient].append(case.gain)
@@ -94,7 +175,7 @@ def judge(cases: Sequence[HoldOutCase]) -> Verdict:
     )
 
 
-def _outcome(difference: float | None) -> str:
+def _outcome(difference: float | None) -> Outcome:
     if difference is None:
         return UNKNOWN
     return BETTER if difference > SAME else WORSE if difference < -SAME else ALIKE
@@ -103,6 +184,8 @@ def _outcome(difference: float | None) -> str:
 def _interval(gains: np.ndarray) -> tuple[float, float] | None:
     if len(gains) < 2:
         return None
+    from scipy import stats
+
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains))
     return float(gains.mean() - reach), float(gains.mean() + reach)
 

@@ -23,8 +23,8 @@ from voxmmsd.evaluation.protocols import rules_of
 from voxmmsd.evaluation.scores import CaseScores, score_case
 from voxmmsd.evaluation.tables import lesion_rows, score_rows
 from voxmmsd.failures import failure_of_case
-from voxmmsd.files import read_json
 from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.records.result import read_result_record
 from voxmmsd.wording import text_table
 
 _MOST_PROCESSES = 4  # per core: thousands of them would only take memory
@@ -201,8 +201,6 @@ def recorded_schema(file: Path) -> LabelSchema | None:
     """The schema in the record beside a result of ``segment``; None if there is no record."""
     record = file.with_name(file.name.removesuffix(".nii.gz") + ".json")
     try:
-        return schema_named(str(read_json(record)["schema"]))
+        return schema_named(read_result_record(record, "remove it or segment again").schema)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{record}: is not a result's record ({error!r})", "remove it or segment again") from error

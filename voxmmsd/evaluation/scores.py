@@ -15,9 +15,9 @@ import numpy as np
 from scipy import ndimage
 
 from voxmmsd.data.volume import Grid, bounding_box
+from voxmmsd.evaluation.means import NAN, nan_mean
 from voxmmsd.labels import LabelSchema, Region
 
-NAN = float("nan")
 SCORED, MISSED, BOTH_EMPTY, FALSE = "scored", "missed", "both empty", "reference empty, predicted"
 
 
@@ -118,12 +118,6 @@ def region_dice(
             NAN if is_open else dice(np.isin(reference, (*classes, *inside)), np.isin(predicted, classes))
         )
     return scores
-
-
-def nan_mean(values: Iterable[float | None]) -> float:
-    """Mean of the values that are finite numbers; NaN if there is none."""
-    numbers = [value for value in values if value is not None and math.isfinite(value)]
-    return float(np.mean(numbers)) if numbers else NAN
 
 
 def hd95_mm(reference: np.ndarray, predicted: np.ndarray, spacing_mm_zyx: tuple[float, float, float]) -> float:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.errors import ResultWithheldError, VoxMMSDError
-from voxmmsd.files import read_json, write_bytes_atomic
+from voxmmsd.files import write_bytes_atomic
 from voxmmsd.inference.results import result_file
+from voxmmsd.records.result import ENDING, read_result_record
 from voxmmsd.wording import counted
 
 TABLE = "volumes.csv"
@@ -52,13 +53,11 @@ def outcome_of(folder: Path, case_id: str, result: Path | VoxMMSDError) -> Outco
     if isinstance(result, VoxMMSDError) and not isinstance(result, ResultWithheldError):
         return Outcome(case_id, FAILED, why=str(result))
     file = result_file(folder, case_id)
-    record = read_json(file.with_name(f"{case_id}-voxmmsd.json"))
-    kinds = tuple(record.get("finding_kinds", ()))
-    lines = record["findings"]
-    warned = any(line.startswith(("warning:", "blocking:")) for line in lines)
+    record = read_result_record(file.with_name(f"{case_id}{ENDING}"))
+    volumes, kinds = dict(record.volumes_ml), tuple(finding.kind for finding in record.findings if finding.kind)
     if isinstance(result, VoxMMSDError):
-        return Outcome(case_id, WITHHELD, record["volumes_ml"], kinds, result.problem)
-    return Outcome(case_id, DOUBTFUL if warned else DONE, record["volumes_ml"], kinds)
+        return Outcome(case_id, WITHHELD, volumes, kinds, result.problem)
+    return Outcome(case_id, DOUBTFUL if record.warnings else DONE, volumes, kinds)
 
 
 def write_volumes(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:

@@ -18,7 +18,7 @@ from voxmmsd.inference.predict import Prediction
 from voxmmsd.labels import MODALITIES
 from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import expected_dice
-from voxmmsd.preflight.findings import BLOCKING, WARNING, Finding, in_order
+from voxmmsd.records.findings import BLOCKING, WARNING, Finding, Severity, in_order
 
 LEAST_BRAIN_ML = 300.0  # below, it is no whole brain, and nothing is judged
 DOUBTFUL_SHARE, IMPOSSIBLE_SHARE = 0.25, 0.40  # of the brain; experts: up to 0.175
@@ -83,8 +83,8 @@ def check_extent(extent: Extent) -> Iterator[Finding]:
         yield Finding(severity, "tumor-scattered", f"{text}: experts drew 4 at most", look)
 
 
-def _graded(value: float, doubtful: float, impossible: float) -> str:
-    return BLOCKING if value > impossible else WARNING if value > doubtful else ""
+def _graded(value: float, doubtful: float, impossible: float) -> Severity | None:
+    return Severity.BLOCKING if value > impossible else Severity.WARNING if value > doubtful else None
 
 
 def _of_skull(before: Sequence[Finding]) -> Iterator[Finding]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,12 @@ from voxmmsd.data.formats.sources import source_sha256
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.errors import InputError, ResultWithheldError
-from voxmmsd.files import read_json, sha256_of, write_json_atomic
+from voxmmsd.files import sha256_of
 from voxmmsd.inference.predict import Prediction
 from voxmmsd.labels import MODALITIES, values_from_indices
 from voxmmsd.models.package import WEIGHTS
-from voxmmsd.preflight.findings import Finding
-
-FORMAT = 1
+from voxmmsd.records.findings import Finding
+from voxmmsd.records.result import ENDING, ModelUsed, ResultRecord, read_result_record
 
 
 def result_file(folder: Path, case_id: str) -> Path:
@@ -36,7 +35,7 @@ def finished_result(folder: Path, case: Case) -> Path | None:
     file = result_file(folder, case.id)
     record = file.with_name(f"{case.id}-voxmmsd.json")
     if record.is_file() and file.exists():
-        seen = _inputs_in(record)
+        seen = _read(record).inputs
         if seen != {name: source_sha256(source) for name, source in case.modalities.items()}:
             raise InputError(
                 f"{file}: is of other images than the case has now", "nothing is overwritten, name another --out"
@@ -54,8 +53,8 @@ def withheld_result(folder: Path, case: Case) -> ResultWithheldError | None:
     record = result_file(folder, case.id).with_name(f"{case.id}-voxmmsd.json")
     if not record.is_file() or result_file(folder, case.id).exists():
         return None
-    reasons = _read_record(record).get("withheld", [])
-    same = _inputs_in(record) == {name: source_sha256(source) for name, source in case.modalities.items()}
+    reasons = _read(record).withheld
+    same = _read(record).inputs == {name: source_sha256(source) for name, source in case.modalities.items()}
     return withheld_error(case.id, reasons) if reasons and same else None
 
 
@@ -73,20 +72,8 @@ def set_unfinished_aside(folder: Path, case_id: str) -> None:
         file.replace(file.with_name(f"{case_id}-voxmmsd.nii.gz.broken-off"))
 
 
-def _inputs_in(record: Path) -> Any:
-    """The inputs of a result, from its record."""
-    return _read_record(record).get("inputs")
-
-
-def _read_record(record: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = read_json(record)
-        content.get("inputs")
-        return content
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{record}: is not a result's record ({error})", "move it away, or name another --out"
-        ) from error
+def _read(record: Path) -> ResultRecord:
+    return read_result_record(record, "move it away, or name another --out")
 
 
 def write_prediction(
@@ -110,10 +97,12 @@ def write_prediction(
     if not withheld:
         _write_maps(prediction, folder)
         write_nifti(file, values_from_indices(prediction.label_zyx, prediction.schema), prediction.grid)
-    record = _record(prediction, seconds, findings)
-    record["withheld"] = [finding.line() for finding in withheld]
-    record["sha256"] = None if withheld else sha256_of(file)
-    write_json_atomic(file.with_name(f"{prediction.case_id}-voxmmsd.json"), record)
+    record = replace(
+        _record(prediction, seconds, findings),
+        withheld=tuple(finding.line() for finding in withheld),
+        sha256=None if withheld else sha256_of(file),
+    )
+    record.write(file.with_name(f"{prediction.case_id}{ENDING}"))
     return file
 
 
@@ -145,27 +134,21 @@ def write_intermediates(volumes: CaseVolumes, folder: Path, *, made_mask: bool) 
         write_nifti(folder / f"{case_id}-voxmmsd-brain-mask.nii.gz", mask, grid)
 
 
-def _record(prediction: Prediction, seconds: float, findings: Sequence[Finding]) -> dict[str, object]:
-    info = prediction.package.info
-    return {
-        "format": FORMAT,
-        "case": prediction.case_id,
-        "schema": prediction.schema.name,
-        "labels": {label.key: label.value for label in prediction.schema.labels},
-        "model": {
-            "id": info.id,
-            "version": info.version,
-            "weights_sha256": info.files[WEIGHTS],
-            "temperature": info.temperature,
-        },
-        "engine": prediction.engine,
-        "reference": prediction.volumes.reference,
-        "inputs": {name: source_sha256(source) for name, source in prediction.volumes.case.modalities.items()},
-        "alignment": [alignment.record() for alignment in prediction.volumes.alignments],
-        "missing": list(prediction.volumes.case.missing),
-        "findings": [*(finding.line() for finding in findings), *prediction.notes],
-        "finding_kinds": [finding.kind for finding in findings],
-        "review": [place.record() for place in prediction.review],
-        "volumes_ml": {key: round(value, 4) for key, value in prediction.volumes_ml.items()},
-        "seconds": round(seconds, 2),
-    }
+def _record(prediction: Prediction, seconds: float, findings: Sequence[Finding]) -> ResultRecord:
+    info, volumes = prediction.package.info, prediction.volumes
+    return ResultRecord(
+        case=prediction.case_id,
+        schema=prediction.schema.name,
+        labels={label.key: label.value for label in prediction.schema.labels},
+        model=ModelUsed(info.id, info.version, info.files[WEIGHTS], info.temperature),
+        engine=prediction.engine,
+        reference=volumes.reference,
+        inputs={name: source_sha256(source) for name, source in volumes.case.modalities.items()},
+        alignment=tuple(alignment.record() for alignment in volumes.alignments),
+        missing=tuple(volumes.case.missing),
+        findings=tuple(findings),
+        notes=tuple(prediction.notes),
+        review=tuple(place.record() for place in prediction.review),
+        volumes_ml={key: round(value, 4) for key, value in prediction.volumes_ml.items()},
+        seconds=round(seconds, 2),
+    )

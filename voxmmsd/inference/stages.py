@@ -20,7 +20,7 @@ from voxmmsd.inference.results import withheld_error, write_intermediates, write
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.preflight.check import check_choices, check_identity, check_images, check_operation, refuse
-from voxmmsd.preflight.findings import Finding, blocking, in_order
+from voxmmsd.records.findings import Finding, blocking, in_order
 from voxmmsd.runs import Run
 from voxmmsd.terminal import progress_bar
 

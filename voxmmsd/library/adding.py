@@ -15,12 +15,10 @@ from voxmmsd.data.label_maps import read_label
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
 from voxmmsd.failures import failure_of_case
-from voxmmsd.files import read_json
 from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
 from voxmmsd.library.records import LabelVersion, LibraryCase
-
-_RESULT = "-voxmmsd.json"
+from voxmmsd.records.result import ENDING, read_result_record
 
 
 @dataclass
@@ -42,7 +40,7 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         InputError: no such folder, or neither cases nor results in it.
     """
     found, added = find_cases(folder, schema or None), Added()
-    results = sorted(folder.rglob(f"*{_RESULT}")) if folder.is_dir() else []
+    results = sorted(folder.rglob(f"*{ENDING}")) if folder.is_dir() else []
     if not found.cases and not results:
         if found.unread:
             found.refuse_none()
@@ -56,7 +54,7 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         except Exception as error:
             added.failures.append((case_id, failure_of_case(error)))
     for file in results:
-        case_id = file.name.removesuffix(_RESULT)
+        case_id = file.name.removesuffix(ENDING)
         try:
             added.lines += _add_result(library, case_id, file)
         except Exception as error:
@@ -121,10 +119,12 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
 
 def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     try:
-        record = read_json(file)
-        schema, model, review = str(record["schema"]), str(record["model"]["id"]), record.get("review", [])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: is not a result's record ({error!r})", "segment again") from error
+        record = read_result_record(file)
+    except FileNotFoundError as error:
+        raise InputError(f"{file}: no such file", "give the record beside the result, or segment again") from error
+    schema, model, review = record.schema, record.model.id, record.review
+    if not model:
+        raise InputError(f"{file}: names no model that the result is of", "segment again")
     label = read_label(Source(file.with_name(f"{file.name.removesuffix('.json')}.nii.gz")), schema_named(schema))
     case = library.case(case_id)
     if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):

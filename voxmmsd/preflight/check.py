@@ -20,9 +20,9 @@ from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
-from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 from voxmmsd.preflight.misalignment import displacement
 from voxmmsd.preflight.modality import CERTAIN, recognize_told, swaps, told_by_name
+from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 
 FEW_VALUES = 12  # a label map has no more
 THICK_MM, TOO_THICK_MM = 3.0, 7.0

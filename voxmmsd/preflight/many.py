@@ -11,7 +11,7 @@ from voxmmsd.data.case import Case
 from voxmmsd.failures import failure_of_case
 from voxmmsd.labels import LabelSchema
 from voxmmsd.preflight.check import check_case
-from voxmmsd.preflight.findings import BLOCKING, WARNING, Finding, blocking
+from voxmmsd.records.findings import BLOCKING, WARNING, Finding, blocking
 from voxmmsd.wording import counted
 
 

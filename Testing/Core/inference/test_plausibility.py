@@ -11,7 +11,7 @@ from hard_places import CASE, OTHER, Place, pristine
 from voxmmsd.cli import main
 from voxmmsd.inference import outcomes, stages
 from voxmmsd.inference.plausibility import Extent, check_extent, check_result, extent_of
-from voxmmsd.preflight.findings import BLOCKING, WARNING, Finding
+from voxmmsd.records.findings import BLOCKING, WARNING, Finding
 
 A_TUMOR = Extent(110.0, 1550.0, 2, 0.0)
 IMPOSSIBLE = Finding(BLOCKING, "tumor-volume", "2,268 ml of tumor", "look at the picture")

@@ -13,8 +13,8 @@ from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.preflight import check
 from voxmmsd.preflight.check import check_case
-from voxmmsd.preflight.findings import BLOCKING, NOTE, WARNING
 from voxmmsd.preflight.modality import Recognized
+from voxmmsd.records.findings import BLOCKING, NOTE, WARNING
 
 
 @pytest.fixture

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 
-BLOCKING, WARNING, NOTE = "blocking", "warning", "note"
-SEVERITIES = (BLOCKING, WARNING, NOTE)
+
+class Severity(StrEnum):
+    """How much a finding matters, most first."""
+
+    BLOCKING = "blocking"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+BLOCKING, WARNING, NOTE = SEVERITIES = tuple(Severity)
 
 
 @dataclass(frozen=True)
@@ -16,7 +25,7 @@ class Finding:
     ``seems``: of a wrong slot, the modality that its image seems to be.
     """
 
-    severity: str
+    severity: Severity
     kind: str
     text: str
     way_out: str
@@ -32,6 +41,20 @@ class Finding:
 
     def record(self) -> dict[str, str]:
         return asdict(self)
+
+    @classmethod
+    def of(cls, record: Mapping[str, str]) -> Finding:
+        """What ``record`` gave."""
+        return cls(Severity(record["severity"]), **{key: value for key, value in record.items() if key != "severity"})
+
+    @classmethod
+    def of_line(cls, line: str) -> Finding | None:
+        """What ``line`` gave, as records of version 0.1 have it; None if it is none."""
+        severity, _, rest = line.partition(": ")
+        if severity not in SEVERITIES:
+            return None
+        text, _, remedy = rest.rpartition("; ")
+        return cls(Severity(severity), "", text or rest, remedy if text else "")
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

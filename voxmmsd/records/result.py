@@ -1,0 +1,118 @@
+"""The record beside a result, ``CASEID-voxmmsd.json``: written by ``segment``, read by all who go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from voxmmsd.errors import InputError
+from voxmmsd.files import read_json, write_json_atomic
+from voxmmsd.records.findings import Finding, Severity, in_order
+
+FORMAT = 1
+ENDING = "-voxmmsd.json"
+
+
+@dataclass(frozen=True)
+class ModelUsed:
+    """The model that a result is of. ``temperature``: of the probabilities and the uncertainty."""
+
+    id: str = ""
+    version: str = ""
+    weights_sha256: str = ""
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class ResultRecord:
+    """What is known of a result; it contains no path and no patient data. ``docs/file-formats.md`` explains the keys.
+
+    ``findings``: of the images and of the result. ``notes``: what was done otherwise than asked, as text. ``withheld``:
+    why there are no labels, as lines of findings. ``sha256``: of the labels' file, None if they are withheld.
+    """
+
+    schema: str
+    case: str = ""
+    labels: Mapping[str, int] = field(default_factory=dict)
+    model: ModelUsed = ModelUsed()
+    engine: str = ""
+    reference: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    alignment: tuple[Mapping[str, Any], ...] = ()
+    missing: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    review: tuple[Mapping[str, Any], ...] = ()
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    withheld: tuple[str, ...] = ()
+    sha256: str | None = None
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings to be warned of, most severe first."""
+        return in_order(finding for finding in self.findings if finding.severity != Severity.NOTE)
+
+    def write(self, file: Path) -> None:
+        """``findings`` are also written as lines, followed by the notes, as earlier versions read them."""
+        record: dict[str, Any] = {"format": FORMAT, "case": self.case}
+        record |= {item.name: getattr(self, item.name) for item in fields(self) if item.name != "notes"}
+        record |= {
+            "model": asdict(self.model),
+            "findings": [*(finding.line() for finding in self.findings), *self.notes],
+            "finding_kinds": [finding.kind for finding in self.findings],
+            "finding_records": [finding.record() for finding in self.findings],
+        }
+        write_json_atomic(file, record)
+
+
+def read_result_record(file: Path, remedy: str = "segment again") -> ResultRecord:
+    """Read a record of this or an earlier version; what it lacks is empty.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InputError: it is not a result's record.
+    """
+    try:
+        return _result(read_json(file))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: is not a result's record ({error!r:.200})", remedy) from error
+
+
+def _result(record: dict[str, Any]) -> ResultRecord:
+    lines = [str(line) for line in record.get("findings", ())]
+    found = record.get("finding_records")
+    if found is None:  # as version 0.1 wrote them
+        parted = [Finding.of_line(line) for line in lines]
+        findings = tuple(finding for finding in parted if finding is not None)
+        notes = tuple(line for line, finding in zip(lines, parted, strict=True) if finding is None)
+    else:
+        findings, notes = tuple(Finding.of(each) for each in found), tuple(lines[len(found) :])
+    model = record.get("model") or {}
+    return ResultRecord(
+        schema=str(record["schema"]),
+        case=str(record.get("case", "")),
+        labels=dict(record.get("labels", {})),
+        model=ModelUsed(
+            str(model.get("id", "")),
+            str(model.get("version", "")),
+            str(model.get("weights_sha256", "")),
+            float(model.get("temperature", 1.0)),
+        ),
+        engine=str(record.get("engine", "")),
+        reference=str(record.get("reference", "")),
+        inputs=dict(record.get("inputs", {})),
+        alignment=tuple(record.get("alignment") or ()),
+        missing=tuple(record.get("missing", ())),
+        findings=findings,
+        notes=notes,
+        review=tuple(record.get("review", ())),
+        volumes_ml=dict(record.get("volumes_ml", {})),
+        seconds=float(record.get("seconds", 0.0)),
+        withheld=tuple(record.get("withheld", ())),
+        sha256=record.get("sha256"),
+    )
