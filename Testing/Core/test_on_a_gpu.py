@@ -22,7 +22,7 @@ from voxmmsd.errors import Cancelled
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.pretext.vox_mmsd import VoxMMSD
-from voxmmsd.runs import Run, view_run
+from voxmmsd.runs import Request, Run, view_run
 from voxmmsd.runs.curves import read_curves
 from voxmmsd.runs.events import read_events
 from voxmmsd.training.blocks import BlockSampler
@@ -107,7 +107,7 @@ def test_the_losses_of_pre_training_are_those_of_the_cpu_to_half_precision(entri
 @pytest.mark.parametrize(("kind", "train"), [(PretrainConfig, pretrain), (FinetuneConfig, finetune)])
 def test_a_training_learns_on_the_gpu_and_continues_there(kind, train, store, tmp_path, monkeypatch):
     config = options(kind, store, tmp_path / "run", learning_rate=0.02 if kind is PretrainConfig else 3e-3)
-    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 15 else None)
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 15 else None)
     with pytest.raises(Cancelled):
         train(config)
     monkeypatch.undo()

@@ -14,7 +14,7 @@ import slicer_case
 
 from voxmmsd.config import make_config
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import view_run
+from voxmmsd.runs import Request, view_run
 from voxmmsd.runs.control import stop
 from voxmmsd.training_config import FinetuneConfig
 from VoxMMSDLib.child import child_environment, python_slicer
@@ -129,7 +129,7 @@ class TrainTest(slicer_case.ModuleTest):
 
     def end(self, folder):
         if (folder / "status.json").is_file() and not view_run(folder).is_over:
-            stop(folder, "cancel", 60)
+            stop(folder, Request.CANCEL, 60)
 
     def train(self, panel, name, cases, steps, size=16, **more):
         """Fill the tab Task with a trial on the model in use, if any; press Start and wait for the end; the run."""

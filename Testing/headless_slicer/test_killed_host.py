@@ -11,7 +11,7 @@ import pytest
 from headless_slicer import host
 from voxmmsd.files import write_json_atomic
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import view_run
+from voxmmsd.runs import Request, view_run
 from voxmmsd.runs.control import stop
 
 STARTED = """
@@ -79,5 +79,5 @@ def test_a_run_outlives_a_killed_host_and_a_new_panel_finds_it(tmp_path, monkeyp
             panel.cleanup()
     finally:
         if not view_run(run).is_over:
-            stop(run, "cancel", 120)
+            stop(run, Request.CANCEL, 120)
         time.sleep(0.2)

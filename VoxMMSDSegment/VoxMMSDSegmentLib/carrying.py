@@ -327,8 +327,7 @@ def _weights_of(model_id: str) -> str:
 
 
 def _hashes(images: dict[str, Path]) -> dict[str, str]:
-    from voxmmsd.data.formats.sources import Source
-    from voxmmsd.data.store import source_sha256
+    from voxmmsd.data.formats.sources import Source, source_sha256
 
     return {key: source_sha256(Source(file)) for key, file in images.items()}
 

@@ -11,9 +11,8 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from voxmmsd.config import make_config
 from voxmmsd.home import home
-from voxmmsd.runs import view_run
+from voxmmsd.runs import Request, RunState, view_run
 from voxmmsd.runs.control import ask, stop
-from voxmmsd.runs.folder import INTERRUPTED
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 from VoxMMSDTrainLib.launch import Launch
 
@@ -50,14 +49,14 @@ class VoxMMSDTrainLogic(ScriptedLoadableModuleLogic):
 
     def pause(self, folder: Path) -> None:
         """Raises RunError: there is nothing to pause."""
-        ask(folder, "pause")
+        ask(folder, Request.PAUSE)
 
     def cancel(self, folder: Path) -> None:
         """Raises RunError: there is nothing to cancel."""
-        if view_run(folder).state in ("paused", INTERRUPTED):
-            stop(folder, "cancel")  # no process needs to agree
+        if view_run(folder).state in (RunState.PAUSED, RunState.INTERRUPTED):
+            stop(folder, Request.CANCEL)  # no process needs to agree
         else:
-            ask(folder, "cancel")
+            ask(folder, Request.CANCEL)
 
     @property
     def is_launching(self) -> bool:

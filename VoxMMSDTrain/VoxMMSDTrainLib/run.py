@@ -10,8 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
-from voxmmsd.runs import RunView, list_runs
-from voxmmsd.runs.folder import INTERRUPTED
+from voxmmsd.runs import RunState, RunView, list_runs
 from voxmmsd.runs.following import Follower, News
 from VoxMMSDLib import settings
 from VoxMMSDTrainLib import tables, words
@@ -122,32 +121,32 @@ class RunSection:
         was, self._state = self._state, news.run.state
         if was != news.run.state:
             self._say(self._notice(news.run))
-            if news.run.state == "finished" and was:
+            if news.run.state is RunState.FINISHED and was:
                 self._on_finished(news.run.folder)
 
     def _notice(self, run: RunView) -> str:
         if run.error:
             return run.error
-        if run.state == INTERRUPTED and run.host != socket.gethostname():
+        if run.state is RunState.INTERRUPTED and run.host != socket.gethostname():
             text = _("Look at {host} first: if the run is gone there, Resume continues it here, on this computer.")
             return text.format(host=run.host)
-        if run.state == INTERRUPTED:
+        if run.state is RunState.INTERRUPTED:
             return _("Its process is gone. Resume continues from the newest checkpoint.")
         if self.follower.warnings:
             return _("Warning: {text}").format(text=self.follower.warnings[-1])
         return ""
 
     def _show_state(self, run: RunView | None) -> None:
-        ui, state = self.ui, run.state if run else ""
+        ui, state = self.ui, run.state if run else None
         if run is not None:
             ui.stateLabel.text = words.sentence(run)
             ui.progressBar.setRange(0, run.total if run.total else int(not run.is_over))
             ui.progressBar.setValue(run.step)
-        ui.pauseButton.enabled = state in ("queued", "running")
-        ui.cancelButton.enabled = state in ("queued", "running", "paused", INTERRUPTED)
-        ui.resumeButton.enabled = (
-            state in ("paused", INTERRUPTED, "failed", "cancelled") and not self._logic.is_launching
+        ui.pauseButton.enabled = state is not None and state.is_active
+        ui.cancelButton.enabled = state is not None and (
+            state.is_active or state in (RunState.PAUSED, RunState.INTERRUPTED)
         )
+        ui.resumeButton.enabled = state is not None and state.can_resume and not self._logic.is_launching
 
     def _list(self) -> None:
         """Fill the table anew where it has changed; the run that is followed is the chosen one."""

@@ -6,8 +6,7 @@ import re
 
 from slicer.i18n import tr as _
 
-from voxmmsd.runs import RunView
-from voxmmsd.runs.folder import INTERRUPTED
+from voxmmsd.runs import RunState, RunView
 from voxmmsd.wording import in_words
 from VoxMMSDLib import words as common
 
@@ -20,20 +19,20 @@ def verb(name: str) -> str:
 def state(run: RunView) -> str:
     """In a word or two."""
     words = {
-        "queued": _("starting"),
-        "running": _("running"),
-        "paused": _("paused"),
-        "finished": _("finished"),
-        "failed": _("failed"),
-        "cancelled": _("cancelled"),
-        INTERRUPTED: _("interrupted"),
+        RunState.QUEUED: _("starting"),
+        RunState.RUNNING: _("running"),
+        RunState.PAUSED: _("paused"),
+        RunState.FINISHED: _("finished"),
+        RunState.FAILED: _("failed"),
+        RunState.CANCELLED: _("cancelled"),
+        RunState.INTERRUPTED: _("interrupted"),
     }
     return words.get(run.state, run.state)
 
 
 def progress(run: RunView) -> str:
     """State and percent, for a table."""
-    if run.state == "running" and run.total:
+    if run.state is RunState.RUNNING and run.total:
         return _("{state}, {percent} %").format(state=state(run), percent=100 * run.step // run.total)
     return state(run)
 
@@ -41,13 +40,13 @@ def progress(run: RunView) -> str:
 def sentence(run: RunView) -> str:
     """What is going on, where, and how long it will take."""
     text = _("{name}: {state}").format(name=run.folder.name, state=state(run))
-    if run.state in ("queued", "running"):
+    if run.state.is_active:
         text += _(" on {host}").format(host=run.host)
         text += f", {run.stage}" if run.stage else ""
     if run.silent_since:
         text += _(", no sign of life since {time:%Y-%m-%d %H:%M:%S}").format(time=run.silent_since)
     text += _("; step {step} of {total}").format(step=run.step, total=run.total) if run.total else ""
-    if run.state == "running" and run.seconds_left is not None:
+    if run.state is RunState.RUNNING and run.seconds_left is not None:
         text += _(", {time} left").format(time=in_words(run.seconds_left))
     return text
 

@@ -21,7 +21,7 @@ from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.experiment.scoring import score_model
 from voxmmsd.files import write_json_atomic
 from voxmmsd.labels import LabelSchema
-from voxmmsd.runs import Run, is_finished, view_run
+from voxmmsd.runs import Request, Run, RunState, is_finished, view_run
 from voxmmsd.runs.control import ask
 from voxmmsd.runs.folder import is_alive, read_status
 from voxmmsd.runs.launch import start_detached
@@ -39,7 +39,7 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
     """
     left = [each for each in trainings if not is_finished(Path(each.run))]
     working: dict[str, Future[None]] = {}
-    stop: list[str] = []  # what is asked of all that are at work, if anything is
+    stop: list[Request] = []  # what is asked of all that are at work, if anything is
     with ThreadPoolExecutor(jobs, "training") as pool:
         try:
             while left or working:
@@ -54,7 +54,7 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
                     working.pop(name).result()
                 run.stage(f"{len(working)} trainings at work, {len(left)} to come")
         except BaseException:
-            stop.append(run.asked() or "pause")
+            stop.append(run.asked() or Request.PAUSE)
             raise
 
 
@@ -82,7 +82,7 @@ def _score(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: t
     score_model(model, entries, schema, device, file)
 
 
-def _train(config: PretrainConfig | FinetuneConfig, stop: list[str]) -> None:
+def _train(config: PretrainConfig | FinetuneConfig, stop: list[Request]) -> None:
     """Start the training, unless it is active, and wait until it ends; ``stop`` ends it early.
 
     Raises:
@@ -106,7 +106,7 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[str]) -> None:
                 ask(folder, stop[0])
             told = True
         time.sleep(LOOK_SECONDS)
-    if view.state in ("paused", "cancelled") and not stop:
+    if view.state in (RunState.PAUSED, RunState.CANCELLED) and not stop:
         raise Cancelled(view.state)
-    if view.state not in ("finished", "paused", "cancelled"):
+    if view.state not in (RunState.FINISHED, RunState.PAUSED, RunState.CANCELLED):
         raise RunError(f"{folder}: {view.line()}", "its log.txt says more; call again to continue where all stopped")

@@ -46,9 +46,11 @@ from voxmmsd.library.records import (
     PARTS,
     PREDICTED,
     CaseRecord,
+    LabelKind,
     LabelVersion,
     LibraryCase,
     Origins,
+    Part,
     to_record,
 )
 
@@ -221,10 +223,12 @@ class Library(LibraryRecords):
                 )
         return False
 
-    def _part(self, case_id: str, patient: str, part: str, known: Sequence[CaseRecord]) -> tuple[str, bool]:
+    def _part(self, case_id: str, patient: str, part: str, known: Sequence[CaseRecord]) -> tuple[Part, bool]:
         own = next((entry for entry in known if entry.patient.casefold() == patient.casefold()), None)
         if own is None:
-            return (part, False) if part else (drawn_part(known, self._about.hold_out_share, self._about.seed), True)
+            return (
+                (Part(part), False) if part else (drawn_part(known, self._about.hold_out_share, self._about.seed), True)
+            )
         if part and part != own.part:
             raise LibraryError(
                 f"case {case_id}: its patient {patient} is in the {own.part} part (since case {own.id} entered) and "
@@ -234,7 +238,7 @@ class Library(LibraryRecords):
         return own.part, own.drawn
 
     def _write_case(
-        self, case_id: str, patient: str, part: str, drawn: bool, images: Mapping[str, Volume], content: str
+        self, case_id: str, patient: str, part: Part, drawn: bool, images: Mapping[str, Volume], content: str
     ) -> LibraryCase:
         place = self.folder / "cases" / case_id
         aside = place.with_name(f".{case_id}.{os.getpid()}.tmp")
@@ -256,7 +260,7 @@ class Library(LibraryRecords):
         return LibraryCase(place, entry, ())
 
     def _append(
-        self, case_id: str, kind: str, label: Volume, schema: str, origins: Volume | None = None, **details: Any
+        self, case_id: str, kind: LabelKind, label: Volume, schema: str, origins: Volume | None = None, **details: Any
     ) -> LabelVersion:
         case = self.case(case_id)
         meaning = schema_named(schema)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from voxmmsd.library.records import HOLD_OUT, TRAINING, CaseRecord
+from voxmmsd.library.records import HOLD_OUT, TRAINING, CaseRecord, Part
 
 
-def drawn_part(known: Iterable[CaseRecord], hold_out_share: float, seed: int) -> str:
+def drawn_part(known: Iterable[CaseRecord], hold_out_share: float, seed: int) -> Part:
     """The part of the next new patient: one random patient in every block of 1 / share is held out.
 
     Permuted blocks, as in clinical trials: the fraction is right after few patients, and the next one is unpredictable.

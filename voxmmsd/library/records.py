@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +13,29 @@ from voxmmsd.errors import LibraryError
 from voxmmsd.files import read_json
 
 FORMAT = 1
-TRAINING, HOLD_OUT = "training", "hold-out"
-PARTS = (TRAINING, HOLD_OUT)
-PREDICTED, CORRECTED, EXPERT = "predicted", "corrected", "expert"
 UNLABELLED, ACCEPTED = "unlabelled", "accepted"
 
 RecordT = TypeVar("RecordT")
+
+
+class Part(StrEnum):
+    """What the cases of a patient are used for."""
+
+    TRAINING = "training"
+    HOLD_OUT = "hold-out"
+
+
+class LabelKind(StrEnum):
+    """``PREDICTED``: a model's output, nobody looked. ``CORRECTED``: accepted, drawn over a model's output. ``EXPERT``:
+    accepted, drawn over none."""
+
+    PREDICTED = "predicted"
+    CORRECTED = "corrected"
+    EXPERT = "expert"
+
+
+TRAINING, HOLD_OUT = PARTS = tuple(Part)
+PREDICTED, CORRECTED, EXPERT = LabelKind
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,7 @@ class Origins:
 class LabelVersion:
     """One label of a case. Labels are numbered from 1, appended, and never replaced.
 
-    ``kind``: ``predicted`` (a model's output, nobody looked), ``corrected`` (accepted, drawn over a model's output) or
-    ``expert`` (accepted, drawn over none). ``time``: when it was predicted or accepted (ISO, UTC). ``model``: id of the
+    ``time``: when it was predicted or accepted (ISO, UTC). ``model``: id of the
     model that predicted it, empty for the other kinds. ``drawn_over``: ids of the models whose output it was drawn on.
     ``changed_voxels``: by key of each label, against version ``compared_to`` (0: there was none). ``volumes_ml``: by
     key of each label and region. ``review``: uncertain regions of a prediction, as recorded by ``segment``.
@@ -52,7 +69,7 @@ class LabelVersion:
     """
 
     number: int
-    kind: str
+    kind: LabelKind
     schema: str
     time: str
     sha256: str
@@ -81,6 +98,7 @@ class LabelVersion:
     def from_record(cls, record: dict[str, Any]) -> LabelVersion:
         changed = record.get("changed_voxels")
         record["changed_voxels"] = changed and {key: Change(**change) for key, change in changed.items()}
+        record["kind"] = LabelKind(record["kind"])
         record["drawn_over"] = tuple(record.get("drawn_over", ()))
         record["review"] = tuple(record.get("review", ()))
         record["origins"] = Origins(**record["origins"]) if record.get("origins") else None
@@ -97,7 +115,7 @@ class CaseRecord:
 
     id: str
     patient: str
-    part: str
+    part: Part
     drawn: bool
     entered: str
     images: Mapping[str, str]
@@ -109,6 +127,7 @@ class CaseRecord:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> CaseRecord:
+        record["part"] = Part(record["part"])
         record["grids"] = {name: Grid.from_json(grid) for name, grid in record["grids"].items()}
         return cls(**record)
 
@@ -130,7 +149,7 @@ class LibraryCase:
         return self.entry.patient
 
     @property
-    def part(self) -> str:
+    def part(self) -> Part:
         return self.entry.part
 
     @property

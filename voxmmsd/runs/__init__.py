@@ -1,7 +1,7 @@
 """The run folder: the complete state of a long job, written by the job and read by everything else.
 
-Standard library only, since a panel reads it. Reading order: ``folder`` (what a reader sees), ``log`` (what a job
-says), ``writing`` (what the job does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch``
+Standard library only, since a panel reads it. Reading order: ``states``, ``folder`` (what a reader sees), ``log`` (what
+a job says), ``writing`` (what the job does), ``claim`` (one process at a time), ``control`` (pause, cancel), ``launch``
 (detached start, resume), ``companion`` (the opposite: a process that ends with another), ``watch`` (a run in a
 terminal), ``events`` and ``curves`` (metrics out of them).
 """
@@ -19,13 +19,15 @@ from voxmmsd.runs.folder import (
     view_run,
 )
 from voxmmsd.runs.log import NullRun, RunLog
-from voxmmsd.runs.writing import ENDS, Run, open_run, stand_by, versions
+from voxmmsd.runs.states import Request, RunState
+from voxmmsd.runs.writing import Run, open_run, stand_by, versions
 
 __all__ = [
-    "ENDS",
     "NullRun",
+    "Request",
     "Run",
     "RunLog",
+    "RunState",
     "RunView",
     "find_run",
     "is_alive",

@@ -11,6 +11,7 @@ from typing import IO, Any
 from voxmmsd.errors import RunError
 from voxmmsd.files import HELD, try_lock
 from voxmmsd.runs.folder import HEARTBEAT_SECONDS, SILENT_AFTER_SECONDS, is_alive, read_status
+from voxmmsd.runs.states import RunState
 
 
 class Claim:
@@ -53,7 +54,7 @@ def refuse_if_worked_on(folder: Path, status: dict[str, Any]) -> None:
         RunError: one lives.
     """
     here = status.get("host") == socket.gethostname()
-    if status.get("state") != "running" or not is_alive(status) or (here and status.get("pid") == os.getpid()):
+    if status.get("state") != RunState.RUNNING or not is_alive(status) or (here and status.get("pid") == os.getpid()):
         return
     if here or _beats_again(folder, status):
         raise RunError(
@@ -67,6 +68,6 @@ def _beats_again(folder: Path, status: dict[str, Any]) -> bool:
     while time.monotonic() < end:
         latest = read_status(folder) or {}
         if latest.get("heartbeat") != status.get("heartbeat"):
-            return latest.get("state") == "running"
+            return latest.get("state") == RunState.RUNNING
         time.sleep(HEARTBEAT_SECONDS / 20)
     return False

@@ -7,28 +7,28 @@ from pathlib import Path
 
 from voxmmsd.errors import RunError
 from voxmmsd.files import write_json_atomic
-from voxmmsd.runs.folder import INTERRUPTED, RunView, read_status, view_run
+from voxmmsd.runs.folder import CONTROL, STATUS, RunView, read_status, view_run
+from voxmmsd.runs.states import Request, RunState
 
 ANSWER_SECONDS = 60.0
-_DONE_BY = {"pause": "paused", "cancel": "cancelled"}
 
 
-def ask(folder: Path, request: str) -> None:
-    """Write ``request`` (``pause`` or ``cancel``) for the run, which responds at its next step.
+def ask(folder: Path, request: Request) -> None:
+    """Write ``request`` for the run, which responds at its next step.
 
     Raises:
         RunError: no run, or none that could respond.
     """
     run = view_run(folder)
-    if run.state not in ("running", "queued"):
+    if not run.state.is_active:
         raise RunError(
             f"{folder}: is not running but {run.line()}, so there is nothing to {request}",
             "`voxmmsd runs list` names those at work",
         )
-    write_json_atomic(folder / "control.json", {"request": request})
+    write_json_atomic(folder / CONTROL, {"request": request})
 
 
-def stop(folder: Path, request: str, wait_seconds: float = ANSWER_SECONDS) -> RunView:
+def stop(folder: Path, request: Request, wait_seconds: float = ANSWER_SECONDS) -> RunView:
     """Pause or cancel a run and wait until it has left; the run as it then is.
 
     A paused or interrupted run is cancelled at once, since no process needs to agree.
@@ -37,9 +37,9 @@ def stop(folder: Path, request: str, wait_seconds: float = ANSWER_SECONDS) -> Ru
         RunError: no run, nothing to stop, or no answer within ``wait_seconds``: the request then stands.
     """
     run = view_run(folder)
-    if request == "cancel" and run.state in ("paused", INTERRUPTED):
-        write_json_atomic(folder / "control.json", {"request": request})  # should it be alive after all
-        write_json_atomic(folder / "status.json", {**(read_status(folder) or {}), "state": "cancelled"})
+    if request == Request.CANCEL and run.state in (RunState.PAUSED, RunState.INTERRUPTED):
+        write_json_atomic(folder / CONTROL, {"request": request})  # should it be alive after all
+        write_json_atomic(folder / STATUS, {**(read_status(folder) or {}), "state": RunState.CANCELLED})
         return view_run(folder)
     ask(folder, request)
     end = time.monotonic() + wait_seconds
@@ -54,6 +54,6 @@ def stop(folder: Path, request: str, wait_seconds: float = ANSWER_SECONDS) -> Ru
     )
 
 
-def has_answered(run: RunView, request: str) -> bool:
+def has_answered(run: RunView, request: Request) -> bool:
     """Whether ``run`` ended as asked, and not by finishing or failing first."""
-    return run.state == _DONE_BY[request]
+    return run.state is request.leaves

@@ -16,12 +16,12 @@ from typing import Any
 from voxmmsd.errors import RunError
 from voxmmsd.files import read_json, while_held
 from voxmmsd.home import home
+from voxmmsd.runs.states import RunState
 from voxmmsd.wording import in_words
 
 HEARTBEAT_SECONDS = 10.0
 SILENT_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
-INTERRUPTED = "interrupted"  # shown, never written: the process died and could not say so
-UNREADABLE = "unreadable"  # shown, never written
+STATUS, CONFIG, CONTROL = "status.json", "config.json", "control.json"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RunView:
     """The content of ``status.json`` and ``config.json``, with the current state."""
 
     folder: Path
-    state: str
+    state: RunState
     verb: str
     step: int
     total: int
@@ -44,19 +44,19 @@ class RunView:
     @property
     def is_over(self) -> bool:
         """No process is active."""
-        return self.state not in ("queued", "running")
+        return not self.state.is_active
 
     def line(self) -> str:
         """State, step and remaining time as text."""
-        text = self.state
-        if self.state == "running":
+        text: str = self.state
+        if self.state is RunState.RUNNING:
             text += f" on {self.host}" + (f", {self.stage}" if self.stage else "")
         elif self.silent_since:
             text += f" (no sign of life since {self.silent_since:%Y-%m-%d %H:%M:%S})"
         elif self.error:
             text += f": {self.error}"
         text += f"; step {self.step} of {self.total}"
-        if self.state == "running" and self.seconds_left is not None:
+        if self.state is RunState.RUNNING and self.seconds_left is not None:
             text += f", {in_words(self.seconds_left)} left"
         return text
 
@@ -73,17 +73,17 @@ def find_run(name: str) -> Path:
     """Like ``resolve_run``, for an existing run; for a store or a folder of results, the ``.run`` in it."""
     folder = resolve_run(name)
     inner = folder / ".run"
-    return inner if not (folder / "status.json").is_file() and inner.is_dir() else folder
+    return inner if not (folder / STATUS).is_file() and inner.is_dir() else folder
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:
     """``status.json``, or None if there is none yet."""
-    return _read_record(folder / "status.json")
+    return _read_record(folder / STATUS)
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
     """``config.json`` (verb, options, directory, versions), or None if there is none."""
-    return _read_record(folder / "config.json")
+    return _read_record(folder / CONFIG)
 
 
 def view_run(folder: Path) -> RunView:
@@ -97,17 +97,17 @@ def view_run(folder: Path) -> RunView:
         raise RunError(f"{folder}: holds no run (no status.json)", "`voxmmsd runs list` names the known ones")
     try:
         return _view(folder, status)
-    except (TypeError, ValueError, OverflowError, OSError) as error:  # OSError: of a time beyond the calendar
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:  # OSError: of a time beyond the calendar
         raise RunError(f"{folder / 'status.json'}: is not a run's record ({error})", "name another run") from error
 
 
 def _view(folder: Path, status: dict[str, Any]) -> RunView:
-    state = str(status.get("state", "?"))
+    state = RunState(status["state"])
     heartbeat = float(status.get("heartbeat") or 0)
-    lost = state in ("running", "queued") and not is_alive(status)
+    lost = state.is_active and not is_alive(status)
     return RunView(
         folder=folder,
-        state=INTERRUPTED if lost else state,
+        state=RunState.INTERRUPTED if lost else state,
         verb=str(status.get("verb", "?")),
         step=int(status.get("step") or 0),
         total=int(status.get("total") or 0),
@@ -124,7 +124,7 @@ def _view(folder: Path, status: dict[str, Any]) -> RunView:
 def list_runs(parent: Path | None = None) -> list[RunView]:
     """The runs in ``parent`` (default ``$VOXMMSD_HOME/runs``), most recently active first."""
     parent = home() / "runs" if parent is None else parent
-    files = sorted(parent.glob("*/status.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    files = sorted(parent.glob(f"*/{STATUS}"), key=lambda file: file.stat().st_mtime, reverse=True)
     return [_view_or_why_not(file.parent) for file in files]
 
 
@@ -133,7 +133,7 @@ def _view_or_why_not(folder: Path) -> RunView:
     try:
         return view_run(folder)
     except RunError as error:
-        return RunView(folder, UNREADABLE, "?", 0, 0, None, "?", 0, None, (), error=str(error))
+        return RunView(folder, RunState.UNREADABLE, "?", 0, 0, None, "?", 0, None, (), error=str(error))
 
 
 def is_alive(status: dict[str, Any]) -> bool:
@@ -142,7 +142,7 @@ def is_alive(status: dict[str, Any]) -> bool:
     A pid is only valid on its own host; on others the heartbeat decides. On its own host the start time of the process
     must also match, since pids are reused.
     """
-    if status.get("state") not in ("running", "queued"):
+    if status.get("state") not in (RunState.RUNNING, RunState.QUEUED):
         return False
     if time.time() - float(status.get("heartbeat") or 0) >= SILENT_AFTER_SECONDS:
         return False
@@ -158,7 +158,7 @@ def lives(pid: int, started: str | None) -> bool:
 
 def is_finished(folder: Path) -> bool:
     status = read_status(folder)
-    return status is not None and status.get("state") == "finished"
+    return status is not None and status.get("state") == RunState.FINISHED
 
 
 def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_differ: Collection[str] = ()) -> None:
@@ -168,7 +168,7 @@ def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_d
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file, not a run folder", "name another --run")
-    file = folder / "config.json"
+    file = folder / CONFIG
     if not file.is_file():
         if folder.is_dir() and not all(_is_of_a_start(item.name) for item in folder.iterdir()):
             raise RunError(f"{folder}: is not empty and no run folder", "name a new folder with --run")
@@ -195,13 +195,11 @@ def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_d
 def _failed_before_its_first_step(folder: Path) -> bool:
     """Nothing came of it: the call may be corrected."""
     status = read_status(folder) or {}
-    return status.get("state") == "failed" and not status.get("step") and not (folder / "checkpoints").exists()
+    return status.get("state") == RunState.FAILED and not status.get("step") and not (folder / "checkpoints").exists()
 
 
 LAUNCH = "VOXMMSD_LAUNCH"  # environment variable: by which a detached start knows its process
-LEFT_BY_LAUNCH = frozenset(
-    {"log.txt", "status.json", "control.json", ".lock"}
-)  # of a run that never came to its first line
+LEFT_BY_LAUNCH = frozenset({"log.txt", STATUS, CONTROL, ".lock"})  # of a run that never came to its first line
 
 
 def _is_of_a_start(name: str) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 from voxmmsd.errors import ERROR, REMEDY_APART, RunError
 from voxmmsd.files import write_json_atomic
-from voxmmsd.runs.folder import LAUNCH, is_alive, process_start, read_config, read_status
+from voxmmsd.runs.folder import CONTROL, LAUNCH, STATUS, is_alive, process_start, read_config, read_status
+from voxmmsd.runs.states import RunState
 
 SIGN_OF_LIFE_SECONDS = 120.0  # torch alone can take half a minute to load from a cold disk
 
@@ -38,7 +39,7 @@ def start_detached(
             "wait, or `voxmmsd runs cancel` it",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "control.json").unlink(missing_ok=True)
+    (folder / CONTROL).unlink(missing_ok=True)
     log, launch = folder / "log.txt", uuid.uuid4().hex
     before = log.stat().st_size if log.is_file() else 0
     if earlier is None:
@@ -62,7 +63,7 @@ def start_detached(
         reason = said[-1].removeprefix(ERROR) if said else "it printed nothing"
         if _is_queued(folder):
             write_json_atomic(
-                folder / "status.json", {**(read_status(folder) or {}), "state": "failed", "error": reason}
+                folder / STATUS, {**(read_status(folder) or {}), "state": RunState.FAILED, "error": reason}
             )
         raise RunError(f"{folder}: {error.problem}: {reason}", error.remedy) from error
 
@@ -76,7 +77,7 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
     record, status = read_config(folder), read_status(folder)
     if record is None or status is None:
         raise RunError(f"{folder}: holds no run to resume", "`voxmmsd runs list` names the known ones")
-    if status.get("state") == "finished":
+    if status.get("state") == RunState.FINISHED:
         raise RunError(f"{folder}: is finished", "start a new run in another folder, with --run")
     directory = Path(record.get("directory", "."))
     if not directory.is_dir():
@@ -89,13 +90,13 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
 
 def _queue(folder: Path, verb: str, pid: int) -> None:
     """Write the status ``queued``, which the first status of the process replaces."""
-    queued = {"verb": verb, "state": "queued", "host": socket.gethostname(), "pid": pid}
+    queued = {"verb": verb, "state": RunState.QUEUED, "host": socket.gethostname(), "pid": pid}
     queued.update(pid_started=process_start(pid), heartbeat=round(time.time(), 1))
-    write_json_atomic(folder / "status.json", queued)
+    write_json_atomic(folder / STATUS, queued)
 
 
 def _is_queued(folder: Path) -> bool:
-    return (read_status(folder) or {}).get("state") == "queued"
+    return (read_status(folder) or {}).get("state") == RunState.QUEUED
 
 
 def _await_life(folder: Path, verb: str, process: subprocess.Popen, launch: str) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from voxmmsd.runs.states import Request
+
 
 class EventLog(Protocol):
     """Where events go (``voxmmsd.runs.events``)."""
@@ -31,7 +33,7 @@ class RunLog(Protocol):
     def stage(self, text: str) -> None: ...
     def metric(self, step: int, name: str, value: float) -> None: ...
     def progress(self, step: int, stage: str = "") -> None: ...
-    def asked(self) -> str | None: ...
+    def asked(self) -> Request | None: ...
     def stop_if_asked(self) -> None: ...
 
 
@@ -57,7 +59,7 @@ class NullRun:
     def progress(self, step: int, stage: str = "") -> None:
         self.step = step
 
-    def asked(self) -> str | None:
+    def asked(self) -> Request | None:
         return None
 
     def stop_if_asked(self) -> None:

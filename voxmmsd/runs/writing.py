@@ -24,16 +24,18 @@ from voxmmsd.files import is_disk_full, read_json, write_json_atomic
 from voxmmsd.runs.claim import Claim, refuse_if_worked_on
 from voxmmsd.runs.events import EventWriter
 from voxmmsd.runs.folder import (
+    CONFIG,
+    CONTROL,
     HEARTBEAT_SECONDS,
     LAUNCH,
+    STATUS,
     process_start,
     read_status,
     refuse_other_options,
 )
 from voxmmsd.runs.log import NullRun
 from voxmmsd.runs.speed import Speed
-
-ENDS = {"pause": "paused", "cancel": "cancelled"}  # what a request leaves a run as
+from voxmmsd.runs.states import Request, RunState
 
 
 class Run:
@@ -48,7 +50,7 @@ class Run:
         self._around = _open_runs[-1] if _open_runs else None
         self._status: dict[str, Any] = {
             "verb": verb,
-            "state": "running",
+            "state": RunState.RUNNING,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "pid_started": process_start(os.getpid()),
@@ -58,7 +60,7 @@ class Run:
         self._speed = Speed()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._asked: str | None = None
+        self._asked: Request | None = None
         self.events = EventWriter(folder / "events.jsonl")
         self._log = (folder / "log.txt").open("a", encoding="utf-8")
         self._write_status()
@@ -97,10 +99,10 @@ class Run:
     def seconds_left(self) -> float | None:
         return self._speed.seconds_left(self.total - self.step)
 
-    def asked(self) -> str | None:
-        """``pause`` or ``cancel``, when a signal or ``control.json`` asked for it, here or in the run around."""
-        if self._asked is None and (control := self._read_control()) in ("pause", "cancel"):
-            self._asked = control
+    def asked(self) -> Request | None:
+        """What a signal or ``control.json`` asked for, here or in the run around."""
+        if self._asked is None:
+            self._asked = self._read_control()
         if self._asked is None and self._around is not None:
             self._asked = self._around.asked()
         return self._asked
@@ -108,12 +110,12 @@ class Run:
     def stop_if_asked(self) -> None:
         """Raises Cancelled, as it was asked for; for jobs that have nothing to save first."""
         if request := self.asked():
-            raise Cancelled(ENDS[request])
+            raise Cancelled(request.leaves)
 
-    def ask(self, request: str) -> None:
+    def ask(self, request: Request) -> None:
         self._asked = request
 
-    def end(self, state: str, **fields: Any) -> None:
+    def end(self, state: RunState, **fields: Any) -> None:
         """Write the last status and stop the heartbeat."""
         self._stop.set()
         self._heart.join()
@@ -133,12 +135,12 @@ class Run:
         with suppress(OSError):
             self.events.write("failed", step=self.step, **_said_by(error))
             self.note(f"failed: {error}")
-        self.end("failed", error=str(error))
+        self.end(RunState.FAILED, error=str(error))
 
-    def _read_control(self) -> str | None:
+    def _read_control(self) -> Request | None:
         try:
-            return read_json(self.folder / "control.json").get("request")
-        except (OSError, ValueError, AttributeError):
+            return Request(read_json(self.folder / CONTROL)["request"])
+        except (OSError, ValueError, TypeError, KeyError):
             return None  # none there, or just being written: the next step looks again
 
     def _write_status(self) -> None:
@@ -150,11 +152,11 @@ class Run:
                 seconds_left=None if left is None else round(left, 1),
                 heartbeat=round(time.time(), 1),
             )
-            write_json_atomic(self.folder / "status.json", dict(self._status))
+            write_json_atomic(self.folder / STATUS, dict(self._status))
 
     def _overwrite_status(self) -> None:
         """In place: on a full disk there is no room for a second file, and the old one's room is ours."""
-        with (self.folder / "status.json").open("r+", encoding="utf-8") as stream:
+        with (self.folder / STATUS).open("r+", encoding="utf-8") as stream:
             stream.write(json.dumps(self._status))
             stream.truncate()
 
@@ -169,13 +171,18 @@ class Run:
             try:
                 self._write_status()
             except Exception as error:  # a full disk, a share away for a moment: the job may still come through
-                print(f"warning: {self.folder}/status.json cannot be written: {error}", file=sys.stderr, flush=True)
+                print(f"warning: {self.folder}/{STATUS} cannot be written: {error}", file=sys.stderr, flush=True)
 
     def _is_stderr_the_log(self) -> bool:
         try:
             return os.path.samestat(os.fstat(sys.stderr.fileno()), os.fstat(self._log.fileno()))
         except (OSError, ValueError, AttributeError):  # stderr is closed or no file, as under pytest
             return False
+
+
+def _end_of(reason: Cancelled) -> RunState:
+    """What a job that stopped leaves its run as."""
+    return RunState(str(reason)) if str(reason) in set(RunState) else RunState.CANCELLED
 
 
 def _said_by(error: BaseException) -> dict[str, str]:
@@ -222,17 +229,17 @@ def open_run(
 
 @contextmanager
 def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: dict[str, Any]) -> Iterator[Run]:
-    if status.get("state") != "queued":  # what was asked of a queued run still stands
-        (folder / "control.json").unlink(missing_ok=True)
+    if status.get("state") != RunState.QUEUED:  # what was asked of a queued run still stands
+        (folder / CONTROL).unlink(missing_ok=True)
     record = {"verb": verb, **given, "directory": str(Path.cwd()), "versions": versions()}
-    write_json_atomic(folder / "config.json", record)
+    write_json_atomic(folder / CONFIG, record)
     run = Run(folder, verb, total, status)
     _open_runs.append(run)
     try:
         with _signals_ask(run):
             yield run
     except Cancelled as reason:
-        run.end(str(reason) or "cancelled")
+        run.end(_end_of(reason))
         raise
     except BaseException as error:
         if is_disk_full(error):
@@ -243,7 +250,7 @@ def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: 
         raise
     else:
         run.events.write("done", step=run.step)
-        run.end("finished")
+        run.end(RunState.FINISHED)
     finally:
         _open_runs.remove(run)
 
@@ -261,11 +268,11 @@ def _signals_ask(run: Run) -> Iterator[None]:
         nonlocal interrupts
         interrupts += number == signal.SIGINT
         if interrupts > 1:  # a second Ctrl-C means now
-            raise Cancelled("cancelled")
+            raise Cancelled(RunState.CANCELLED)
         if number == signal.SIGINT:
-            run.ask("cancel")
+            run.ask(Request.CANCEL)
         elif run.asked() is None:
-            run.ask("pause")
+            run.ask(Request.PAUSE)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if sys.platform == "win32":

@@ -20,7 +20,7 @@ from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, me
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.errors import Cancelled, ConfigError
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.runs import ENDS, RunLog, is_finished, open_run, refuse_other_options, resolve_run, stand_by
+from voxmmsd.runs import RunLog, is_finished, open_run, refuse_other_options, resolve_run, stand_by
 from voxmmsd.terminal import progress_bar
 from voxmmsd.training.checkpoint import Checkpointer
 from voxmmsd.training.memory_fallback import MemoryFallback
@@ -293,7 +293,7 @@ class TrainingLoop(ABC):
             return
         self.save()
         self.run.say(f"{request} at step {self.step}: checkpoint saved; call again with the same options to continue")
-        raise Cancelled(ENDS[request])
+        raise Cancelled(request.leaves)
 
 
 class LossModule(nn.Module):

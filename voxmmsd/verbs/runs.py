@@ -6,9 +6,13 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voxmmsd.config import Affects, option
 from voxmmsd.verbs.verb import Verb, VerbGroup, require
+
+if TYPE_CHECKING:
+    from voxmmsd.runs import Request
 
 
 @dataclass(frozen=True)
@@ -46,25 +50,30 @@ def _show(config: RunConfig) -> None:
 
 
 def _watch(config: RunConfig) -> int:
+    from voxmmsd.runs import RunState
     from voxmmsd.runs.watch import watch
 
     folder = _folder(config)
     try:
-        return 0 if watch(folder).state in ("finished", "paused") else 1
+        return 0 if watch(folder).state in (RunState.FINISHED, RunState.PAUSED) else 1
     except KeyboardInterrupt:
         print(f"{folder}: no longer watched; the run itself goes on", file=sys.stderr)
         return 130
 
 
 def _pause(config: StopConfig) -> int:
-    return _stop(config, "pause")
+    from voxmmsd.runs import Request
+
+    return _stop(config, Request.PAUSE)
 
 
 def _cancel(config: StopConfig) -> int:
-    return _stop(config, "cancel")
+    from voxmmsd.runs import Request
+
+    return _stop(config, Request.CANCEL)
 
 
-def _stop(config: StopConfig, request: str) -> int:
+def _stop(config: StopConfig, request: Request) -> int:
     from voxmmsd.runs.control import has_answered, stop
 
     folder = _folder(config)

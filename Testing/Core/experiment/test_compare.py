@@ -17,7 +17,7 @@ from voxmmsd.experiment.config import ABLATIONS, Arm, ExperimentConfig
 from voxmmsd.experiment.run import compare
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import Run, view_run
+from voxmmsd.runs import Request, Run, view_run
 from voxmmsd.runs.control import ask
 from voxmmsd.training_config import PretrainConfig
 
@@ -113,7 +113,7 @@ def test_the_scores_of_all_arms_are_written(done):
 def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp_path, monkeypatch):
     run = tmp_path / "run"
     real = Run.asked
-    monkeypatch.setattr(Run, "asked", lambda self: "pause" if "draw-1" in str(self.folder) else real(self))
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if "draw-1" in str(self.folder) else real(self))
     with pytest.raises(Cancelled):
         compare(experiment, str(run))
     monkeypatch.undo()
@@ -161,7 +161,7 @@ def test_a_pause_of_all_or_of_one_reaches_all_trainings_at_work_and_a_failed_one
     def pause_when_all_are_at_work():
         while not all(map(is_at_work, parts)):
             time.sleep(0.1)
-        ask(run / asked, "pause")
+        ask(run / asked, Request.PAUSE)
 
     asker = threading.Thread(target=pause_when_all_are_at_work, daemon=True)
     asker.start()
@@ -217,7 +217,7 @@ def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
         return np.where(array == 3, 1, array) if len(set(poor)) > 1 and entry.id != poor[0] else array
 
     monkeypatch.setattr(Entry, "label", label)
-    monkeypatch.setattr(Run, "asked", lambda self: "cancel")
+    monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
     with pytest.raises(Cancelled):
         compare(file, str(tmp_path / "run"))
     draws = [
@@ -235,7 +235,7 @@ def test_every_ablation_has_a_name_and_differs_from_the_method():
 
 
 def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
-    monkeypatch.setattr(Run, "asked", lambda self: "cancel")
+    monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
     text = experiment.read_text(encoding="utf-8")
     for old, new, message in (
         ("cases = [1, 2]", "cases = [1, 9]", "9 labelled cases asked for"),

@@ -25,7 +25,7 @@ from voxmmsd.inference.results import finished_result, write_prediction
 from voxmmsd.inference.segment import segment_cases
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.weights import load_network
-from voxmmsd.runs import Run, view_run
+from voxmmsd.runs import Request, Run, view_run
 from voxmmsd.runs.events import read_events
 
 
@@ -299,7 +299,7 @@ def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result
     for number in range(3):
         write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
     options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
-    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 1 else None)
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 1 else None)
     with pytest.raises(Cancelled, match="paused"):
         segment_cases(options)
     monkeypatch.undo()

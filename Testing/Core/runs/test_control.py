@@ -10,7 +10,7 @@ import pytest
 
 from voxmmsd.cli import main
 from voxmmsd.errors import Cancelled, RunError
-from voxmmsd.runs import open_run, read_status, view_run
+from voxmmsd.runs import Request, open_run, read_status, view_run
 from voxmmsd.runs.control import ask, stop
 
 JOB = """
@@ -57,22 +57,22 @@ def test_a_run_stops_as_asked_and_the_asker_is_told(job, request_, state, capsys
 
 def test_a_paused_run_is_cancelled_without_a_process(job):
     folder = job()
-    stop(folder, "pause")
-    assert stop(folder, "cancel").state == "cancelled"
+    stop(folder, Request.PAUSE)
+    assert stop(folder, Request.CANCEL).state == "cancelled"
 
 
 def test_a_run_that_does_not_answer_keeps_the_request(job):
     folder = job("deaf")
     with pytest.raises(RunError, match="has not answered in 0 s"):
-        stop(folder, "pause", wait_seconds=0.3)
+        stop(folder, Request.PAUSE, wait_seconds=0.3)
     assert json.loads((folder / "control.json").read_text(encoding="utf-8")) == {"request": "pause"}
 
 
 def test_nothing_is_asked_of_a_run_that_is_over(job):
     folder = job()
-    stop(folder, "cancel")
+    stop(folder, Request.CANCEL)
     with pytest.raises(RunError, match="nothing to pause"):
-        stop(folder, "pause")
+        stop(folder, Request.PAUSE)
 
 
 def test_what_is_asked_of_a_queued_run_still_stands_when_it_starts(tmp_path):
@@ -80,7 +80,7 @@ def test_what_is_asked_of_a_queued_run_still_stands_when_it_starts(tmp_path):
     folder.mkdir()
     status = {"state": "queued", "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()}
     (folder / "status.json").write_text(json.dumps(status))
-    ask(folder, "pause")
+    ask(folder, Request.PAUSE)
     with open_run(folder, "finetune", {}, 3) as run:
         assert run.asked() == "pause"
     with open_run(folder, "finetune", {}, 3) as run:

@@ -18,7 +18,7 @@ from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import Run, read_status
+from voxmmsd.runs import Request, Run, read_status
 from voxmmsd.runs.events import read_events
 from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.finetune import finetune
@@ -128,7 +128,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(
     straight, store, tmp_path, monkeypatch, capsys
 ):
     run = tmp_path / "run"
-    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 6 else None)
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 6 else None)
     with pytest.raises(Cancelled):
         finetune(options(store, run))
     monkeypatch.undo()

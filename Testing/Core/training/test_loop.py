@@ -13,7 +13,7 @@ from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Cancelled, RunError
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import Run, view_run
+from voxmmsd.runs import Request, Run, view_run
 from voxmmsd.runs.curves import read_curves
 from voxmmsd.runs.events import read_events
 from voxmmsd.training.checkpoint import load_state, newest_checkpoint
@@ -259,7 +259,7 @@ def test_a_disk_that_others_have_filled_stops_the_run_in_good_order_too(
 
 
 def test_a_run_that_is_paused_again_before_its_first_step_is_as_far_as_it_was(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step >= 3 else None)
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step >= 3 else None)
     for _ in range(2):
         with pytest.raises(Cancelled, match="paused"):
             train("pretrain", store, tmp_path / "run")

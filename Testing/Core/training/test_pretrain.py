@@ -13,7 +13,7 @@ from voxmmsd.inference.engines import open_engine
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import Run, read_status
+from voxmmsd.runs import Request, Run, read_status
 from voxmmsd.runs.events import read_events
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import load_state, save_state
@@ -79,7 +79,7 @@ def test_a_run_leaves_a_start_for_fine_tuning_curves_and_a_picture(straight):
 
 def test_a_paused_run_continues_to_the_same_student_teacher_center_and_metrics(straight, store, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 5 else None)
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 5 else None)
     with pytest.raises(Cancelled, match="paused"):
         pretrain(options(store, run))
     monkeypatch.undo()
@@ -152,7 +152,7 @@ def test_cases_that_come_after_the_start_do_not_change_a_run(store, tmp_path, mo
     for file in set(files) - set(late):
         shutil.copy(file, tmp_path / "store")
     pretrain(options(tmp_path / "store", tmp_path / "straight"))
-    monkeypatch.setattr(Run, "asked", lambda self: "pause" if self.step == 5 else None)
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 5 else None)
     with pytest.raises(Cancelled):
         pretrain(options(tmp_path / "store", tmp_path / "run"))
     monkeypatch.undo()
