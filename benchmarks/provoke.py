@@ -33,6 +33,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Core"))
 
@@ -349,18 +350,30 @@ def provoke(one: Provocation, source: Path, root: Path) -> tuple[str, int | None
     child = os.fork()
     if child == 0:
         _in_the_child(one, root, arguments, log)
-    deadline, code = time.monotonic() + SECONDS, None
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            break
-        time.sleep(0.01)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    code = _ended(child)
     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return judged(one, place, code, said, before), code, said
+
+
+def _ended(child: int) -> int | None:
+    """The exit code, or None of a child that was killed: it computed for SECONDS, or waited for them doing nothing.
+
+    Time is counted in seconds of a processor, so that a machine that does much else makes no hang.
+    """
+    process, started = psutil.Process(child), time.monotonic()
+    last, moved = 0.0, started
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        spent = sum(process.cpu_times()[:2])
+        if spent > last or process.status() == psutil.STATUS_RUNNING:
+            last, moved = spent, time.monotonic()
+        if spent > SECONDS or time.monotonic() - max(moved, started) > SECONDS:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.02)
 
 
 def _in_the_child(one: Provocation, root: Path, arguments: list[str], log: Path) -> None:

@@ -257,7 +257,7 @@ def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> 
     """
     import numpy as np
 
-    whole = labels if np.issubdtype(labels.dtype, np.integer) else _whole(labels, where)
+    whole = labels if np.issubdtype(labels.dtype, np.integer) else whole_numbers(labels, where)
     unknown = sorted(_values_in(whole) - {0, *schema.values})
     if unknown:
         raise InputError(
@@ -299,7 +299,7 @@ def _values_in(whole: np.ndarray) -> set[int]:
     return set(np.unique(whole).tolist())
 
 
-def _whole(labels: np.ndarray, where: str) -> np.ndarray:
+def whole_numbers(labels: np.ndarray, where: str) -> np.ndarray:
     """Floats as whole numbers. Raises InputError for fractional ones."""
     import numpy as np
 

@@ -235,6 +235,19 @@ CALLS = {
         [r"values \[-3"],
     ),
     "a label of NaN": (lambda p: labelled(p, lambda: p.save(with_value(np.nan), name="seg")), [f"{CASE}-seg", "NaN"]),
+    "one-hot labels": (
+        lambda p: labelled(
+            p, lambda: p.save(lambda v: np.stack([v == n for n in (1, 2, 3)], -1).astype(np.uint8), name="seg")
+        ),
+        [f"{CASE}-seg", "holds 3 volumes, one per label"],
+    ),
+    "a mask of 0 and 255, without a schema": (
+        lambda p: (
+            p.save(lambda v: (v > 0).astype(np.uint8) * 255, name="seg"),
+            ["finetune", renamed(p), "--run", p.root / "r"],
+        )[1],
+        ["holds 0 and 255 alone"],
+    ),
     "an empty label file": (lambda p: labelled(p, lambda: p.raw(b"", "seg")), [f"{CASE}-seg", "empty file"]),
     "a schema that cannot be told": (lambda p: ["finetune", renamed(p), "--run", p.root / "r"], ["schema", "--schema"]),
     "a schema that there is not": (lambda p: [*finetune(p), "--schema", "brats-1999"], ["brats-1999", "choose one"]),

@@ -16,6 +16,7 @@ from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
 from voxmmsd.data.formats.image import Image
 from voxmmsd.data.formats.sources import Source, frame_of, read_image
+from voxmmsd.data.label_maps import values_of
 from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
 from voxmmsd.errors import InputError
@@ -195,6 +196,11 @@ class _Reader:
         self.notes: list[str] = []
         self._last: tuple[tuple[Path, str | None], Image] | None = None
 
+    def read_label(self, source: Source) -> Volume:
+        image = read_image(source)
+        self.notes += [f"label: {note}" for note in image.notes]
+        return values_of(image, source)
+
     def read(self, source: Source, name: str) -> Volume:
         key = (source.path, source.series_uid)
         if self._last is None or self._last[0] != key:
@@ -230,11 +236,11 @@ def _on_reference(volume: Volume, name: str, path: Path, grid: Grid, reference: 
 def _label(case: Case, schema: LabelSchema | None, places: _Places, reader: _Reader) -> np.ndarray:
     assert case.label is not None
     path = case.label.path
+    volume = reader.read_label(case.label)  # what is no label map at all is said to be that, before its schema
     if schema is None:
         raise InputError(
             f"{path}: which label schema it follows cannot be told", f"name it with --schema ({', '.join(SCHEMAS)})"
         )
-    volume = reader.read(case.label, "label")
     drawn_on = places.drawn_on(volume.grid)
     if drawn_on is None:
         raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
-from voxmmsd.data.label_maps import on_same_voxels, read_label
+from voxmmsd.data.label_maps import on_same_voxels, read_label, read_values
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.evaluation.calibration import Calibration, calibrate
@@ -149,6 +149,7 @@ def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
     case, file = pair
     assert case.label is not None
     if case.schema is None:
+        read_values(case.label)  # what is no label map at all is said to be that
         raise InputError(f"{case.label.path}: which label schema it follows cannot be told", "name it with --schema")
     schema = schema_named(case.schema)
     label = read_label(case.label, schema)

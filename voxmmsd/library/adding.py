@@ -11,7 +11,7 @@ import numpy as np
 
 from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
-from voxmmsd.data.label_maps import read_label
+from voxmmsd.data.label_maps import read_label, read_values
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
 from voxmmsd.failures import failure_of_case
@@ -110,6 +110,7 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
     if case.label is None:
         return
     if case.schema is None:
+        read_values(case.label)  # what is no label map at all is said to be that
         raise InputError(f"{case.label.path}: which label schema it follows cannot be told", "name it with --schema")
     label = read_label(case.label, schema_named(case.schema))
     if not _is_known(library, library.case(case_id), entry.accepted, label, case.schema):

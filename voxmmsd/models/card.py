@@ -9,6 +9,7 @@ from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import KEY, markdown
 from voxmmsd.wording import counted
 
+FEW_STEPS = 200
 _TOLD_ELSEWHERE = frozenset({"comparison", "patients"})  # or in the record alone
 
 
@@ -29,6 +30,7 @@ def card(info: ModelInfo) -> str:
         ),
         *_comparison(info.training.get("comparison")),
         "## Training",
+        *_few_steps(info.training),
         _training({key: value for key, value in info.training.items() if key not in _TOLD_ELSEWHERE}),
         "## Network",
         f"3-D U-Net with {' - '.join(map(str, info.network.channels))} channels.",
@@ -75,6 +77,13 @@ def _comparison(found: dict[str, Any] | None) -> list[str]:
         table,
         *([left_out] if left_out else []),
     ]
+
+
+def _few_steps(training: dict[str, Any]) -> list[str]:
+    steps = (training.get("options") or {}).get("steps")
+    if not isinstance(steps, int) or steps >= FEW_STEPS:
+        return []
+    return [f"**Trained for {counted(steps, 'step')} only: this shows that the way works, and is no model to use.**"]
 
 
 def _dice(value: float | None) -> str:

@@ -12,6 +12,7 @@ from voxmmsd.models.package import ModelInfo
 
 SUBSETS = tuple(subset for count in (4, 3, 2, 1) for subset in combinations(MODALITIES, count))
 KEY = "subsets"  # in ModelInfo.scores
+_FEW_CASES = 10
 SUBSET_SPLITS = ("validation", "test", "other")  # of the cases that a model is scored on
 
 
@@ -45,7 +46,10 @@ def expectation(info: ModelInfo, missing: tuple[str, ...]) -> str:
         return f"{without}: there is nothing to segment"
     whole = record["dice"][subset_key(MODALITIES)]
     left = record["dice"][subset_key(name for name in MODALITIES if name not in missing)]
-    parts = [f"{region} {_shown(left[region])} (with all four {_shown(whole[region])})" for region in whole]
+    digits = _digits(record)
+    parts = [
+        f"{region} {_shown(left[region], digits)} (with all four {_shown(whole[region], digits)})" for region in whole
+    ]
     return f"{without}: the model's card expects a Dice of {', '.join(parts)}, over {_over(record)}"
 
 
@@ -65,7 +69,7 @@ def table_rows(record: Mapping[str, Any]) -> list[list[str]]:
     for subset in SUBSETS:
         scores = record["dice"][subset_key(subset)]
         marks = ["x" if name in subset else "" for name in MODALITIES]
-        rows.append([*marks, *(_shown(scores[region]) for region in regions)])
+        rows.append([*marks, *(_shown(scores[region], _digits(record)) for region in regions)])
     return rows
 
 
@@ -85,5 +89,10 @@ def _over(record: Mapping[str, Any]) -> str:
     return f"{count} {kind}case{'' if count == 1 else 's'}"
 
 
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _digits(record: Mapping[str, Any]) -> int:
+    """A mean over a handful of cases has no third digit."""
+    return 3 if len(record["cases"]) >= _FEW_CASES else 2
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,9 +59,12 @@ def _list(config: AllModelsConfig) -> None:
 
 
 def _import(config: ModelConfig) -> None:
+    from voxmmsd.models.agreement import refuse_two_networks
     from voxmmsd.models.registry import import_model
 
     package = _package(config)
+    if remark := refuse_two_networks(package):
+        print(f"{package.info.id}: {remark}", file=sys.stderr)
     print(f"imported {package.info.id}: {import_model(package.folder).folder}")
 
 

@@ -27,7 +27,7 @@ def test_what_to_expect_without_a_modality_is_the_cards_figure_for_what_is_left(
     assert "how much less is not in its card" in expectation(info, ("t2w",))
     told = expectation(with_subset_scores(info, record()), ("t1n", "t2w"))
     assert "without t1n, t2w" in told
-    assert "Dice of WT 0.700 (with all four 0.900), ET - (with all four -), over 2 validation cases" in told
+    assert "Dice of WT 0.70 (with all four 0.90), ET - (with all four -), over 2 validation cases" in told
 
 
 def test_the_row_of_all_modalities_on_test_cases_is_the_models_telling_score():
@@ -45,11 +45,11 @@ def test_without_any_modality_there_is_nothing_to_expect():
 def test_the_table_has_a_row_per_subset_in_the_card_too():
     rows = table_rows(record())
     assert rows[0] == ["T1", "T1 contrast", "T2", "FLAIR", "WT", "ET"]
-    assert rows[1] == ["x", "x", "x", "x", "0.900", "-"]
-    assert ["", "", "", "x", "0.600", "-"] in rows
+    assert rows[1] == ["x", "x", "x", "x", "0.90", "-"]
+    assert ["", "", "", "x", "0.60", "-"] in rows
     text = card(with_subset_scores(toy_info(), record()))
     assert "over 2 validation cases, measured 2026-02-03" in text
-    assert "| x |  | x |  | 0.700 | - |" in text
+    assert "| x |  | x |  | 0.70 | - |" in text
     assert "Mean Dice over 1 validation case:" in text, "the other scores stay"
 
 
@@ -109,3 +109,12 @@ def test_a_model_that_got_scores_is_still_the_same_model_to_the_registry(package
 
 def test_all_modalities_are_one_of_the_subsets():
     assert SUBSETS[0] == MODALITIES
+
+
+def test_three_digits_are_shown_where_enough_cases_made_them():
+    assert table_rows(record(cases=[str(n) for n in range(10)]))[1][4] == "0.900"
+
+
+def test_a_model_of_a_few_steps_says_so_on_its_card():
+    few, many = (replace(toy_info(), training={"options": {"steps": steps}}) for steps in (5, 4000))
+    assert "Trained for 5 steps only" in card(few) and "steps only" not in card(many)
