@@ -23,11 +23,14 @@ class ModulesTest(slicer_case.ModuleTest):
     def test_the_sample_patient_is_made_on_the_spot_and_found_at_once(self):
         from VoxMMSDSegmentLib import sample
         from VoxMMSDSegmentLib.case import find_volumes
+        from VoxMMSDSegmentLib.findings import look
 
         sources = slicer.modules.sampleDataSources[sample.CATEGORY]
         source = next(source for source in sources if source.sampleName == sample.NAME)
         nodes = source.customDownloader(source)
-        self.assertEqual(list(find_volumes(nodes[0]).volumes.values()), nodes)
+        found = find_volumes(nodes[0]).volumes
+        self.assertEqual(list(found.values()), nodes)
+        self.assertEqual([finding.text for finding in look(found)], [])
 
     def test_the_codes_of_the_tissues_are_in_a_list_of_terms(self):
         from voxmmsd.labels import SCHEMAS

@@ -11,7 +11,7 @@ from VoxMMSDLib import dependencies
 
 CATEGORY = "VoxMMSD"
 NAME = "VoxMMSDPhantom"
-SIDE, SEED = 96, 7
+SIDE, SEED = 96, 14  # a patient of whose images the panel warns of nothing
 
 
 def register(icon: Path) -> None:
