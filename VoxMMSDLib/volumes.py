@@ -125,7 +125,8 @@ def read_steps(file: Path, name: str, kind: str = SCALAR) -> Steps:
         InputError: it cannot be read.
     """
     volume, window = yield lambda: _read(file)
-    node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+    node = slicer.mrmlScene.AddNewNodeByClass(kind)
+    node.SetName(name)  # given with the class, a name that is there already would get a number
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.grid.affine_xyz))
     if kind == SCALAR:  # Slicer itself would look through all voxels for a window, and stand still
         _display(node, window)

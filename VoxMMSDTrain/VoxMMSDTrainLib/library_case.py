@@ -17,7 +17,7 @@ from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import schema_of
-from VoxMMSDLib.volumes import ijk_to_world, remove_whole
+from VoxMMSDLib.volumes import ijk_to_world, read_steps, remove_whole
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of, snapshot
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def load_images(case: LibraryCase) -> Steps:
     """Load the images of a case, each in a step; the volume nodes by modality."""
     volumes = {}
     for name in case.modalities:
-        file = str(case.image_file(name))
-        volumes[name] = slicer.util.loadVolume(file, {"show": False})
-        volumes[name].SetName(f"{case.id} {name}")  # asked to load by a name Slicer numbers it the second time
+        volumes[name] = yield from read_steps(case.image_file(name), f"{case.id} {name}")
         volumes[name].SetAttribute(OPENED, case.id)
         volumes[name].SetAttribute(MODALITY, name)
         yield
