@@ -12,7 +12,7 @@ import numpy as np
 from voxmmsd.evaluation.scores import LEAST_ML, METRICS, falsely_found, nan_mean
 from voxmmsd.evaluation.statistics import Paired, means_over_regions, paired
 from voxmmsd.experiment.config import Arm
-from voxmmsd.experiment.scoring import Scored
+from voxmmsd.experiment.scoring import LESION_RULES, Scored
 from voxmmsd.labels import LabelSchema
 from voxmmsd.wording import text_table
 
@@ -55,21 +55,33 @@ class Comparison:
         draws = min(len(theirs), len(ours))
         return paired(ours[:draws] - theirs[:draws])
 
+    def lesion_dice(self, method: str, cases: int) -> np.ndarray:
+        """``(draw, patient, region)`` by the official lesion-wise rules."""
+        arms = sorted((a for a in self.found if (a.method, a.cases) == (method, cases)), key=lambda arm: arm.draw)
+        return np.stack([self.found[arm].lesion_dice(self.regions) for arm in arms])
+
+    def lesion_gain(self, method: str, cases: int) -> Paired:
+        """As ``gain``, of the lesion-wise Dice."""
+        theirs, ours = self.lesion_dice(self.baseline, cases), self.lesion_dice(method, cases)
+        draws = min(len(theirs), len(ours))
+        return paired(ours[:draws] - theirs[:draws])
+
     def text(self, what: str) -> str:
         """The table as text, with an explanation of its columns."""
         return "\n".join([what, "", text_table(self.rows()), "", *self.notes()])
 
     def rows(self) -> list[list[str]]:
         """A header row, and a row per number of cases and method."""
-        rows = [["cases", "method", "Dice", *self.regions, "false ET", "gain", "95 % interval", "draws", "patients"]]
+        rows = [["cases", "method", "Dice", *self.regions, "false ET", "gain", "95 % interval", "draws", "patients",
+                 "lesion-wise", "its gain"]]  # fmt: skip
         for cases in self.numbers:
             for method in self.methods(cases):
                 dice = self.dice(method, cases)
                 by_draw = _by_draw(dice)
                 spread = f" ± {by_draw.std(ddof=1):.3f}" if len(by_draw) > 1 else ""
-                regions = [shown(nan_mean(dice[..., number])) for number in range(len(self.regions))]
+                regions = [shown(nan_mean(dice[..., number].ravel())) for number in range(len(self.regions))]
                 rows.append([str(cases), method, f"{by_draw.mean():.3f}{spread}", *regions, self._false(method, cases),
-                             *self._gain_cells(method, cases)])  # fmt: skip
+                             *self._gain_cells(method, cases), *self._lesion_cells(method, cases)])  # fmt: skip
         return rows
 
     def notes(self) -> list[str]:
@@ -81,7 +93,19 @@ class Comparison:
             "false ET: enhancing tumor found, above that volume, in patients without it, per draw.",
             f"gain: over {self.baseline}, paired by draw and patient, in Dice points (hundredths), with the "
             "bootstrap's interval over both; then in how many draws and patients it is above 0 : below 0.",
+            f"lesion-wise: mean Dice of the regions by the official rules of {LESION_RULES}, in which missed and false "
+            "lesions count 0.",
         ]
+
+    def _lesion_cells(self, method: str, cases: int) -> list[str]:
+        dice = self.lesion_dice(method, cases)
+        if not dice.size or np.isnan(dice).all():
+            return ["-", ""]
+        mean = shown(float(_by_draw(dice).mean()))
+        if method == self.baseline:
+            return [mean, ""]
+        gain = self.lesion_gain(method, cases)
+        return [mean, f"{100 * gain.effect:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"]
 
     def _gain_cells(self, method: str, cases: int) -> list[str]:
         if method == self.baseline:
@@ -105,19 +129,21 @@ class Comparison:
         for arm, scored in self.found.items():
             dice = scored.dice(self.regions)
             means = [nan_mean(dice[:, number]) for number in range(len(self.regions))]
-            lines.append([arm.method, arm.cases, arm.draw, *(f"{value:.4f}" for value in (self.mean(arm), *means))])
-        return _csv(["method", "cases", "draw", "dice", *self.regions], lines)
+            lesion = float(nan_mean(scored.lesion_dice(self.regions).ravel()))
+            numbers = (self.mean(arm), *means, lesion)
+            lines.append([arm.method, arm.cases, arm.draw, *(f"{value:.4f}" for value in numbers)])
+        return _csv(["method", "cases", "draw", "dice", *self.regions, "lesionwise"], lines)
 
     def cases_csv(self) -> str:
         """CSV with a line per arm, case and structure, with all metrics; NaN is empty."""
         lines = []
         for arm, scored in self.found.items():
-            for case in scored.cases:
+            for case, lesions in zip(scored.cases, scored.lesionwise, strict=True):
                 for key, scores in case.structures.items():
-                    numbers = [getattr(scores, metric) for metric in METRICS]
+                    numbers = [*(getattr(scores, metric) for metric in METRICS), lesions.get(key, np.nan)]
                     cells = ["" if np.isnan(number) else f"{number:.5f}" for number in numbers]
                     lines.append([arm.method, arm.cases, arm.draw, case.case_id, key, *cells, scores.status])
-        return _csv(["method", "cases", "draw", "case", "structure", *METRICS, "status"], lines)
+        return _csv(["method", "cases", "draw", "case", "structure", *METRICS, "lesionwise", "status"], lines)
 
 
 def shown(dice: float) -> str:

@@ -22,7 +22,8 @@ def scored(*dices, reference_ml=(5.0, 0.3), predicted_ml=(4.0, 0.6)):
                 {key: Scores(dice, 2.0, 0.5, 0.5, reference, predicted, "scored") for key in ("WT", "TC", "ET")},
             )
             for n, (dice, reference, predicted) in enumerate(zip(dices, reference_ml, predicted_ml, strict=True))
-        )
+        ),
+        lesionwise=tuple(dict.fromkeys(("WT", "TC", "ET"), dice / 2) for dice in dices),
     )
 
 
@@ -59,8 +60,8 @@ def test_the_gain_is_paired_by_draw_and_patient(comparison):
     assert gain.patients == (2, 0)
     row = comparison.rows()[2]
     assert row[:2] == ["3", "vox-mmsd"]
-    assert row[7:] == ["+8.3", row[8], "2:0", "2:0"]
-    assert comparison.rows()[1][7:] == [""] * 4
+    assert row[7:11] == ["+8.3", row[8], "2:0", "2:0"]
+    assert comparison.rows()[1][7:11] == [""] * 4
 
 
 def test_a_broken_off_draw_is_left_out_of_the_gain(comparison):
@@ -73,3 +74,14 @@ def test_tables_hold_every_case_and_every_arm(comparison):
     assert len(cases) == 4 * 2 * 3
     assert cases[0] | {"method": "scratch", "case": "c0", "dice": "0.50000", "status": "scored"} == cases[0]
     assert len(list(csv.DictReader(io.StringIO(comparison.arms_csv())))) == 4
+
+
+def test_lesion_wise_scores_stand_beside_with_a_gain_of_their_own(comparison):
+    rows = comparison.rows()
+    dice, gain = (rows[0].index(name) for name in ("lesion-wise", "its gain"))
+    assert [row[dice] for row in rows[1:]] == ["0.300", "0.350"]
+    assert (rows[1][gain], rows[2][gain][:4]) == ("", "+5.0")
+    assert "official rules of brats2023" in " ".join(comparison.notes())
+    cases = list(csv.DictReader(io.StringIO(comparison.cases_csv())))
+    assert float(cases[0]["lesionwise"]) == 0.25
+    assert float(next(csv.DictReader(io.StringIO(comparison.arms_csv())))["lesionwise"]) == 0.3
