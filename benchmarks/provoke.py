@@ -1,6 +1,6 @@
 """Provoke the command line, by the thousand: strange images, names, options, surroundings and packages.
 
-    python benchmarks/provoke.py [--count 1000] [--seed 0] [--only KIND] [--keep FILE.jsonl]
+    python benchmarks/provoke.py [--count 1000] [--seed 0] [--first 0] [--only KIND] [--keep FILE.jsonl]
 
 Each provocation is one call of a verb over two tiny patients, of whom one may be spoiled. What must hold: a documented
 exit code, no fault of ours and no traceback, an error in one line with a remedy, an end within 20 s, the other patient
@@ -396,8 +396,8 @@ def _in_the_child(one: Provocation, root: Path, arguments: list[str], log: Path)
         os._exit(code)
 
 
-def run(count: int, seed: int, only: str = "", keep: Path | None = None) -> dict[str, Counter]:
-    """Counts of what came out, by kind of provocation."""
+def run(count: int, seed: int, only: str = "", keep: Path | None = None, first: int = 0) -> dict[str, Counter]:
+    """Counts of what came out, by kind of provocation; those before ``first`` are left out."""
     # Warm: what is forked need not load it again.
     for name in ("onnxruntime", "scipy.ndimage", "matplotlib.pyplot", "SimpleITK", *WARM):
         with suppress(ImportError):
@@ -408,7 +408,7 @@ def run(count: int, seed: int, only: str = "", keep: Path | None = None) -> dict
     with TemporaryDirectory() as folder:
         source = pristine(Path(folder) / "pristine")
         for one in provocations(count, seed):
-            if only and one.kind != only:
+            if one.number < first or (only and one.kind != only):
                 continue
             with TemporaryDirectory(dir=folder) as root:
                 outcome, code, said = provoke(one, source, Path(root))
@@ -436,9 +436,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", default="")
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
-    found = run(given.count, given.seed, given.only, given.keep)
+    found = run(given.count, given.seed, given.only, given.keep, given.first)
     print(markdown(found))
     sys.exit(any(counts[name] for counts in found.values() for name in counts if name != MET))

@@ -13,6 +13,7 @@ from voxmmsd.data.reading import reading_options
 from voxmmsd.data.volume import Volume
 from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.config import SegmentConfig
+from voxmmsd.inference.engines import HostEngine
 from voxmmsd.inference.fallback import Ladder
 from voxmmsd.inference.plausibility import check_result
 from voxmmsd.inference.predict import Prediction
@@ -89,6 +90,8 @@ class Stages:
                 bar.update(done - bar.n)
                 self.run.events.write("progress", case=case.id, stage="segmenting", done=done, total=total)
 
+            if isinstance(self.ladder.engine, HostEngine):
+                self.ladder.engine.stop_if_asked = self.run.stop_if_asked
             prediction = self.ladder.predict(given.volumes, progress=on_window)
         prediction = cleaned(prediction, parse_smallest(self.config.smallest, prediction.schema))
         for note in prediction.notes:

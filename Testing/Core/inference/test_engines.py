@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -8,9 +9,9 @@ import torch
 from patients import write_patient
 from toy_models import toy_network, toy_package
 
-from voxmmsd.errors import ConfigError, MissingDependencyError
+from voxmmsd.errors import Cancelled, ConfigError, MissingDependencyError
 from voxmmsd.home import home
-from voxmmsd.inference.engines import Way, choice, choose_way, on_openvino, open_engine, open_way, ways_down
+from voxmmsd.inference.engines import OnnxEngine, Way, choice, choose_way, on_openvino, open_engine, open_way, ways_down
 from voxmmsd.inference.engines.on_torch import fold_batchnorm
 
 HALF = pytest.mark.skipif(not on_openvino.half_precision_there(), reason="this CPU does not calculate with bfloat16")
@@ -152,7 +153,7 @@ def test_below_a_gpu_come_half_precision_and_the_cpu(package, monkeypatch):
 @pytest.mark.parametrize("way", [Way("onnx"), Way("openvino"), Way("torch")])
 def test_lack_of_memory_is_said_as_such_by_every_engine(package, way):
     code = (
-        "import numpy as np, resource, pathlib; from voxmmsd.inference.engines import Way, open_way\n"
+        "import numpy as np, resource, pathlib; from voxmmsd.inference.engines import OnnxEngine, Way, open_way\n"
         "from voxmmsd.models.package import read_package\n"
         f"engine = open_way(read_package(pathlib.Path({str(package.folder)!r})), {way!r})\n"
         "small, large = (engine.arrays.place(np.zeros((1, 4, n, n, n), np.float32)) for n in (16, 192))\n"
@@ -164,3 +165,36 @@ def test_lack_of_memory_is_said_as_such_by_every_engine(package, way):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert result.stdout.strip().endswith("no room"), result.stdout + result.stderr
+
+
+class _Endless:
+    """A session whose window ends only when it is told to."""
+
+    def run(self, names, feed, options):
+        while not options.terminate:
+            time.sleep(0.01)
+        raise RuntimeError("terminated")
+
+
+def test_a_wish_to_stop_is_heard_in_the_middle_of_a_window(tmp_path):
+    engine = OnnxEngine(toy_package(tmp_path / "toy"))
+    engine._session = _Endless()
+
+    def stop():
+        raise Cancelled("stop")
+
+    engine.stop_if_asked = stop
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        engine.logits(np.zeros((1, 4, 8, 8, 8), np.float32))
+    assert time.monotonic() - started < 1
+
+
+def test_a_window_that_may_be_stopped_gives_the_same(tmp_path):
+    engine = OnnxEngine(toy_package(tmp_path / "toy"))
+    image = np.random.default_rng(0).random(
+        (1, 4, 2 * engine.divisor, 2 * engine.divisor, 2 * engine.divisor), np.float32
+    )
+    expected = engine.logits(image)
+    engine.stop_if_asked = lambda: None
+    assert np.array_equal(engine.logits(image), expected)

@@ -6,7 +6,7 @@ indexing and arithmetic, so the same code serves both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -127,8 +127,9 @@ HOST = HostArrays()
 
 
 class HostEngine:
-    """What engines on the CPU share."""
+    """What engines on the CPU share. ``stop_if_asked`` raises where the user wishes to stop, also within a window."""
 
+    stop_if_asked: Callable[[], None] | None = None
     arrays: Arrays = HOST
     bytes_per_voxel = 0.0
     bytes_fixed = bytes_kept = 0
