@@ -35,6 +35,9 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._orphans_timer = qt.QTimer()
         self._orphans_timer.setSingleShot(True)
         self._orphans_timer.connect("timeout()", self._remove_orphans)
+        self._look_timer = qt.QTimer()  # Slicer draws the new result first
+        self._look_timer.setSingleShot(True)
+        self._look_timer.connect("timeout()", self._look_at_result)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -70,6 +73,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self._orphans_timer.stop()
+        self._look_timer.stop()
         for tab in (self.segment_tab, self.review_tab):
             if tab is not None:  # where setup() failed half way, Slicer still cleans up
                 tab.close()
@@ -83,6 +87,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller, event):
         self._orphans = []
+        self._look_timer.stop()
         self.segment_tab.close()
         self.review_tab.forget_scene()
         self._follow(None)
@@ -113,8 +118,12 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _on_result(self, node):
         leave_out_derived(self._inputs())
         self.parameters.result = node
-        self.review_tab.first_look()
-        self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
+        self._look_timer.start()
+
+    def _look_at_result(self):
+        if self.parameters is not None and self.parameters.result is not None:
+            self.review_tab.first_look()
+            self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_going(self, caller, event, node):
