@@ -230,7 +230,7 @@ class PanelTest(slicer_case.ModuleTest):
         record = {"split": "validation", "cases": ["a"], "created": "today", "dice": dice}
         info = with_subset_scores(plain, record)
         self.assertIn(
-            "without T1, T2: the model's card expects a Dice of WT 0.200 (with all four 0.400), over 1 validation",
+            "without T1, T2: the model's card expects a Dice of WT 0.20 (with all four 0.40), over 1 validation",
             scores_text(info, ("t1c", "t2f")),
         )
         self.assertEqual(scores_text(info, MODALITIES), "Mean Dice (validation cases: 1): WT 0.40.")
