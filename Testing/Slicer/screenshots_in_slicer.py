@@ -1,12 +1,13 @@
 """Pictures of VoxMMSDSegment in Slicer's whole window, for the README and the tutorials; made by Slicer itself:
 
     Slicer --no-splash --additional-module-paths VoxMMSDSegment \
-        --python-script Testing/Slicer/screenshots_in_slicer.py CASE OUT [--model MODEL] [--keep-open]
+        --python-script Testing/Slicer/screenshots_in_slicer.py CASE OUT [--model MODEL] [--carry] [--keep-open]
 
 CASE is the folder of a public case, OUT the folder of the pictures (``segment.png``, ``review.png``,
 ``uncertainty.png``), MODEL a model in the registry (by default the one in use). The segmentation shown is the model's
-own. ``pngquant --ext .png --force OUT/*.png`` afterwards makes the files a quarter as large. The screen must hold
-1600 x 1000 pixels.
+own. ``--carry`` makes others (``carry-before.png``, ``carry-after.png``): the axial slice with the largest error is
+corrected by the case's own label, and that is carried through the volume. ``pngquant --ext .png --force OUT/*.png``
+afterwards makes the files a quarter as large. The screen must hold 1600 x 1000 pixels.
 """
 
 import argparse
@@ -54,6 +55,9 @@ def main():
         raise RuntimeError(f"{panel.ui.errorLabel.text}\n{panel.ui.logText.plainText}")
     panel.ui.libraryPath.currentPath = "/data/training-library"
     panel.ui.caseEdit.setText("site1-006")
+    if options.carry:
+        _carry(panel, result, options.case, out)
+        return options.keep_open
     _show_3d(panel, result)
     _picture(out / "review.png")
     result.GetDisplayNode().SetAllSegmentsOpacity2DFill(OUTLINED)
@@ -70,6 +74,7 @@ def _options():
     parser.add_argument("case")
     parser.add_argument("out")
     parser.add_argument("--model", default="")
+    parser.add_argument("--carry", action="store_true")
     parser.add_argument("--keep-open", action="store_true")
     return parser.parse_args(sys.argv[1:])
 
@@ -82,6 +87,54 @@ def _load(folder):
     for key in ("t2f", "t2w", "t1n", "t1c"):  # the last one loaded is in the views
         if key in images:
             slicer.util.loadVolume(str(images[key].path))
+
+
+def _carry(panel, result, folder, out):
+    import numpy as np
+
+    from VoxMMSDLib.segments import label_array, mask_of, set_mask
+    from VoxMMSDLib.volumes import ijk_to_world
+
+    ui, box, reference = panel.ui, panel.review_tab.carry, panel.parameters.t1c
+    true = _expert_label(folder, result)
+    wrong = (label_array(result, reference) != true).sum(axis=(1, 2))
+    inside = np.zeros(true.shape, bool)
+    inside[int(wrong.argmax())] = True
+    ui.segmentEditor.saveStateForUndo()
+    for value, (segment_id, *_others) in _segments(result).items():
+        mask = np.where(inside, true == value, mask_of(result, [segment_id], reference))
+        set_mask(result, segment_id, mask, reference)
+    wait_until(lambda: ui.carryButton.enabled, SECONDS)
+    z, y, x = np.argwhere(inside & (true > 0)).mean(axis=0)
+    place = (ijk_to_world(reference) @ [x, y, z + 5, 1.0])[:3]  # the axial view shows a slice that was not corrected
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *place)
+    ui.carryButton.click()
+    wait_until(lambda: box.job is None and not box.is_looking, SECONDS)
+    for section in (ui.resultSection, ui.placesSection):
+        section.collapsed = True
+    _settle()
+    for button, name in ((ui.beforeButton, "carry-before.png"), (ui.afterButton, "carry-after.png")):
+        button.click()
+        _picture(out / name)
+
+
+def _expert_label(folder, result):
+    """The case's own label in the values of the result's schema."""
+    from voxmmsd.data.cases import find_cases
+    from voxmmsd.data.formats.sources import read_volume
+    from voxmmsd.labels import converted_indices, indices_from_values, schema_named, values_from_indices
+    from VoxMMSDLib.segments import schema_of
+
+    case, ours = find_cases(Path(folder)).cases[0], schema_of(result)
+    theirs = schema_named(case.schema)
+    indices = indices_from_values(read_volume(case.label).array, theirs, case.id)
+    return values_from_indices(converted_indices(indices, theirs, ours, case.id), ours)
+
+
+def _segments(result):
+    from VoxMMSDLib.segments import segments_by_value
+
+    return segments_by_value(result)
 
 
 def _show_3d(panel, result):
