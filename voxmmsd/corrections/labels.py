@@ -100,8 +100,7 @@ def fixed_corrections(
             f"correct one (`voxmmsd library next {library.folder}` says which) and accept it",
         )
     labels = {case_id: label for case_id, (_, label) in accepted.items() if label is not None}
-    learned = parent.info.training.get("library", {}) if parent else {}
-    known = learned.get("labels", {}) if learned.get("id") == library.id else {}
+    known = parent.info.provenance.learned_labels(library.id) if parent else {}
     corrections = Corrections(
         library=library.id,
         parent=_id_of(parent),

@@ -33,10 +33,8 @@ def used_in(packages: Iterable[ModelPackage], library: LibraryRecords) -> dict[s
     """Case id -> ids of the models that learned a label of it from this library."""
     found: dict[str, tuple[str, ...]] = {}
     for package in packages:
-        learned = package.info.training.get("library", {})
-        if learned.get("id") == library.id:
-            for case_id in learned.get("labels", {}):
-                found[case_id] = (*found.get(case_id, ()), package.info.id)
+        for case_id in package.info.provenance.learned_labels(library.id):
+            found[case_id] = (*found.get(case_id, ()), package.info.id)
     return found
 
 

@@ -21,7 +21,8 @@ from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import schema_named
 from voxmmsd.models.card import card
 from voxmmsd.models.learned import in_part, inherited_by
-from voxmmsd.models.package import CALIBRATION, ModelPackage, refuse_pretrained, rewrite_record
+from voxmmsd.models.package import ModelPackage, refuse_pretrained, rewrite_record
+from voxmmsd.models.provenance import CALIBRATION
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.wording import counted
 
@@ -91,7 +92,7 @@ def _validation(entries: Sequence[Entry], package: ModelPackage, splits: Path | 
     if splits:
         wanted = set(read_splits(splits, entries, must_be_there=("validation",)).validation)
     else:
-        wanted = set(package.info.training.get("cases", {}).get("validation", ()))
+        wanted = set(package.info.provenance.cases.get("validation", ()))
     schema = schema_named(package.info.schema)
     chosen = [entry for entry in entries if entry.has_label and {entry.id, entry.patient_id} & wanted]
     mapped = [entry.mapped_onto(schema) for entry in chosen]

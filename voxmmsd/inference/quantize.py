@@ -19,8 +19,9 @@ from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.subsets import choose_cases, region_means
 from voxmmsd.inference.windows import TissueBox
 from voxmmsd.models.card import card
-from voxmmsd.models.learned import INHERITED, inherited_by
+from voxmmsd.models.learned import inherited_by
 from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelPackage, refuse_existing, write_package
+from voxmmsd.models.provenance import INHERITED
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.wording import counted
 

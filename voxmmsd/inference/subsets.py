@@ -76,7 +76,7 @@ def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tu
     """
     usable = [case for case in cases if case.label is not None and not case.missing]
     if split in SPLITS:
-        wanted = set(package.info.training.get("cases", {}).get(split, ()))
+        wanted = set(package.info.provenance.cases.get(split, ()))
         chosen = [case for case in usable if {case.id, case.patient_id} & wanted]
         if split == "test":
             chosen = [case for case in chosen if not inherited_by(package.info).holds(case)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from voxmmsd.labels import MODALITY_NAMES, schema_named
 from voxmmsd.models.package import ModelInfo
+from voxmmsd.models.provenance import ComparisonSummary
 from voxmmsd.models.subsets import KEY, markdown
 from voxmmsd.wording import counted
 
@@ -28,7 +29,7 @@ def card(info: ModelInfo) -> str:
             if info.segments
             else ["Pre-trained on unlabeled scans. Fine-tune it before use: it does not predict labels."]
         ),
-        *_comparison(info.training.get("comparison")),
+        *_comparison(info.provenance.comparison),
         "## Training",
         *_few_steps(info.training),
         _training({key: value for key, value in info.training.items() if key not in _TOLD_ELSEWHERE}),
@@ -64,16 +65,16 @@ def _score_tables(scores: dict[str, Any]) -> list[str]:
     return tables
 
 
-def _comparison(found: dict[str, Any] | None) -> list[str]:
+def _comparison(found: ComparisonSummary | None) -> list[str]:
     """Comparison with its parent on held-out patients."""
-    if not found:
+    if found is None:
         return []
-    rows = [f"| {key} | {_dice(old)} | {_dice(new)} |" for key, (old, new) in found["regions"].items()]
+    rows = [f"| {key} | {_dice(old)} | {_dice(new)} |" for key, (old, new) in found.regions.items()]
     table = "\n".join(["| region | Dice of the old model | Dice of this model |", "|---|---|---|", *rows])
-    left_out = "\n".join(f"- excluded: {case_id}: {reason}" for case_id, reason in found["unfair"].items())
+    left_out = "\n".join(f"- excluded: {case_id}: {reason}" for case_id, reason in found.unfair.items())
     return [
-        f"## Comparison with {found['old']}",
-        f"Verdict: {found['text']}.",
+        f"## Comparison with {found.old}",
+        f"Verdict: {found.text}.",
         table,
         *([left_out] if left_out else []),
     ]

@@ -6,15 +6,15 @@ Only this module decides whether a comparison is fair and whether a case is new 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from voxmmsd.data.finding.naming import patient_of
 from voxmmsd.models.package import ModelInfo, ModelPackage
+from voxmmsd.models.provenance import INHERITED, LIBRARY
 from voxmmsd.models.registry import find_record
 
-INHERITED = "inherited"  # key of ``ModelInfo.training``: what the models that it was started from learned from
 BANK = "tumor_bank"  # part of the patients whose tumors were pasted into others
 _WEIGHTS_FROM = ("train", "unlabelled", BANK)  # parts whose voxels shaped the weights
 _CHOSEN_BY = "validation"
@@ -109,10 +109,9 @@ def inherited_by(info: ModelInfo) -> Learned:
     Packages made before ancestors were recorded name their parent only, which is looked for among this user's models
     and runs.
     """
-    recorded = info.training.get(INHERITED)
-    if isinstance(recorded, Mapping):
-        names = {key: _strings(recorded.get(key)) for key in ("cases", "patients", "unknown")}
-        return Learned(_folded(names["cases"]), _folded(names["patients"]), tuple(names["unknown"]))
+    recorded = info.provenance.inherited
+    if recorded is not None:
+        return Learned(_folded(recorded.cases), _folded(recorded.patients), recorded.unknown)
     found, parent, walked = NOTHING, info.parent, {info.id}
     while parent and parent not in walked:
         walked.add(parent)
@@ -133,26 +132,16 @@ def in_part(info: ModelInfo, parts: Iterable[str], case: Identified) -> bool:
 
 def _chosen_by(info: ModelInfo) -> tuple[str, ...]:
     """Held-out patients of a training library stand under validation, too, but nothing is chosen by them."""
-    return () if "library" in info.training else (_CHOSEN_BY,)
+    return () if LIBRARY in info.training else (_CHOSEN_BY,)
 
 
 def _of_parts(info: ModelInfo, parts: Iterable[str]) -> Learned:
     """The patients as recorded; in older packages, which name cases only, as told from the case ids."""
-    cases, patients = (_table(info.training.get(key)) for key in ("cases", "patients"))
-    named = [name for part in parts for name in _strings(cases.get(part))]
-    if patients:
-        known = [name for part in parts for name in _strings(patients.get(part))]
-    else:
-        known = [*named, *map(patient_of, named)]  # a list of splits may have named patients
+    parts, known_of = tuple(parts), info.provenance
+    named = known_of.ids("cases", parts)
+    # Where patients are not recorded, a list of splits may have named them.
+    known = known_of.ids("patients", parts) if known_of.patients else [*named, *map(patient_of, named)]
     return Learned(_folded(named), _folded(known))
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _strings(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list | tuple) else []
 
 
 def _folded(names: Iterable[str]) -> frozenset[str]:

@@ -22,11 +22,11 @@ from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.onnx_graph import refuse_strange_graph
+from voxmmsd.models.provenance import Provenance
 
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
-CALIBRATION = "calibration"  # in ``ModelInfo.training``: the temperature and what it was fitted to
 TELLING_SPLITS = ("test", "hold-out", "validation")
 LONGEST_NAME = 200
 LARGEST_WINDOW = 1024  # voxels along a side
@@ -38,9 +38,10 @@ _SURELY_SEEN_SECONDS = 2.0  # a file that was changed later than that may change
 class ModelInfo:
     """The content of ``model.json``.
 
-    ``window``: size in voxels of the windows to segment with. ``training``: history, without fixed form. ``scores``:
-    by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``, and ``subsets`` (see ``models.subsets``).
-    ``files``: name -> SHA-256. A pre-trained network, which cannot segment yet, has schema ``""`` and no ONNX file.
+    ``window``: size in voxels of the windows to segment with. ``training``: history, without fixed form (see
+    ``provenance``). ``scores``: by split, ``{"validation": {"cases": 3, "regions": {"WT": 0.9}}}``, and ``subsets``
+    (see ``models.subsets``). ``files``: name -> SHA-256. A pre-trained network, which cannot segment yet, has schema
+    ``""`` and no ONNX file.
     """
 
     id: str
@@ -60,6 +61,11 @@ class ModelInfo:
     files: dict[str, str]
 
     @property
+    def provenance(self) -> Provenance:
+        """``training``, as a type."""
+        return Provenance.of(self.training)
+
+    @property
     def segments(self) -> bool:
         """Whether the model can segment; False if it was only pre-trained."""
         return bool(self.schema)
@@ -67,7 +73,7 @@ class ModelInfo:
     @property
     def temperature(self) -> float:
         """What the logits are divided by before they are given out as probabilities; 1 if it was never fitted."""
-        return float(self.training.get(CALIBRATION, {}).get("temperature", 1.0))
+        return self.provenance.temperature
 
     @property
     def telling_scores(self) -> tuple[str, dict[str, Any]]:

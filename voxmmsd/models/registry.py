@@ -99,11 +99,10 @@ def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
         ModelError: it cannot segment, or is worse than its parent on held-out patients and ``force`` is not set.
     """
     refuse_pretrained(package)
-    verdict = package.info.training.get("comparison", {})
-    if verdict.get("outcome") == "worse" and not force:
-        old = verdict.get("old", package.info.parent)
+    found = package.info.provenance.comparison
+    if found is not None and found.outcome == "worse" and not force:
         raise ModelError(
-            f"{package.info.id}: is worse than {old} ({verdict.get('text', '')})",
+            f"{package.info.id}: is worse than {found.old or package.info.parent} ({found.text})",
             "reject it, or accept it in spite of that with --force",
         )
     package = import_model(package.folder)

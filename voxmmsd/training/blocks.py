@@ -15,6 +15,7 @@ from torch import Tensor
 
 from voxmmsd.compute.processes import Processes
 from voxmmsd.data.store import Entry
+from voxmmsd.training.draws import Draw
 from voxmmsd.training.residency import resident
 from voxmmsd.views.siamese import SiameseBlocks, clean_blocks, draw_corners
 from voxmmsd.views.spatial import cut_window
@@ -62,12 +63,12 @@ class BlockSampler:
 
     def _corners(self, position: int, case: int) -> np.ndarray:
         """A function of the position in the sequence of all cases, the same in every process: ``(2, 1, 3)``."""
-        rng = np.random.default_rng([self.seed, 0xB10C, position])
+        rng = np.random.default_rng([self.seed, Draw.BLOCK, position])
         return draw_corners([self._images[case].shape[1:]], self.size, rng)
 
     def _case_at(self, position: int) -> int:
         turn, place = divmod(position, len(self.entries))
-        return int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
+        return int(np.random.default_rng([self.seed, Draw.CASE_ORDER, turn]).permutation(len(self.entries))[place])
 
     def _read(self, step: int, cases: np.ndarray, corners: np.ndarray) -> Tensor:
         """Raw blocks ``(2B, 4, s, s, s)`` uint8 on the device."""

@@ -25,7 +25,8 @@ from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.losses.segmentation import SegmentationLoss
 from voxmmsd.model_config import NetworkConfig
-from voxmmsd.models.package import CALIBRATION, ModelPackage
+from voxmmsd.models.package import ModelPackage
+from voxmmsd.models.provenance import CALIBRATION
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.runs import RunLog
 from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema, open_bank

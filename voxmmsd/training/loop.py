@@ -23,6 +23,7 @@ from voxmmsd.models.package import ModelPackage
 from voxmmsd.runs import RunLog, is_finished, open_run, refuse_other_options, resolve_run, stand_by
 from voxmmsd.terminal import progress_bar
 from voxmmsd.training.checkpoint import Checkpointer
+from voxmmsd.training.draws import Draw
 from voxmmsd.training.memory_fallback import MemoryFallback
 from voxmmsd.training.optimization import KeptBuffers, optimize
 from voxmmsd.training.step_guard import StepGuard
@@ -202,7 +203,7 @@ class TrainingLoop(ABC):
         found: list[dict[str, Tensor]] = []
         for part in range(self.memory.parts):
             # Dropout draws from torch's global generator: seeding it by step makes resuming exact.
-            torch.manual_seed(self.draw_seed(0xD0, part))
+            torch.manual_seed(self.draw_seed(Draw.DROPOUT, part))
             values = self.ddp_losses(part)
             self.precision.scaler.scale(values["loss"] / self.memory.parts).backward()
             found.append({name: value.detach() for name, value in values.items()})
@@ -235,7 +236,7 @@ class TrainingLoop(ABC):
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return self._parallel(part)
 
-    def draw_seed(self, purpose: int, *numbers: int) -> int:
+    def draw_seed(self, purpose: Draw, *numbers: int) -> int:
         """A seed for the step, the process and a purpose, derived from the seed of the run."""
         entropy = [self._options.seed, purpose, self.step, *numbers]
         if self.processes.rank:

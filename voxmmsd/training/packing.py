@@ -20,8 +20,9 @@ from voxmmsd.data.tumor_bank import TumorBank
 from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES
 from voxmmsd.model_config import NetworkConfig
-from voxmmsd.models.learned import BANK, INHERITED, hashed_patient, patient_for_record
+from voxmmsd.models.learned import BANK, hashed_patient, patient_for_record
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
+from voxmmsd.models.provenance import INHERITED
 from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d

@@ -16,6 +16,7 @@ from torch import Tensor
 from voxmmsd.compute.processes import Processes
 from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
+from voxmmsd.training.draws import Draw
 from voxmmsd.training.residency import resident
 from voxmmsd.transforms.transform import PlaceTransform, Transform
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity
@@ -79,7 +80,7 @@ class PatchSampler:
         patches = [self._patch(first + item, dropout_share) for item in range(self.recipe.batch)]
         image, label = (torch.stack(tensors) for tensors in zip(*patches, strict=True))
         if self.recipe.augment:
-            rng = np.random.default_rng([self.seed, 0x1127, first])
+            rng = np.random.default_rng([self.seed, Draw.INTENSITY, first])
             generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
             for transform in self._of_batches:
                 image, label = transform.apply(image, label, transform.draw(image.shape, generator))
@@ -87,7 +88,7 @@ class PatchSampler:
         return image, label
 
     def _patch(self, position: int, dropout_share: float) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng([self.seed, 0x9A7C, position])
+        rng = np.random.default_rng([self.seed, Draw.PATCH, position])
         wants_foreground = rng.random() < self.recipe.foreground
         matrix = self._matrix(rng, position) if self.recipe.augment else np.eye(3)
         index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
@@ -102,7 +103,7 @@ class PatchSampler:
     def _matrix(self, rng: np.random.Generator, position: int) -> np.ndarray:
         """From patch offsets to case offsets; the listed transforms leave the draws of the others as they are."""
         matrix = draw_matrix(self.recipe.spatial, rng)
-        listed = np.random.default_rng([self.seed, 0xD1A6, position])
+        listed = np.random.default_rng([self.seed, Draw.LISTED_TRANSFORMS, position])
         for transform in self._of_places:
             matrix = transform.draw_matrix(listed) @ matrix
         return matrix
@@ -133,7 +134,7 @@ class PatchSampler:
             index = cases[int(rng.integers(len(cases)))]
         else:
             turn, place = divmod(position, len(self.entries))
-            index = int(np.random.default_rng([self.seed, 0xCA5E, turn]).permutation(len(self.entries))[place])
+            index = int(np.random.default_rng([self.seed, Draw.CASE_ORDER, turn]).permutation(len(self.entries))[place])
         shape = self.entries[index].shape_czyx[1:]
         return index, self._inside(index, np.floor(rng.uniform(0, shape)))
 
@@ -146,7 +147,7 @@ class PatchSampler:
         """Voxels ``(n, 3)`` of each label in each case, and for each label the cases with enough voxels of it."""
         for index, entry in enumerate(self.entries):
             label = np.asarray(entry.label())
-            rng = np.random.default_rng([self.seed, 0xF07E, index])
+            rng = np.random.default_rng([self.seed, Draw.KEPT_PLACES, index])
             for value in np.unique(label[label > 0]).tolist():
                 places = np.argwhere(label == value).astype(np.int16)
                 if len(places) > PLACES_PER_LABEL:

@@ -18,6 +18,7 @@ from voxmmsd.runs import RunLog
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.cases import unlabelled_entries
+from voxmmsd.training.draws import Draw
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import sgd
 from voxmmsd.training.packing import pack_start
@@ -80,7 +81,7 @@ class PreTraining(TrainingLoop):
             self._blocks = self.sampler.batch(self.step)
             self.method.start_step()
         self.method.train()
-        generator = torch.Generator(self.device).manual_seed(self.draw_seed(0x71E3, part))
+        generator = torch.Generator(self.device).manual_seed(self.draw_seed(Draw.MASK_AND_VIEWS, part))
         return self.method.losses(self._blocks.part(part, self.memory.parts), self.step, generator)
 
     def after_update(self) -> None:
@@ -107,7 +108,7 @@ class PreTraining(TrainingLoop):
         constants: list[float] = []
         for number in range(LOOKED_AT):
             blocks = self.held.batch(number)
-            seed = int(np.random.default_rng([self.config.seed, 0x9E7, number]).integers(2**62))
+            seed = int(np.random.default_rng([self.config.seed, Draw.VALIDATION_VIEWS, number]).integers(2**62))
             found = self.method.restore(blocks, torch.Generator(self.device).manual_seed(seed))
             if found is None:
                 return

@@ -15,7 +15,8 @@ from voxmmsd.errors import InputError, ModelError
 from voxmmsd.inference.calibrate import calibrate_model
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.predict import predict
-from voxmmsd.models.package import CALIBRATION, RECORD, read_package
+from voxmmsd.models.package import RECORD, read_package
+from voxmmsd.models.provenance import CALIBRATION
 
 IDS = ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000", "BraTS-GLI-00003-000")
 CASES = {"train": ["BraTS-GLI-00001"], "validation": ["BraTS-GLI-00002"], "test": []}

@@ -330,7 +330,7 @@ def test_looking_for_a_finished_result_renames_nothing(tmp_path):
 def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch):
     write_patient(tmp_path / "in", "BraTS-GLI-00000-000", seed=0)
     options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
-    answers = iter([None, None, "pause", "pause"])  # reading, beginning, the first window
+    answers = iter([None, None, Request.PAUSE, Request.PAUSE])  # reading, beginning, the first window
     monkeypatch.setattr(Run, "asked", lambda self: next(answers))
     with pytest.raises(Cancelled, match="paused"):
         segment_cases(options)

@@ -112,7 +112,7 @@ def test_a_paused_run_continues_to_the_same_weights_and_metrics(straight, store,
     real = Run.asked
 
     def asked(self):
-        return "pause" if self.step in (3, 6) and not self._status["starts"][self.step // 3 :] else real(self)
+        return Request.PAUSE if self.step in (3, 6) and not self._status["starts"][self.step // 3 :] else real(self)
 
     monkeypatch.setattr(Run, "asked", asked)
     for _ in range(2):
