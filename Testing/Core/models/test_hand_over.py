@@ -72,6 +72,21 @@ def test_a_file_gives_the_labels_of_segment_on_the_box_of_the_tissue(world, form
 
 
 @pytest.mark.long
+def test_the_preparation_that_a_bundle_carries_is_that_of_this_package():
+    from voxmmsd.data import preprocess
+    from voxmmsd.models.bundle_template import prepare
+
+    rng = np.random.default_rng(0)
+    image = rng.gamma(2.0, 300.0, (4, 12, 14, 16)).astype(np.float32)
+    image[:, :3], image[3] = 0, 0
+    mask = rng.random(image.shape[1:]) < 0.8
+    for given in (None, mask):
+        ours = preprocess.to_uint8(image, 99.5, given)
+        assert np.array_equal(prepare.to_uint8(image, 99.5, given), ours)
+    assert np.array_equal(prepare.input_scale(ours), preprocess.input_scale(ours))
+    assert prepare.TISSUE_LEVEL == preprocess.TISSUE_LEVEL
+
+
 def test_a_bundle_runs_in_monai_without_this_package_to_the_same_labels(world):
     place, package, _, prediction = world
     bundle = hand_over(package, "monai-bundle", place / "bundle")
