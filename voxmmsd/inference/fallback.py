@@ -16,7 +16,7 @@ from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelPackage
 
 
-class Ladder:
+class FallbackPredictor:
     """Segments case after case; if even small windows do not fit, with lower precision, and finally on the CPU.
 
     Raises:

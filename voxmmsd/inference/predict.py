@@ -13,7 +13,7 @@ from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid
 from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine
-from voxmmsd.inference.tiling import predict_fitting
+from voxmmsd.inference.tiling import predict_tiled
 from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
@@ -81,9 +81,7 @@ def predict(
     preprocess = Preprocess(package.info.preprocess)
     prepared = preprocess.apply(volumes)
     schema = schema_named(package.info.schema)
-    fitted = predict_fitting(
-        prepared.image_czyx, engine, schema.class_count, window, memory, tta=tta, progress=progress
-    )
+    fitted = predict_tiled(prepared.image_czyx, engine, schema.class_count, window, memory, tta=tta, progress=progress)
     found, prepared_label = fitted.probabilities_czyx, fitted.label_zyx
     target = volumes.image.grid
     exact = preprocess.is_exact(prepared.grid, target)

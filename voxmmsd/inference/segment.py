@@ -14,7 +14,7 @@ from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError, ResultWithheldError, RunError, VoxMMSDError
 from voxmmsd.inference.clean_up import parse_smallest
 from voxmmsd.inference.config import ImagesConfig, SegmentConfig
-from voxmmsd.inference.fallback import Ladder
+from voxmmsd.inference.fallback import FallbackPredictor
 from voxmmsd.inference.memory import parse_bytes
 from voxmmsd.inference.outcomes import Outcome, outcome_of, write_volumes
 from voxmmsd.inference.pipeline import pipelined
@@ -93,9 +93,9 @@ def _segment_all(
     results: dict[str, Path | VoxMMSDError],
 ) -> None:
     """Put each case's result into ``results``."""
-    ladder = Ladder(package, config, run.say)
-    run.say(f"model {package.info.id} on {ladder.engine.name}")
-    stages = Stages(config, package, ladder, out, run, done=len(results))
+    predictor = FallbackPredictor(package, config, run.say)
+    run.say(f"model {package.info.id} on {predictor.engine.name}")
+    stages = Stages(config, package, predictor, out, run, done=len(results))
     for case, result in pipelined(cases, stages.read, stages.compute, stages.write, ahead=_has_room_ahead(config)):
         results[case.id] = result
         if isinstance(result, VoxMMSDError):

@@ -14,7 +14,7 @@ from voxmmsd.data.volume import Volume
 from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import HostEngine
-from voxmmsd.inference.fallback import Ladder
+from voxmmsd.inference.fallback import FallbackPredictor
 from voxmmsd.inference.plausibility import check_result
 from voxmmsd.inference.predict import Prediction
 from voxmmsd.inference.results import withheld_error, write_intermediates, write_prediction
@@ -51,7 +51,7 @@ class Stages:
 
     config: SegmentConfig
     package: ModelPackage
-    ladder: Ladder
+    predictor: FallbackPredictor
     out: Path
     run: Run
     done: int = 0
@@ -72,7 +72,7 @@ class Stages:
             on_stage=lambda stage: self._begin(stage, case.id),
             **how,
         )
-        self.ladder.refuse_too_large(volumes)
+        self.predictor.refuse_too_large(volumes)
         findings = look_first(volumes, self.package, operated=config.operated, force=config.force)
         return ReadCase(volumes, findings, time.monotonic() - started)
 
@@ -90,9 +90,9 @@ class Stages:
                 bar.update(done - bar.n)
                 self.run.events.write("progress", case=case.id, stage="segmenting", done=done, total=total)
 
-            if isinstance(self.ladder.engine, HostEngine):
-                self.ladder.engine.stop_if_asked = self.run.stop_if_asked
-            prediction = self.ladder.predict(given.volumes, progress=on_window)
+            if isinstance(self.predictor.engine, HostEngine):
+                self.predictor.engine.stop_if_asked = self.run.stop_if_asked
+            prediction = self.predictor.predict(given.volumes, progress=on_window)
         prediction = cleaned(prediction, parse_smallest(self.config.smallest, prediction.schema))
         for note in prediction.notes:
             self.run.say(f"{case.id}: {note}")

@@ -14,7 +14,7 @@ from voxmmsd.inference.windows import Progress, TissueBox, predict_classes
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TiledPrediction:
     """``label_zyx`` uint8, ``probabilities_czyx`` float32, and a note if it was not computed at once."""
 
     label_zyx: np.ndarray
@@ -22,7 +22,7 @@ class Fitted:
     note: str
 
 
-def predict_fitting(
+def predict_tiled(
     image_czyx: np.ndarray,
     engine: Engine,
     classes: int,
@@ -31,7 +31,7 @@ def predict_fitting(
     *,
     tta: bool = False,
     progress: Progress | None = None,
-) -> Fitted:
+) -> TiledPrediction:
     """Segment a prepared ``(4, z, y, x)`` uint8 at once if memory allows, else in the largest windows that fit.
 
     ``window``: maximum size (0: the whole). ``memory``: limit for the whole process, in bytes.
@@ -56,7 +56,9 @@ def predict_fitting(
             engine.make_room(memory)  # what follows takes memory too
         fits = all(n >= side for n, side in zip(size, start, strict=True))
         sides = " x ".join(map(str, size[::-1]))
-        return Fitted(label, probabilities, "" if fits else f"computed in windows of {sides}: memory allows no larger")
+        return TiledPrediction(
+            label, probabilities, "" if fits else f"computed in windows of {sides}: memory allows no larger"
+        )
     left, takes = (f"{max(0, value) / 2**20:.0f} MiB" for value in (room, needed))
     raise MemoryBudgetError(
         f"{left} are left for {engine.name}, the smallest windows take {takes}",

@@ -23,7 +23,7 @@ def package(tmp_path_factory):
 
 
 def rooms(monkeypatch, package, *rooms):
-    """A ladder whose engines have so much room, one after the other."""
+    """A predictor whose engines have so much room, one after the other."""
 
     def engine(package, way, threads):
         made = OnnxEngine(package)
@@ -40,7 +40,7 @@ def test_each_step_down_is_announced_and_kept_for_the_next_case(package, tmp_pat
     volumes = read_case(find_cases(tmp_path).cases[0], with_label=False)
     rooms(monkeypatch, package, 0, 1000, 10**9)
     said = []
-    steps = fallback.Ladder(package, SegmentConfig(), said.append)
+    steps = fallback.FallbackPredictor(package, SegmentConfig(), said.append)
     assert steps.predict(volumes).engine == "2"
     assert steps.predict(volumes).engine == "2"
     assert [line[-19:] for line in said] == ["from here on with 1", "from here on with 2"]
@@ -52,7 +52,7 @@ def test_below_the_last_step_the_reason_is_an_error(package, tmp_path, monkeypat
     volumes = read_case(find_cases(tmp_path).cases[0], with_label=False)
     rooms(monkeypatch, package, 0, 0)
     with pytest.raises(MemoryBudgetError, match="allow more with --memory"):
-        fallback.Ladder(package, SegmentConfig(), lambda text: None).predict(volumes)
+        fallback.FallbackPredictor(package, SegmentConfig(), lambda text: None).predict(volumes)
 
 
 @pytest.mark.long

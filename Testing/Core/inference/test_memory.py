@@ -5,7 +5,7 @@ import pytest
 from voxmmsd.errors import ConfigError, MemoryBudgetError
 from voxmmsd.inference.engines import HostEngine
 from voxmmsd.inference.memory import free_bytes, parse_bytes, windows_down
-from voxmmsd.inference.tiling import predict_fitting
+from voxmmsd.inference.tiling import predict_tiled
 
 
 class Pointwise(HostEngine):
@@ -61,35 +61,35 @@ def test_windows_get_smaller_along_their_longest_side_and_stay_multiples_of_the_
 
 def test_the_whole_is_computed_at_once_where_memory_allows_it():
     engine = Pointwise()
-    assert predict_fitting(IMAGE, engine, 3).note == ""
+    assert predict_tiled(IMAGE, engine, 3).note == ""
     assert engine.sizes == [(64, 80, 72)]
 
 
 def test_a_budget_makes_windows_smaller_and_says_so():
     engine = Pointwise(room=4 * IMAGE[0].size * 7 + 64 * 40 * 72 * 140)
-    fitted = predict_fitting(IMAGE, engine, 3)
+    fitted = predict_tiled(IMAGE, engine, 3)
     assert set(engine.sizes) == {(64, 40, 72)}
     assert fitted.note == "computed in windows of 72 x 40 x 64: memory allows no larger"
-    np.testing.assert_array_equal(fitted.label_zyx, predict_fitting(IMAGE, Pointwise(), 3).label_zyx)
+    np.testing.assert_array_equal(fitted.label_zyx, predict_tiled(IMAGE, Pointwise(), 3).label_zyx)
 
 
 def test_windows_for_which_there_is_no_room_after_all_are_followed_by_smaller_ones():
     engine = Pointwise(most=40_000)
-    fitted = predict_fitting(IMAGE, engine, 3)
+    fitted = predict_tiled(IMAGE, engine, 3)
     assert max(np.prod(size) for size in engine.sizes[4:]) <= 40_000
     assert "windows of" in fitted.note
     np.testing.assert_allclose(
-        fitted.probabilities_czyx, predict_fitting(IMAGE, Pointwise(), 3).probabilities_czyx, atol=1e-5
+        fitted.probabilities_czyx, predict_tiled(IMAGE, Pointwise(), 3).probabilities_czyx, atol=1e-5
     )
 
 
 def test_a_window_that_was_asked_for_is_the_largest_to_be_tried():
     engine = Pointwise()
-    assert predict_fitting(IMAGE, engine, 3, window=32).note == ""
+    assert predict_tiled(IMAGE, engine, 3, window=32).note == ""
     assert set(engine.sizes) == {(32, 32, 32)}
 
 
 @pytest.mark.parametrize("engine", [Pointwise(most=10), Pointwise(room=1000)])
 def test_where_even_the_smallest_windows_find_no_room_the_way_out_is_named(engine):
     with pytest.raises(MemoryBudgetError, match="allow more with --memory"):
-        predict_fitting(IMAGE, engine, 3)
+        predict_tiled(IMAGE, engine, 3)
