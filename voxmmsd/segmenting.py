@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from voxmmsd.data.case import Case, PathLike, case_from_files
-from voxmmsd.data.cases import find_cases, read_case
+from voxmmsd.data.cases import find_cases
 from voxmmsd.data.finding.naming import read_name
 from voxmmsd.data.formats.nifti import image_of
 from voxmmsd.data.formats.sources import Source, read_volume, stem_of
 from voxmmsd.data.formats.writing import write_nifti
-from voxmmsd.data.reading import reading_options
+from voxmmsd.data.reading import read_case, reading_options
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.evaluation.evaluate import labels_on, recorded_schema

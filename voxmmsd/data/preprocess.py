@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxmmsd.data.cases import CaseVolumes
+from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid, Volume, bounding_box, canonical, resample, resampling_is_exact
 from voxmmsd.errors import InputError
 from voxmmsd.model_config import PreprocessConfig

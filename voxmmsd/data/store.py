@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from voxmmsd.data.cases import Case, read_case
+from voxmmsd.data.case import Case
 from voxmmsd.data.formats.sources import source_sha256
 from voxmmsd.data.preprocess import Preprocess
+from voxmmsd.data.reading import read_case
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.failures import failure_of_case

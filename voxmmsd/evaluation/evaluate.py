@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from voxmmsd.data.cases import Case, find_cases
+from voxmmsd.data.case import Case
+from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.label_maps import on_same_voxels, read_label, read_values
 from voxmmsd.data.volume import Grid, Volume, resample

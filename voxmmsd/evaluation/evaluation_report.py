@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from voxmmsd.data.cases import read_case
 from voxmmsd.data.preprocess import Preprocess
+from voxmmsd.data.reading import read_case
 from voxmmsd.data.volume import Volume, canonical, resample
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.evaluation.agreement import agreement_rows, volumes_ml

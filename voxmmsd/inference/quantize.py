@@ -11,8 +11,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from voxmmsd.data.cases import Case, find_cases, read_case
+from voxmmsd.data.case import Case
+from voxmmsd.data.cases import find_cases
 from voxmmsd.data.preprocess import Preprocess, input_scale
+from voxmmsd.data.reading import read_case
 from voxmmsd.errors import MissingDependencyError, ModelError
 from voxmmsd.evaluation.scores import nan_mean
 from voxmmsd.inference.engines import open_engine

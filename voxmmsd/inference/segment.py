@@ -9,7 +9,8 @@ from typing import Any
 
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.data.brain_mask import WORDS
-from voxmmsd.data.cases import Case, case_from_files, find_cases
+from voxmmsd.data.case import Case, case_from_files
+from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError, ResultWithheldError, RunError, VoxMMSDError
 from voxmmsd.inference.clean_up import parse_smallest

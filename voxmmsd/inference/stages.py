@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxmmsd.data.brain_mask import WORDS
-from voxmmsd.data.cases import Case, CaseVolumes, read_case
-from voxmmsd.data.reading import reading_options
+from voxmmsd.data.case import Case
+from voxmmsd.data.reading import CaseVolumes, read_case, reading_options
 from voxmmsd.data.volume import Volume
 from voxmmsd.inference.clean_up import cleaned, parse_smallest
 from voxmmsd.inference.config import SegmentConfig

@@ -11,7 +11,9 @@ import numpy as np
 
 import voxmmsd
 from voxmmsd.clock import now
-from voxmmsd.data.cases import Case, CaseVolumes, find_cases, read_case
+from voxmmsd.data.case import Case
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.reading import CaseVolumes, read_case
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, ModelError
 from voxmmsd.evaluation.scores import nan_mean, region_dice

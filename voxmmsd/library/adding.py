@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from voxmmsd.data.cases import Case, find_cases
+from voxmmsd.data.case import Case
+from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.label_maps import read_label, read_values
 from voxmmsd.data.volume import Volume

@@ -11,7 +11,7 @@ import numpy as np
 
 from voxmmsd.config import Affects, config_from_record, options_that
 from voxmmsd.data.brain_mask import WORDS
-from voxmmsd.data.cases import Case
+from voxmmsd.data.case import Case
 from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
 from voxmmsd.data.label_maps import on_same_voxels, read_label
 from voxmmsd.data.volume import Grid, Volume
