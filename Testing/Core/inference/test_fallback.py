@@ -88,7 +88,7 @@ def test_a_budget_that_cannot_be_kept_is_refused_and_the_one_that_is_named_is_ke
 
 def segmented(folder, package, engine, memory):
     """``voxmmsd segment`` in a process of its own, and the most memory that it took, in MiB."""
-    command = ["segment", str(folder / "in"), "--out", str(folder / f"out{memory}"), "--engine", engine]
+    command = ["segment", str(folder / "in"), "--out", str(folder / f"out{memory}"), "--engine", engine, "--force"]
     command += ["--model", str(package.folder), "--memory", memory]
     code = (
         f"import sys; from voxmmsd.cli import main; code = main({command})\n"
