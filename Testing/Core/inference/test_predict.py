@@ -178,7 +178,7 @@ def test_a_rerun_does_what_failed_and_what_came_later_and_skips_the_rest(package
     file = next((tmp_path / "in" / "BraTS-GLI-00001-000").glob("*-t2w.nii.gz"))
     whole = file.read_bytes()
     file.write_bytes(b"junk")
-    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     first = segment_cases(options)
     assert [case_id for case_id, _ in first.failures] == ["BraTS-GLI-00001-000"]
     made = first.written[0].stat().st_mtime_ns
@@ -192,7 +192,7 @@ def test_a_rerun_does_what_failed_and_what_came_later_and_skips_the_rest(package
 
 def test_results_of_images_that_have_changed_since_are_neither_taken_nor_overwritten(package, tmp_path):
     place = write_patient(tmp_path / "in")
-    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     (made,) = segment_cases(options).written
     before = made.read_bytes()
     shutil.rmtree(place)
@@ -206,7 +206,7 @@ def test_one_bad_case_of_many_is_named_and_the_others_are_segmented(package, tmp
     for number in range(3):
         write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
     next((tmp_path / "in" / "BraTS-GLI-00001-000").glob("*-t2w.nii.gz")).write_bytes(b"junk")
-    result = segment_cases(SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder)))
+    result = segment_cases(SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder)))
     assert [file.name[:19] for file in result.written] == ["BraTS-GLI-00000-000", "BraTS-GLI-00002-000"]
     ((case_id, reason),) = result.failures
     assert case_id == "BraTS-GLI-00001-000"
@@ -298,7 +298,7 @@ def test_a_source_that_is_not_there_is_named(tmp_path, package):
 def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result(package, tmp_path, monkeypatch):
     for number in range(3):
         write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
-    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 1 else None)
     with pytest.raises(Cancelled, match="paused"):
         segment_cases(options)
@@ -329,7 +329,7 @@ def test_looking_for_a_finished_result_renames_nothing(tmp_path):
 
 def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch):
     write_patient(tmp_path / "in", "BraTS-GLI-00000-000", seed=0)
-    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     answers = iter([None, None, Request.PAUSE, Request.PAUSE])  # reading, beginning, the first window
     monkeypatch.setattr(Run, "asked", lambda self: next(answers))
     with pytest.raises(Cancelled, match="paused"):
@@ -373,7 +373,7 @@ def test_doubt_is_mapped_and_listed_in_the_inputs_world(package, tmp_path):
 
 def test_mirror_images_and_the_map_can_be_asked_for(package, tmp_path):
     write_patient(tmp_path / "in")
-    options = SegmentConfig(str(tmp_path / "in"), str(tmp_path / "out"), model=str(package.folder))
+    options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     (file,) = segment_cases(replace(options, uncertainty=True, tta=True)).written
     (case,) = find_cases(tmp_path / "in").cases
     entropy = predict(read_case(case), package, OnnxEngine(package), tta=True, uncertainty=True).uncertainty_zyx
