@@ -28,7 +28,10 @@ Presets = Mapping[str, Mapping[str, Any]]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ANSWERS = ("first", "second", "equal")  # which of two results is better
-BRAIN_MASK = "image that is non-zero inside the brain, a skull-stripped modality, or hd-bet or synthstrip"
+BRAIN_MASK = (
+    "image that is non-zero inside the brain, a skull-stripped modality, or a tool: voxmmsd (comes along), hd-bet or "
+    "synthstrip"
+)
 SPACING_MM = (0.1, 20.0)  # voxels of any image are between these
 LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
 CORRECTIONS_RECORD = "corrections.json"  # of a run: which labels of which library it learned

@@ -214,10 +214,10 @@ def segment(
     ``reference``: the modality on whose grid the labels are computed (default: t1c, else the finest).
     ``from_scanner``: images as they come from a scanner: registered to the reference and stripped first. ``align``:
     only register them. ``n4``: remove bias fields inside the brain. ``brain_mask``: a file, a modality that is
-    skull-stripped, or a tool (``hd-bet``, ``synthstrip``). ``probabilities``, ``uncertainty``: also compute them.
-    ``tta``: mean over eight mirrored images. ``force``: segment in spite of blocking findings. ``progress``: called
-    with windows done and their number. The rest is explained at ``Segmenter``, which saves opening the model anew for
-    each case.
+    skull-stripped, or a tool (``voxmmsd``, ``hd-bet``, ``synthstrip``). ``probabilities``, ``uncertainty``: also
+    compute them. ``tta``: mean over eight mirrored images. ``force``: segment in spite of blocking findings.
+    ``progress``: called with windows done and their number. The rest is explained at ``Segmenter``, which saves opening
+    the model anew for each case.
 
     >>> found = voxmmsd.segment("new/phantom-007-000", model="runs/first")
     >>> found.case_id, found.schema.name, found.values_zyx.shape

@@ -9,6 +9,7 @@ import vtk
 from phantom_case import TOY_MODEL, add_result, add_volumes, moved, phantom
 from slicer_case import press_find, wait_until
 
+from voxmmsd.data.strippers import installed
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
@@ -125,6 +126,14 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertTrue(self.ui.alignCheck.checked)
         self.assertIsNone(self.tab.findings.button(self.by_kind()["not-aligned"]))
         self.assertTrue(self.tab.options().intermediates)
+
+    def test_a_head_is_aligned_and_stripped_by_one_click(self):
+        self.choose(**add_volumes(self.made, ("t1c", "t2f")))
+        with mock.patch("voxmmsd.data.brain_mask.LARGEST_BRAIN_ML", 1.0):
+            self.press("skull", "Align and strip")
+            self.assertTrue(self.ui.alignCheck.checked)
+            self.assertEqual(self.ui.stripCombo.currentData, installed()[0])
+            self.assertNotIn("skull", self.by_kind())
 
     def test_images_on_other_grids_are_kept_as_resampled_by_one_click(self):
         volumes = add_volumes(self.made)

@@ -26,7 +26,7 @@ panel = slicer.util.getNewModuleWidget("VoxMMSDSegment")
 panel.segment_tab.models.import_file(TOY_MODEL)
 for key, node in add_volumes(phantom()).items():
     setattr(panel.parameters, key, node)
-panel.ui.stripCombo.setCurrentIndex(1)
+panel.ui.stripCombo.setCurrentIndex(panel.ui.stripCombo.findData("hd-bet"))
 panel.ui.applyButton.click()
 host.wait_until(lambda: "brain" in panel.ui.stageLabel.text, 240)
 print(panel.segment_tab.job.child._process.pid, panel.segment_tab.job._folder, flush=True)

@@ -253,8 +253,7 @@ def how_to_fix(finding: Finding) -> str:
     """What can be done about a finding, in the panel's words: the core speaks of its command line."""
     ways = {
         "skull": _(
-            "Align and strip the images first (Options, Skull; it needs HD-BET or SynthStrip), or choose a brain mask "
-            "above, made by an extension such as HD-BET or SwissSkullStripper."
+            "Align and strip the images first, or choose a brain mask above, such as one made by the extension HD-BET."
         ),
         "not-aligned": _("Check Align: the images are registered to each other first."),
         "different-grids": _("Nothing to do if they were registered to each other; else check Align."),

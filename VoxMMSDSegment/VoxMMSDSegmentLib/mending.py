@@ -60,13 +60,9 @@ class Mending:
         return [WayOut(_("Swap"), hint, lambda: self._choose(**{one: second, other: first}))]
 
     def _strip(self, _finding: Finding) -> list[WayOut]:
-        if self._ui.stripCombo.count < 2:  # no program is installed
-            hint = _("Go to the selector of the brain mask.")
-            return [WayOut(_("Choose mask"), hint, self._ui.brainMaskSelector.setFocus)]
-
         def act() -> None:
             self._choose(align=True)
-            self._ui.stripCombo.setCurrentIndex(1)
+            self._ui.stripCombo.setCurrentIndex(1)  # the best that is installed
 
         hint = _("Align the images and strip the skull first.")
         return [WayOut(_("Align and strip"), hint, act)]

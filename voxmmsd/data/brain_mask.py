@@ -1,7 +1,7 @@
 """A brain mask where none is given: from a modality that is stripped already, or by a tool made for it.
 
-HD-BET (Isensee et al. 2019) and SynthStrip (Hoopes et al. 2022) are called as programs where they are installed; there
-is no stripper of our own, since a poor mask spoils a segmentation unseen.
+A small network comes with the package (``data.brain_extraction``). HD-BET (Isensee et al. 2019) and SynthStrip (Hoopes
+et al. 2022), which learned from far more heads, are called as programs where they are installed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from voxmmsd.data.formats.sources import Source, read_volume
-from voxmmsd.data.strippers import STRIPPERS
+from voxmmsd.data.strippers import STRIPPERS, Program
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, MissingDependencyError
 from voxmmsd.labels import MODALITIES
@@ -43,6 +43,7 @@ def strip(volume: Volume, word: str) -> np.ndarray:
         InputError: it failed, or found no brain.
     """
     stripper = STRIPPERS[word]
+    assert isinstance(stripper, Program)
     command = stripper.command()
     if command is None:
         raise MissingDependencyError(

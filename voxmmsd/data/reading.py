@@ -11,13 +11,14 @@ import numpy as np
 
 from voxmmsd.data.alignment import Alignment, align
 from voxmmsd.data.bias_field import without_bias_field
+from voxmmsd.data.brain_extraction import extract_brain
 from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped, strip, tissue_ml
 from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
 from voxmmsd.data.formats.image import Image
 from voxmmsd.data.formats.sources import Source, frame_of, read_image
 from voxmmsd.data.label_maps import values_of
-from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
+from voxmmsd.data.strippers import HD_BET, SHIPPED, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, indices_from_values, schema_named
@@ -61,8 +62,8 @@ def read_case(
     Modalities and brain mask on other grids are resampled in world space (linear; nearest for masks and labels).
     ``aligned``: each modality is first registered to the reference, if that helps; a label or mask is moved with the
     modality whose grid it has, preferably the reference. ``picture``: file for a checkerboard picture of the alignment.
-    ``brain_mask``: a skull-stripped modality, or a tool for stripping, instead of the mask of the case. It gets the
-    reference.
+    ``brain_mask``: a skull-stripped modality, or a tool for stripping, instead of the mask of the case. A program gets
+    the reference; the network that comes along (``voxmmsd``) gets all modalities, once they lie on each other.
     ``only_heads``: nothing is stripped if the reference has no more tissue than a brain, or if the case has a mask.
     ``n4``: bias fields are removed inside the brain mask, or where the image is above 0. ``on_stage`` is called with
     ``aligning``, ``stripping`` and ``correcting``, which take long, before they begin.
@@ -98,10 +99,12 @@ def read_case(
     label = _label(case, schema, places, reader) if with_label and case.label else None
     if tool:
         on_stage("stripping")
-        stripped = strip(Volume(image[MODALITIES.index(chosen)], grid), tool)
+        reference_image = Volume(image[MODALITIES.index(chosen)], grid)
+        stripped = extract_brain(Volume(image, grid)) if tool == SHIPPED else strip(reference_image, tool)
     mask = _brain_mask(case, places, reader) if case.brain_mask else stripped
     if tool:
-        reader.notes.append(f"brain mask by {STRIPPERS[tool].title} from {chosen}")
+        used = ", ".join(grids) if tool == SHIPPED else chosen
+        reader.notes.append(f"brain mask by {STRIPPERS[tool].title} from {used}")
     if n4:
         on_stage("correcting")
         _remove_bias_fields(image, grid, mask)

@@ -9,7 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-HD_BET = "hd-bet"
+SHIPPED, HD_BET = "voxmmsd", "hd-bet"
+BRAIN_MODEL = Path(__file__).with_name("brain") / "brain.onnx"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The network of ``data.brain_extraction``, which is part of the package."""
+
+    title: str = "the network that comes with VoxMMSD"
+    way: str = "install voxmmsd again"
+
+    @property
+    def is_installed(self) -> bool:
+        return BRAIN_MODEL.is_file()
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Program:
         return self.command() is not None
 
 
-STRIPPERS: dict[str, Program] = {
+STRIPPERS: dict[str, Shipped | Program] = {
     HD_BET: Program(
         "HD-BET",
         ("hd-bet",),
@@ -57,9 +70,10 @@ STRIPPERS: dict[str, Program] = {
         lambda out: out.with_name("mask.nii.gz"),
         "install FreeSurfer 7.3 or later, or its container",
     ),
+    SHIPPED: Shipped(),
 }
 
 
 def installed() -> tuple[str, ...]:
-    """Names of what is installed."""
+    """Names of what is installed, the best first: the network that comes along is the last."""
     return tuple(word for word, stripper in STRIPPERS.items() if stripper.is_installed)

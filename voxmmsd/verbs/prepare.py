@@ -25,7 +25,9 @@ class PrepareConfig:
     schema: str = option("", "label schema of the data set, if file names do not determine it")
     reference: str = option("", "modality whose grid the case is resampled to (default: t1c, else the finest)")
     align: bool = option(False, "first register each modality to the reference, with a picture (needs SimpleITK)")
-    brain_mask: str = option("", "a skull-stripped modality, or hd-bet or synthstrip (default: masks in the folder)")
+    brain_mask: str = option(
+        "", "a skull-stripped modality, or voxmmsd, hd-bet or synthstrip (default: masks in the folder)"
+    )
     spacing: float = option(1.0, "voxel size of the prepared arrays in mm", range=SPACING_MM)
     workers: int = option(0, "parallel processes (0: one per core)", range=(0, math.inf), affects=Affects.SPEED)
 
