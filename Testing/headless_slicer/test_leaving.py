@@ -14,6 +14,7 @@ from headless_slicer import host
 
 AT_WORK = """
 import os, sys
+import psutil
 from headless_slicer import host
 slicer = host.start()
 sys.path.insert(0, os.path.join(str(host.REPOSITORY), "Testing", "Slicer"))
@@ -29,7 +30,9 @@ for key, node in add_volumes(phantom()).items():
 panel.ui.stripCombo.setCurrentIndex(panel.ui.stripCombo.findData("hd-bet"))
 panel.ui.applyButton.click()
 host.wait_until(lambda: "brain" in panel.ui.stageLabel.text, 240)
-print(panel.segment_tab.job.child._process.pid, panel.segment_tab.job._folder, flush=True)
+child = psutil.Process(panel.segment_tab.job.child._process.pid)
+host.wait_until(child.children, 60)  # the stage is named before the stripper is there
+print(child.pid, panel.segment_tab.job._folder, flush=True)
 if sys.argv[1] == "leave":
     qt.QTimer.singleShot(0, slicer.app._qt.quit)
     slicer.app._qt.exec()
