@@ -13,7 +13,7 @@ from voxmmsd.verbs import VERBS, Verb, VerbGroup
 FILE = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
 
-Generated from the options in [`voxmmsd/verbs`](../voxmmsd/verbs) by `python docs/make_reference.py`.
+Generated from the options in [`voxmmsd/verbs`](../voxmmsd/verbs/__init__.py) by `python docs/make_reference.py`.
 
 Every option is also a key of a configuration file in TOML or JSON: `--config job.toml`.
 The command line takes precedence over the file, the file over the preset, and the preset over the defaults shown here.
