@@ -157,7 +157,9 @@ class CarryTest(slicer_case.ModuleTest):
         before, after = self.carried()
         changed = before != after
         texts = [places.GetNthControlPointLabel(i) for i in range(places.GetNumberOfControlPoints())]
-        self.assertTrue(texts[0].startswith("1: changed: Enhancing tumor, was Necrotic core"), texts)
+        self.assertTrue(texts[0].startswith("1: changed: "), texts)
+        firsts = texts[:2]  # two regions of one size, whose order is a matter of rounding
+        self.assertTrue(any("changed: Enhancing tumor, was Necrotic core" in text for text in firsts), texts)
         self.assertEqual(len(texts), len([text for text in texts if "changed" in text]) + len(PLACES))
         self.assertIn("Enhancing tumor or healthy", texts[-2])
         position = np.linalg.solve(self.made.grid.affine_xyz, [*places.GetNthControlPointPosition(0), 1])[:3]
