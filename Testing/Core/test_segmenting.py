@@ -105,7 +105,7 @@ def test_what_is_saved_is_read_back_and_scores_as_the_segmentation_itself(here):
         ({"t1c": nibabel.Nifti1Image(np.full((8, 8, 8), np.nan), np.eye(4))}, "t1c: holds 512 NaN"),
         ({"t1c": nibabel.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.diag([1e3, 1, 1, 1]))}, "not believable"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_images_that_are_none_are_refused(images, said, here):
     with pytest.raises((InputError, ConfigError), match=said):
