@@ -63,7 +63,7 @@ def test_a_case_of_four_different_grids_is_segmented_on_the_grid_of_its_referenc
 
     folder = shared_data / "native" / "TCGA-FG-6692"
     model = toy_package(tmp_path / "toy").folder
-    voxmmsd("segment", folder, "--out", tmp_path / "out", "--model", model)
+    voxmmsd("segment", folder, "--out", tmp_path / "out", "--model", model, "--force")  # its skull is on
     (file,) = (tmp_path / "out").glob("*-voxmmsd.nii.gz")
     reference = nib.load(folder / "T1_post.nii.gz")
     assert nib.load(file).shape == reference.shape

@@ -20,7 +20,8 @@ BACKGROUND = "background"
 PLACES_ROLE, UNCERTAINTY_ROLE = "VoxMMSD.Places", "VoxMMSD.Uncertainty"  # node references of a result
 
 
-MOST_CHANGED, SMALLEST_CHANGED_ML = 10, 0.05  # places that a carry is said to have changed
+MOST_CHANGED = 10  # places that a carry is said to have changed
+SMALLEST_CHANGED_ML = 0.05
 
 
 def list_places(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from patients import write_patient
 
-from voxmmsd.data import store
 from voxmmsd.data.cases import find_cases
+from voxmmsd.data.formats import sources
 from voxmmsd.data.store import check_arrays, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 from voxmmsd.model_config import PreprocessConfig
@@ -158,14 +158,14 @@ def test_a_bad_case_is_reported_and_the_others_are_made(tmp_path):
 
 def test_a_case_that_may_not_be_read_does_not_stop_the_others(tmp_path, monkeypatch):
     cases = patients(tmp_path / "in")
-    true, denied = store.sha256_of, str(cases[0].modalities["t2w"].path)
+    true, denied = sources.sha256_of, str(cases[0].modalities["t2w"].path)
 
     def hashed(file):
         if str(file) == denied:
             raise PermissionError(13, "Permission denied", denied)
         return true(file)
 
-    monkeypatch.setattr(store, "sha256_of", hashed)
+    monkeypatch.setattr(sources, "sha256_of", hashed)
     result = prepare_cases(cases, tmp_path / "store", workers=1)
     assert [entry.id for entry in result.entries] == [cases[1].id]
     ((case_id, error),) = result.failures

@@ -104,7 +104,7 @@ def test_the_verb_writes_the_card_and_segment_then_says_what_to_expect(folder, p
     assert record["cases"] == [IDS[1]]
     (folder / IDS[2] / f"{IDS[2]}-t2w.nii.gz").unlink()
     options = ["--out", str(tmp_path / "out"), "--model", str(package.folder), "--engine", "onnx"]
-    assert main(["segment", str(folder / IDS[2]), *options]) == 0
+    assert main(["segment", str(folder / IDS[2]), *options, "--force"]) == 0
     result = next((tmp_path / "out").glob("*-voxmmsd.json")).read_text(encoding="utf-8")
     assert "without t2w: the model's card expects a Dice of WT" in result
     again = evaluate_subsets(str(package.folder), folder, "validation")

@@ -6,12 +6,17 @@ from corrected_cases import SCHEMA, label_of, library_of, moved
 from voxmmsd.corrections.usage import used_in
 from voxmmsd.library import create_library
 from voxmmsd.library.report import cases_report
+from voxmmsd.models.provenance import Provenance
 
 
 @dataclass
 class Info:
     id: str
     training: dict = field(default_factory=dict)
+
+    @property
+    def provenance(self):
+        return Provenance.of(self.training)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from torch import distributed as dist
 from voxmmsd.compute import processes
 from voxmmsd.compute.processes import by_torchrun, joined
 from voxmmsd.config import config_from_record
-from voxmmsd.pretext import vox_mmsd
+from voxmmsd.pretext import method, vox_mmsd
 from voxmmsd.runs import NullRun
 from voxmmsd.training.cases import unlabelled_entries
 from voxmmsd.training.pretrain import PreTraining
@@ -62,8 +62,8 @@ def main():
     with joined(us, torch.device("cpu")):
         entries, _ = unlabelled_entries(config, NullRun(Path(config.run)))
         drawn = {}
-        real_views, real_pairs = vox_mmsd.make_views, vox_mmsd.draw_pairs
-        vox_mmsd.make_views = lambda *given: drawn.setdefault("views", real_views(*given))
+        real_views, real_pairs = method.make_views, vox_mmsd.draw_pairs
+        method.make_views = lambda *given: drawn.setdefault("views", real_views(*given))
         vox_mmsd.draw_pairs = lambda *given: drawn.setdefault("pairs", real_pairs(*given))
 
         together = fresh(config, entries, us, mode)
