@@ -417,7 +417,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         place = (self.made.grid.affine_xyz @ [*index, 1])[:3]
         for name, axis in (("Yellow", 0), ("Green", 1), ("Red", 2)):
             view = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
-            self.assertAlmostEqual(view.GetSliceToRAS().GetElement(axis, 3), place[axis], places=3)
+            slicer_case.wait_until(lambda: abs(view.GetSliceToRAS().GetElement(axis, 3) - place[axis]) < 1e-3, 20)
 
     def test_the_3d_view_looks_at_the_tumor_from_as_far_as_before(self):
         camera = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCameraNode")

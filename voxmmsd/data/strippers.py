@@ -17,7 +17,7 @@ BRAIN_MODEL = Path(__file__).with_name("brain") / "brain.onnx"
 class Shipped:
     """The network of ``data.brain_extraction``, which is part of the package."""
 
-    title: str = "the network that comes with VoxMMSD"
+    title: str = "the built-in network"
     way: str = "install voxmmsd again"
 
     @property

@@ -92,6 +92,6 @@ def test_one_mask_of_all_sequences_serves_them_all(place):
     pytest.importorskip("SimpleITK")
     files = {name: place / f"{file}.nii.gz" for name, file in SEQUENCES.items()}
     volumes = read_case(case_from_files("native", **files), aligned=True, brain_mask="voxmmsd")
-    assert "brain mask by the network that comes with VoxMMSD from t1n, t1c, t2w, t2f" in volumes.notes
+    assert "brain mask by the built-in network from t1n, t1c, t2w, t2f" in volumes.notes
     alone = extract_brain(head(place, "t1c"))
     assert dice(volumes.brain_mask_zyx, alone) > 0.9
