@@ -415,9 +415,13 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         tumor = self.made.label_zyx > 0
         index = [int(tumor.sum(axis=axes).argmax()) for axes in ((0, 1), (0, 2), (1, 2))]  # x, y, z
         place = (self.made.grid.affine_xyz @ [*index, 1])[:3]
-        for name, axis in (("Yellow", 0), ("Green", 1), ("Red", 2)):
-            view = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
-            slicer_case.wait_until(lambda: abs(view.GetSliceToRAS().GetElement(axis, 3) - place[axis]) < 1e-3, 20)
+        views = [slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode") for name in ("Yellow", "Green", "Red")]
+
+        def are_there():
+            shown = [view.GetSliceToRAS().GetElement(axis, 3) for axis, view in enumerate(views)]
+            return np.abs(np.subtract(shown, place)).max() < 1e-3
+
+        slicer_case.wait_until(are_there, 20)
 
     def test_the_3d_view_looks_at_the_tumor_from_as_far_as_before(self):
         camera = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCameraNode")
