@@ -130,7 +130,7 @@ def load(folder: Path, count: int, side: int) -> dict[str, tuple[Watched, list[s
         ),
         "segment": (
             ["segment", str(folder / "cases"), "--out", str(out), "--model", str(model), "--engine", "onnx",
-             "--threads", "1"],
+             "--threads", "1", "--force"],
             lambda: {file.name.removesuffix("-voxmmsd.json") for file in out.glob("[!.]*-voxmmsd.json")},
         ),
     }  # fmt: skip
