@@ -258,6 +258,12 @@ class RunTest(slicer_case.ModuleTest):
         said = in_panel_words("case case: t1n, t2w: see /tmp/a/t1n.nii.gz, case-t1n.nii and t1n/x")
         self.assertEqual(said, "T1, T2: see /tmp/a/t1n.nii.gz, case-t1n.nii and t1n/x")
 
+    def test_what_the_core_says_of_the_command_line_names_what_the_panel_has(self):
+        from voxmmsd.inference.results import withheld_error
+
+        remedy = in_panel_words(withheld_error("case", ["blocking: too much"]).remedy)
+        self.assertEqual(remedy, "Correct the images, their slots or the brain mask, and segment again")
+
     def test_a_script_gets_the_cores_error(self):
         with self.assertRaisesRegex(VoxMMSDError, "no-such-model"):
             VoxMMSDSegmentLogic().segment(self.volumes, "no-such-model")

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from slicer.i18n import tr as _
+
 from VoxMMSDLib import words
 from VoxMMSDSegmentLib.case import CASE_ID
 
 
 def in_panel_words(text: str) -> str:
-    """With the names that the panel has for the modalities, and without the id that a case has for the core only."""
-    return words.with_names(text).replace(f"case {CASE_ID}: ", "")
+    """With the names that the panel has for the modalities and its buttons in place of options of the command line,
+    and without the id that a case has for the core only."""
+    text = words.with_names(text).replace(f"case {CASE_ID}: ", "")
+    for of_a_shell, of_the_panel in (
+        ("--force writes it all the same", _("Correct the images, their slots or the brain mask, and segment again")),
+        ("look at the picture, and at the images (`voxmmsd check`)", _("look at the images")),
+        ("segment with --from-scanner, which aligns and strips", _("press Align and strip")),
+    ):
+        text = text.replace(of_a_shell, of_the_panel)
+    return text
 
 
 def error_in_words(error: BaseException) -> tuple[str, str]:
