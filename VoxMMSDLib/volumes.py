@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,15 @@ WINDOW_PERCENTILES, STRIDE = (0.1, 99.9), 2  # of every second voxel along each 
 
 Write = Callable[[], object]
 """Writes what was taken out of MRML before: may be called in a thread. Raises InputError where it cannot."""
+
+
+def write_each(writes: Iterable[Write], is_ended: Callable[[], bool]) -> bool:
+    """Write one after the other, in a thread; False where ``is_ended`` came between, for the rest is of no use then."""
+    for write in writes:
+        if is_ended():
+            return False
+        write()
+    return True
 
 
 def export_volume(node, file: Path) -> Path:

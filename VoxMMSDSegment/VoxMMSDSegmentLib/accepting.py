@@ -13,7 +13,7 @@ from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib.background import Background, Slices
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.segments import label_array
-from VoxMMSDLib.volumes import Write
+from VoxMMSDLib.volumes import Write, write_each
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
 from VoxMMSDSegmentLib.result import reference_of
 from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS
@@ -84,10 +84,7 @@ class AcceptJob:
 
     def _write(self, writes: list[Write]) -> None:
         """In a thread of its own."""
-        for write in writes:
-            if self._is_cleared:
-                return
-            write()
+        write_each(writes, lambda: self._is_cleared)
 
     def _start_child(self, arguments: list[str]) -> None:
         run, scratch = self._folder / ".run", scratch_in(self._folder)

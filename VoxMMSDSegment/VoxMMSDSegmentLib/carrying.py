@@ -32,7 +32,7 @@ from VoxMMSDLib.segments import (
     segments_by_value,
     voxel_ml,
 )
-from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
 from VoxMMSDLib.workplace import remove, scratch_in
 from VoxMMSDSegmentLib import pace
 from VoxMMSDSegmentLib.case import CASE_ID
@@ -153,10 +153,8 @@ class CarryJob:
         if (sent == base.label).all():
             raise InputError(_("no voxel was changed"), _("paint a correction first"))
         self._place.mkdir(exist_ok=True)
-        for write in writes:
-            if self._is_cleared:
-                return
-            write()
+        if not write_each(writes, lambda: self._is_cleared):
+            return
         if images:
             told.refuse_changed(images)
             self.case.inputs = _hashes(images)
@@ -181,11 +179,7 @@ class CarryJob:
         self._tell()
 
     def _on_events(self, events: list[dict]) -> None:
-        for event in events:
-            if event["kind"] == "progress":
-                self._plan.begin(event.get("stage") or "", time.monotonic())
-                if total := event.get("total"):
-                    self._plan.done(event.get("done", 0) / total, time.monotonic())
+        self._plan.follow(events, time.monotonic())
         if not self._child.is_cancelled:
             self._tell()
 

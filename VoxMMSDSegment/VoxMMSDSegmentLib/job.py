@@ -17,7 +17,7 @@ from voxmmsd.labels import MODALITIES
 from voxmmsd.records.result import ResultRecord, read_result_record
 from VoxMMSDLib.background import Background, Slices
 from VoxMMSDLib.child import Child
-from VoxMMSDLib.volumes import Write
+from VoxMMSDLib.volumes import Write, write_each
 from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
 from VoxMMSDSegmentLib import pace
 from VoxMMSDSegmentLib.case import CASE_ID, SlicerCase
@@ -138,10 +138,8 @@ class SegmentJob:
 
     def _write(self, writes: list[Write]) -> None:
         """In a thread of its own."""
-        for write in writes:
-            if self._is_cleared:
-                return
-            write()
+        if not write_each(writes, lambda: self._is_cleared):
+            return
         files = {key: self._folder / f"{key}.nii" for key in self.case.volumes}
         reference = files[self.case.reference_key]
         self._fingerprints = {key: fingerprint(file, reference) for key, file in files.items()}
@@ -157,11 +155,7 @@ class SegmentJob:
         self._tell()
 
     def _on_events(self, events: list[dict]) -> None:
-        for event in events:
-            if event["kind"] == "progress":
-                self._plan.begin(event.get("stage") or "", time.monotonic())
-                if total := event.get("total"):
-                    self._plan.done(event.get("done", 0) / total, time.monotonic())
+        self._plan.follow(events, time.monotonic())
         if not self.child.is_cancelled:
             self._tell()
 

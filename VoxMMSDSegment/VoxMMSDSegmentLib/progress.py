@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -81,6 +82,14 @@ class Plan:
         if stage != self._stage and stage in STAGES:
             self.took[self._stage] = self.took.get(self._stage, 0.0) + now - self._since
             self._stage, self._since, self._part = stage, now, 0.0
+
+    def follow(self, events: Iterable[Mapping[str, Any]], now: float) -> None:
+        """What a run folder's new events say of stages and of their parts."""
+        for event in events:
+            if event["kind"] == "progress":
+                self.begin(event.get("stage") or "", now)
+                if total := event.get("total"):
+                    self.done(event.get("done", 0) / total, now)
 
     def done(self, part: float, now: float) -> None:
         """A part of the present stage, 0 to 1, is done: what it takes is reckoned from that."""
