@@ -24,6 +24,13 @@ class ProgressTest(slicer_case.ModuleTest):
         plan.done(0.25, 10.0)
         self.assertAlmostEqual(plan.at(10.0).seconds_left, 32.0)
 
+    def test_the_events_of_a_run_say_the_stage_and_its_part(self):
+        plan = Plan({"reading": 10.0, "segmenting": 10.0}, now=0.0)
+        plan.follow([{"kind": "progress", "stage": "segmenting", "done": 1, "total": 4}, {"kind": "metric"}], 10.0)
+        self.assertEqual(plan.took, {"reading": 10.0})
+        self.assertIn("Segmenting", plan.at(10.0).line())
+        self.assertAlmostEqual(plan.at(10.0).seconds_left, 0.3)  # a quarter took the least that is reckoned with, 0.1 s
+
     def test_a_share_never_falls_when_a_stage_takes_longer(self):
         plan = Plan({"segmenting": 10.0, "writing": 10.0}, now=0.0)
         before = plan.at(9.0).share
