@@ -19,7 +19,7 @@ ORDER = [
     {"model_config", "training_config"},
     {"runs"},
     {"data"},
-    {"phantom", "views", "compute", "networks", "losses", "schedules"},
+    {"phantom", "views", "compute", "networks", "losses", "schedules", "measuring"},
     {"transforms"},
     {"pretext", "models"},
     {"evaluation", "preflight"},
