@@ -20,6 +20,7 @@ from voxmmsd.evaluation.scores import nan_mean
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.subsets import choose_cases, region_means
 from voxmmsd.inference.windows import TissueBox
+from voxmmsd.models.agreement import LARGEST_OF_8_BITS, QUANTIZED, compare_networks
 from voxmmsd.models.card import card
 from voxmmsd.models.learned import inherited_by
 from voxmmsd.models.package import CARD, ONNX, WEIGHTS, ModelPackage, refuse_existing, write_package
@@ -27,6 +28,7 @@ from voxmmsd.models.provenance import INHERITED
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.wording import counted
 
+RECORDED = "quantized"  # the key of the model's training record
 LARGEST_LOSS = 0.003  # of Dice: 0.3 points
 CALIBRATION_CASES, CALIBRATION_SIDE = 4, 96
 
@@ -36,7 +38,8 @@ def quantize_model(model: str, cases: Path, out: Path) -> str:
 
     Raises:
         InputError: none of its training or validation cases is in the folder ``cases``.
-        ModelError: the loss is too large, nothing is written; or ``out`` exists.
+        ModelError: the loss is too large, or the ONNX file differs too much from the weights, and nothing is written;
+            or ``out`` exists.
         MissingDependencyError: the package onnx is not installed.
     """
     refuse_existing(out)
@@ -54,11 +57,25 @@ def quantize_model(model: str, cases: Path, out: Path) -> str:
         if not nan_mean(after.values()) >= nan_mean(before.values()) - LARGEST_LOSS:
             most = f"{100 * LARGEST_LOSS:.1f} points"
             raise ModelError(f"{package.info.id}: {points}: more than {most} are lost", "stay with float32")
-        kept = replace(aside.info, scores={"validation": {"cases": len(held), "regions": after}})
+        scores = {"validation": {"cases": len(held), "regions": after}}
+        kept = replace(aside.info, scores=scores, training={**aside.info.training, RECORDED: _compared(aside)})
         files = {name: aside.folder / name for name in (WEIGHTS, ONNX)}
         writers = {name: lambda file, name=name: _copy(files[name], file) for name in files}
         write_package(out, kept, {**writers, CARD: lambda file: _write(file, card(kept))})
     return f"{out}: {points}"
+
+
+def _compared(package: ModelPackage) -> dict[str, float | str]:
+    """For record and card: how much the ONNX file differs from the weights, and what an import allows.
+
+    Raises:
+        ModelError: they differ by more than that.
+    """
+    found = compare_networks(package)
+    return {
+        "largest_difference": "not measured, torch is missing" if found is None else round(found, 3),
+        "allowed": LARGEST_OF_8_BITS,
+    }
 
 
 def quantize(package: ModelPackage, cases: Sequence[Case], folder: Path) -> ModelPackage:
@@ -72,7 +89,7 @@ def quantize(package: ModelPackage, cases: Sequence[Case], folder: Path) -> Mode
     if find_spec("onnx") is None:
         raise MissingDependencyError("quantizing needs the package onnx", "install it with `pip install onnx`")
     training = {**package.info.training, INHERITED: inherited_by(package.info).record()}
-    info = replace(package.info, id=f"{package.info.id}-int8", parent=package.info.id, training=training)
+    info = replace(package.info, id=f"{package.info.id}{QUANTIZED}", parent=package.info.id, training=training)
     writers = {
         WEIGHTS: lambda file: _copy(package.weights, file),
         ONNX: lambda file: _quantize_onnx(package, cases, file),

@@ -9,6 +9,8 @@ from voxmmsd.errors import ModelError
 from voxmmsd.inference import quantize as room
 from voxmmsd.inference.engines import OnnxEngine
 from voxmmsd.inference.quantize import quantize, quantize_model
+from voxmmsd.models import agreement
+from voxmmsd.models.agreement import refuse_two_networks
 from voxmmsd.models.package import read_package
 
 CASES = {"train": ["BraTS-GLI-00001-000"], "validation": ["BraTS-GLI-00002-000"]}
@@ -52,6 +54,17 @@ def test_the_verb_keeps_a_model_that_loses_little_and_says_what_it_loses(
     kept = read_package(tmp_path / "small").info
     assert kept.id == "toy-1-int8"
     assert kept.scores["validation"] == {"cases": 1, "regions": {"WT": 0.8975, "ET": None}}
+    assert 0 < kept.training["quantized"]["largest_difference"] < kept.training["quantized"]["allowed"] == 0.2
+    assert "quantized: largest_difference 0." in (tmp_path / "small" / "MODEL_CARD.md").read_text()
+
+
+def test_eight_bits_of_the_package_pass_an_import_and_say_where_they_were_not_compared(
+    package, folder, tmp_path, monkeypatch
+):
+    small = quantize(package, find_cases(folder).cases[:1], tmp_path / "small")
+    assert refuse_two_networks(small) == ""
+    monkeypatch.setattr(agreement, "find_spec", lambda _: None)
+    assert "needs torch" in refuse_two_networks(small)
 
 
 def test_a_model_that_loses_more_than_three_tenths_of_a_point_is_not_written(package, folder, tmp_path, monkeypatch):

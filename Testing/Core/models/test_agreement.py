@@ -20,11 +20,12 @@ def package(tmp_path):
     return toy_package(tmp_path / "toy")
 
 
-def with_network(package, content):
+def with_network(package, content, id_=""):
     """Another ONNX file whose checksum fits."""
     folder = shutil.copytree(package.folder, package.folder.with_name("other"))
     (folder / "model.onnx").write_bytes(content)
     record = json.loads((folder / "model.json").read_text())
+    record["id"] = id_ or record["id"]
     record["files"]["model.onnx"] = sha256(content).hexdigest()
     (folder / "model.json").write_text(json.dumps(record))
     return folder
@@ -52,6 +53,19 @@ def test_a_network_that_does_nothing_is_no_model_s(package, capsys):
         refuse_two_networks(read_package(folder))
     assert main(["models", "import", str(folder)]) == 2
     assert "different networks" in capsys.readouterr().err
+
+
+def test_neither_is_one_that_says_to_have_eight_bits(package):
+    folder = with_network(package, identity(), "toy-1-int8")
+    with pytest.raises(ModelError, match="different networks .* allowed are 20 %"):
+        refuse_two_networks(read_package(folder))
+
+
+def test_nor_are_eight_bits_of_another_training(package, tmp_path):
+    other = toy_package(tmp_path / "seen-other", seed=1)
+    folder = with_network(package, other.onnx.read_bytes(), "toy-1-int8")
+    with pytest.raises(ModelError, match="different networks"):
+        refuse_two_networks(read_package(folder))
 
 
 def test_where_torch_is_missing_it_is_said_that_nothing_was_compared(package, monkeypatch):
