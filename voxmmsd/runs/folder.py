@@ -140,15 +140,18 @@ def is_alive(status: dict[str, Any]) -> bool:
     """Whether the process of a ``running`` or ``queued`` run is still alive.
 
     A pid is only valid on its own host; on others the heartbeat decides. On its own host the start time of the process
-    must also match, since pids are reused.
+    must also match, since pids are reused; where it does, the heartbeat is not asked, which a clock that was set or a
+    machine that slept would make old.
     """
     if status.get("state") not in (RunState.RUNNING, RunState.QUEUED):
         return False
+    is_here, pid = status.get("host") == socket.gethostname(), int(status.get("pid") or 0)
+    started = status.get("pid_started")
+    if is_here and started is not None and process_start(pid) == started:
+        return _pid_lives(pid)
     if time.time() - float(status.get("heartbeat") or 0) >= SILENT_AFTER_SECONDS:
         return False
-    if status.get("host") != socket.gethostname():
-        return True
-    return lives(int(status.get("pid") or 0), status.get("pid_started"))
+    return lives(pid, started) if is_here else True
 
 
 def lives(pid: int, started: str | None) -> bool:

@@ -112,8 +112,31 @@ def test_a_run_whose_process_is_gone_is_not_alive_whatever_its_status_says(tmp_p
         os._exit(0)
     os.waitpid(pid, 0)
     assert not is_alive({**status, "pid": pid})
-    assert not is_alive({**status, "heartbeat": time.time() - 60})
+    assert not is_alive({**status, "heartbeat": time.time() - 60, "pid_started": None})
     assert is_alive({**status, "pid": pid, "host": "another-host"})
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_jumps_ends_no_run_and_spoils_no_estimate(tmp_path, monkeypatch, hours):
+    right = time.time
+    with open_run(tmp_path / "r", "finetune", {}, 10) as run:
+        run.progress(1)
+        before = run.seconds_left
+        monkeypatch.setattr(time, "time", lambda: right() + 3600 * hours)
+        shown = view_run(tmp_path / "r")  # before the next sign of life
+        assert shown.state == "running"
+        time.sleep(0.01)
+        run.progress(2)
+        run.metric(2, "loss", 0.5)
+        assert before is None
+        assert 0 < run.seconds_left < 60
+        with (
+            pytest.raises(RunError, match="is working on this run"),
+            open_run(tmp_path / "r", "finetune", {}, 10),
+        ):
+            pass
+    assert is_finished(tmp_path / "r")
+    assert [event["kind"] for event in read_events(tmp_path / "r" / "events.jsonl")] == ["metric", "done"]
 
 
 def test_the_control_file_and_signals_ask_to_stop(tmp_path):
