@@ -779,6 +779,24 @@ def test_a_dicom_series_that_is_not_described_is_told_by_its_times(times, contra
     assert modality_of(series_with(**tags, description="t2_flair_tra"))[0] == "t2f", "what is written counts first"
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        "T1 without contrast", "T1 pre", "T1w/o GAD", "t1_tra_nativ", "T1 ohne KM", "T1 vor KM", "T1 sans injection",
+        "T1 avant gado", "AX T1 SIN CONTRASTE", "T1 basal", "T1 sem contraste", "T1 antes do contraste", "T1 senza mdc",
+        "T1 prima del mdc", "T1 zonder contrast", "T1 blanco", "T1 voor contrast", "T1 utan kontrast",
+        "T1 före kontrast",
+    ],
+)  # fmt: skip
+def test_a_t1_that_is_said_to_be_without_contrast_is_so_though_the_examination_had_an_agent(description):
+    assert modality_of(series_with(description=description, contrast="Gadovist"))[0] == "t1n"
+
+
+def test_a_t1_of_which_nothing_is_said_has_contrast_where_an_agent_is_recorded():
+    assert modality_of(series_with(description="t1_mprage_tra", contrast="Gadovist"))[0] == "t1c"
+    assert modality_of(series_with(description="T1 mit KM", contrast=""))[0] == "t1c"
+
+
 # --------------------------------------------------------------------------------------------------------- lists made
 
 

@@ -83,10 +83,7 @@ def modality_of_tags(tags: Mapping[str, str], *names: str) -> tuple[str | None, 
     for text in (tags["description"], tags["protocol"], *names):
         reading = read_name(text)
         if reading.kind == "modality":
-            plain = reading.modality == "t1n" and not any(
-                w in text.lower() for w in ("pre", "without", "w/o", "wo ", "non")
-            )
-            return (plain_t1 if plain else reading.modality), ""
+            return (plain_t1 if reading.is_plain_t1 else reading.modality), ""
         if "not used here" in reading.why:
             break
     weighting = _weighting(tags)

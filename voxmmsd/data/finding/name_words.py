@@ -13,7 +13,7 @@ SEQUENCES = ("T1", "T1N", "T1C", "T2", "FLAIR")
 
 _WORD = re.compile(
     r"(?:pre|post)[-_ .]?(?:op(?:erative)?|treatment|tx|rt|surgery|surgical|chemo)(?![a-z])"
-    r"|dark[-_ ]?(?:extra[-_ ])?fluid|mp[-_ .]?rage|gold[-_ ]?standard|fat[-_ ]?sat|w/o|s/c"
+    r"|dark[-_ ]?(?:extra[-_ ])?fluid|mp[-_ .]?rage|gold[-_ ]?standard|fat[-_ ]?sat|w/o|s/c|t1(?=w/o)"
     r"|t[12]\*|\+ ?[ck](?![^\W_])|(?<![^\W_])[ck]\+|[^\W_]+",
     re.IGNORECASE,
 )
@@ -57,7 +57,8 @@ _ROLES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "pre",
             r"pre|precontrast\w*|pr[eé]|noncontrast|nocontrast|unenhanced|nativ[eo]?|without|wo|w/o|s/c|non|no|ohne|vor"
-            r"|sans|avant|sin|sem|senza|prima|utan|blanco|zonder|before",
+            r"|sans|avant|sin|sem|senza|prima|utan|blanco|zonder|before|antes"
+            r"|f[oö]re|voor|basal",
         ),
         ("brain mask", r"(?:brain|skull)_?masks?|hdbet_?mask"),
         (

@@ -28,7 +28,7 @@ class NameReading:
     """``head`` and ``tail`` are what stands before and behind the words that tell the kind: the case's id, often.
 
     ``why`` says why a name could not be placed. ``derived``: the image was brought to another image's or an atlas'
-    space, or is a derivative of BIDS (``desc-``).
+    space, or is a derivative of BIDS (``desc-``). ``is_plain_t1``: T1, and no word says with or without contrast agent.
     """
 
     kind: Kind
@@ -37,6 +37,7 @@ class NameReading:
     tail: str = ""
     why: str = ""
     derived: bool = False
+    is_plain_t1: bool = False
 
 
 def read_name(name: str) -> NameReading:
@@ -59,10 +60,12 @@ def _read_words(name: str, words: list[Word]) -> NameReading:
     if first is None:
         return NameReading("unknown", head=name, why="its name tells no sequence (T1, T1 contrast, T2, FLAIR)")
     body = words[first:]
-    kind, modality, why = _decide([word.role for word in body])
+    roles = [word.role for word in body]
+    kind, modality, why = _decide(roles)
     head = name[: words[first - 1].end].lstrip(" _-.") if first else ""
     tail = "_".join(name[word.start : word.end] for word in body if word.role == "id")
-    return NameReading(kind, modality, head, tail, why)
+    is_plain_t1 = modality == "t1n" and not {"pre", "T1N"} & set(roles)
+    return NameReading(kind, modality, head, tail, why, is_plain_t1=is_plain_t1)
 
 
 def _drop_targets(name: str, words: list[Word]) -> bool:
@@ -173,7 +176,8 @@ def _read_bids(bids: re.Match[str]) -> NameReading:
     suffix, head = bids["suffix"], bids["case"]
     if suffix in _BIDS_SEQUENCES:
         modality = "t1c" if "ce" in entities and suffix == "T1w" else _BIDS_SEQUENCES[suffix]
-        return NameReading("modality", modality, head, derived="space" in entities or "desc" in entities)
+        derived = "space" in entities or "desc" in entities
+        return NameReading("modality", modality, head, derived=derived, is_plain_t1=modality == "t1n")
     of = " ".join(word.text for name in ("desc", "label") for word in words_of(entities.get(name, "")))
     if suffix == "roi" or re.search("tumor|lesion|wmh|glioma", of):
         return NameReading("label", head=head)
