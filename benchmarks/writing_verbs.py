@@ -71,6 +71,7 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         return ["job", "finetune", str(source / "job.json"), "--out", str(place / "job")]
 
     return {
+        "cases --list": WritingVerb(lambda place: ["cases", cases, "--list", str(place / "cases.csv")]),
         "phantom": WritingVerb(lambda place: ["phantom", str(place / "phantoms"), "--count", "1", "--shape", "16"]),
         "prepare": WritingVerb(lambda place: ["prepare", cases, "--store", str(place / "store"), "--workers", "1"]),
         "pretrain": training("pretrain", "--block", "16", "--cell", "4", "--pairs", "64", "--candidates", "4096"),

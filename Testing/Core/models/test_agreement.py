@@ -57,7 +57,7 @@ def test_a_network_that_does_nothing_is_no_model_s(package, capsys):
 
 def test_neither_is_one_that_says_to_have_eight_bits(package):
     folder = with_network(package, identity(), "toy-1-int8")
-    with pytest.raises(ModelError, match="different networks .* allowed are 20 %"):
+    with pytest.raises(ModelError, match=r"different networks .* allowed are 20 %"):
         refuse_two_networks(read_package(folder))
 
 
