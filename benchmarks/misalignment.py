@@ -6,6 +6,7 @@ The modalities of all cases are looked at as they are. Those of the first ``--mo
 about a random direction, about the brain's middle. *Brain*: it is moved with its outline. *Inside one mask*: the
 outline stays and only what is in it is moved, as where one mask strips heads that were not aligned; a rim of 10 mm is
 cut off all images there, so that tissue, not air, comes in. Only edges are asked here; outlines are a second sign.
+The last column is of those that are noticed: what is said, of the true mean distance over the brain.
 """
 
 from __future__ import annotations
@@ -33,18 +34,23 @@ def coarse(case: Case) -> dict[str, Volume]:
     return {name: resample(Volume(v.array.astype(np.float32), v.grid), grid) for name, v in volumes.items()}
 
 
-def moved(volume: Volume, kind: str, amount: float, direction: np.ndarray) -> Volume:
+def moved(volume: Volume, kind: str, amount: float, direction: np.ndarray) -> tuple[Volume, float]:
+    """The volume, and how many mm its brain lies from where it was, on average."""
     turn = np.eye(3) if kind == "mm" else Rotation.from_rotvec(np.radians(amount) * direction).as_matrix()
     shift = direction * amount / SPACING_MM if kind == "mm" else np.zeros(3)
-    middle = np.argwhere(volume.array > 0).mean(axis=0)
-    return Volume(ndimage.affine_transform(volume.array, turn, middle - turn @ middle + shift, order=1), volume.grid)
+    places = np.argwhere(volume.array > 0)
+    middle = places.mean(axis=0)
+    mean_mm = SPACING_MM * np.linalg.norm((places - middle) @ (turn.T - np.eye(3)) + shift, axis=1).mean()
+    there = ndimage.affine_transform(volume.array, turn, middle - turn @ middle + shift, order=1)
+    return Volume(there, volume.grid), float(mean_mm)
 
 
 def cut(volume: Volume, brain: Volume) -> Volume:
     return Volume(volume.array * brain.array, volume.grid)
 
 
-def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[Displacement]]) -> None:
+def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[tuple[Displacement, float]]]) -> None:
+    """Adds what is said, and the true mm (NaN where nobody knows them)."""
     volumes = coarse(case)
     fixed = volumes["t1c"]
     brain = Volume(ndimage.binary_erosion(fixed.array > 0, iterations=RIM), fixed.grid)
@@ -55,11 +61,11 @@ def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[Disp
         told.append((name, displacement(fixed, volume)))
         for kind, amount in MOTIONS if rng else ():
             direction = rng.normal(size=3)
-            other = moved(volume, kind, amount, direction / np.linalg.norm(direction))
-            found.setdefault(f"brain, {amount} {kind}", []).append(displacement(fixed, other))
+            other, truly = moved(volume, kind, amount, direction / np.linalg.norm(direction))
+            found.setdefault(f"brain, {amount} {kind}", []).append((displacement(fixed, other), truly))
             masked = displacement(cut(fixed, brain), cut(other, brain), brain)
-            found.setdefault(f"inside one mask, {amount} {kind}", []).append(masked)
-    found.setdefault("as they are", []).extend(one for _, one in told)
+            found.setdefault(f"inside one mask, {amount} {kind}", []).append((masked, truly))
+    found.setdefault("as they are", []).extend((one, np.nan) for _, one in told)
     signs = [f"{name} {one.mean_mm:.1f} +- {one.spread_mm:.1f} mm{' !' * one.is_told}" for name, one in told]
     print(f"{case.id}: {', '.join(signs)}", flush=True)
 
@@ -70,14 +76,16 @@ def main() -> None:
     parser.add_argument("--moved", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    found: dict[str, list[Displacement]] = {}
+    found: dict[str, list[tuple[Displacement, float]]] = {}
     cases = [case for folder in given.folders for case in find_cases(folder).cases if not case.missing]
     for number, case in enumerate(cases):
         look(case, np.random.default_rng(given.seed + number) if number < given.moved else None, found)
-    rows = [("", "modalities", "noticed", "mm, median")]
+    rows = [("", "modalities", "noticed", "mm, median", "said of true mm, least and most")]
     for name, all_ in found.items():
-        median = f"{np.median([one.mean_mm for one in all_]):.1f}"
-        rows.append((name, str(len(all_)), str(sum(one.is_told for one in all_)), median))
+        median = f"{np.median([one.mean_mm for one, _ in all_]):.1f}"
+        ratios = [one.mean_mm / truly for one, truly in all_ if one.is_told and np.isfinite(truly)]
+        span = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else ""
+        rows.append((name, str(len(all_)), str(sum(one.is_told for one, _ in all_)), median, span))
     print(text_table(rows))
 
 
