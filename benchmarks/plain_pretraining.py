@@ -78,7 +78,9 @@ def _disturbed(block: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def plain_batch(scans: list[np.ndarray], config: PretrainConfig, rng: np.random.Generator) -> tuple[Tensor, ...]:
     """Views and targets ``(2B, 4, s, s, s)`` and places ``(2B, count, 3)``, view 1 of all cases first."""
-    samples = [plain_sample(scan, config.block, config.cell, config.masked, config.pairs, rng) for scan in scans]
+    samples = [
+        plain_sample(scan, config.block, config.mask_size, config.mask_ratio, config.pairs, rng) for scan in scans
+    ]
     views, targets = (
         torch.from_numpy(np.concatenate([np.stack([s[k][v] for s in samples]) for v in range(2)])) for k in (0, 1)
     )

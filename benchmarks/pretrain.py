@@ -120,7 +120,7 @@ def _measure_views(
         with clock.part("ours"):
             blocks = sampler.batch(step)
             views = make_views(blocks, method.mask, DisturbanceRanges(), generator)
-            draw_pairs(blocks, views, config.cell, method.pairs, generator)
+            draw_pairs(blocks, views, config.mask_size, method.pairs, generator)
         chosen = [scans[case] for case in sampler.places(step)[0]]
         with clock.part("plain"):
             plain_batch(chosen, config, rng)

@@ -146,15 +146,15 @@ OPTIONS: dict[str, list[str]] = {
     "a device that is not there": ["--device", "mps"],
     "a mask that is not there": ["--brain-mask", "gone.nii.gz"],
     "a stripper that is not there": ["--brain-mask", "hd-bet"],
-    "smallest of nothing": ["--smallest", "XX=1"],
-    "smallest that is no number": ["--smallest", "ET=lots"],
+    "smallest of nothing": ["--min-component", "XX=1"],
+    "smallest that is no number": ["--min-component", "ET=lots"],
     "forced": ["--force"],
     "pictures": ["--picture"],
     "all maps": ["--probabilities", "--uncertainty"],
     "options that are no JSON": ["--config", "broken.json"],
     "JSON": ["--json"],
     "an unknown option": ["--windwo", "3"],
-    "operated": ["--operated"],
+    "operated": ["--postoperative"],
 }
 
 

@@ -26,8 +26,8 @@ teach() { # NAME OPTIONS...: one candidate
   [[ " ${CANDIDATES:-plain regions shape intensity paste} " == *" $name "* ]] || return 0
   # shellcheck disable=SC2086
   python -m voxmmsd finetune "$runs/store/gli" "$runs/store/ssa" --run "$runs/starter-$name" $start --splits "$splits" \
-    --target-schema brats-2021 --patch 96 --modality-dropout 0.3 --learning-rate 0.0005 --balanced 0 --steps "$steps" \
-    --validate-every "$steps" --checkpoint-every 500 --threads 1 --name starter --weight-average 0.999 "$@"
+    --target-schema brats-2021 --patch 96 --modality-dropout 0.3 --learning-rate 0.0005 --class-balancing 0 --steps "$steps" \
+    --validate-every "$steps" --checkpoint-every 500 --threads 1 --name starter --ema-decay 0.999 "$@"
 }
 
 teach plain &

@@ -74,7 +74,7 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         "cases --list": WritingVerb(lambda place: ["cases", cases, "--list", str(place / "cases.csv")]),
         "phantom": WritingVerb(lambda place: ["phantom", str(place / "phantoms"), "--count", "1", "--shape", "16"]),
         "prepare": WritingVerb(lambda place: ["prepare", cases, "--store", str(place / "store"), "--workers", "1"]),
-        "pretrain": training("pretrain", "--block", "16", "--cell", "4", "--pairs", "64", "--candidates", "4096"),
+        "pretrain": training("pretrain", "--block", "16", "--mask-size", "4", "--pairs", "64", "--candidates", "4096"),
         "finetune": training("finetune", "--patch", "16"),
         "segment": WritingVerb(lambda place: [*segment, str(place / "out"), "--picture", "--uncertainty"]),
         "refine": WritingVerb(refine),

@@ -18,7 +18,7 @@ from typing import Any
 
 import voxmmsd
 from voxmmsd import verbs
-from voxmmsd.config import flag_of, read_record, with_field_names
+from voxmmsd.config import flag_of, former_names, read_record, with_field_names
 from voxmmsd.errors import Cancelled, as_printed
 from voxmmsd.failures import Fault, failure_of
 from voxmmsd.runs.companion import end_with_the_one_named
@@ -127,11 +127,13 @@ def _add_verb(subparsers: Any, verb: verbs.Verb | verbs.VerbGroup) -> None:
     if verb.run_folder:
         sub.add_argument("--detach", action="store_true", help="start it in the background and return")
     hints = typing.get_type_hints(verb.config)
+    former = {new: old for old, new in former_names(verb.config).items()}
     for item in dataclasses.fields(verb.config):
-        _add_option(sub, item, hints[item.name])
+        _add_option(sub, item, hints[item.name], former.get(item.name, ""))
 
 
-def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: Any) -> None:
+def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: Any, former: str) -> None:
+    """An option, and unseen its ``former`` name."""
     details: dict[str, Any] = {"help": _help(item), "choices": item.metadata["choices"] or None}
     several = typing.get_origin(hint) is tuple
     if hint is bool:
@@ -149,6 +151,8 @@ def _add_option(parser: argparse.ArgumentParser, item: dataclasses.Field, hint: 
     if hint is not bool:
         details["metavar"] = None if item.metadata["choices"] else flag_of(item).upper()
     parser.add_argument(f"--{flag_of(item)}", dest=item.name, **details)
+    if former:
+        parser.add_argument(f"--{former.replace('_', '-')}", dest=item.name, **{**details, "help": argparse.SUPPRESS})
 
 
 def _help(item: dataclasses.Field) -> str:

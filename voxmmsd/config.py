@@ -49,6 +49,27 @@ class Affects(StrEnum):
     REPORT = "report"  # what is printed
 
 
+# Former names of options: accepted for one release, in calls, in files of options, and in the records of older runs.
+FORMER_NAMES = {
+    "balanced": "class_balancing",
+    "cell": "mask_size",
+    "foreground": "oversample_foreground",
+    "free_statistics": "freeze_batchnorm_after",
+    "frozen": "linear_probe",
+    "hide_last": "mask_after_augmentation",
+    "intermediates": "save_intermediates",
+    "joint_mask": "same_mask_for_modalities",
+    "keep": "keep_checkpoints",
+    "keep_every": "keep_checkpoint_every",
+    "masked": "mask_ratio",
+    "operated": "postoperative",
+    "same_mask": "same_mask_for_views",
+    "same_modality": "pairs_within_modality",
+    "smallest": "min_component",
+    "sources": "data_sources",
+    "weight_average": "ema_decay",
+}
+
 SAME_RESULT = (Affects.PLACE, Affects.SPEED, Affects.CARD, Affects.REPORT)  # a run may be continued with other ones
 OF_THIS_MACHINE = (Affects.PLACE, Affects.SPEED, Affects.DEVICE, Affects.REPORT)  # another machine has its own
 
@@ -104,7 +125,7 @@ def make_config(
     Raises:
         ConfigError: an unknown field, a value of the wrong type, or a file that cannot be read.
     """
-    stated = {**(with_field_names(kind, read_record(file)) if file else {}), **given}
+    stated = {**(with_field_names(kind, read_record(file)) if file else {}), **with_field_names(kind, given)}
     presets = getattr(kind, "PRESETS", {}) if presets is None else presets
     preset = presets.get(_checked("preset", stated.get("preset", "small"), str), {})
     return config_from_record(kind, {**preset, **stated})
@@ -127,14 +148,34 @@ def read_record(file: Path) -> dict[str, Any]:
     return record
 
 
+def former_names(kind: type | Any) -> dict[str, str]:
+    """Former name -> present name of those fields of a configuration that were renamed."""
+    names = {item.name for item in dataclasses.fields(kind)}
+    return {old: new for old, new in FORMER_NAMES.items() if new in names and old not in names}
+
+
 def with_field_names(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys as names of fields; they may be written as options (``from``, ``brain-mask``)."""
+    """Keys as names of fields; they may be written as options (``from``, ``brain-mask``) or be former names.
+
+    Raises:
+        ConfigError: two keys name the same field.
+    """
+    renamed = former_names(kind)
     names = {flag_of(item): item.name for item in dataclasses.fields(kind)}
-    return {names.get(key, key): value for key, value in record.items()}
+    names.update({spelled: new for old, new in renamed.items() for spelled in (old, old.replace("_", "-"))})
+    found: dict[str, Any] = {}
+    keys: dict[str, str] = {}
+    for key, value in record.items():
+        name = names.get(key, key)
+        if name in found:
+            raise ConfigError(f"{keys[name]} and {key} are two names of one option", "give one of them")
+        found[name], keys[name] = value, key
+    return found
 
 
 def config_from_record(kind: type[ConfigT], record: dict[str, Any]) -> ConfigT:
     """Check names and types and build the dataclass (lists become tuples, whole numbers become floats)."""
+    record = with_field_names(kind, record)
     hints = typing.get_type_hints(kind)
     fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(record) - set(fields))

@@ -32,7 +32,9 @@ class TrainingConfig:
     store: str = option("", "folder of the prepared store (default: RUN/store)", affects=Affects.PLACE)
     name: str = option("", "name of the resulting model (default: the run's name)")
     license: str = option("", "license of the resulting model, for the model card", affects=Affects.CARD)
-    sources: str = option("", "origin of the scans and their terms of use, for the model card", affects=Affects.CARD)
+    data_sources: str = option(
+        "", "origin of the scans and their terms of use, for the model card", affects=Affects.CARD
+    )
     steps: int = option(4000, "optimizer steps", range=_AT_LEAST_1)
     channels: tuple[int, ...] = option(
         (16, 32, 64, 128, 256), "feature channels per level, finest first", range=(1, 4096)
@@ -41,8 +43,8 @@ class TrainingConfig:
     learning_rate: float = option(1e-3, "peak learning rate", range=_AT_LEAST_0, panel=True)
     warmup: float = option(0.05, "fraction of the steps with linear learning rate warm-up", range=_SHARE)
     checkpoint_every: int = option(100, "steps between checkpoints", range=_AT_LEAST_1, panel=True)
-    keep: int = option(2, "number of recent checkpoints to keep", range=_AT_LEAST_1)
-    keep_every: int = option(0, "steps between permanent checkpoints (0: none)", range=_AT_LEAST_0)
+    keep_checkpoints: int = option(2, "number of recent checkpoints to keep", range=_AT_LEAST_1)
+    keep_checkpoint_every: int = option(0, "steps between permanent checkpoints (0: none)", range=_AT_LEAST_0)
     sync_batchnorm: bool = option(False, "synchronize BatchNorm over all torchrun processes (GPUs only)")
     seed: int = option(0, "random seed", range=_AT_LEAST_0, panel=True)
     device: str = option("auto", "device to compute on", choices=DEVICES, affects=Affects.DEVICE)
@@ -62,8 +64,8 @@ class FinetuneConfig(TrainingConfig):
             "patch": 32,
             "steps": 30,
             "learning_rate": 3e-3,
-            "balanced": 1.0,
-            "free_statistics": 1.0,
+            "class_balancing": 1.0,
+            "freeze_batchnorm_after": 1.0,
             "validate_every": 30,
             "checkpoint_every": 10,
         },
@@ -80,7 +82,7 @@ class FinetuneConfig(TrainingConfig):
     splits: str = option("", "JSON file that lists the training, validation and test patients", affects=Affects.INPUT)
     batch: int = option(2, "patches per step", range=_AT_LEAST_1)
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", range=_AT_LEAST_0, panel=True)
-    keep: int = option(2, "number of recent checkpoints to keep, besides the best one", range=_AT_LEAST_1)
+    keep_checkpoints: int = option(2, "number of recent checkpoints to keep, besides the best one", range=_AT_LEAST_1)
     start: str = option(
         "",
         "model package or run that provides the initial weights (default: train from scratch)",
@@ -95,24 +97,26 @@ class FinetuneConfig(TrainingConfig):
     )
     patch: int = option(64, "patch size in voxels", range=_AT_LEAST_1)
     weight_decay: float = option(0.01, "weight decay, not on biases and norms", range=_AT_LEAST_0)
-    balanced: float = option(
+    class_balancing: float = option(
         0.25, "fraction of the steps with class balancing, which decreases to none over them", range=_SHARE
     )
-    free_statistics: float = option(
+    freeze_batchnorm_after: float = option(
         0.5, "fraction of the steps after which BatchNorm statistics are frozen", range=_SHARE
     )
     modality_dropout: float = option(
         0.0, "probability that a random subset of the modalities of a patch is dropped", range=_SHARE, panel=True
     )
-    foreground: float = option(0.5, "fraction of the patches centered on a tumor voxel", range=_SHARE, panel=True)
+    oversample_foreground: float = option(
+        0.5, "fraction of the patches centered on a tumor voxel", range=_SHARE, panel=True
+    )
     balance_cohorts: bool = option(False, "draw equally often from each folder, whatever its number of cases")
     region_dice: float = option(
         0.0, "weight of a Dice loss on the regions (WT, TC, ET), added to that on the labels", range=_AT_LEAST_0
     )
-    weight_average: float = option(
+    ema_decay: float = option(
         0.0, "decay of an exponential moving average of the weights, used as the result (0: off)", range=_SHARE
     )
-    frozen: bool = option(False, "train only the head: a linear probe of the initial features")
+    linear_probe: bool = option(False, "train only the head: a linear probe of the initial features")
     augment: bool = option(True, "random flips, rotations, scaling and intensity changes", panel=True)
     transforms: tuple[str, ...] = option((), "additional augmentations, such as low-resolution:p=0.3,factor=2..4")
     tumor_bank: str = option(
@@ -133,7 +137,7 @@ class PretrainConfig(TrainingConfig):
         "tiny": {
             "channels": (8, 16, 32),
             "block": 32,
-            "cell": 8,
+            "mask_size": 8,
             "pairs": 256,
             "candidates": 2**16,
             "steps": 30,
@@ -156,8 +160,8 @@ class PretrainConfig(TrainingConfig):
     warmup: float = option(1 / 30, "fraction of the steps with linear learning rate warm-up", range=_SHARE)
     method: str = option("vox-mmsd", "pretext method", choices=METHODS)
     block: int = option(64, "block size in voxels", range=_AT_LEAST_1)
-    masked: float = option(0.875, "mask ratio: fraction of masked cells", range=_SHARE, panel=True)
-    cell: int = option(16, "size of the masked cells in voxels", range=_AT_LEAST_1, panel=True)
+    mask_ratio: float = option(0.875, "mask ratio: fraction of masked cells", range=_SHARE, panel=True)
+    mask_size: int = option(16, "size of the masked cells in voxels", range=_AT_LEAST_1, panel=True)
     pairs: int = option(1024, "voxel pairs per case", range=_AT_LEAST_1, panel=True)
     candidates: int = option(2**18, "candidate points per case, from which the pairs are selected", range=_AT_LEAST_1)
     distillation_weight: float = option(
@@ -166,13 +170,15 @@ class PretrainConfig(TrainingConfig):
     distillation: bool = option(True, "self-distillation of voxel pairs (ablation: --no-distillation)")
     restoration: bool = option(True, "restoration of the masked blocks (ablation: --no-restoration)")
     single_scale: bool = option(False, "ablation: embed pairs from the finest features only")
-    same_mask: bool = option(False, "ablation: share one mask between both views")
-    joint_mask: bool = option(False, "ablation: share one mask across all modalities")
-    same_modality: bool = option(False, "ablation: draw both voxels of a pair from the same modality")
+    same_mask_for_views: bool = option(False, "ablation: share one mask between both views")
+    same_mask_for_modalities: bool = option(False, "ablation: share one mask across all modalities")
+    pairs_within_modality: bool = option(False, "ablation: draw both voxels of a pair from the same modality")
     transforms: tuple[str, ...] = option(
         (), "additional augmentations of the views' intensities, such as bias-field:p=0.3,strength=0.1..0.4"
     )
-    hide_last: bool = option(True, "apply the mask again after the augmentations, so that masked cells are exactly 0")
+    mask_after_augmentation: bool = option(
+        True, "apply the mask again after the augmentations, so that masked cells are exactly 0"
+    )
     preview_every: int = option(500, "steps between preview pictures of the restoration", range=_AT_LEAST_1, panel=True)
 
     def __post_init__(self) -> None:
@@ -180,8 +186,8 @@ class PretrainConfig(TrainingConfig):
             raise ConfigError(
                 "pretrain: without --distillation and --restoration there is nothing to learn", "keep one"
             )
-        if self.cell < 1 or self.block % self.cell:
+        if self.mask_size < 1 or self.block % self.mask_size:
             raise ConfigError(
-                f"pretrain: --block {self.block} is no multiple of --cell {self.cell}",
-                "give a --block that --cell divides",
+                f"pretrain: --block {self.block} is no multiple of --mask-size {self.mask_size}",
+                "give a --block that --mask-size divides",
             )

@@ -51,9 +51,9 @@ def pretrain_figures(folder: Path) -> Figures:
     cases = write_phantoms(folder / "cases", 3, seed=0, side=32)
     next(cases[1].glob("*-t2w.nii.gz")).unlink()
     config = make_config(PretrainConfig, {
-        "folders": (str(folder / "cases"),), "run": str(folder / "run"), "channels": CHANNELS, "block": 16, "cell": 4,
-        "masked": 0.5, "pairs": 64, "candidates": 4096, "steps": STEPS, "learning_rate": 0.02, "warmup": 0.25,
-        "device": "cpu", "threads": 1, "workers": 1,
+        "folders": (str(folder / "cases"),), "run": str(folder / "run"), "channels": CHANNELS, "block": 16,
+        "mask_size": 4, "mask_ratio": 0.5, "pairs": 64, "candidates": 4096, "steps": STEPS, "learning_rate": 0.02,
+        "warmup": 0.25, "device": "cpu", "threads": 1, "workers": 1,
     })  # fmt: skip
     with open_run(folder / "run", "pretrain", {}, STEPS) as run:
         entries, held = unlabelled_entries(config, run)

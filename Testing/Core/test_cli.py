@@ -35,6 +35,17 @@ def test_help_answers_for_every_verb(verb, capsys):
     assert "usage: voxmmsd" in capsys.readouterr().out
 
 
+def test_former_names_of_options_are_understood_and_not_listed(tmp_path, capsys):
+    old = ["--balanced", "2", "--frozen"]  # out of range, so that nothing starts
+    assert main(["finetune", str(tmp_path), "--run", str(tmp_path / "run"), *old]) == 2
+    assert "class-balancing: 2.0 makes no sense" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["finetune", "--help"])
+    shown = capsys.readouterr().out
+    assert "--class-balancing" in shown
+    assert "--balanced" not in shown
+
+
 def test_help_loads_neither_torch_nor_numpy():
     code = (
         "import sys; from voxmmsd.cli import main\n"

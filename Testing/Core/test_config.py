@@ -63,7 +63,7 @@ def test_dropout_is_that_of_the_paper():
 
 
 def test_cells_must_fill_a_block():
-    with pytest.raises(ConfigError, match="--block 40 is no multiple of --cell 16"):
+    with pytest.raises(ConfigError, match="--block 40 is no multiple of --mask-size 16"):
         make_config(PretrainConfig, {"block": 40})
 
 
@@ -72,3 +72,18 @@ def test_a_configuration_does_not_depend_on_what_lies_on_the_disk(tmp_path):
     before = make_config(FinetuneConfig, given)
     (tmp_path / "library.json").write_text("{}")
     assert make_config(FinetuneConfig, given) == before
+
+
+def test_former_names_of_options_work_in_calls_files_and_old_runs(tmp_path):
+    file = tmp_path / "old.toml"
+    file.write_text('balanced = 0.5\nfree-statistics = 0.75\n"frozen" = true\n', encoding="utf-8")
+    config = make_config(FinetuneConfig, {"foreground": 0.25, "keep": 5}, file)
+    assert (config.class_balancing, config.freeze_batchnorm_after, config.linear_probe) == (0.5, 0.75, True)
+    assert (config.oversample_foreground, config.keep_checkpoints) == (0.25, 5)
+    # A preset gives way to an option under either name.
+    assert make_config(FinetuneConfig, {"preset": "tiny", "balanced": 0.125}).class_balancing == 0.125
+    assert make_config(PretrainConfig, {"masked": 0.5, "cell": 8, "hide_last": False}).mask_size == 8
+    with pytest.raises(ConfigError, match="balanced and class_balancing are two names of one option"):
+        make_config(FinetuneConfig, {"balanced": 0.5, "class_balancing": 0.5})
+    with pytest.raises(ConfigError, match="unknown option balanced"):  # it is none of this verb's
+        make_config(PretrainConfig, {"balanced": 0.5})

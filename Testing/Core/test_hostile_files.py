@@ -274,7 +274,7 @@ def test_a_patients_name_reaches_no_model_and_nothing_that_is_handed_over(plante
     tiny = ["--preset", "tiny", "--channels", "4", "8", "--steps", "2", "--workers", "1", "--device", "cpu"]
     options = place.write("job.json", json.dumps({"folders": [str(place.cases)], "preset": "tiny", "workers": 1}))
     calls = [
-        ["pretrain", place.cases, "--run", made / "start", *tiny, "--block", "16", "--cell", "4", "--pairs", "64"],
+        ["pretrain", place.cases, "--run", made / "start", *tiny, "--block", "16", "--mask-size", "4", "--pairs", "64"],
         ["job", "pretrain", options, "--out", made / "job"],
         ["models", "export", made / "start", "--out", made / "start.zip"],
         ["models", "import", made / "start.zip"],

@@ -57,7 +57,11 @@ def entries(store):
 
 
 def options(kind, store, run, **changes):
-    own = {"patch": 32, "validate_every": 20} if kind is FinetuneConfig else {"block": 32, "cell": 8, "masked": 0.5}
+    own = (
+        {"patch": 32, "validate_every": 20}
+        if kind is FinetuneConfig
+        else {"block": 32, "mask_size": 8, "mask_ratio": 0.5}
+    )
     given = {"folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (8, 16, 32), "steps": 40}
     return make_config(kind, {**given, "checkpoint_every": 10, "device": "cuda", "threads": 1, **own, **changes})
 
@@ -94,7 +98,7 @@ def test_the_losses_of_pre_training_are_those_of_the_cpu_to_half_precision(entri
     blocks = BlockSampler(entries, config.block, 2, 0, CPU).batch(0)
     generator = torch.Generator().manual_seed(0)
     views = make_views(blocks, method.mask, DisturbanceRanges(), generator)
-    pairs = draw_pairs(blocks, views, config.cell, method.pairs, generator)
+    pairs = draw_pairs(blocks, views, config.mask_size, method.pairs, generator)
     expected = method.score(blocks, views, pairs, 0)
     there = [type(drawn)(*(tensor.to(gpu) for tensor in vars(drawn).values())) for drawn in (blocks, views, pairs)]
     assert [type(drawn) for drawn in there[:2]] == [SiameseBlocks, SiameseViews]

@@ -42,7 +42,7 @@ def cluster(tmp_path):
     prepare_cases(find_cases(tmp_path / "in").cases, tmp_path / "store", workers=1)
     given = {
         "folders": (str(tmp_path / "store"),), "run": str(tmp_path / "run"), "preset": "tiny", "channels": (4, 6, 8),
-        "block": 16, "cell": 4, "pairs": 64, "candidates": 4096, "steps": 12, "device": "cpu", "threads": 1,
+        "block": 16, "mask_size": 4, "pairs": 64, "candidates": 4096, "steps": 12, "device": "cpu", "threads": 1,
     }  # fmt: skip
     (tmp_path / "options.json").write_text(json.dumps(config_to_record(make_config(PretrainConfig, given))))
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -45,7 +45,7 @@ def test_a_real_case_goes_in_and_a_scored_segmentation_on_its_grid_comes_out(sha
     (tmp_path / "splits.json").write_text(json.dumps(splits))
     run, new, results = tmp_path / "run", tmp_path / "cases" / "BraTS2021_00003", tmp_path / "results"
     voxmmsd("finetune", tmp_path / "cases", "--run", run, "--preset", "tiny", "--splits", tmp_path / "splits.json",
-            "--patch", 64, "--steps", 100, "--balanced", 0.5, "--validate-every", 100)  # fmt: skip
+            "--patch", 64, "--steps", 100, "--class-balancing", 0.5, "--validate-every", 100)  # fmt: skip
     voxmmsd("segment", new, "--out", results, "--model", run, "--picture")
     voxmmsd("evaluate", results, new, "--out", tmp_path / "scores")
     reference = nib.load(next(new.glob("*_t1ce.nii.gz")))

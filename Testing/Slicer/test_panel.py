@@ -420,8 +420,8 @@ class PanelTest(slicer_case.ModuleTest):
         case = SlicerCase(add_volumes(self.made), reference="t2f", operated=True)
         arguments = ["segment", "--out", "x", *case.export(self.folder), *self.options().arguments()]
         given = vars(_parser().parse_args(arguments))
-        self.assertEqual((given["smallest"], given["precision"]), (["ET=0.05", "ED=0.5"], "half"))
+        self.assertEqual((given["min_component"], given["precision"]), (["ET=0.05", "ED=0.5"], "half"))
         self.assertEqual(
-            (given["reference"], given["operated"], given["tta"], given["model"]), ("t2f", True, True, "m")
+            (given["reference"], given["postoperative"], given["tta"], given["model"]), ("t2f", True, True, "m")
         )
         self.assertEqual({key for key in MODALITIES if given.get(key)}, set(MODALITIES))

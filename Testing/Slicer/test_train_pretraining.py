@@ -78,7 +78,7 @@ class TrainPretrainingTest(train_case.TrainTest):
         ui.sizeBox.setValue(16)
         ui.batchBox.setValue(1)
         ui.nameEdit.text = name
-        given = {"preset": "tiny", "block": 16, "cell": 4, "pairs": 16, "preview_every": 5}
+        given = {"preset": "tiny", "block": 16, "mask_size": 4, "pairs": 16, "preview_every": 5}
         panel.task.more_options.show(make_config(PretrainConfig, given))
         folder = panel.run.folder / name
         self.ends_with_the_test(folder)

@@ -86,7 +86,7 @@ class SlicerCase:
             options += ["--brain-mask", str(folder / "brain-mask.nii")]
             writes.append(mask_write(self.brain_mask, self.reference_node, folder / "brain-mask.nii"))
             yield
-        return [*options, *["--operated"] * self.operated, *["--align"] * self.align], writes
+        return [*options, *["--postoperative"] * self.operated, *["--align"] * self.align], writes
 
 
 def _voxel_volume(node) -> float:

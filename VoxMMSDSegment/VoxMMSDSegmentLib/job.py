@@ -49,9 +49,9 @@ class Options:
             "--brain-mask": self.brain_mask,
         }
         given = [text for flag, value in values.items() if value for text in (flag, value)]
-        given += ["--smallest", *self.smallest] * bool(self.smallest)
-        switches = ("tta", "uncertainty", "intermediates", "force")
-        return given + [f"--{name}" for name in switches if getattr(self, name)]
+        given += ["--min-component", *self.smallest] * bool(self.smallest)
+        given += ["--save-intermediates"] * self.intermediates
+        return given + [f"--{name}" for name in ("tta", "uncertainty", "force") if getattr(self, name)]
 
 
 @dataclass(frozen=True)

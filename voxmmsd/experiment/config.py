@@ -10,7 +10,7 @@ draws = 3
 [variants.restoration-only]               # what differs for one method
 cases = [3]
 [variants.probe]
-finetune.frozen = true
+finetune.linear_probe = true
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "restoration-only": {"distillation": False},
     "distillation-only": {"restoration": False},
     "single-scale": {"single_scale": True},
-    "same-mask-in-both-views": {"same_mask": True},
-    "one-mask-for-all-modalities": {"joint_mask": True},
-    "pairs-in-one-modality": {"same_modality": True},
+    "same-mask-in-both-views": {"same_mask_for_views": True},
+    "one-mask-for-all-modalities": {"same_mask_for_modalities": True},
+    "pairs-in-one-modality": {"pairs_within_modality": True},
 }
 """Ablations of Vox-MMSD by name, as options of ``pretrain`` (``docs/method.md``, section 9)."""
 

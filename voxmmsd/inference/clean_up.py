@@ -21,7 +21,7 @@ from voxmmsd.labels import LabelSchema
 _TOUCHING = np.ones((3, 3, 3), bool)
 
 
-def parse_smallest(texts: Sequence[str], schema: LabelSchema) -> dict[str, float]:
+def parse_min_component(texts: Sequence[str], schema: LabelSchema) -> dict[str, float]:
     """``("ET=0.05", "ED=1")`` as label's key -> ml.
 
     Raises:
@@ -35,7 +35,7 @@ def parse_smallest(texts: Sequence[str], schema: LabelSchema) -> dict[str, float
         except (KeyError, ValueError):
             known = ", ".join(label.key for label in schema.labels)
             raise ConfigError(
-                f"--smallest {text}: expected LABEL=ML, such as {schema.labels[0].key}=0.1", f"labels are {known}"
+                f"--min-component {text}: expected LABEL=ML, such as {schema.labels[0].key}=0.1", f"labels are {known}"
             ) from None
     return smallest
 

@@ -48,8 +48,8 @@ class SegmentConfig(ReadingConfig):
     memory: str = option("", "memory limit for the whole process, such as 4G (default: most of the free memory)")
     window: int = option(0, "maximum window size in voxels (0: the whole brain if memory allows)", range=(0, math.inf))
     threads: int = option(0, "CPU threads (0: all cores)", range=(0, math.inf), affects=Affects.SPEED)
-    operated: bool = option(False, "postoperative case: warn if the model does not know the resection cavity")
-    smallest: tuple[str, ...] = option(
+    postoperative: bool = option(False, "postoperative case: warn if the model does not know the resection cavity")
+    min_component: tuple[str, ...] = option(
         (), "minimum component size per label in ml, such as ET=0.05 ED=0.5; smaller ones are removed"
     )
     force: bool = option(
@@ -59,7 +59,7 @@ class SegmentConfig(ReadingConfig):
     uncertainty: bool = option(False, "also write an uncertainty map")
     tta: bool = option(False, "test-time augmentation: mean over eight mirrored images (8x slower, slightly better)")
     picture: bool = option(False, "also write an overlay picture")
-    intermediates: bool = option(
+    save_intermediates: bool = option(
         False, "also write aligned or resampled images and the brain mask, if they were created"
     )
     json: bool = option(False, "print a JSON record of all cases instead of text", affects=Affects.REPORT)

@@ -13,7 +13,7 @@ from voxmmsd.data.case import Case, case_from_files
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError, ResultWithheldError, RunError, VoxMMSDError
-from voxmmsd.inference.clean_up import parse_smallest
+from voxmmsd.inference.clean_up import parse_min_component
 from voxmmsd.inference.config import ImagesConfig, SegmentConfig
 from voxmmsd.inference.fallback import FallbackPredictor
 from voxmmsd.inference.memory import parse_bytes
@@ -59,7 +59,7 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
     continues = _is_of_this_job(out / ".run", record)
     if not continues:
         _refuse_overwriting(cases, out)
-    parse_smallest(config.smallest, schema_named(package.info.schema))
+    parse_min_component(config.min_component, schema_named(package.info.schema))
     results = _standing(cases, out) if continues else {}
     todo = [case for case in cases if case.id not in results]
     call = config_to_record(config)

@@ -11,7 +11,7 @@ from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case
 from voxmmsd.data.reading import CaseVolumes, read_case, reading_options
 from voxmmsd.data.volume import Volume
-from voxmmsd.inference.clean_up import cleaned, parse_smallest
+from voxmmsd.inference.clean_up import cleaned, parse_min_component
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import HostEngine
 from voxmmsd.inference.fallback import FallbackPredictor
@@ -73,7 +73,7 @@ class Stages:
             **how,
         )
         self.predictor.refuse_too_large(volumes)
-        findings = look_first(volumes, self.package, operated=config.operated, force=config.force)
+        findings = look_first(volumes, self.package, operated=config.postoperative, force=config.force)
         return ReadCase(volumes, findings, time.monotonic() - started)
 
     def compute(self, case: Case, given: ReadCase) -> ComputedCase:
@@ -93,7 +93,7 @@ class Stages:
             if isinstance(self.predictor.engine, HostEngine):
                 self.predictor.engine.stop_if_asked = self.run.stop_if_asked
             prediction = self.predictor.predict(given.volumes, progress=on_window)
-        prediction = cleaned(prediction, parse_smallest(self.config.smallest, prediction.schema))
+        prediction = cleaned(prediction, parse_min_component(self.config.min_component, prediction.schema))
         for note in prediction.notes:
             self.run.say(f"{case.id}: {note}")
         of_result = check_result(prediction, given.findings)
@@ -104,7 +104,7 @@ class Stages:
         self.run.events.write("progress", case=computed.prediction.case_id, stage="writing")
         findings = in_order((*computed.findings, *computed.of_result))
         withheld = () if self.config.force else blocking(computed.of_result)
-        if self.config.intermediates:
+        if self.config.save_intermediates:
             made_mask = self.config.from_scanner or self.config.brain_mask in WORDS
             write_intermediates(computed.prediction.volumes, self.out, made_mask=made_mask)
         if self.config.picture or withheld:

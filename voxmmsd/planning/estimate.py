@@ -115,7 +115,7 @@ def estimate(config: FinetuneConfig | PretrainConfig) -> Estimate:
         prepare_seconds=prepare_seconds,
         memory_bytes=memory,
         free_memory_bytes=free_memory,
-        disk_bytes=is_new * array_bytes * cases + checkpoint_bytes * (config.keep + 2),
+        disk_bytes=is_new * array_bytes * cases + checkpoint_bytes * (config.keep_checkpoints + 2),
         free_disk_bytes=shutil.disk_usage(_there(resolve_run(config.run))).free,
     )
 

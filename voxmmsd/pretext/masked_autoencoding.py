@@ -22,7 +22,9 @@ class MaskedAutoencoding(PretextMethod):
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__(config)
         self.restorer = restoration_head(config.channels[0])
-        self.mask = MaskRecipe(config.cell, config.masked, same_for_all_modalities=True, hide_last=config.hide_last)
+        self.mask = MaskRecipe(
+            config.mask_size, config.mask_ratio, same_for_all_modalities=True, hide_last=config.mask_after_augmentation
+        )
 
     def losses(self, blocks: SiameseBlocks, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         views = self.views(blocks, generator)

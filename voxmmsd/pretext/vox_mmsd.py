@@ -45,9 +45,13 @@ class VoxMMSD(PretextMethod):
         super().__init__(config)
         self.restorer = restoration_head(config.channels[0])
         self.mask = MaskRecipe(
-            config.cell, config.masked, config.same_mask, config.joint_mask, hide_last=config.hide_last
+            config.mask_size,
+            config.mask_ratio,
+            config.same_mask_for_views,
+            config.same_mask_for_modalities,
+            hide_last=config.mask_after_augmentation,
         )
-        self.pairs = PairRecipe(config.pairs, config.candidates, config.same_modality)
+        self.pairs = PairRecipe(config.pairs, config.candidates, config.pairs_within_modality)
         levels = config.channels[:1] if config.single_scale else config.channels[:-1]
         self._levels = len(levels)
         self.projector = Projector(sum(levels), EMBEDDING)

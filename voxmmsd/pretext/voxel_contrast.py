@@ -24,7 +24,7 @@ class VoxelContrast(PretextMethod):
 
     def __init__(self, config: PretrainConfig) -> None:
         super().__init__(config)
-        self.mask = MaskRecipe(config.cell, config.masked, hide_last=config.hide_last)
+        self.mask = MaskRecipe(config.mask_size, config.mask_ratio, hide_last=config.mask_after_augmentation)
         self.pairs = PairRecipe(config.pairs, config.candidates)
         self.projector = Projector(sum(config.channels[:-1]), EMBEDDING)
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from voxmmsd.config import FORMER_NAMES
 from voxmmsd.errors import RunError
 from voxmmsd.files import read_json, while_held
 from voxmmsd.home import home
@@ -178,11 +179,12 @@ def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_d
         return
     try:
         old = read_json(file)
-        old_verb, earlier = old["verb"], dict(old["options"])
+        old_verb, stated = old["verb"], dict(old["options"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: is not a run's configuration ({error!r})", "name another --run") from error
     if old_verb != verb:
         raise RunError(f"{folder}: holds a {old_verb} run", f"name another --run for {verb}")
+    earlier = {FORMER_NAMES.get(key, key): value for key, value in stated.items()} | stated
     differing = [
         f"{key} {earlier.get(key)!r} -> {value!r}"
         for key, value in options.items()

@@ -95,15 +95,15 @@ class FineTuning(TrainingLoop):
         self.bank = open_bank(config.tumor_bank, self.schema, self.entries, splits)
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
-        self.network.unet.requires_grad_(not config.frozen)
+        self.network.unet.requires_grad_(not config.linear_probe)
         open_labels = any(by_id[id_].leaves_tissues_open for id_ in splits.train)
         self.loss = SegmentationLoss(self.schema.unions, config.region_dice, open_labels)
-        self.average = deepcopy(self.network) if config.weight_average else None
+        self.average = deepcopy(self.network) if config.ema_decay else None
         self.optimizer = adamw(self.network, config.weight_decay, self.recipe.head_pace)
         patches = PatchRecipe(
             config.patch,
             config.batch,
-            config.foreground,
+            config.oversample_foreground,
             config.modality_dropout,
             config.augment,
             config.balance_cohorts,
@@ -157,7 +157,7 @@ class FineTuning(TrainingLoop):
 
     def after_update(self) -> None:
         if self.average is not None:
-            decay = min(self.config.weight_average, (1 + self.step) / (10 + self.step))  # the start fades away first
+            decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))  # the start fades away first
             follow(self.average, self.network, decay)
 
     @property

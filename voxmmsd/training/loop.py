@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,36 +27,12 @@ from voxmmsd.training.draws import Draw
 from voxmmsd.training.memory_fallback import MemoryFallback
 from voxmmsd.training.optimization import KeptBuffers, optimize
 from voxmmsd.training.step_guard import StepGuard
+from voxmmsd.training_config import TrainingConfig
 
 LOG_EVERY = 10
 
 
-class LoopConfig(Protocol):
-    """Options common to all trainings."""
-
-    @property
-    def run(self) -> str: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def checkpoint_every(self) -> int: ...
-    @property
-    def keep(self) -> int: ...
-    @property
-    def keep_every(self) -> int: ...
-    @property
-    def sync_batchnorm(self) -> bool: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def threads(self) -> int: ...
-
-
-ConfigT = TypeVar("ConfigT", bound=LoopConfig)
+ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 TrainingT = TypeVar("TrainingT", bound="TrainingLoop")
 
 
@@ -103,7 +79,7 @@ class TrainingLoop(ABC):
     trained: nn.Module
     optimizer: Optimizer
 
-    def __init__(self, config: LoopConfig, run: RunLog, processes: Processes | None = None) -> None:
+    def __init__(self, config: TrainingConfig, run: RunLog, processes: Processes | None = None) -> None:
         self._options, self.run = config, run
         self.processes = processes or Processes()
         if config.threads:
@@ -120,7 +96,7 @@ class TrainingLoop(ABC):
         self.step = 0
         self.memory = MemoryFallback(config.batch, run, self.processes)
         self.guard = StepGuard(run)
-        self.checkpoints = Checkpointer(run, self.processes, config.keep, config.keep_every)
+        self.checkpoints = Checkpointer(run, self.processes, config.keep_checkpoints, config.keep_checkpoint_every)
         self._pending: list[Mapping[str, Tensor | float]] = []
         self._parallel: DistributedDataParallel | None = None
 

@@ -141,7 +141,7 @@ def _info(
     elsewhere = options_that(config, (Affects.INPUT, Affects.PLACE, Affects.CARD))
     how = {
         "options": {k: v for k, v in config_to_record(config).items() if k not in elsewhere},
-        "sources": config.sources or "not stated",
+        "sources": config.data_sources or "not stated",
         "hardware": _hardware(config.device),
         "versions": versions(),
     }

@@ -52,9 +52,9 @@ def standard(config: FinetuneConfig, keep: Keep = Keep.BEST) -> Recipe:
     return Recipe(
         learning_rate=lambda step: warmed_cosine(step, config.steps, warmup, peak, LAST_RATE * peak),
         head_pace=FRESH_HEAD,
-        class_balance=falling_balance(round(config.balanced * config.steps)),
+        class_balance=falling_balance(round(config.class_balancing * config.steps)),
         dropout_share=rising_dropout(config.steps),
-        batchnorm_frozen_from=config.free_statistics * config.steps,
+        batchnorm_frozen_from=config.freeze_batchnorm_after * config.steps,
         keep=keep,
     )
 

@@ -14,7 +14,7 @@ from voxmmsd.verbs.verb import Verb
 @dataclass(frozen=True)
 class CheckConfig(ImagesConfig):
     model: str = option("", "model to check the case against (default: none)")
-    operated: bool = option(False, "postoperative case")
+    postoperative: bool = option(False, "postoperative case")
     json: bool = option(False, "print a JSON record of all cases instead of text", affects=Affects.REPORT)
 
 
@@ -33,7 +33,7 @@ def run(config: CheckConfig) -> int:
     cases = cases_to_segment(config, lambda remark: print(remark, file=sys.stderr))
     word = config.brain_mask if config.brain_mask in WORDS else ""
     checked = []
-    for one in check_cases(cases, operated=config.operated, schema=schema, brain_mask=word):
+    for one in check_cases(cases, operated=config.postoperative, schema=schema, brain_mask=word):
         checked.append(one)
         if not config.json:
             print("\n".join(one.lines(shortly=len(cases) > 1)), flush=True)

@@ -48,7 +48,7 @@ def filled(folder, training=2, held=2):
 def options(library, parent, run, **changes):
     given = {
         "folders": (str(library.folder),), "start": str(parent.folder), "run": str(run), "patch": 16, "steps": 10,
-        "checkpoint_every": 4, "license": "CC0", "sources": "phantoms of our own", "device": "cpu", "threads": 1,
+        "checkpoint_every": 4, "license": "CC0", "data_sources": "phantoms of our own", "device": "cpu", "threads": 1,
         "workers": 1,
     }  # fmt: skip
     return make_config(FinetuneConfig, {**given, **changes})
@@ -348,8 +348,9 @@ def pretrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     write_phantoms(folder / "scans", 1, seed=3, side=24)
     given = {
-        "folders": (str(folder / "scans"),), "run": str(folder / "run"), "channels": (4, 6, 8), "block": 16, "cell": 4,
-        "steps": 1, "batch": 1, "pairs": 16, "candidates": 4096, "device": "cpu", "threads": 1, "workers": 1,
+        "folders": (str(folder / "scans"),), "run": str(folder / "run"), "channels": (4, 6, 8), "block": 16,
+        "mask_size": 4, "steps": 1, "batch": 1, "pairs": 16, "candidates": 4096, "device": "cpu",
+        "threads": 1, "workers": 1,
     }  # fmt: skip
     pretrain(make_config(PretrainConfig, given))
     return folder / "run"

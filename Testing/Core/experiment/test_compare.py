@@ -31,7 +31,7 @@ draws = 2
 preset = "tiny"
 channels = [4, 6, 8]
 block = 16
-cell = 4
+mask_size = 4
 steps = 1
 device = "cpu"
 [finetune]
@@ -44,7 +44,7 @@ device = "cpu"
 cases = [1]
 [variants.probe]
 cases = [1]
-finetune.frozen = true
+finetune.linear_probe = true
 """
 
 
@@ -184,7 +184,7 @@ def test_an_ablation_is_pre_trained_by_its_own_options_once_and_a_probe_takes_th
     assert ablation.info.training["options"]["distillation"] is False
     probe = read_package(run / "finetune" / "probe-1-cases-draw-1" / "model").info
     assert probe.parent == read_package(run / "pretrain" / "vox-mmsd" / "model").info.id
-    assert probe.training["options"]["frozen"] is True
+    assert probe.training["options"]["linear_probe"] is True
     assert not (run / "finetune" / "restoration-only-2-cases-draw-0").exists()
 
 
@@ -244,8 +244,8 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
         ("draws = 2", "draws = 0", "at least one method"),
         ('"probe"]', '"Pro be"]', "unknown method Pro be"),
         ("[variants.probe]", "[variants.prob]", "unknown method probe"),
-        ("finetune.frozen", "finetune.frosen", "unknown option frosen"),
-        ("finetune.frozen", "frozen", r"\[variants.probe\]: unknown option frozen"),
+        ("finetune.linear_probe", "finetune.linear_prob", "unknown option linear_prob"),
+        ("finetune.linear_probe", "linear_probe", r"\[variants.probe\]: unknown option linear_probe"),
         ("cases = [1]", "cases = [7]", "asks for 7 cases"),
         (
             'methods = ["scratch", "vox-mmsd", "restoration-only"',

@@ -9,7 +9,7 @@ from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError
-from voxmmsd.inference.clean_up import cleaned, parse_smallest, without_small
+from voxmmsd.inference.clean_up import cleaned, parse_min_component, without_small
 from voxmmsd.inference.engines import OnnxEngine
 from voxmmsd.inference.predict import predict
 from voxmmsd.labels import schema_named
@@ -53,10 +53,10 @@ def test_inner_labels_go_first_so_that_a_speck_in_a_speck_counts_to_it():
 
 
 def test_what_a_rule_says_is_read_and_what_it_cannot_mean_is_refused():
-    assert parse_smallest(("ET=0.05", "ED=1"), SCHEMA) == {"ET": 0.05, "ED": 1.0}
+    assert parse_min_component(("ET=0.05", "ED=1"), SCHEMA) == {"ET": 0.05, "ED": 1.0}
     for text in ("RC=1", "ET", "ET=much"):
-        with pytest.raises(ConfigError, match=rf"--smallest {text}: expected LABEL=ML.*NCR, ED, ET"):
-            parse_smallest((text,), SCHEMA)
+        with pytest.raises(ConfigError, match=rf"--min-component {text}: expected LABEL=ML.*NCR, ED, ET"):
+            parse_min_component((text,), SCHEMA)
 
 
 def test_picture_and_volumes_show_the_label_that_was_cleaned_up(tmp_path):
@@ -75,9 +75,9 @@ def test_segment_cleans_up_when_asked_and_its_record_says_so(tmp_path):
     write_patient(tmp_path / "in")
     package = toy_package(tmp_path / "toy")
     options = ["segment", str(tmp_path / "in"), "--model", str(package.folder), "--engine", "onnx", "--out"]
-    assert main([*options, str(tmp_path / "bad"), "--smallest", "XX=1"]) == 2
+    assert main([*options, str(tmp_path / "bad"), "--min-component", "XX=1"]) == 2
     assert main([*options, str(tmp_path / "plain")]) == 0
-    assert main([*options, str(tmp_path / "clean"), "--smallest", "NCR=100", "ED=100", "ET=100"]) == 0
+    assert main([*options, str(tmp_path / "clean"), "--min-component", "NCR=100", "ED=100", "ET=100"]) == 0
     plain, clean = (
         json.loads(next((tmp_path / name).glob("*-voxmmsd.json")).read_text(encoding="utf-8"))
         for name in ("plain", "clean")

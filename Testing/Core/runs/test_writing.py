@@ -77,6 +77,15 @@ def test_other_options_and_other_verbs_are_refused_by_name(tmp_path):
         pass
 
 
+def test_a_run_started_under_former_names_of_options_goes_on_under_the_present_ones(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {"balanced": 0.5, "keep": 3}, 1):
+        pass
+    with open_run(tmp_path / "r", "finetune", {"class_balancing": 0.5, "keep_checkpoints": 3}, 1):
+        pass
+    with pytest.raises(RunError, match=r"class_balancing 0.5 -> 0.25"):
+        refuse_other_options(tmp_path / "r", "finetune", {"class_balancing": 0.25, "keep_checkpoints": 3})
+
+
 def test_a_folder_of_something_else_is_not_taken_for_a_run(tmp_path):
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(RunError, match="no run folder"), open_run(tmp_path, "finetune", {}, 1):

@@ -233,7 +233,7 @@ def test_tensors_that_do_not_fit_start_anew_and_are_named(straight, store, tmp_p
 
 
 def test_a_probe_trains_the_head_alone(straight, store, tmp_path):
-    finetune(options(store, tmp_path / "run", start=str(straight), steps=2, frozen=True))
+    finetune(options(store, tmp_path / "run", start=str(straight), steps=2, linear_probe=True))
     before, after = last_weights(straight), last_weights(tmp_path / "run")
     start = load_network(read_package(straight / "model")).state_dict()
     for name, tensor in after.items():

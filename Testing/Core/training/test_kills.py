@@ -27,8 +27,8 @@ def test_after_twenty_five_kills_weights_teacher_center_momenta_losses_and_metri
     write_phantoms(tmp_path / "in", 3, seed=0, side=32)
     prepare_cases(find_cases(tmp_path / "in").cases, tmp_path / "store", workers=1)
     given = {
-        "folders": (str(tmp_path / "store"),), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4,
-        "masked": 0.5, "pairs": 64, "candidates": 4096, "steps": 60, "checkpoint_every": 1, "keep": 3,
+        "folders": (str(tmp_path / "store"),), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "mask_size": 4,
+        "mask_ratio": 0.5, "pairs": 64, "candidates": 4096, "steps": 60, "checkpoint_every": 1, "keep_checkpoints": 3,
         "preview_every": 7, "device": "cpu", "threads": 1,
     }  # fmt: skip
     killed = make_config(PretrainConfig, {**given, "run": str(tmp_path / "killed")})

@@ -34,7 +34,7 @@ def store(tmp_path_factory):
 
 def options(verb, store, run, **changes):
     own = {"patch": 16, "validate_every": 100} if verb == "finetune" else {
-        "block": 16, "cell": 4, "masked": 0.5, "pairs": 64, "candidates": 4096,
+        "block": 16, "mask_size": 4, "mask_ratio": 0.5, "pairs": 64, "candidates": 4096,
     }  # fmt: skip
     given = {
         "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "steps": 6,
@@ -126,7 +126,7 @@ def test_the_gradient_of_parts_is_the_gradient_of_the_batch_but_for_batchnorm(st
     monkeypatch.setattr(torch.nn.Module, "train", lambda self, mode=True: self)
     from voxmmsd.runs import NullRun
 
-    config = options("pretrain", store, tmp_path / "run", method="masked-autoencoding", masked=0.0)
+    config = options("pretrain", store, tmp_path / "run", method="masked-autoencoding", mask_ratio=0.0)
     monkeypatch.setattr("voxmmsd.views.siamese.disturb", lambda pieces, *others: pieces)
     from voxmmsd.training.cases import unlabelled_entries
 
@@ -196,7 +196,7 @@ def test_a_training_beyond_hope_stops_with_its_last_good_checkpoint(verb, store,
 
 
 def test_checkpoints_to_keep_for_good_are_kept(store, tmp_path):
-    train("pretrain", store, tmp_path / "run", steps=8, checkpoint_every=1, keep=2, keep_every=3)
+    train("pretrain", store, tmp_path / "run", steps=8, checkpoint_every=1, keep_checkpoints=2, keep_checkpoint_every=3)
     kept = [int(file.stem[5:]) for file in sorted((tmp_path / "run" / "checkpoints").glob("step-*.pt"))]
     assert kept == [3, 6, 7, 8]
 
@@ -282,7 +282,17 @@ def test_memory_that_really_ends_is_recognized_on_the_cpu(tmp_path):
 def test_every_option_of_the_loop_is_an_option_of_every_training(store, tmp_path):
     for verb in TRAININGS:
         record = config_to_record(options(verb, store, tmp_path))
-        assert {"run", "steps", "batch", "checkpoint_every", "keep", "keep_every", "seed", "device"} <= set(record)
+        ours = {
+            "run",
+            "steps",
+            "batch",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "keep_checkpoint_every",
+            "seed",
+            "device",
+        }
+        assert ours <= set(record)
 
 
 def test_the_best_network_survives_a_kill_while_a_better_one_is_written(tmp_path):

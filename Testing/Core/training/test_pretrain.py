@@ -34,8 +34,8 @@ def store(tmp_path_factory):
 
 def options(store, run, **changes):
     given = {
-        "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4,
-        "masked": 0.5, "pairs": 64, "candidates": 4096, "steps": 8, "checkpoint_every": 2, "device": "cpu",
+        "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "mask_size": 4,
+        "mask_ratio": 0.5, "pairs": 64, "candidates": 4096, "steps": 8, "checkpoint_every": 2, "device": "cpu",
         "threads": 1,
     }  # fmt: skip
     return make_config(PretrainConfig, {**given, **changes})

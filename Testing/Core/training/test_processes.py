@@ -41,8 +41,8 @@ def store(tmp_path_factory):
 
 def options(store, run, **changes):
     given = {
-        "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "cell": 4,
-        "masked": 0.5, "pairs": 64, "candidates": 4096, "steps": 12, "checkpoint_every": 1, "batch": 2,
+        "folders": (str(store),), "run": str(run), "preset": "tiny", "channels": (4, 6, 8), "block": 16, "mask_size": 4,
+        "mask_ratio": 0.5, "pairs": 64, "candidates": 4096, "steps": 12, "checkpoint_every": 1, "batch": 2,
         "preview_every": 100, "device": "cpu", "threads": 1,
     }  # fmt: skip
     return make_config(PretrainConfig, {**given, **changes})
@@ -99,7 +99,7 @@ def assert_same(one, two):
 def test_two_processes_have_the_loss_gradients_and_center_of_one_on_the_joint_batch(store, tmp_path):
     """With BatchNorm in evaluation mode; one case lacks a modality and pairs are scarce, so that the processes' own
     means would not do."""
-    found = one_step(store, tmp_path, "eval", masked=0.8, candidates=512, pairs=256, seed=1)
+    found = one_step(store, tmp_path, "eval", mask_ratio=0.8, candidates=512, pairs=256, seed=1)
     assert 0 < found["filled up"] < 1
     assert_same(found["together"], found["joint"])
     assert found["together"]["losses"]["restoration"] != pytest.approx(
@@ -111,7 +111,7 @@ def test_in_training_two_processes_are_the_mean_of_two_alone(store, tmp_path):
     """BatchNorm sees each process's own batch then; all pairs are found and the cases whole, so that weights agree."""
     whole = [entry.id for entry in open_store(store) if all(entry.present)]
     (tmp_path / "splits.json").write_text(json.dumps({"train": whole}))
-    found = one_step(store, tmp_path, "train", splits=str(tmp_path / "splits.json"), masked=0.2)
+    found = one_step(store, tmp_path, "train", splits=str(tmp_path / "splits.json"), mask_ratio=0.2)
     assert found["filled up"] == 0
     assert_same(found["together"], found["halves"])
 

@@ -26,7 +26,8 @@ def finetuning(cases, tmp_path):
     """Of 16 steps 4 warm up, the balance ends after 4, dropout rises from 4 to 8, BatchNorm is frozen from 8 on."""
     config = make_config(FinetuneConfig, {
         "folders": (str(cases),), "run": str(tmp_path / "run"), "channels": (4, 6), "patch": 16, "steps": 16,
-        "modality_dropout": 1.0, "foreground": 0.25, "warmup": 0.25, "device": "cpu", "threads": 1, "workers": 1,
+        "modality_dropout": 1.0, "oversample_foreground": 0.25, "warmup": 0.25, "device": "cpu", "threads": 1,
+        "workers": 1,
     })  # fmt: skip
     with open_run(tmp_path / "run", "finetune", {}, 16) as run:
         entries = labelled_entries(config, run)
@@ -108,8 +109,8 @@ def test_fine_tuning_warms_up_over_its_share_and_ends_at_a_hundredth(finetuning)
 @pytest.fixture
 def pretraining(cases, tmp_path):
     config = make_config(PretrainConfig, {
-        "folders": (str(cases),), "run": str(tmp_path / "run"), "channels": (4, 6), "block": 16, "cell": 4,
-        "pairs": 32, "candidates": 4096, "masked": 0.5, "steps": 40, "device": "cpu", "threads": 1, "workers": 1,
+        "folders": (str(cases),), "run": str(tmp_path / "run"), "channels": (4, 6), "block": 16, "mask_size": 4,
+        "pairs": 32, "candidates": 4096, "mask_ratio": 0.5, "steps": 40, "device": "cpu", "threads": 1, "workers": 1,
     })  # fmt: skip
     with open_run(tmp_path / "run", "pretrain", {}, 40) as run:
         yield PreTraining(config, run, *unlabelled_entries(config, run))
