@@ -756,7 +756,7 @@ def test_the_labels_of_a_real_case_are_class_indices(shared_data):
 def series_with(**tags):
     names = "modality series_uid study_uid patient_id study_date description protocol contrast repetition_ms echo_ms"
     empty = dict.fromkeys([*names.split(), "inversion_ms", "position", "orientation"], "")
-    return Series(Path("/nowhere/series"), "1", {**empty, "modality": "MR", **tags}, (), (), 20)
+    return Series(Path("/nowhere/series"), "1", {**empty, "modality": "MR", **tags}, (), tuple(range(20)))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import MissingDependencyError
 from voxmmsd.ids import natural_key
 from voxmmsd.labels import MODALITIES
+from voxmmsd.wording import counted
 
 _Slots = dict[str, list[Series]]  # by modality
 _OF_ONE_DATE = "date "  # instead of a study's uid
@@ -60,8 +61,8 @@ def _all_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> lis
         try:
             series, unread = series_in(folder, paths)
         except MissingDependencyError as error:
-            why = "needs SimpleITK, which is not installed"
-            unplaced.append((folder, f"{len(paths)} DICOM files: {why}; {error.remedy}"))
+            why = error.problem.split(": ")[-1]
+            unplaced.append((folder, f"{counted(len(paths), 'DICOM file')}: {why}; {error.remedy}"))
             continue
         found += series
         unplaced += unread
@@ -137,6 +138,10 @@ def _drafts(studies: Mapping[tuple[str, str], _Slots]) -> Iterator[Draft]:
         yield draft
 
 
+def _best_first(series: Series) -> tuple[object, ...]:
+    return series.why_no_volume != "", -series.slice_count, natural_key(series.tags["description"]), series.uid
+
+
 def _series_of(slots: _Slots) -> list[Series]:
     return [one for several in slots.values() for one in several]
 
@@ -155,7 +160,7 @@ def _place(slots: _Slots) -> Path:
 def _draft(id_: str, patient: str, place: Path, slots: _Slots) -> Draft:
     draft = Draft(id_, patient, place, place.parent)
     for name in (n for n in MODALITIES if n in slots):
-        chosen, *others = sorted(slots[name], key=lambda s: (-s.slice_count, natural_key(s.tags["description"]), s.uid))
+        chosen, *others = sorted(slots[name], key=_best_first)
         draft.modalities[name] = Source(chosen.folder, series_uid=chosen.uid)
         if others:
             draft.notes.append(

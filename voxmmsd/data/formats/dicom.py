@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from voxmmsd.data.formats.dicom_frames import frames_of
 from voxmmsd.data.formats.image import Image
-from voxmmsd.data.formats.itk import read_slices, reason_of, simpleitk
+from voxmmsd.data.formats.itk import read_frames, read_slices, reason_of, simpleitk
 from voxmmsd.errors import InputError
 
 TAGS = {
@@ -29,26 +30,58 @@ TAGS = {
     "inversion_ms": "0018|0082",
     "position": "0020|0032",
     "orientation": "0020|0037",
+    "lossy": "0028|2110",
 }
 _UNEVEN = 0.1  # of the distance between slices
+# Compressions that GDCM decodes, and the names of those that it does not (DICOM PS3.6, annex A), by transfer syntax.
+_JPEG = "1.2.840.10008.1.2.4."
+_DECODED = {"1.2.840.10008.1.2.5", *(f"{_JPEG}{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91))}
+_UNCOMPRESSED = {f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2")}
+_NOT_DECODED = {
+    **{f"{_JPEG}{n}": "High-Throughput JPEG 2000" for n in range(201, 204)},
+    **{f"{_JPEG}{n}": "MPEG video" for n in range(100, 109)},
+    f"{_JPEG}110": "JPEG XL (lossless)",
+    f"{_JPEG}112": "JPEG XL",
+}
 _SUFFIX = re.compile(r"|\.(?:dcm|dicom|ima|\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Series:
     """One series in one folder, its slices in order of position. ``tags`` are those of its first slice, by the names in
-    this module's table; ``heights_mm`` run along the slices' normal; ``slice_count`` counts frames too."""
+    this module's table; ``heights_mm``, of each slice or frame, run along the slices' normal and rise."""
 
     folder: Path
     uid: str
     tags: Mapping[str, str]
     files: tuple[Path, ...]
     heights_mm: tuple[float, ...]
-    slice_count: int
+
+    @property
+    def slice_count(self) -> int:
+        return len(self.heights_mm)
 
     @property
     def has_contrast(self) -> bool:
         return has_contrast(self.tags)
+
+    @property
+    def why_no_volume(self) -> str:
+        """Why its slices make no single volume; empty where they do."""
+        steps = np.diff(self.heights_mm)
+        if len(steps) == 0:
+            return ""
+        usual = float(np.median(steps))
+        if steps.min() <= 1e-3:
+            return "the DICOM series has several slices at one place: it holds more than one volume"
+        if np.abs(steps - usual).max() > _UNEVEN * usual:
+            return (
+                f"the DICOM series' slices are {steps.min():.2f} to {steps.max():.2f} mm apart: slices are missing or "
+                "unevenly spaced"
+            )
+        if self.slice_count > len(self.files) > 1:
+            return f"the DICOM series is spread over {len(self.files)} multi-frame files"
+        return ""
 
 
 def has_contrast(tags: Mapping[str, str]) -> bool:
@@ -105,8 +138,30 @@ def read_series(folder: Path, uid: str | None) -> Image:
         raise InputError(
             f"{folder}: holds several DICOM series (slices: {sizes})", "put the one meant into a folder of its own"
         )
-    _check_spacing(chosen[0])
-    return read_slices(chosen[0].files, folder)
+    return _volume_of(chosen[0])
+
+
+def read_dicom_file(file: Path) -> Image:
+    """The volume of one DICOM file with several frames. Raises as ``read_series``."""
+    return _volume_of(_series(file, "", [_read_slice(file)]))
+
+
+def _volume_of(series: Series) -> Image:
+    if series.why_no_volume:
+        raise InputError(f"{series.folder}: {series.why_no_volume}", "export a single, whole volume of it")
+    first = series.files[0]
+    try:
+        if series.slice_count > len(series.files):
+            image = read_frames(first, frames_of(first))
+        else:
+            image = read_slices(series.files, series.folder)
+    except InputError as error:
+        if why := _why_not_decoded(first):
+            raise InputError(f"{series.folder}: {why}", "export it uncompressed") from error
+        raise
+    if series.tags["lossy"] == "01":
+        return replace(image, notes=(*image.notes, "was compressed with loss"))
+    return image
 
 
 def series_of(folder: Path, uid: str | None) -> Series | None:
@@ -118,21 +173,21 @@ def series_of(folder: Path, uid: str | None) -> Series | None:
 
 @dataclass(frozen=True)
 class _Slice:
+    """``heights_mm``: of each of its frames."""
+
     file: Path
     tags: dict[str, str]
-    height_mm: float
-    frames: int
+    heights_mm: tuple[float, ...]
 
 
 def _series(folder: Path, uid: str, slices: list[_Slice]) -> Series:
-    ordered = sorted(slices, key=lambda one: (one.height_mm, one.file.name))
+    ordered = sorted(slices, key=lambda one: (one.heights_mm[0], one.file.name))
     return Series(
         folder=folder,
         uid=uid,
         tags=ordered[0].tags,
         files=tuple(one.file for one in ordered),
-        heights_mm=tuple(one.height_mm for one in ordered),
-        slice_count=sum(one.frames for one in ordered),
+        heights_mm=tuple(sorted(height for one in ordered for height in one.heights_mm)),
     )
 
 
@@ -143,9 +198,14 @@ def _read_slice(file: Path) -> _Slice:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise InputError(f"{file}: is no DICOM image ({reason_of(error)})", "export it again") from error
+        why = _why_not_decoded(file) or f"is no DICOM image ({reason_of(error)})"
+        raise InputError(f"{file}: {why}", "export it again") from error
     tags = {name: _tag(reader, key) for name, key in TAGS.items()}
-    return _Slice(file, tags, _height(tags), int(np.prod(reader.GetSize()[2:])))
+    if int(np.prod(reader.GetSize()[2:])) == 1:
+        return _Slice(file, tags, (_height(tags),))
+    frames = frames_of(file)
+    told = {name: text for name, text in frames.tags.items() if text}
+    return _Slice(file, {**tags, **told}, tuple(frames.heights_mm.tolist()))
 
 
 def _tag(reader: Any, key: str) -> str:
@@ -164,18 +224,17 @@ def _height(tags: Mapping[str, str]) -> float:
     return float(np.cross(across, down) @ position)
 
 
-def _check_spacing(series: Series) -> None:
-    steps = np.diff(series.heights_mm)
-    if len(steps) == 0:
-        return
-    usual = float(np.median(steps))
-    if steps.min() <= 1e-3:
-        raise InputError(
-            f"{series.folder}: the DICOM series has several slices at one place", "export a single volume of it"
-        )
-    if np.abs(steps - usual).max() > _UNEVEN * usual:
-        raise InputError(
-            f"{series.folder}: the DICOM series' slices are {steps.min():.2f} to {steps.max():.2f} mm apart: slices "
-            "are missing or unevenly spaced",
-            "export it whole",
-        )
+def _why_not_decoded(file: Path) -> str:
+    """That the file is compressed in a way that is not read, and how; empty where it is read."""
+    with file.open("rb") as stream:
+        start = stream.read(2048)
+    # The header's first part is always little-endian with explicit types (PS3.10, section 7.1).
+    found = re.search(rb"\x02\x00\x10\x00UI(..)", start, re.DOTALL)
+    if not found:
+        return ""
+    length = int.from_bytes(found[1], "little")
+    syntax = start[found.end() : found.end() + length].strip(b"\0 ").decode("ascii", "replace")
+    if syntax in _DECODED | _UNCOMPRESSED:
+        return ""
+    name = _NOT_DECODED.get(syntax, "a method that is not known here")
+    return f"is compressed by {name} (transfer syntax {syntax}), which is not read"

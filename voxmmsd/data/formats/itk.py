@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from voxmmsd.data.formats.dicom_frames import Frames
 from voxmmsd.data.formats.image import Image, check_claim, check_shape, checked_grid, checked_values
 from voxmmsd.errors import InputError, MissingDependencyError
 
@@ -44,6 +45,10 @@ def read_itk(path: Path) -> Image:
         InputError: unreadable, or no 3-D volume of plain finite numbers on a believable grid.
         MissingDependencyError: SimpleITK is not installed.
     """
+    return image_of(_decoded(path), path)
+
+
+def _decoded(path: Path) -> Any:
     sitk = simpleitk(str(path))
     if not path.is_file() or path.stat().st_size == 0:
         raise InputError(f"{path}: is {'an empty file' if path.is_file() else 'no file'}", "copy it again")
@@ -52,7 +57,7 @@ def read_itk(path: Path) -> Image:
     try:
         reader.ReadImageInformation()
         _check_header(reader, path)
-        return image_of(reader.Execute(), path)
+        return reader.Execute()
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read ({reason_of(error)})", "copy or export it again") from error
 
@@ -76,6 +81,19 @@ def read_slices(files: Sequence[Path], where: Path) -> Image:
         return image_of(reader.Execute(), where)
     except RuntimeError as error:
         raise InputError(f"{where}: the DICOM series cannot be read ({reason_of(error)})", "export it again") from error
+
+
+def read_frames(file: Path, frames: Frames) -> Image:
+    """The volume of a multi-frame DICOM file, its frames in order of position. Raises InputError as ``read_itk``."""
+    from SimpleITK import GetArrayFromImage
+
+    array = GetArrayFromImage(_decoded(file))
+    order = np.argsort(frames.heights_mm, kind="stable")
+    if array.ndim != 3 or len(array) != len(order):
+        raise InputError(f"{file}: its frames cannot be told apart", "export it as a series of single slices")
+    size = (array.shape[2], array.shape[1], array.shape[0])
+    grid = checked_grid(size, _RAS_FROM_LPS @ frames.affine_lps(order), file)
+    return Image(checked_values(array[order], file)[None], grid)
 
 
 def image_of(image: Any, path: Path) -> Image:

@@ -75,7 +75,12 @@ def read_image(source: Source) -> Image:
         raise InputError(f"{path}: no such file", "check the path")
     if ending_of(path.name) in UNREAD_ENDINGS:
         raise InputError(f"{path}: {ending_of(path.name)} files are not read", "convert it to .nii.gz")
-    if _needs_itk(path):
+    start = _start_of(path)
+    if start[128:] == b"DICM":
+        from voxmmsd.data.formats.dicom import read_dicom_file
+
+        return read_dicom_file(path)
+    if ending_of(path.name) in ITK_ENDINGS or start.startswith(_ITK_STARTS):
         from voxmmsd.data.formats.itk import read_itk
 
         return read_itk(path)
@@ -98,19 +103,15 @@ def frame_of(image: Image, source: Source) -> Volume:
     return Volume(image.frames_tzyx[channel], image.grid)
 
 
-def _needs_itk(path: Path) -> bool:
-    """By its content where the name does not tell."""
-    ending = ending_of(path.name)
-    if ending in NIFTI_ENDINGS:
-        return False
-    if ending in ITK_ENDINGS:
-        return True
+def _start_of(path: Path) -> bytes:
+    """The first bytes, which tell the format where the name does not; empty where the name tells it."""
+    if ending_of(path.name):
+        return b""
     try:
         with path.open("rb") as stream:
-            start = stream.read(132)
+            return stream.read(132)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "check its permissions") from error
-    return start.startswith(_ITK_STARTS) or start[128:] == b"DICM"
 
 
 def source_sha256(source: Source) -> str:
