@@ -74,7 +74,7 @@ class Child:
     ) -> None:
         self._environment = dict(environment or {})
         self.run_folder = run_folder
-        self.is_cancelled = False
+        self.is_canceled = False
         self._arguments, self._on_tick, self._on_end = list(arguments), on_tick, on_end
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._seen = 0
@@ -127,9 +127,9 @@ class Child:
         self._timer.start()
 
     def cancel(self) -> None:
-        """End it now; ``on_end`` is called, and finds it ``is_cancelled``."""
+        """End it now; ``on_end`` is called, and finds it ``is_canceled``."""
         if self._process is not None:
-            self.is_cancelled = True
+            self.is_canceled = True
             self.kill()
 
     def kill(self) -> None:

@@ -27,7 +27,7 @@ from voxmmsd.experiment.parallel import score_at_once, train_at_once
 from voxmmsd.experiment.scoring import score_model
 from voxmmsd.files import write_json_atomic, write_text_atomic
 from voxmmsd.runs import Run, open_run
-from voxmmsd.training.cases import labelled_entries, model_schema
+from voxmmsd.training.cases import labeled_entries, model_schema
 from voxmmsd.training_config import FinetuneConfig
 from voxmmsd.wording import text_table
 
@@ -44,7 +44,7 @@ class CrossValidation:
             for fold in range(self.stated["folds"])
             for name, changes in recipes.items()
         }
-        entries = labelled_entries(next(iter(self.configs.values())), run)
+        entries = labeled_entries(next(iter(self.configs.values())), run)
         self.entries = {entry.id: entry for entry in entries}
         self.schema = model_schema(entries)
         splits = read_splits(Path(self.stated["splits"]), entries)

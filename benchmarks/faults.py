@@ -41,7 +41,7 @@ from voxmmsd.verify import verify
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 KILLS, DENIALS = ("SIGKILL", "SIGTERM"), ("full disk", "lost permission")
-CANCELLED = 130
+CANCELED = 130
 LONGEST = 300  # seconds that a call may take before SIGALRM ends it
 DISK = "64m"
 _PAGE = 4096
@@ -197,7 +197,7 @@ def left_over(found: set[str], whole: set[str]) -> set[str]:
 def misbehaved(fault: str, answer: Answer, everything_is_there: bool) -> list[str]:
     """What the call did that it must not do when it meets this fault."""
     if fault in KILLS:
-        ways = (-signal.SIGKILL,) if fault == "SIGKILL" else (-signal.SIGTERM, CANCELLED, 0)
+        ways = (-signal.SIGKILL,) if fault == "SIGKILL" else (-signal.SIGTERM, CANCELED, 0)
         return [] if answer.code in ways else [f"ended by {answer.code}: {answer.said[-300:]}"]
     if answer.code == 0:
         return [] if everything_is_there else ["said that all was well"]

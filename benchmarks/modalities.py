@@ -2,7 +2,7 @@
 
     python benchmarks/modalities.py FOLDER... [--splits FILE] [--write voxmmsd/preflight/modality_model.json]
 
-With --splits the model is fitted on its pool and unlabelled cases and measured on the others; leaving one out measures
+With --splits the model is fitted on its pool and unlabeled cases and measured on the others; leaving one out measures
 all. Fitting is a linear discriminant with a common covariance.
 """
 
@@ -97,7 +97,9 @@ def main() -> None:
     chosen = set(cases)
     if given.splits:
         record = json.loads(given.splits.read_text(encoding="utf-8"))
-        chosen = {id_ for id_ in (*record["pool"], *record.get("unlabelled", ())) if id_ in cases}
+        chosen = {
+            id_ for id_ in (*record["pool"], *record.get("unlabeled", record.get("unlabelled", ()))) if id_ in cases
+        }
     model = fit([case for id_, case in cases.items() if id_ in chosen])
     others = [case for id_, case in cases.items() if id_ not in chosen]
     if others:

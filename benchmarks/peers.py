@@ -1,4 +1,4 @@
-"""The same labelled cases given to a peer: MONAI's SegResNet by the recipe of MONAI's BraTS tutorial, for a given time.
+"""The same labeled cases given to a peer: MONAI's SegResNet by the recipe of MONAI's BraTS tutorial, for a given time.
 
 Both sides get the same training cases, and may take the same wall time on the same machine; then both segment the
 validation cases, which this package scores. The peer's recipe is MONAI's ``brats_segmentation_3d``: SegResNet (16
@@ -141,7 +141,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("store")
     parser.add_argument("--splits", required=True)
-    parser.add_argument("--cases", type=int, default=0, help="labelled cases (0: the whole pool)")
+    parser.add_argument("--cases", type=int, default=0, help="labeled cases (0: the whole pool)")
     parser.add_argument("--draw", type=int, default=0)
     parser.add_argument("--draw-file", default="", help="RUN/draws/N-cases-draw-D.json of a comparison: the same cases")
     parser.add_argument("--minutes", type=float, default=30.0)

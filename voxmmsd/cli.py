@@ -19,7 +19,7 @@ from typing import Any
 import voxmmsd
 from voxmmsd import verbs
 from voxmmsd.config import flag_of, former_names, read_record, with_field_names
-from voxmmsd.errors import Cancelled, as_printed
+from voxmmsd.errors import Canceled, as_printed
 from voxmmsd.failures import Fault, failure_of
 from voxmmsd.runs.companion import end_with_the_one_named
 from voxmmsd.terminal import leave_stdout, safe_streams
@@ -51,8 +51,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         if detach and verb.run_folder:
             return _detached(arguments, verb.run_folder(config))
         return verb.run(config) or 0
-    except (Cancelled, KeyboardInterrupt) as reason:
-        print(f"voxmmsd: {str(reason) or 'cancelled'}", file=sys.stderr)
+    except (Canceled, KeyboardInterrupt) as reason:
+        print(f"voxmmsd: {str(reason) or 'canceled'}", file=sys.stderr)
         # torchrun takes any other code for a fault and would start the run that was asked to stop again.
         return 0 if _UNDER_TORCHRUN in os.environ else 130
     except BrokenPipeError:  # the reader of our output (head, less) has gone

@@ -60,7 +60,7 @@ class BundleError(VoxMMSDError):
     """An offline bundle that cannot be created or installed."""
 
 
-class Cancelled(Exception):
+class Canceled(Exception):
     """The user asked to stop (exit code 130); not an error."""
 
 

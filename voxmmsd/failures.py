@@ -6,7 +6,7 @@ import errno
 import re
 from pathlib import Path
 
-from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.errors import Canceled, VoxMMSDError
 from voxmmsd.files import is_disk_full
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -68,6 +68,6 @@ def _stands_somewhere() -> bool:
 def failure_of_case(error: Exception) -> VoxMMSDError:
     """As ``failure_of``, for the place where many cases are gone through; raises what would fail in every other case
     too: the user's wish to stop, and a full disk."""
-    if isinstance(error, Cancelled) or is_disk_full(error):
+    if isinstance(error, Canceled) or is_disk_full(error):
         raise error
     return failure_of(error)

@@ -35,7 +35,7 @@ from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import open_run
-from voxmmsd.training.cases import fixed_splits, labelled_entries, unlabelled_entries
+from voxmmsd.training.cases import fixed_splits, labeled_entries, unlabeled_entries
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.pretrain import PreTraining
@@ -56,7 +56,7 @@ def pretrain_figures(folder: Path) -> Figures:
         "warmup": 0.25, "device": "cpu", "threads": 1, "workers": 1,
     })  # fmt: skip
     with open_run(folder / "run", "pretrain", {}, STEPS) as run:
-        entries, held = unlabelled_entries(config, run)
+        entries, held = unlabeled_entries(config, run)
         with _float64_weights():
             training = PreTraining(config, run, entries, held)
         return _figures(training)
@@ -71,7 +71,7 @@ def finetune_figures(folder: Path) -> Figures:
         "steps": STEPS, "modality_dropout": 0.5, "warmup": 0.25, "device": "cpu", "threads": 1, "workers": 1,
     })  # fmt: skip
     with open_run(folder / "run", "finetune", {}, STEPS) as run:
-        entries = labelled_entries(config, run)
+        entries = labeled_entries(config, run)
         splits = fixed_splits(config, run, entries)
         with _float64_weights():
             training = FineTuning(config, run, entries, splits)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from hard_places import CASE, OTHER, Place, pristine
-from toy_models import relabelled_package
+from toy_models import relabeled_package
 
 from voxmmsd.library import open_library
 from voxmmsd.models import registry
@@ -35,7 +35,7 @@ def test_two_segmentations_a_training_and_two_acceptances_at_once_lose_nothing(p
     place.other().rename(other)
     toy = read_package(place.model)
     zipped = export_model(toy, place.root / "toy.zip")
-    models = [relabelled_package(toy, place.root / f"m{number}", id=f"toy-{number}") for number in (2, 3)]
+    models = [relabeled_package(toy, place.root / f"m{number}", id=f"toy-{number}") for number in (2, 3)]
     library, folders = place.root / "library", (place.cases, other)
     tiny = ["--preset", "tiny", "--channels", "4", "8", "--patch", "16", "--steps", "2", "--workers", "1"]
     onnx = ["--engine", "onnx", "--threads", "1", "--model", zipped]
@@ -68,7 +68,7 @@ def test_two_segmentations_a_training_and_two_acceptances_at_once_lose_nothing(p
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_models_that_several_processes_import_and_accept_at_once_are_there_once_and_so_is_each_decision(place):
     toy = read_package(place.model)
-    packages = [toy, *(relabelled_package(toy, place.root / f"m{n}", id=f"toy-{n}") for n in (2, 3))]
+    packages = [toy, *(relabeled_package(toy, place.root / f"m{n}", id=f"toy-{n}") for n in (2, 3))]
     starts, go = os.pipe()
     children = []
     for _ in range(6):

@@ -21,7 +21,7 @@ ROOT = Path(errors.__file__).parents[1]
 FOLDERS = ("voxmmsd", "VoxMMSDLib", "VoxMMSDSegment", "VoxMMSDTrain")
 KINDS = {
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, VoxMMSDError)
-}  # Cancelled is none: it says that the user's wish was done
+}  # Canceled is none: it says that the user's wish was done
 
 
 def made_errors():

@@ -128,9 +128,12 @@ def test_no_room_is_named_for_nothing():
 
 
 def test_text_is_in_us_spelling():
-    british = ("tumour", "colour", "normalis", "optimis", "neighbour", "labelled_by_colour", "centre_")
+    british = ("tumour", "colour", "normalis", "optimis", "neighbour", "labelled", "cancelled", "cancelling", "centre_")
+    on_disk = ('"unlabelled"', '"cancelled"')  # in splits, packages and runs of before
     for file in modules():
         text = file.read_text(encoding="utf-8").lower()
+        for value in on_disk:
+            text = text.replace(value, "")
         assert not [word for word in british if word in text], file
 
 

@@ -18,7 +18,7 @@ from voxmmsd.compute.devices import Precision
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
-from voxmmsd.errors import Cancelled
+from voxmmsd.errors import Canceled
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.pretext.vox_mmsd import VoxMMSD
@@ -112,7 +112,7 @@ def test_the_losses_of_pre_training_are_those_of_the_cpu_to_half_precision(entri
 def test_a_training_learns_on_the_gpu_and_continues_there(kind, train, store, tmp_path, monkeypatch):
     config = options(kind, store, tmp_path / "run", learning_rate=0.02 if kind is PretrainConfig else 3e-3)
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 15 else None)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         train(config)
     monkeypatch.undo()
     train(config)

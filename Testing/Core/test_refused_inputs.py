@@ -172,7 +172,7 @@ def evaluated(place, spoil=None):
     return ["evaluate", place.root / "predicted", place.cases, "--out", place.root / "out"]
 
 
-def labelled(place, spoil):
+def labeled(place, spoil):
     """The label of one of two cases is spoiled: training and scoring stop before they start."""
     place.other()
     spoil()
@@ -215,28 +215,28 @@ NEST = '{"a":' * 100_000 + "1" + "}" * 100_000
 # Arguments of a verb that must refuse, made in a place; what the line says.
 CALLS = {
     "a label on a foreign grid": (
-        lambda p: labelled(p, lambda: p.save(name="seg", affine=FAR)),
+        lambda p: labeled(p, lambda: p.save(name="seg", affine=FAR)),
         [f"{CASE}-seg", "grid"],
     ),
     "a label of another size": (
-        lambda p: labelled(p, lambda: p.save(lambda v: v[:-1], name="seg")),
+        lambda p: labeled(p, lambda: p.save(lambda v: v[:-1], name="seg")),
         [f"{CASE}-seg", "grid"],
     ),
     "an unknown label value": (
-        lambda p: labelled(p, lambda: p.save(lambda v: v + 5, name="seg")),
+        lambda p: labeled(p, lambda: p.save(lambda v: v + 5, name="seg")),
         [f"{CASE}-seg", r"values \[5", "--schema"],
     ),
     "a fractional label value": (
-        lambda p: labelled(p, lambda: p.save(lambda v: v * np.float32(0.7), name="seg")),
+        lambda p: labeled(p, lambda: p.save(lambda v: v * np.float32(0.7), name="seg")),
         ["not a whole number"],
     ),
     "a negative label value": (
-        lambda p: labelled(p, lambda: p.save(lambda v: -v.astype(np.int16), name="seg")),
+        lambda p: labeled(p, lambda: p.save(lambda v: -v.astype(np.int16), name="seg")),
         [r"values \[-3"],
     ),
-    "a label of NaN": (lambda p: labelled(p, lambda: p.save(with_value(np.nan), name="seg")), [f"{CASE}-seg", "NaN"]),
+    "a label of NaN": (lambda p: labeled(p, lambda: p.save(with_value(np.nan), name="seg")), [f"{CASE}-seg", "NaN"]),
     "one-hot labels": (
-        lambda p: labelled(
+        lambda p: labeled(
             p, lambda: p.save(lambda v: np.stack([v == n for n in (1, 2, 3)], -1).astype(np.uint8), name="seg")
         ),
         [f"{CASE}-seg", "holds 3 volumes, one per label"],
@@ -248,15 +248,15 @@ CALLS = {
         )[1],
         ["holds 0 and 255 alone"],
     ),
-    "an empty label file": (lambda p: labelled(p, lambda: p.raw(b"", "seg")), [f"{CASE}-seg", "empty file"]),
+    "an empty label file": (lambda p: labeled(p, lambda: p.raw(b"", "seg")), [f"{CASE}-seg", "empty file"]),
     "a schema that cannot be told": (lambda p: ["finetune", renamed(p), "--run", p.root / "r"], ["schema", "--schema"]),
     "a schema that there is not": (lambda p: [*finetune(p), "--schema", "brats-1999"], ["brats-1999", "choose one"]),
     "another schema's values": (
-        lambda p: [*labelled(p, lambda: None), "--schema", "brats-2021"],
+        lambda p: [*labeled(p, lambda: None), "--schema", "brats-2021"],
         [r"values \[3", "brats-2021"],
     ),
-    "no label at all": (lambda p: (p.file("seg").unlink(), finetune(p))[1], ["no labelled case"]),
-    "one case to train and to hold out": (finetune, ["1 labelled case", "two patients"]),
+    "no label at all": (lambda p: (p.file("seg").unlink(), finetune(p))[1], ["no labeled case"]),
+    "one case to train and to hold out": (finetune, ["1 labeled case", "two patients"]),
     "a patient that trains and validates": (
         lambda p: (
             p.other(),
@@ -279,7 +279,7 @@ CALLS = {
     "an empty folder to segment": (lambda p: segment(p, emptied(p)), ["empty", "no case"]),
     "an empty folder to check": (lambda p: ["check", emptied(p)], ["empty", "no case"]),
     "an empty folder to prepare": (lambda p: ["prepare", emptied(p), "--store", "store"], ["empty", "no case"]),
-    "an empty folder to learn from": (lambda p: ["finetune", emptied(p), "--run", "r"], ["empty", "no labelled case"]),
+    "an empty folder to learn from": (lambda p: ["finetune", emptied(p), "--run", "r"], ["empty", "no labeled case"]),
     "an empty folder to pre-train on": (lambda p: ["pretrain", emptied(p), "--run", "r"], ["empty", "no case"]),
     "an empty folder to score": (lambda p: ["evaluate", emptied(p), p.cases], ["empty", "no prediction"]),
     "links in a circle": (lambda p: segment(p, circle(p)), ["empty", "no case"]),

@@ -55,7 +55,7 @@ def toy_package(folder: Path, seed=0, **changes) -> ModelPackage:
     return pack_network(folder, toy_network(seed, schema), toy_info(**changes))
 
 
-def relabelled_package(package: ModelPackage, folder: Path, **changes) -> ModelPackage:
+def relabeled_package(package: ModelPackage, folder: Path, **changes) -> ModelPackage:
     """The same weights under another record, which costs no export."""
     shutil.copytree(package.folder, folder)
     record = {"format": 1, **dataclasses.asdict(dataclasses.replace(package.info, **changes))}

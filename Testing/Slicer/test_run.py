@@ -74,7 +74,7 @@ class RunTest(slicer_case.ModuleTest):
         self.assertIsNot(panel.parameters.result, first)
         self.assertIsNotNone(slicer.mrmlScene.GetNodeByID(first.GetID()))
 
-    def cancelled_at(self, panel, stage):
+    def canceled_at(self, panel, stage):
         """Press the button when the panel names the stage, and check that nothing is left; False if it never did."""
         nodes, tab, jobs = slicer.mrmlScene.GetNumberOfNodes(), panel.segment_tab, []
         say = tab._say
@@ -135,7 +135,7 @@ class RunTest(slicer_case.ModuleTest):
         self.assertIn("given as T2 was deleted", panel.ui.errorLabel.text)
         self.assertIsNone(panel.parameters.result)
 
-    def test_cancelling_before_the_images_are_written_leaves_no_trace(self):
+    def test_canceling_before_the_images_are_written_leaves_no_trace(self):
         panel = self.ready_panel()
         nodes = slicer.mrmlScene.GetNumberOfNodes()
         for wait in (lambda job: True, lambda job: job._writing is not None):
@@ -148,24 +148,24 @@ class RunTest(slicer_case.ModuleTest):
             self.assertEqual(self.left_behind(), [])
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
 
-    def test_cancelling_at_the_start_leaves_no_trace(self):
-        self.assertTrue(self.cancelled_at(self.ready_panel(), "Starting"))
+    def test_canceling_at_the_start_leaves_no_trace(self):
+        self.assertTrue(self.canceled_at(self.ready_panel(), "Starting"))
 
     @unittest.skipIf(sys.platform == "win32", "the stripper's stand-in is a shell script")
-    def test_cancelling_while_a_program_strips_the_skull_ends_that_too(self):
+    def test_canceling_while_a_program_strips_the_skull_ends_that_too(self):
         self.addCleanup(stripping.stand_in())
         panel = self.ready_panel()
         panel.ui.stripCombo.setCurrentIndex(panel.ui.stripCombo.findData("hd-bet"))
-        self.assertTrue(self.cancelled_at(panel, "Looking for the brain"))
+        self.assertTrue(self.canceled_at(panel, "Looking for the brain"))
 
     @slicer_case.long
-    def test_cancelling_leaves_no_trace_at_whatever_stage(self):
+    def test_canceling_leaves_no_trace_at_whatever_stage(self):
         panel = self.ready_panel()
         panel.parameters.align = True
         seen = []
         for stage in ("Reading", "Aligning", "Segmenting", "Writing"):
             with self.subTest(stage):
-                seen += [stage] if self.cancelled_at(panel, stage) else []
+                seen += [stage] if self.canceled_at(panel, stage) else []
         # A stage of some hundredths of a second may pass between two looks of the panel; this one takes seconds.
         self.assertIn("Aligning", seen)
 

@@ -181,7 +181,7 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertFalse(slicer.mrmlScene.IsNodePresent(node))
 
     def test_labels_that_nobody_drew_are_accepted_on_purpose_only(self):
-        library = self.library(predicted=1, unlabelled=1)
+        library = self.library(predicted=1, unlabeled=1)
         panel = self.open_panel("VoxMMSDTrain")
         asked = self.answer(False)
         for case_id, said in (("phantom-007-001", "no voxel is labeled"), ("phantom-007-000", "as they were opened")):

@@ -19,7 +19,7 @@ class TrainPretrainingTest(train_case.TrainTest):
             settings.write(key, "")
         settings.write("TrainDevice", "cpu")
 
-    def test_scans_are_learned_from_watched_paused_resumed_and_cancelled(self):
+    def test_scans_are_learned_from_watched_paused_resumed_and_canceled(self):
         panel = self.open_panel("VoxMMSDTrain")
         folder = self.press_start(panel, "scans", steps=100_000)
         ui = panel.run.ui
@@ -44,7 +44,7 @@ class TrainPretrainingTest(train_case.TrainTest):
         self.wait_for(lambda: ui.pauseButton.enabled and view_run(folder).step > step)
         self.wait_for(lambda: f"continuing at step {step}" in ui.logText.plainText)
         ui.cancelButton.click()
-        self.wait_for(lambda: "cancelled" in ui.stateLabel.text)
+        self.wait_for(lambda: "canceled" in ui.stateLabel.text)
         self.assertFalse(ui.pauseButton.enabled or ui.cancelButton.enabled)
 
     def test_a_pretrained_network_is_no_result_to_accept_but_a_start_for_fine_tuning(self):

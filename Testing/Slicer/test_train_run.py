@@ -1,4 +1,4 @@
-"""The tab Run: real child processes, followed, paused, resumed, cancelled and found again."""
+"""The tab Run: real child processes, followed, paused, resumed, canceled and found again."""
 
 import qt
 import slicer
@@ -37,7 +37,7 @@ class TrainRunTest(train_case.TrainTest):
             picture = fitted(qt.QPixmap(900, 300), ratio)
             self.assertEqual((picture.width(), picture.devicePixelRatio()), (WIDTH * ratio, ratio))
 
-    def test_a_run_is_paused_resumed_and_cancelled_by_its_buttons(self):
+    def test_a_run_is_paused_resumed_and_canceled_by_its_buttons(self):
         panel = self.open_panel("VoxMMSDTrain")
         folder = self.start(panel, steps=5000, validate_every=5000)
         ui = panel.run.ui
@@ -49,7 +49,7 @@ class TrainRunTest(train_case.TrainTest):
         ui.resumeButton.click()
         self.wait_for(lambda: ui.pauseButton.enabled and view_run(folder).step > step)
         ui.cancelButton.click()
-        self.wait_for(lambda: "cancelled" in ui.stateLabel.text)
+        self.wait_for(lambda: "canceled" in ui.stateLabel.text)
         self.assertEqual(len(view_run(folder).starts), 2)
 
     def test_the_newest_picture_is_shown_until_one_goes_back_and_again_when_one_is_at_the_end(self):

@@ -54,7 +54,7 @@ class TrainTest(slicer_case.ModuleTest):
         write_phantoms(folder, count, seed=seed, side=side)
         return folder
 
-    def library(self, predicted=0, accepted=0, unlabelled=0, seed=7):
+    def library(self, predicted=0, accepted=0, unlabeled=0, seed=7):
         """A library of phantoms: some that a model ``toy-1`` predicted, some with an expert's label, some with none."""
         from voxmmsd.data.cases import find_cases
         from voxmmsd.data.formats.sources import read_volume
@@ -63,7 +63,7 @@ class TrainTest(slicer_case.ModuleTest):
         from voxmmsd.library import create_library
 
         library = create_library(self.folder / "library", seed=0)
-        for number, case in enumerate(find_cases(self.phantoms(predicted + accepted + unlabelled, seed)).cases):
+        for number, case in enumerate(find_cases(self.phantoms(predicted + accepted + unlabeled, seed)).cases):
             images = {name: read_volume(source) for name, source in case.modalities.items()}
             library.add_case(case.id, images, part="hold-out" if number % 2 else "training")
             label = read_volume(case.label)

@@ -74,7 +74,7 @@ def test_a_run_outlives_a_killed_host_and_a_new_panel_finds_it(tmp_path, monkeyp
             assert view_run(run).state == "running"
             host.wait_until(lambda: panel.run.ui.progressBar.value > step, 60)
             panel.run.ui.cancelButton.click()
-            host.wait_until(lambda: "cancelled" in panel.run.ui.stateLabel.text, 120)
+            host.wait_until(lambda: "canceled" in panel.run.ui.stateLabel.text, 120)
         finally:
             panel.cleanup()
     finally:

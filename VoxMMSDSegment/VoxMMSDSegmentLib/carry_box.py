@@ -11,7 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.errors import Canceled, VoxMMSDError
 from VoxMMSDLib.background import Slices, Steps
 from VoxMMSDLib.dependencies import missing
 from VoxMMSDLib.segments import label_array, schema_of, segments_by_value
@@ -196,7 +196,7 @@ class CarryBox:
 
     def _failed(self, error: Exception) -> None:
         self._end()
-        if isinstance(error, Cancelled):
+        if isinstance(error, Canceled):
             self._say(_("Canceled; the segments are as they were."))
         else:
             problem, remedy = error_in_words(error)

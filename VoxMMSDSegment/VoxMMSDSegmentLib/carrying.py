@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import Cancelled, InputError, VoxMMSDError
+from voxmmsd.errors import Canceled, InputError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Slices, Steps, at_once
 from VoxMMSDLib.child import Child
@@ -115,7 +115,7 @@ class CarryJob:
         if self._child is not None and self._child.is_running:
             self._child.cancel()
             return
-        self._fail(Cancelled(_("canceled")))
+        self._fail(Canceled(_("canceled")))
 
     def close(self) -> None:
         """End without a word to anybody: the panel, the scene or Slicer goes."""
@@ -180,7 +180,7 @@ class CarryJob:
 
     def _on_events(self, events: list[dict]) -> None:
         self._plan.follow(events, time.monotonic())
-        if not self._child.is_cancelled:
+        if not self._child.is_canceled:
             self._tell()
 
     def _tell(self) -> None:
@@ -189,8 +189,8 @@ class CarryJob:
     # And back
 
     def _on_end(self, code: int) -> None:
-        if self._child.is_cancelled:
-            self._fail(Cancelled(_("canceled")))
+        if self._child.is_canceled:
+            self._fail(Canceled(_("canceled")))
         elif code:
             self._fail(self._child.error or _without_a_word(code, self._child.log))
         else:

@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.errors import Canceled, VoxMMSDError
 from voxmmsd.labels import MODALITIES
 from voxmmsd.records.result import ResultRecord, read_result_record
 from VoxMMSDLib.background import Background, Slices
@@ -122,7 +122,7 @@ class SegmentJob:
             self._on_progress(Progress(_("Canceling")))
             self.child.cancel()
             return
-        self._fail(Cancelled(_("canceled")))
+        self._fail(Canceled(_("canceled")))
 
     def close(self) -> None:
         """End without a word to anybody: the panel or Slicer goes."""
@@ -156,7 +156,7 @@ class SegmentJob:
 
     def _on_events(self, events: list[dict]) -> None:
         self._plan.follow(events, time.monotonic())
-        if not self.child.is_cancelled:
+        if not self.child.is_canceled:
             self._tell()
 
     def _tell(self) -> None:
@@ -164,12 +164,12 @@ class SegmentJob:
 
     def _on_end(self, code: int) -> None:
         try:
-            if self.child.is_cancelled:
-                raise Cancelled(_("canceled"))
+            if self.child.is_canceled:
+                raise Canceled(_("canceled"))
             if code:
                 raise self.child.why(code)
             files = self._files()
-        except (VoxMMSDError, Cancelled) as error:
+        except (VoxMMSDError, Canceled) as error:
             self._fail(error)
             return
         self._plan.begin("showing", time.monotonic())

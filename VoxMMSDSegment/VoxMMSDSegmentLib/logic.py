@@ -61,7 +61,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
             InputError: no image, or one that cannot be used.
             MissingDependencyError: packages are missing, and installing them was declined.
             VoxMMSDError: the core could not segment the case; says why and the way out (only with ``wait``).
-            Cancelled: it was cancelled while it waited.
+            Canceled: it was canceled while it waited.
         """
         case = SlicerCase(dict(nodes), brain_mask, reference, operated, align)
         dependencies.ensure()
@@ -155,7 +155,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
             MissingDependencyError: packages are missing, and installing them was declined.
             InputError: nothing was edited, or images are gone or have changed (only with ``wait``).
             VoxMMSDError: what else the core says (only with ``wait``).
-            Cancelled: it was canceled while it waited.
+            Canceled: it was canceled while it waited.
         """
         dependencies.ensure()
         from VoxMMSDSegmentLib.carrying import CarryJob

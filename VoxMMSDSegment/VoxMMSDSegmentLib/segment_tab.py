@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES
-from voxmmsd.errors import Cancelled, VoxMMSDError
+from voxmmsd.errors import Canceled, VoxMMSDError
 from voxmmsd.inference.config import PRECISIONS
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from VoxMMSDLib.background import Background
@@ -276,7 +276,7 @@ class SegmentTab:
         return last
 
     def _failed(self, error: Exception) -> None:
-        if isinstance(error, Cancelled):
+        if isinstance(error, Canceled):
             self._end(_("Canceled."))
             return
         self._end("")

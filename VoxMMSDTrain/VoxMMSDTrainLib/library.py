@@ -38,7 +38,7 @@ class LibrarySection:
         self._adding: Child | None = None
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
         ui.libraryPath.currentPath = settings.read(SETTING, str(home() / "library"))
-        for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabelled", "predicted", "accepted"))):
+        for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabeled", "predicted", "accepted"))):
             ui.stateFilter.addItem(text, value)
         for text, value in ((_("all parts"), ALL), (_("training"), "training"), (_("hold-out"), "hold-out")):
             ui.partFilter.addItem(text, value)

@@ -279,7 +279,7 @@ def _details(found: RunResult | None) -> str:
         return ""
     if not found.old:
         if not found.text:
-            return _("No labelled case was held out: nothing is known of how good it is.")
+            return _("No labeled case was held out: nothing is known of how good it is.")
         return _("Dice on {cases} cases, which it did not learn from:").format(cases=found.text)
     lines = [_("{new} against {old}: {text}.").format(new=found.model, old=found.old, text=found.text)]
     if found.few:

@@ -124,15 +124,15 @@ class TaskSection:
         return FinetuneConfig if self.verb == "finetune" else PretrainConfig
 
     def _change_task(self, *_arguments) -> None:
-        ui, labelled = self.ui, self.verb == "finetune"
+        ui, labeled = self.ui, self.verb == "finetune"
         ui.moreStack.setCurrentIndex(list(self._forms).index(self._kind))
         ui.moreBox.collapsed = True
-        ui.startLabel.visible = ui.startChoice.visible = labelled
-        ui.sizeLabel.text = _("&Patch:") if labelled else _("Bloc&k:")
+        ui.startLabel.visible = ui.startChoice.visible = labeled
+        ui.sizeLabel.text = _("&Patch:") if labeled else _("Bloc&k:")
         self._offer_starts()
-        default = settings.read("library", "") if labelled else ""
+        default = settings.read("library", "") if labeled else ""
         ui.dataPath.currentPath = settings.read(DATA.format(self.verb), "") or default
-        ui.nameEdit.text = _("corrections") if labelled else _("scans")
+        ui.nameEdit.text = _("corrections") if labeled else _("scans")
         self._look_at_data()
         self._fill()
 
@@ -185,7 +185,7 @@ class TaskSection:
         except VoxMMSDError as error:
             return words.plain(error)
         held = sum(case.part == HOLD_OUT for case in accepted)
-        text = _("A training library: {train} labelled cases to learn from, {held} held out to judge by.")
+        text = _("A training library: {train} labeled cases to learn from, {held} held out to judge by.")
         text = text.format(train=len(accepted) - held, held=held)
         if self.verb == "finetune" and not self.start:
             text += " " + _("From scratch they teach a first model, compared with the one in use, if there is one.")
@@ -217,7 +217,7 @@ class TaskSection:
             child, self._child = self._child, None
             self._options.unlink(missing_ok=True)
             self._enable()
-            if child.is_cancelled:
+            if child.is_canceled:
                 self._say(_("Canceled."))
             elif code:
                 self._say(words.plain(child.why(code)))

@@ -24,7 +24,7 @@ def state(run: RunView) -> str:
         RunState.PAUSED: _("paused"),
         RunState.FINISHED: _("finished"),
         RunState.FAILED: _("failed"),
-        RunState.CANCELLED: _("cancelled"),
+        RunState.CANCELED: _("canceled"),
         RunState.INTERRUPTED: _("interrupted"),
     }
     return words.get(run.state, run.state)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from voxmmsd.errors import Cancelled
+from voxmmsd.errors import Canceled
 
 PATIENCE = timedelta(hours=4)  # the others wait while the first one prepares cases or validates
 
@@ -73,7 +73,7 @@ def joined(processes: Processes, device: torch.device) -> Iterator[None]:
     # without it, and torchrun ends the others.
     try:
         yield
-    except Cancelled:  # agreed by all
+    except Canceled:  # agreed by all
         dist.destroy_process_group()
         raise
     dist.destroy_process_group()

@@ -25,7 +25,7 @@ from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import RunLog
-from voxmmsd.training.cases import check_preprocess, labelled_entries
+from voxmmsd.training.cases import check_preprocess, labeled_entries
 from voxmmsd.training_config import FinetuneConfig
 
 RECORD = CORRECTIONS_RECORD
@@ -133,13 +133,13 @@ def corrected_entries(
         label = next((label for label in case.labels if label.number == number), None)
         if label is None:
             raise LibraryError(f"{case.folder}: label {number} is gone", "restore it, or start a new run")
-        cases.append(_labelled(library, case, label, corrections.schema, store))
+        cases.append(_labeled(library, case, label, corrections.schema, store))
     run.say(f"corrections: {len(corrections.new)} new, {len(cases)} labels in all, schema {corrections.schema}")
     preprocess = start.info.preprocess if start else PreprocessConfig()
     result = prepare_cases(cases, store, preprocess, workers=config.workers, on_case=lambda _: run.stop_if_asked())
     result.refuse_failures()
     others = tuple(folder for folder in config.folders if Path(folder).resolve() != library.folder.resolve())
-    more = labelled_entries(replace(config, folders=others), run) if others else ()
+    more = labeled_entries(replace(config, folders=others), run) if others else ()
     entries = [*result.entries, *more]
     check_preprocess(entries)
     return entries
@@ -168,7 +168,7 @@ def mixed(entries: Sequence[Entry], new: Sequence[str]) -> list[Entry]:
     return [*earlier, *fresh * max(1, round(len(earlier) / max(1, len(fresh))))]
 
 
-def _labelled(library: Library, case: LibraryCase, label: LabelVersion, schema: str, store: Path) -> Case:
+def _labeled(library: Library, case: LibraryCase, label: LabelVersion, schema: str, store: Path) -> Case:
     read = library.read_label(case, label)  # also where nothing is to be converted: it checks the file
     plain = library.as_case(case, label)
     if label.schema == schema:

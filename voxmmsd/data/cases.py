@@ -70,8 +70,8 @@ class FoundCases:
 
     def report(self) -> str:
         """A table of the cases, with what is missing or doubtful, followed by files that were not assigned."""
-        labelled = sum(case.label is not None for case in self.cases)
-        lines = [f"{self.folder}: {counted(len(self.cases), 'case')}, {labelled} with a label"]
+        labeled = sum(case.label is not None for case in self.cases)
+        lines = [f"{self.folder}: {counted(len(self.cases), 'case')}, {labeled} with a label"]
         lines += _table(self.cases)
         lines += _unplaced_lines(self.unplaced, self.folder)
         return "\n".join(lines)

@@ -13,10 +13,10 @@ import numpy as np
 from voxmmsd.errors import InputError
 from voxmmsd.files import read_json, write_json_atomic
 
-PARTS = ("train", "validation", "test", "unlabelled")
+PARTS = ("train", "validation", "test", "unlabeled")
 ABOUT = "about"  # key of a remark, which may stand beside the parts
 _MUST_BE_THERE = ("train", "validation", "test")
-_SYNONYMS = {"pool": "train", "training": "train", "val": "validation"}
+_SYNONYMS = {"pool": "train", "training": "train", "val": "validation", "unlabelled": "unlabeled"}
 
 
 class Splittable(Protocol):
@@ -37,7 +37,7 @@ class Splits:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
+    unlabeled: tuple[str, ...] = ()
 
     def write(self, file: Path) -> None:
         write_json_atomic(file, {part: list(getattr(self, part)) for part in PARTS})
@@ -49,7 +49,7 @@ def read_splits(
     say: Callable[[str], None] = lambda _: None,
     must_be_there: Sequence[str] = _MUST_BE_THERE,
 ) -> Splits:
-    """The parts of a JSON file (``train`` or ``pool``, ``validation``, ``test``, ``unlabelled``: case or patient ids).
+    """The parts of a JSON file (``train`` or ``pool``, ``validation``, ``test``, ``unlabeled``: case or patient ids).
 
     Entries in no part are omitted. Ids that are not among ``entries`` are an error in the parts ``must_be_there``; for
     other parts, ``say`` is called with a message that names them.
@@ -116,7 +116,7 @@ def make_splits(entries: Sequence[Splittable], seed: int, validation_share: floa
     groups = _groups(entries)
     if len(groups) < 2:
         raise InputError(
-            f"{len(entries)} labelled case(s) of {len(groups)} patient(s): training with validation needs two "
+            f"{len(entries)} labeled case(s) of {len(groups)} patient(s): training with validation needs two "
             "patients at least",
             "add cases",
         )

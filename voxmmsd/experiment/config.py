@@ -101,7 +101,7 @@ class ExperimentConfig:
         if not self.folders or not self.splits:
             raise ConfigError("compare: the experiment's file names no folders or no splits", "give it both")
         if not self.methods or self.draws < 1 or not self.cases or min(self.cases) < 1:
-            raise ConfigError("compare: needs at least one method, one draw and one labelled case", "give each of them")
+            raise ConfigError("compare: needs at least one method, one draw and one labeled case", "give each of them")
         _refuse_ours(self.pretrain, self.finetune)
         known = (SCRATCH, *METHODS, *ABLATIONS)
         if unknown := sorted(set(self.methods) - {*known, *self.variants}):

@@ -17,7 +17,7 @@ import torch
 
 from voxmmsd.config import config_to_record
 from voxmmsd.data.store import Entry
-from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.errors import Canceled, RunError
 from voxmmsd.experiment.scoring import score_model
 from voxmmsd.files import write_json_atomic
 from voxmmsd.labels import LabelSchema
@@ -34,7 +34,7 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
     """Run all ``trainings``, ``jobs`` at a time; one that starts from the run of another waits for it.
 
     Raises:
-        Cancelled: ``run`` or one of the trainings was asked to pause or cancel, and so were all trainings.
+        Canceled: ``run`` or one of the trainings was asked to pause or cancel, and so were all trainings.
         RunError: a training did not finish; the others were paused.
     """
     left = [each for each in trainings if not is_finished(Path(each.run))]
@@ -64,7 +64,7 @@ def score_at_once(
     """Score models on the same cases, ``jobs`` at a time; keys are the files of their scores.
 
     Raises:
-        Cancelled: ``run`` was asked to pause or cancel; finished scores are kept.
+        Canceled: ``run`` was asked to pause or cancel; finished scores are kept.
     """
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         scores = [pool.submit(_score, model, entries, schema, device, file) for file, model in files.items()]
@@ -86,7 +86,7 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[Request]) -> None
     """Start the training, unless it is active, and wait until it ends; ``stop`` ends it early.
 
     Raises:
-        Cancelled: it was asked to pause or cancel on its own.
+        Canceled: it was asked to pause or cancel on its own.
         RunError: it failed.
     """
     if stop:
@@ -106,7 +106,7 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[Request]) -> None
                 ask(folder, stop[0])
             told = True
         time.sleep(LOOK_SECONDS)
-    if view.state in (RunState.PAUSED, RunState.CANCELLED) and not stop:
-        raise Cancelled(view.state)
-    if view.state not in (RunState.FINISHED, RunState.PAUSED, RunState.CANCELLED):
+    if view.state in (RunState.PAUSED, RunState.CANCELED) and not stop:
+        raise Canceled(view.state)
+    if view.state not in (RunState.FINISHED, RunState.PAUSED, RunState.CANCELED):
         raise RunError(f"{folder}: {view.line()}", "its log.txt says more; call again to continue where all stopped")

@@ -31,7 +31,7 @@ from voxmmsd.labels import LabelSchema
 from voxmmsd.models.learned import learned_by
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run, open_run, resolve_run
-from voxmmsd.training.cases import labelled_entries, model_schema
+from voxmmsd.training.cases import labeled_entries, model_schema
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.init_weights import warn_of_known_patients
 from voxmmsd.training.pretrain import pretrain
@@ -51,7 +51,7 @@ def compare(file: Path, run: str, *, test: bool = False, jobs: int = 1) -> str:
     Raises:
         ConfigError: the experiment's file is invalid.
         VoxMMSDError: cases cannot be used.
-        Cancelled: asked to pause or cancel; when called again, it resumes.
+        Canceled: asked to pause or cancel; when called again, it resumes.
     """
     experiment = make_config(ExperimentConfig, {}, file)
     folder = resolve_run(run).absolute()
@@ -74,7 +74,7 @@ class _Experiment:
         settings = self._finetune_config(arms[0], "", "")
         for method in experiment.methods:  # a wrong option is found before the first is trained
             self._check_method(method)
-        self.entries = labelled_entries(settings, run)
+        self.entries = labeled_entries(settings, run)
         self.splits = read_splits(Path(experiment.splits), self.entries, run.say)
         self.device = choose_device(settings.device)
         self.schema: LabelSchema = model_schema(self.entries)
@@ -122,7 +122,7 @@ class _Experiment:
         experiment, splits = self.experiment, self.splits
         if max(experiment.cases) > len(splits.train):
             raise ConfigError(
-                f"compare: {max(experiment.cases)} labelled cases asked for, {experiment.splits} gives "
+                f"compare: {max(experiment.cases)} labeled cases asked for, {experiment.splits} gives "
                 f"{len(splits.train)} to train on",
                 "ask for fewer, or list more under train",
             )
@@ -138,7 +138,7 @@ class _Experiment:
             )
         if experiment.pretrain_splits:
             learned = read_splits(Path(experiment.pretrain_splits), self.entries)
-            if leaked := sorted(held & {*learned.train, *learned.unlabelled}):
+            if leaked := sorted(held & {*learned.train, *learned.unlabeled}):
                 raise ConfigError(
                     f"compare: {experiment.pretrain_splits} pre-trains on {', '.join(leaked[:5])}, which "
                     f"{experiment.splits} keeps back",
@@ -181,7 +181,7 @@ class _Experiment:
         experiment = self.experiment
         splits = experiment.pretrain_splits or experiment.splits
         given = {"folders": experiment.folders, "splits": splits, "seed": experiment.seed}
-        given |= {"store": str(self.folder / "store-unlabelled")}
+        given |= {"store": str(self.folder / "store-unlabeled")}
         return make_config(PretrainConfig, {**given, **experiment.pretrain, **experiment.variant(method).pretrain})
 
     def _arm_config(self, arm: Arm, start: str) -> FinetuneConfig:

@@ -51,7 +51,7 @@ def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = N
         zones = _near_lesions(chosen, package, device)
     if not zones:
         raise InputError(
-            f"none of {len(entries)} cases is a validation case with a labelled tumor",
+            f"none of {len(entries)} cases is a validation case with a labeled tumor",
             "give the folder that holds them, or name them with --splits",
         )
     seen = [entry.id for entry in chosen if entry.id in zones and _knows(package, entry)]

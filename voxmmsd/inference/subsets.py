@@ -92,7 +92,7 @@ def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tu
         )
     if not chosen:
         raise InputError(
-            f"none of {len(cases)} cases is labelled, complete and of the model's {split} cases",
+            f"none of {len(cases)} cases is labeled, complete and of the model's {split} cases",
             "choose another folder, or another --split (validation, test, other)",
         )
     return chosen, split

@@ -13,7 +13,7 @@ from voxmmsd.errors import LibraryError
 from voxmmsd.files import read_json
 
 FORMAT = 1
-UNLABELLED, ACCEPTED = "unlabelled", "accepted"
+UNLABELED, ACCEPTED = "unlabeled", "accepted"
 
 RecordT = TypeVar("RecordT")
 
@@ -158,8 +158,8 @@ class LibraryCase:
 
     @property
     def state(self) -> str:
-        """``accepted`` (by an expert), ``predicted`` or ``unlabelled``."""
-        return ACCEPTED if self.accepted else PREDICTED if self.labels else UNLABELLED
+        """``accepted`` (by an expert), ``predicted`` or ``unlabeled``."""
+        return ACCEPTED if self.accepted else PREDICTED if self.labels else UNLABELED
 
     @property
     def accepted(self) -> LabelVersion | None:

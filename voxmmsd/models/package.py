@@ -255,7 +255,7 @@ def refuse_pretrained(package: ModelPackage) -> None:
     """Raise ModelError for a network that was only pre-trained."""
     if not package.info.segments:
         raise ModelError(
-            f"{package.info.id}: was pre-trained on unlabelled scans and cannot segment yet",
+            f"{package.info.id}: was pre-trained on unlabeled scans and cannot segment yet",
             f"teach it labels with `voxmmsd finetune FOLDER --run DIR --from {package.folder}`",
         )
 

@@ -41,7 +41,7 @@ class Inherited:
 class Provenance:
     """The history of a model as far as it is recorded; what an earlier version did not record is empty or None.
 
-    ``cases`` and ``patients``: ids by part (``train``, ``validation``, ``test``, ``unlabelled``, ``tumor_bank``).
+    ``cases`` and ``patients``: ids by part (``train``, ``validation``, ``test``, "unlabelled", ``tumor_bank``).
     ``temperature``: of the probabilities.
     """
 

@@ -121,32 +121,32 @@ def estimate(config: FinetuneConfig | PretrainConfig) -> Estimate:
 
 
 def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data:
-    labelled = isinstance(config, FinetuneConfig)
+    labeled = isinstance(config, FinetuneConfig)
     prepared: list[Entry] = []
     cases: list[Case] = []
     held = 0
     for folder in map(Path, config.folders):
         if is_library(folder):
             library = open_library(folder)
-            known = [case for case in library.cases() if case.accepted or not labelled]
-            cases += [library.as_case(case, case.accepted if labelled else None) for case in known]
+            known = [case for case in library.cases() if case.accepted or not labeled]
+            cases += [library.as_case(case, case.accepted if labeled else None) for case in known]
             held += sum(case.part == HOLD_OUT for case in known)
         elif is_store(folder):
-            prepared += [entry for entry in open_store(folder) if entry.has_label or not labelled]
+            prepared += [entry for entry in open_store(folder) if entry.has_label or not labeled]
         else:
             schema = config.schema if isinstance(config, FinetuneConfig) else None
-            cases += [case for case in find_cases(folder, schema or None).cases if case.label or not labelled]
+            cases += [case for case in find_cases(folder, schema or None).cases if case.label or not labeled]
     count = len(cases) + len(prepared)
     if not count:
-        what = "labelled case" if labelled else "case"
+        what = "labeled case" if labeled else "case"
         raise InputError(
             f"{', '.join(config.folders)}: holds no {what} to learn from", "name a folder that does, or add cases"
         )
-    held = held or (max(1, round(VALIDATION_SHARE * count)) if labelled else 0)
+    held = held or (max(1, round(VALIDATION_SHARE * count)) if labeled else 0)
     if prepared:
         return _Data(count - held, held, prepared[0], 0.0)
     start = time.perf_counter()
-    case = cases[0] if labelled else replace(cases[0], label=None)
+    case = cases[0] if labeled else replace(cases[0], label=None)
     result = prepare_cases([case], store, preprocess_of(config), workers=1)
     result.refuse_failures()
     return _Data(count - held, held, result.entries[0], time.perf_counter() - start)

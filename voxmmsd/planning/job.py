@@ -18,7 +18,7 @@ from voxmmsd.files import copy_folder, folder_written_aside, write_json_atomic, 
 from voxmmsd.library import is_library
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import NullRun, RunLog
-from voxmmsd.training.cases import labelled_entries, unlabelled_entries
+from voxmmsd.training.cases import labeled_entries, unlabeled_entries
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 OPTIONS, RUN, STORE, LIBRARY, START, SPLITS = "job.json", "run", "store", "library", "start", "splits.json"
@@ -66,10 +66,7 @@ def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLog) -
         copy_folder(libraries[0], folder / LIBRARY)
         return [LIBRARY]
     here = replace(config, store=str(folder / STORE))
-    if isinstance(here, FinetuneConfig):
-        entries = labelled_entries(here, run)
-    else:
-        entries = sum(unlabelled_entries(here, run), ())
+    entries = labeled_entries(here, run) if isinstance(here, FinetuneConfig) else sum(unlabeled_entries(here, run), ())
     for entry in entries:  # of folders that were prepared already
         for file in entry.array_file.parent.glob(f"{entry.array_file.stem}.*"):
             if file.parent != folder / STORE:

@@ -31,7 +31,7 @@ def ask(folder: Path, request: Request) -> None:
 def stop(folder: Path, request: Request, wait_seconds: float = ANSWER_SECONDS) -> RunView:
     """Pause or cancel a run and wait until it has left; the run as it then is.
 
-    A paused or interrupted run is cancelled at once, since no process needs to agree.
+    A paused or interrupted run is canceled at once, since no process needs to agree.
 
     Raises:
         RunError: no run, nothing to stop, or no answer within ``wait_seconds``: the request then stands.
@@ -39,7 +39,7 @@ def stop(folder: Path, request: Request, wait_seconds: float = ANSWER_SECONDS) -
     run = view_run(folder)
     if request == Request.CANCEL and run.state in (RunState.PAUSED, RunState.INTERRUPTED):
         write_json_atomic(folder / CONTROL, {"request": request})  # should it be alive after all
-        write_json_atomic(folder / STATUS, {**(read_status(folder) or {}), "state": RunState.CANCELLED})
+        write_json_atomic(folder / STATUS, {**(read_status(folder) or {}), "state": RunState.CANCELED})
         return view_run(folder)
     ask(folder, request)
     end = time.monotonic() + wait_seconds

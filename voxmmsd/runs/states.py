@@ -14,9 +14,13 @@ class RunState(StrEnum):
     PAUSED = "paused"
     FINISHED = "finished"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "canceled"
     INTERRUPTED = "interrupted"
     UNREADABLE = "unreadable"
+
+    @classmethod
+    def _missing_(cls, value: object) -> RunState | None:
+        return cls.CANCELED if value == "cancelled" else None  # as runs of before have it
 
     @property
     def is_active(self) -> bool:
@@ -25,7 +29,7 @@ class RunState(StrEnum):
 
     @property
     def can_resume(self) -> bool:
-        return self in (RunState.PAUSED, RunState.INTERRUPTED, RunState.FAILED, RunState.CANCELLED)
+        return self in (RunState.PAUSED, RunState.INTERRUPTED, RunState.FAILED, RunState.CANCELED)
 
 
 class Request(StrEnum):
@@ -37,4 +41,4 @@ class Request(StrEnum):
     @property
     def leaves(self) -> RunState:
         """The state of a run that has answered."""
-        return RunState.PAUSED if self is Request.PAUSE else RunState.CANCELLED
+        return RunState.PAUSED if self is Request.PAUSE else RunState.CANCELED

@@ -19,7 +19,7 @@ from typing import Any
 
 import voxmmsd
 from voxmmsd.clock import now
-from voxmmsd.errors import Cancelled, RunError, problem_and_remedy
+from voxmmsd.errors import Canceled, RunError, problem_and_remedy
 from voxmmsd.files import is_disk_full, read_json, write_json_atomic
 from voxmmsd.runs.claim import Claim, refuse_if_worked_on
 from voxmmsd.runs.events import EventWriter
@@ -108,9 +108,9 @@ class Run:
         return self._asked
 
     def stop_if_asked(self) -> None:
-        """Raises Cancelled, as it was asked for; for jobs that have nothing to save first."""
+        """Raises Canceled, as it was asked for; for jobs that have nothing to save first."""
         if request := self.asked():
-            raise Cancelled(request.leaves)
+            raise Canceled(request.leaves)
 
     def ask(self, request: Request) -> None:
         self._asked = request
@@ -180,9 +180,9 @@ class Run:
             return False
 
 
-def _end_of(reason: Cancelled) -> RunState:
+def _end_of(reason: Canceled) -> RunState:
     """What a job that stopped leaves its run as."""
-    return RunState(str(reason)) if str(reason) in set(RunState) else RunState.CANCELLED
+    return RunState(str(reason)) if str(reason) in set(RunState) else RunState.CANCELED
 
 
 def _said_by(error: BaseException) -> dict[str, str]:
@@ -238,7 +238,7 @@ def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: 
     try:
         with _signals_ask(run):
             yield run
-    except Cancelled as reason:
+    except Canceled as reason:
         run.end(_end_of(reason))
         raise
     except BaseException as error:
@@ -268,7 +268,7 @@ def _signals_ask(run: Run) -> Iterator[None]:
         nonlocal interrupts
         interrupts += number == signal.SIGINT
         if interrupts > 1:  # a second Ctrl-C means now
-            raise Cancelled(RunState.CANCELLED)
+            raise Canceled(RunState.CANCELED)
         if number == signal.SIGINT:
             run.ask(Request.CANCEL)
         elif run.asked() is None:

@@ -21,7 +21,7 @@ from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 _LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
 
 
-def labelled_entries(config: FinetuneConfig, run: RunLog) -> tuple[Entry, ...]:
+def labeled_entries(config: FinetuneConfig, run: RunLog) -> tuple[Entry, ...]:
     """All prepared, labeled cases of the given folders; folders of images are first prepared into the store.
 
     They are prepared like the cases of the initial model, if there is one, and their labels are mapped to the model's
@@ -32,21 +32,21 @@ def labelled_entries(config: FinetuneConfig, run: RunLog) -> tuple[Entry, ...]:
         InputError: no labeled case, a case that cannot be read, a duplicate id, stores of different voxel sizes,
             several label schemas without one to map them to, or a tissue that it does not know.
     """
-    found = tuple(entry for entry in _entries(config, run, config.schema, labelled=True) if entry.has_label)
+    found = tuple(entry for entry in _entries(config, run, config.schema, labeled=True) if entry.has_label)
     if not found:
         raise InputError(
-            f"{', '.join(config.folders)}: no labelled case, and fine-tuning learns from expert labels",
+            f"{', '.join(config.folders)}: no labeled case, and fine-tuning learns from expert labels",
             "add some, or pretrain on these",
         )
     target = model_schema(found, config.target_schema or _schema_of_start(config, found))
-    labelled = tuple(entry.mapped_onto(target) for entry in found)
-    seen, known = labelled[0].preprocess.spacing_mm, preprocess_of(config).spacing_mm
+    labeled = tuple(entry.mapped_onto(target) for entry in found)
+    seen, known = labeled[0].preprocess.spacing_mm, preprocess_of(config).spacing_mm
     if config.start and seen != known:
         run.warn(f"the cases are prepared at {seen:g} mm, {config.start} learned at {known:g} mm")
-    return labelled
+    return labeled
 
 
-def unlabelled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+def unlabeled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     """All prepared cases for pre-training, and those for validation; both are listed in ``splits.json`` of the run.
 
     With ``config.splits``, its training and unlabeled patients are used for training (any labels are ignored), and its
@@ -55,18 +55,18 @@ def unlabelled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Entry
     Raises:
         InputError: no case, a case that cannot be read, a duplicate id, or splits that leave no case.
     """
-    entries = _entries(config, run, "", labelled=False)
+    entries = _entries(config, run, "", labeled=False)
     kept = run.folder / "splits.json"
     if _are_in_use(kept):
         splits = read_splits(kept, entries, run.say, _LEARNED_FROM)
-        named = {*splits.train, *splits.validation, *splits.test, *splits.unlabelled}
+        named = {*splits.train, *splits.validation, *splits.test, *splits.unlabeled}
         if later := [entry.id for entry in entries if entry.id not in named]:
             run.warn(f"{len(later)} cases came after the run's start and are left out: {', '.join(later[:5])}")
     elif config.splits:
         splits = read_splits(Path(config.splits), entries, run.say, _LEARNED_FROM)
     else:
-        splits = Splits((), (), unlabelled=tuple(entry.id for entry in entries))
-    used = {*splits.train, *splits.unlabelled}
+        splits = Splits((), (), unlabeled=tuple(entry.id for entry in entries))
+    used = {*splits.train, *splits.unlabeled}
     chosen = tuple(entry for entry in entries if entry.id in used)
     held = tuple(entry for entry in entries if entry.id in splits.validation)
     if not chosen:
@@ -134,7 +134,7 @@ def fixed_splits(config: FinetuneConfig, run: RunLog, entries: tuple[Entry, ...]
     where = config.splits or ", ".join(config.folders)
     for part in ("train", "validation"):
         if not getattr(splits, part):
-            raise InputError(f"{where}: no labelled case is left to {part}", "name some in --splits or add cases")
+            raise InputError(f"{where}: no labeled case is left to {part}", "name some in --splits or add cases")
     if run.writes:
         splits.write(kept)
     run.say("cases: " + ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS[:3]))
@@ -146,12 +146,12 @@ def _are_in_use(splits: Path) -> bool:
     return splits.is_file() and (splits.parent / "checkpoints").is_dir()
 
 
-def _entries(config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labelled: bool) -> tuple[Entry, ...]:
+def _entries(config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labeled: bool) -> tuple[Entry, ...]:
     cohorts = _cohorts(config.folders)
     entries = tuple(
         replace(entry, cohort=cohort)
         for folder, cohort in zip(config.folders, cohorts, strict=True)
-        for entry in _entries_of(Path(folder), config, run, schema, labelled)
+        for entry in _entries_of(Path(folder), config, run, schema, labeled)
     )
     ids = [entry.id for entry in entries]
     if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
@@ -189,7 +189,7 @@ def preprocess_of(config: FinetuneConfig | PretrainConfig) -> PreprocessConfig:
 
 
 def _entries_of(
-    folder: Path, config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labelled: bool
+    folder: Path, config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labeled: bool
 ) -> tuple[Entry, ...]:
     if is_store(folder):
         entries = open_store(folder)
@@ -201,7 +201,7 @@ def _entries_of(
         run.say(placed.unread_remark)
     found = placed.cases
     # Pre-training leaves labels unread: an unknown schema is then no obstacle.
-    cases = [case for case in found if case.label is not None] if labelled else [replace(c, label=None) for c in found]
+    cases = [case for case in found if case.label is not None] if labeled else [replace(c, label=None) for c in found]
     store = Path(config.store) if config.store else run.folder / "store"
     with progress_bar(total=len(cases), desc="prepare", unit="case") as bar:
 

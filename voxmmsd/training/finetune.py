@@ -29,7 +29,7 @@ from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.provenance import CALIBRATION
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.runs import RunLog
-from voxmmsd.training.cases import fixed_splits, labelled_entries, model_schema, open_bank
+from voxmmsd.training.cases import fixed_splits, labeled_entries, model_schema, open_bank
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.init_weights import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
@@ -53,7 +53,7 @@ def finetune(config: FinetuneConfig) -> Path:
 
     def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:
         with first_alone(processes):
-            entries = labelled_entries(config, run)
+            entries = labeled_entries(config, run)
             splits = fixed_splits(config, run, entries)
         training = FineTuning(config, run, entries, splits, processes)
         if training.taken:

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from voxmmsd.compute.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
 from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, mean_of_processes, mean_of_values
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
-from voxmmsd.errors import Cancelled, ConfigError
+from voxmmsd.errors import Canceled, ConfigError
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.runs import RunLog, is_finished, open_run, refuse_other_options, resolve_run, stand_by
 from voxmmsd.terminal import progress_bar
@@ -48,7 +48,7 @@ def run_training(
 
     Raises:
         VoxMMSDError: cases, options or the run folder cannot be used.
-        Cancelled: the run was asked to pause or cancel; its last checkpoint is kept.
+        Canceled: the run was asked to pause or cancel; its last checkpoint is kept.
     """
     folder = resolve_run(config.run)
     record, may_differ = config_to_record(config), options_that(config, SAME_RESULT)
@@ -270,7 +270,7 @@ class TrainingLoop(ABC):
             return
         self.save()
         self.run.say(f"{request} at step {self.step}: checkpoint saved; call again with the same options to continue")
-        raise Cancelled(request.leaves)
+        raise Canceled(request.leaves)
 
 
 class LossModule(nn.Module):

@@ -17,7 +17,7 @@ from voxmmsd.pretext.method import open_method
 from voxmmsd.runs import RunLog
 from voxmmsd.schedules import cosine, warmed_cosine
 from voxmmsd.training.blocks import BlockSampler
-from voxmmsd.training.cases import unlabelled_entries
+from voxmmsd.training.cases import unlabeled_entries
 from voxmmsd.training.draws import Draw
 from voxmmsd.training.loop import TrainingLoop, run_training
 from voxmmsd.training.optimization import sgd
@@ -38,7 +38,7 @@ def pretrain(config: PretrainConfig) -> Path:
 
     def make(config: PretrainConfig, run: RunLog, processes: Processes) -> PreTraining:
         with first_alone(processes):
-            entries, held = unlabelled_entries(config, run)
+            entries, held = unlabeled_entries(config, run)
         return PreTraining(config, run, entries, held, processes)
 
     return run_training(config, make, PreTraining.verb)

@@ -62,7 +62,7 @@ def _subsets(config: EvaluateConfig) -> str:
 
     if not config.predictions or not config.labels:
         raise ConfigError(
-            "evaluate --subsets: a model and cases must be given", "give MODEL and the folder of labelled CASES"
+            "evaluate --subsets: a model and cases must be given", "give MODEL and the folder of labeled CASES"
         )
     return evaluate_subsets(config.predictions, Path(config.labels), config.split, config.schema, config.device)
 

@@ -17,7 +17,7 @@ def configured(given: dict[str, Any], file: Path | None) -> FinetuneConfig:
 
 
 def run(config: FinetuneConfig) -> None:
-    check_training(config, "folder of labelled cases")
+    check_training(config, "folder of labeled cases")
     from voxmmsd.corrections.labels import library_of
     from voxmmsd.corrections.propose import retune
     from voxmmsd.training.finetune import finetune

@@ -116,7 +116,7 @@ def _calibrate(config: CalibrateConfig) -> None:
     from voxmmsd.inference.calibrate import calibrate_model
 
     if not config.cases:
-        raise ConfigError("models calibrate: needs labelled cases", "give --cases FOLDER (the validation cases)")
+        raise ConfigError("models calibrate: needs labeled cases", "give --cases FOLDER (the validation cases)")
     splits = Path(config.splits) if config.splits else None
     model = str(require(config.model, "MODEL"))
     print(calibrate_model(model, [existing(folder) for folder in config.cases], splits, config.device))

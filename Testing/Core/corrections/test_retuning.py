@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from corrected_cases import SCHEMA, images_of, label_of, moved, phantom
-from toy_models import as_kept, relabelled_package, toy_package
+from toy_models import as_kept, relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.config import make_config
@@ -13,7 +13,7 @@ from voxmmsd.corrections.propose import correcting, retune
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.data.volume import Volume
-from voxmmsd.errors import Cancelled, ConfigError, InputError, LibraryError, ModelError, RunError
+from voxmmsd.errors import Canceled, ConfigError, InputError, LibraryError, ModelError, RunError
 from voxmmsd.labels import schema_named
 from voxmmsd.library import create_library, open_library
 from voxmmsd.model_config import PreprocessConfig
@@ -160,7 +160,7 @@ def test_labels_accepted_while_a_run_rests_belong_to_the_next_one(parent, tmp_pa
     straight_training(parent, tmp_path)
     library = open_library(tmp_path / "library")
     library.accept("case-000", moved(label_of(phantom(0))), SCHEMA)
-    config, other = options(library, parent, tmp_path / "run"), relabelled_package(parent, tmp_path / "m", id="toy-2")
+    config, other = options(library, parent, tmp_path / "run"), relabeled_package(parent, tmp_path / "m", id="toy-2")
     with open_run(tmp_path / "run", "finetune", {}, 20) as run:
         assert fixed_corrections(config, run, library, parent).labels["case-000"] == 1
         with pytest.raises(RunError, match="another model"):
@@ -186,7 +186,7 @@ def test_a_run_that_paused_in_the_warm_up_or_after_it_continues_to_the_same_weig
     library.accept("case-003", label_of(phantom(3)), SCHEMA)
     for stop in (1, 6):
         monkeypatch.setattr(Run, "asked", lambda self, stop=stop: Request.PAUSE if self.step == stop else None)
-        with pytest.raises(Cancelled, match="paused"):
+        with pytest.raises(Canceled, match="paused"):
             retuned(library, parent, tmp_path / "run")
     monkeypatch.undo()
     again = load_network(retuned(library, parent, tmp_path / "run")).state_dict()
@@ -206,7 +206,7 @@ def test_cases_of_another_folder_are_learned_as_earlier_ones(parent, tmp_path):
 def test_corrections_are_prepared_at_the_voxel_size_that_the_model_knows(parent, tmp_path):
     library = filled(tmp_path, training=1, held=0)
     write_phantoms(tmp_path / "old", 1, seed=5, side=24)
-    coarse = relabelled_package(parent, tmp_path / "coarse", preprocess=PreprocessConfig(spacing_mm=1.5))
+    coarse = relabeled_package(parent, tmp_path / "coarse", preprocess=PreprocessConfig(spacing_mm=1.5))
     given = {"folders": (str(library.folder), str(tmp_path / "old")), "steps": 1}
     package = retuned(library, coarse, tmp_path / "run", **given)
     assert package.info.preprocess == coarse.info.preprocess
@@ -225,7 +225,7 @@ def test_a_store_of_another_voxel_size_than_the_corrections_is_refused(parent, t
 
 def test_a_label_that_the_old_model_learned_is_no_judge(parent, tmp_path):
     library = filled(tmp_path, training=1, held=1)
-    knowing = relabelled_package(parent, tmp_path / "m", training={"cases": {"train": ["case-001"]}})
+    knowing = relabeled_package(parent, tmp_path / "m", training={"cases": {"train": ["case-001"]}})
     retuned(library, knowing, tmp_path / "run", steps=1)
     assert comparison(tmp_path / "run")["unfair"] == {"case-001": "toy-1 learned from it"}
 
@@ -236,10 +236,10 @@ def test_a_second_visit_of_a_patient_that_the_old_model_or_its_ancestor_learned_
         library.add_case(case_id, images_of(phantom(number)), patient=case_id[:-4], part="hold-out")
         library.accept(case_id, label_of(phantom(number)), SCHEMA)
     training = {"cases": {"train": ["x"]}, "patients": {"train": ["site1-002"]}}
-    oldest = relabelled_package(parent, tmp_path / "o", id="oldest-1", training=training)
+    oldest = relabeled_package(parent, tmp_path / "o", id="oldest-1", training=training)
     registry.import_model(oldest.folder)
     training = {"cases": {"train": ["y"]}, "patients": {"train": ["site1-001"]}}
-    knowing = relabelled_package(parent, tmp_path / "m", parent="oldest-1", training=training)
+    knowing = relabeled_package(parent, tmp_path / "m", parent="oldest-1", training=training)
     package = retuned(library, knowing, tmp_path / "run", steps=1)
     assert comparison(tmp_path / "run")["unfair"] == {
         "site1-001-001": "toy-1 learned from it",
@@ -379,7 +379,7 @@ def test_a_first_model_is_compared_with_the_one_in_use(parent, tmp_path, monkeyp
     assert package.info.training["comparison"]["old"] == "toy-1"
     assert comparison(tmp_path / "run")["patients"] == 2
     told = {"comparison": {**package.info.training["comparison"], "outcome": "worse"}}
-    worse = relabelled_package(package, tmp_path / "worse", training=told)
+    worse = relabeled_package(package, tmp_path / "worse", training=told)
     with pytest.raises(ModelError, match="is worse than toy-1"):
         registry.accept(worse)
 

@@ -1,7 +1,7 @@
 import json
 
 from corrected_cases import library_of
-from toy_models import relabelled_package, toy_package
+from toy_models import relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.corrections.usage import learned_in
@@ -23,7 +23,7 @@ def a_run(folder, library_id, model=""):
 def test_models_of_the_registry_come_first_and_runs_whose_model_is_none_of_these_after(tmp_path):
     library, _ = library_of(tmp_path / "library")
     learned = {"library": {"id": library.id, "labels": {"case-000": 1}}}
-    model = relabelled_package(toy_package(tmp_path / "toy"), tmp_path / "m", training=learned)
+    model = relabeled_package(toy_package(tmp_path / "toy"), tmp_path / "m", training=learned)
     runs = [
         a_run(tmp_path / "in-registry", library.id, model="toy-1"),
         a_run(tmp_path / "proposed", library.id, model="other-1"),

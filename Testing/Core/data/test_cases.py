@@ -733,8 +733,8 @@ def test_every_folder_of_the_real_cases_is_a_whole_case_and_every_split_names_so
 
 @pytest.mark.real
 def test_the_schema_of_real_cases_is_told_by_their_names(shared_data):
-    labelled = [case for case in find_cases(shared_data / "brats2021").cases if case.label]
-    assert {case.schema for case in labelled} == {"brats-2021"}
+    labeled = [case for case in find_cases(shared_data / "brats2021").cases if case.label]
+    assert {case.schema for case in labeled} == {"brats-2021"}
 
 
 @pytest.mark.real

@@ -1,7 +1,7 @@
 import pytest
 
 from voxmmsd.cli import main
-from voxmmsd.errors import Cancelled
+from voxmmsd.errors import Canceled
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Request, Run, view_run
 from voxmmsd.verbs.prepare import PrepareConfig, prepare_folder
@@ -11,7 +11,7 @@ def test_a_paused_preparation_is_continued_by_its_store_and_keeps_what_is_made(t
     write_phantoms(tmp_path / "in", 3, seed=0, side=32)
     options = PrepareConfig(str(tmp_path / "in"), store=str(tmp_path / "store"), workers=1)
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 2 else None)
-    with pytest.raises(Cancelled, match="paused"):
+    with pytest.raises(Canceled, match="paused"):
         prepare_folder(options)
     monkeypatch.undo()
     assert view_run(tmp_path / "store" / ".run").line() == "paused; step 2 of 3"

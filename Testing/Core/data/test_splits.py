@@ -97,11 +97,11 @@ def test_an_id_that_is_not_there_is_refused(tmp_path, part):
         read_splits(file, entries())
 
 
-def test_unlabelled_ids_that_are_not_there_are_only_reported(tmp_path):
-    file, said = write(tmp_path / "s.json", train=["p0"], unlabelled=["p7", "elsewhere"]), []
-    assert read_splits(file, entries(), said.append).unlabelled == ("p7-0", "p7-1")
+def test_unlabeled_ids_that_are_not_there_are_only_reported(tmp_path):
+    file, said = write(tmp_path / "s.json", train=["p0"], unlabeled=["p7", "elsewhere"]), []
+    assert read_splits(file, entries(), said.append).unlabeled == ("p7-0", "p7-1")
     (line,) = said
-    assert "1 of 2 ids of unlabelled are not among the given cases: elsewhere" in line
+    assert "1 of 2 ids of unlabeled are not among the given cases: elsewhere" in line
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_an_empty_folder_is_no_store(tmp_path):
         open_store(tmp_path)
 
 
-def test_an_unlabelled_case_has_no_label_to_give(tmp_path):
+def test_an_unlabeled_case_has_no_label_to_give(tmp_path):
     write_patient(tmp_path / "in", label=False)
     (entry,) = prepare_cases(find_cases(tmp_path / "in").cases, tmp_path / "store", workers=1).entries
     assert not entry.has_label

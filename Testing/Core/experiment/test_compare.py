@@ -12,7 +12,7 @@ from voxmmsd.cli import main
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import Entry, prepare_cases
-from voxmmsd.errors import Cancelled, ConfigError, RunError
+from voxmmsd.errors import Canceled, ConfigError, RunError
 from voxmmsd.experiment.config import ABLATIONS, Arm, ExperimentConfig
 from voxmmsd.experiment.run import compare
 from voxmmsd.models.package import read_package
@@ -115,7 +115,7 @@ def test_a_paused_experiment_continues_to_the_same_results(done, experiment, tmp
     run = tmp_path / "run"
     real = Run.asked
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if "draw-1" in str(self.folder) else real(self))
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         compare(experiment, str(run))
     monkeypatch.undo()
     assert view_run(run).state == "paused", "asked of a training within it"
@@ -166,7 +166,7 @@ def test_a_pause_of_all_or_of_one_reaches_all_trainings_at_work_and_a_failed_one
 
     asker = threading.Thread(target=pause_when_all_are_at_work, daemon=True)
     asker.start()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         compare(smaller, str(run), jobs=2)
     assert [view_run(part).state for part in parts] == ["paused", "paused"]
     assert view_run(run).state == "paused"
@@ -219,7 +219,7 @@ def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Entry, "label", label)
     monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         compare(file, str(tmp_path / "run"))
     draws = [
         json.loads(f.read_text(encoding="utf-8"))["train"] for f in (tmp_path / "run" / "draws").glob("1-cases*.json")
@@ -239,7 +239,7 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
     text = experiment.read_text(encoding="utf-8")
     for old, new, message in (
-        ("cases = [1, 2]", "cases = [1, 9]", "9 labelled cases asked for"),
+        ("cases = [1, 2]", "cases = [1, 9]", "9 labeled cases asked for"),
         ('"vox-mmsd",', '"magic",', "unknown method magic"),
         ("draws = 2", "draws = 0", "at least one method"),
         ('"probe"]', '"Pro be"]', "unknown method Pro be"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from patients import write_patient
-from toy_models import relabelled_package, toy_package
+from toy_models import relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases, read_case
@@ -37,7 +37,7 @@ def toy(tmp_path_factory):
 
 @pytest.fixture
 def package(toy, tmp_path):
-    return relabelled_package(toy, tmp_path / "toy")
+    return relabeled_package(toy, tmp_path / "toy")
 
 
 def recorded(package):
@@ -91,8 +91,8 @@ def test_without_a_validation_case_it_is_refused(folder, package, tmp_path):
     (tmp_path / "splits.json").write_text('{"validation": ["BraTS-GLI-00009"]}')
     with pytest.raises(InputError, match="validation lists BraTS-GLI-00009, no case"):
         calibrate_model(str(package.folder), [folder], tmp_path / "splits.json")
-    other = relabelled_package(package, tmp_path / "other", training={"cases": {}})
-    with pytest.raises(InputError, match="none of 3 cases is a validation case with a labelled tumor; give the folder"):
+    other = relabeled_package(package, tmp_path / "other", training={"cases": {}})
+    with pytest.raises(InputError, match="none of 3 cases is a validation case with a labeled tumor; give the folder"):
         calibrate_model(str(other.folder), [folder])
 
 

@@ -9,7 +9,7 @@ import torch
 from patients import write_patient
 from toy_models import toy_network, toy_package
 
-from voxmmsd.errors import Cancelled, ConfigError, MissingDependencyError
+from voxmmsd.errors import Canceled, ConfigError, MissingDependencyError
 from voxmmsd.home import home
 from voxmmsd.inference.engines import OnnxEngine, Way, choice, choose_way, on_openvino, open_engine, open_way, ways_down
 from voxmmsd.inference.engines.on_torch import fold_batchnorm
@@ -181,11 +181,11 @@ def test_a_wish_to_stop_is_heard_in_the_middle_of_a_window(tmp_path):
     engine._session = _Endless()
 
     def stop():
-        raise Cancelled("stop")
+        raise Canceled("stop")
 
     engine.stop_if_asked = stop
     started = time.monotonic()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         engine.logits(np.zeros((1, 4, 8, 8, 8), np.float32))
     assert time.monotonic() - started < 1
 

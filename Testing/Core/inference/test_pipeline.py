@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from voxmmsd.errors import Cancelled, InputError
+from voxmmsd.errors import Canceled, InputError
 from voxmmsd.failures import Fault
 from voxmmsd.inference.pipeline import pipelined
 
@@ -60,7 +60,7 @@ def test_a_fault_of_ours_is_its_item_s_failure(stage):
     assert isinstance(outcomes[1], Fault) and "ZeroDivisionError" in outcomes[1].problem
 
 
-@pytest.mark.parametrize("reason", [Cancelled("stop"), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize("reason", [Canceled("stop"), OSError(errno.ENOSPC, "No space left on device")])
 def test_the_wish_to_stop_and_a_full_disk_end_all_and_what_was_computed_is_written(reason):
     written = []
 

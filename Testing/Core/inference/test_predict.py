@@ -16,7 +16,7 @@ from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.volume import Volume, canonical
-from voxmmsd.errors import Cancelled, ConfigError, InputError
+from voxmmsd.errors import Canceled, ConfigError, InputError
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import HostEngine, OnnxEngine, OpenVinoEngine, open_engine
 from voxmmsd.inference.engines.on_torch import TorchEngine
@@ -300,7 +300,7 @@ def test_a_broken_off_run_over_many_cases_continues_behind_its_last_whole_result
         write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
     options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 1 else None)
-    with pytest.raises(Cancelled, match="paused"):
+    with pytest.raises(Canceled, match="paused"):
         segment_cases(options)
     monkeypatch.undo()
     assert view_run(tmp_path / "out" / ".run").state == "paused"
@@ -332,7 +332,7 @@ def test_a_pause_is_heard_in_the_middle_of_a_case(package, tmp_path, monkeypatch
     options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
     answers = iter([None, None, Request.PAUSE, Request.PAUSE])  # reading, beginning, the first window
     monkeypatch.setattr(Run, "asked", lambda self: next(answers))
-    with pytest.raises(Cancelled, match="paused"):
+    with pytest.raises(Canceled, match="paused"):
         segment_cases(options)
     monkeypatch.undo()
     assert main(["runs", "resume", str(tmp_path / "out")]) == 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from patients import write_patient
-from toy_models import relabelled_package, toy_package
+from toy_models import relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases, read_case
@@ -73,25 +73,25 @@ def test_the_models_own_validation_cases_are_taken_and_never_those_it_learned_fr
     cases = find_cases(folder).cases
     assert [case.id for case in choose_cases(cases, package, "validation")[0]] == [IDS[1]]
     assert [case.id for case in choose_cases(cases, package, "other")[0]] == [IDS[2]]
-    with pytest.raises(InputError, match="none of 3 cases is labelled, complete and of the model's test cases"):
+    with pytest.raises(InputError, match="none of 3 cases is labeled, complete and of the model's test cases"):
         choose_cases(cases, package, "test")
 
 
 def test_another_visit_of_a_patient_it_learned_from_is_not_among_the_cases_it_has_never_seen(folder, package, tmp_path):
     write_patient(folder, "BraTS-GLI-00001-001", seed=7)
-    old = relabelled_package(package, tmp_path / "m", training={"cases": {"train": [IDS[0]], "validation": [IDS[1]]}})
+    old = relabeled_package(package, tmp_path / "m", training={"cases": {"train": [IDS[0]], "validation": [IDS[1]]}})
     assert [case.id for case in choose_cases(find_cases(folder).cases, old, "other")[0]] == [IDS[2]]
 
 
 def test_test_cases_that_a_model_before_it_learned_from_are_left_out(folder, package, tmp_path):
     inherited = {"cases": [], "patients": ["brats-gli-00002"], "unknown": []}
     training = {"cases": {"train": [IDS[0]], "test": [IDS[1], IDS[2]]}, "inherited": inherited}
-    child = relabelled_package(package, tmp_path / "m", training=training)
+    child = relabeled_package(package, tmp_path / "m", training=training)
     assert [case.id for case in choose_cases(find_cases(folder).cases, child, "test")[0]] == [IDS[2]]
 
 
 def test_a_model_of_unknown_ancestry_has_no_cases_that_are_new_to_it(folder, package, tmp_path):
-    child = relabelled_package(package, tmp_path / "m", parent="gone-1")
+    child = relabeled_package(package, tmp_path / "m", parent="gone-1")
     with pytest.raises(InputError, match=r"gone-1.* is unknown.*voxmmsd models import"):
         choose_cases(find_cases(folder).cases, child, "other")
 

@@ -34,7 +34,7 @@ def write_result(folder, case_id, label, model="m-1"):
     file.with_name(f"{case_id}-voxmmsd.json").write_text(json.dumps(record))
 
 
-def test_a_folder_of_labelled_cases_becomes_a_library_of_experts_labels(library, cases):
+def test_a_folder_of_labeled_cases_becomes_a_library_of_experts_labels(library, cases):
     added = add_folder(library, cases)
     assert (len(added.lines), added.failures) == (4, [])
     for number, case in enumerate(library.cases()):

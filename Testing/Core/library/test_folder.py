@@ -23,7 +23,7 @@ def filled(tmp_path):
 def test_a_case_keeps_its_images_and_the_core_reads_it_like_any_other(filled):
     library, made = filled
     case = library.case("case-001")
-    assert (case.state, case.modalities, case.patient) == ("unlabelled", ("t1n", "t1c", "t2w", "t2f"), "case-001")
+    assert (case.state, case.modalities, case.patient) == ("unlabeled", ("t1n", "t1c", "t2w", "t2f"), "case-001")
     read = read_case(library.as_case(case))
     np.testing.assert_array_equal(read.image.array, made["case-001"].image_czyx)
     assert read.image.grid.same_as(made["case-001"].grid)

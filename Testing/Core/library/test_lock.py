@@ -84,7 +84,7 @@ def test_a_read_only_share_or_a_full_disk_is_one_clear_sentence_and_reading_goes
             library.accept("case-000", label_of(made["case-000"]), SCHEMA)
         with pytest.raises(LibraryError, match=message):
             library.add_case("new-1", images_of(phantom(5)))
-    assert [case.state for case in library.cases()] == ["unlabelled"]
+    assert [case.state for case in library.cases()] == ["unlabeled"]
 
 
 @forks

@@ -51,7 +51,7 @@ def test_the_table_shows_state_changes_and_the_models_that_learned_a_case(tmp_pa
     ]
     assert re.split(r"\s{2,}", first)[2:] == told
     assert "predicted" in second
-    assert "unlabelled" in third
+    assert "unlabeled" in third
 
 
 def test_an_empty_library_says_how_it_is_filled(tmp_path):

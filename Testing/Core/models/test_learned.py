@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from toy_models import relabelled_package, toy_package
+from toy_models import relabeled_package, toy_package
 
 from voxmmsd.home import home
 from voxmmsd.models import registry
@@ -24,7 +24,7 @@ def toy(tmp_path_factory):
 
 
 def of(toy, folder, id_="model-1", parent=None, **training):
-    return relabelled_package(toy, folder / id_, id=id_, parent=parent, training=training)
+    return relabeled_package(toy, folder / id_, id=id_, parent=parent, training=training)
 
 
 def test_a_second_visit_of_a_patient_it_trained_on_is_not_new_to_an_old_package_without_patients(toy, tmp_path):
@@ -67,7 +67,7 @@ def test_what_the_parents_of_an_old_package_learned_from_is_found_in_the_registr
     registry.import_model(of(toy, tmp_path, "middle-1", "oldest-1", cases={"train": [STRANGER.id]}).folder)
     run = home() / "runs" / "night" / "model"
     run.parent.mkdir(parents=True)
-    relabelled_package(toy, run, id="oldest-1", schema="", training={"cases": {"unlabelled": [FIRST.id]}})
+    relabeled_package(toy, run, id="oldest-1", schema="", training={"cases": {"unlabelled": [FIRST.id]}})
     child = of(toy, tmp_path, "child-1", "middle-1", cases={"train": ["a"]})
     assert has_learned(child, STRANGER)
     assert reason_learned(child, SECOND) == "a model that child-1 was started from learned from it"

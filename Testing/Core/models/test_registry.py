@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 from patients import write_patient
-from toy_models import relabelled_package, toy_package
+from toy_models import relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.errors import ModelError
@@ -243,7 +243,7 @@ def test_a_broken_model_can_be_deleted(packages):
 
 def test_a_model_that_was_found_worse_is_accepted_only_by_force(packages, tmp_path):
     training = {"comparison": {"outcome": "worse", "text": "worse on 4 of 5"}}
-    worse = relabelled_package(packages[0], tmp_path / "m", training=training)
+    worse = relabeled_package(packages[0], tmp_path / "m", training=training)
     with pytest.raises(ModelError, match="worse on 4 of 5"):
         registry.accept(worse)
     assert registry.list_models() == []
@@ -252,7 +252,7 @@ def test_a_model_that_was_found_worse_is_accepted_only_by_force(packages, tmp_pa
 
 def test_the_table_shows_state_size_parent_and_scores(packages, tmp_path):
     use(packages[0])
-    child = relabelled_package(packages[1], tmp_path / "c", id="child-1", parent="one-1")
+    child = relabeled_package(packages[1], tmp_path / "c", id="child-1", parent="one-1")
     registry.import_model(child.folder)
     text = registry.report()
     assert "proposed" in next(line for line in text.splitlines() if "child-1" in line)

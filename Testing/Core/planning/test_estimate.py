@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from toy_models import relabelled_package, toy_package
+from toy_models import relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.config import make_config
@@ -51,7 +51,7 @@ def test_pretraining_is_estimated_by_the_verb(cases, tmp_path, capsys):
 def test_the_case_is_prepared_at_the_voxel_size_of_the_model_it_starts_from(cases, tmp_path):
     """Measured at another one, steps and sizes would be those of another training."""
     fine = toy_package(tmp_path / "fine")
-    coarse = relabelled_package(fine, tmp_path / "coarse", preprocess=replace(fine.info.preprocess, spacing_mm=2.0))
+    coarse = relabeled_package(fine, tmp_path / "coarse", preprocess=replace(fine.info.preprocess, spacing_mm=2.0))
     given = options(cases, tmp_path, patch=16, channels=fine.info.network.channels)
     at_1_mm, at_2_mm = (
         estimate(make_config(FinetuneConfig, {**given, "start": str(model.folder)})) for model in (fine, coarse)

@@ -9,14 +9,15 @@ import time
 import pytest
 
 from voxmmsd.cli import main
-from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.errors import Canceled, RunError
 from voxmmsd.runs import Request, open_run, read_status, view_run
 from voxmmsd.runs.control import ask, stop
+from voxmmsd.runs.states import RunState
 
 JOB = """
 import sys, time
 from pathlib import Path
-from voxmmsd.errors import Cancelled
+from voxmmsd.errors import Canceled
 from voxmmsd.runs import open_run
 try:
     with open_run(Path(sys.argv[1]), "finetune", {"steps": 1000}, 1000) as run:
@@ -24,7 +25,7 @@ try:
             run.progress(step)
             if "deaf" not in sys.argv: run.stop_if_asked()
             time.sleep(0.02)
-except Cancelled:
+except Canceled:
     pass
 """
 
@@ -46,7 +47,7 @@ def job(tmp_path):
         process.wait()
 
 
-@pytest.mark.parametrize(("request_", "state"), [("pause", "paused"), ("cancel", "cancelled")])
+@pytest.mark.parametrize(("request_", "state"), [("pause", "paused"), ("cancel", "canceled")])
 def test_a_run_stops_as_asked_and_the_asker_is_told(job, request_, state, capsys):
     folder = job()
     assert main(["runs", request_, str(folder)]) == 0
@@ -55,10 +56,10 @@ def test_a_run_stops_as_asked_and_the_asker_is_told(job, request_, state, capsys
     assert main(["runs", request_, str(folder)]) == (0 if (request_, state) == ("cancel", "paused") else 2)
 
 
-def test_a_paused_run_is_cancelled_without_a_process(job):
+def test_a_paused_run_is_canceled_without_a_process(job):
     folder = job()
     stop(folder, Request.PAUSE)
-    assert stop(folder, Request.CANCEL).state == "cancelled"
+    assert stop(folder, Request.CANCEL).state == "canceled"
 
 
 def test_a_run_that_does_not_answer_keeps_the_request(job):
@@ -88,10 +89,20 @@ def test_what_is_asked_of_a_queued_run_still_stands_when_it_starts(tmp_path):
 
 
 def test_a_second_interrupt_means_now_and_a_second_warning_nothing_more(tmp_path):
-    with pytest.raises(Cancelled, match="cancelled"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
+    with pytest.raises(Canceled, match="canceled"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert run.asked() == "pause"
         os.kill(os.getpid(), signal.SIGINT)
         assert run.asked() == "cancel"
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_an_earlier_version_canceled_is_still_read_as_canceled(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {}, 1):
+        pass
+    status = json.loads((tmp_path / "r" / "status.json").read_text(encoding="utf-8"))
+    (tmp_path / "r" / "status.json").write_text(json.dumps({**status, "state": "cancelled"}), encoding="utf-8")
+    view = view_run(tmp_path / "r")
+    assert (view.state, view.state.can_resume) == (RunState.CANCELED, True)
+    assert "canceled" in view.line()

@@ -4,7 +4,7 @@ import threading
 import time
 
 from voxmmsd.cli import main
-from voxmmsd.errors import Cancelled
+from voxmmsd.errors import Canceled
 from voxmmsd.home import home
 from voxmmsd.runs import open_run, view_run
 from voxmmsd.runs.curves import read_curves, sparkline
@@ -39,8 +39,8 @@ def test_a_watched_run_is_followed_to_its_end(tmp_path):
                 ready.set()
                 time.sleep(0.3)
                 run.progress(2)
-                raise Cancelled("paused")
-        except Cancelled:
+                raise Canceled("paused")
+        except Canceled:
             pass
 
     thread = threading.Thread(target=job)

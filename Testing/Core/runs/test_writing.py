@@ -9,7 +9,7 @@ import time
 import pytest
 
 from voxmmsd.cli import main
-from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.errors import Canceled, RunError
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import (
     is_alive,
@@ -48,17 +48,17 @@ def test_a_failed_run_keeps_the_reason(tmp_path):
 
 def test_each_start_is_remembered(tmp_path):
     for _ in range(2):
-        with pytest.raises(Cancelled), open_run(tmp_path / "r", "finetune", {}, 1):
-            raise Cancelled("paused")
+        with pytest.raises(Canceled), open_run(tmp_path / "r", "finetune", {}, 1):
+            raise Canceled("paused")
     status = read_status(tmp_path / "r")
     assert status["state"] == "paused"
     assert len(status["starts"]) == 2
 
 
 def test_a_start_shows_how_far_the_run_was_and_what_it_does_before_its_first_step(tmp_path):
-    with pytest.raises(Cancelled), open_run(tmp_path / "r", "finetune", {}, 9) as run:
+    with pytest.raises(Canceled), open_run(tmp_path / "r", "finetune", {}, 9) as run:
         run.progress(3)
-        raise Cancelled("paused")
+        raise Canceled("paused")
     with open_run(tmp_path / "r", "finetune", {}, 9) as run:
         assert view_run(tmp_path / "r").step == 3
         run.stage("preparing 2 cases")
@@ -203,7 +203,7 @@ def test_a_request_to_the_run_around_reaches_the_run_within(tmp_path):
         assert run.asked() is None
         (tmp_path / "outer" / "control.json").write_text('{"request": "cancel"}')
         assert run.asked() == "cancel"
-        with pytest.raises(Cancelled, match="cancelled"):
+        with pytest.raises(Canceled, match="canceled"):
             outer.stop_if_asked()
     with open_run(tmp_path / "later", "finetune", {}, 1) as run:
         assert run.asked() is None

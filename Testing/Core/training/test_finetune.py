@@ -8,12 +8,12 @@ import time
 import numpy as np
 import pytest
 import torch
-from toy_models import as_kept, relabelled_package
+from toy_models import as_kept, relabeled_package
 
 from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
-from voxmmsd.errors import Cancelled, InputError, RunError
+from voxmmsd.errors import Canceled, InputError, RunError
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
@@ -116,7 +116,7 @@ def test_a_paused_run_continues_to_the_same_weights_and_metrics(straight, store,
 
     monkeypatch.setattr(Run, "asked", asked)
     for _ in range(2):
-        with pytest.raises(Cancelled, match="paused"):
+        with pytest.raises(Canceled, match="paused"):
             finetune(options(store, run))
         assert read_status(run)["state"] == "paused"
     finetune(options(store, run))
@@ -129,7 +129,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(
 ):
     run = tmp_path / "run"
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 6 else None)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         finetune(options(store, run))
     monkeypatch.undo()
     newest = sorted((run / "checkpoints").glob("step-*.pt"))[-1]
@@ -208,7 +208,7 @@ def test_starting_from_a_model_takes_its_weights_and_says_which(straight, store,
 def test_scoring_patients_that_the_start_has_learned_from_is_warned_of(straight, store, tmp_path, capsys):
     ids = [file.stem for file in sorted(store.glob("*.npy"))]
     (tmp_path / "splits.json").write_text(json.dumps({"train": ids[:2], "validation": [ids[3]], "test": [ids[2]]}))
-    knowing = relabelled_package(
+    knowing = relabeled_package(
         read_package(straight / "model"), tmp_path / "m", training={"cases": {"train": [ids[2]]}}
     )
     given = {"splits": str(tmp_path / "splits.json"), "start": str(knowing.folder), "steps": 1}
@@ -220,7 +220,7 @@ def test_scoring_patients_that_the_start_has_learned_from_is_warned_of(straight,
 
 
 def test_cases_of_another_voxel_size_than_the_starts_are_said(straight, store, tmp_path, capsys):
-    start = relabelled_package(read_package(straight / "model"), tmp_path / "m", preprocess=PreprocessConfig(2.0))
+    start = relabeled_package(read_package(straight / "model"), tmp_path / "m", preprocess=PreprocessConfig(2.0))
     finetune(options(store, tmp_path / "run", start=str(start.folder), steps=1))
     assert "the cases are prepared at 1 mm" in capsys.readouterr().err
 
@@ -263,11 +263,11 @@ def test_a_training_on_a_store_with_overwritten_voxels_does_not_start(store, tmp
 
 def test_nothing_to_learn_from_or_to_validate_on_is_refused(store, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no labelled case"):
+    with pytest.raises(InputError, match="no labeled case"):
         finetune(options(tmp_path / "empty", tmp_path / "run"))
     ids = [file.stem for file in sorted(store.glob("*.npy"))]
     (tmp_path / "splits.json").write_text(json.dumps({"train": ids}))
-    with pytest.raises(InputError, match="no labelled case is left to validation"):
+    with pytest.raises(InputError, match="no labeled case is left to validation"):
         finetune(options(store, tmp_path / "run2", splits=str(tmp_path / "splits.json")))
 
 

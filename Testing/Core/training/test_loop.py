@@ -11,7 +11,7 @@ import torch
 from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
-from voxmmsd.errors import Cancelled, RunError
+from voxmmsd.errors import Canceled, RunError
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Request, Run, view_run
 from voxmmsd.runs.curves import read_curves
@@ -128,9 +128,9 @@ def test_the_gradient_of_parts_is_the_gradient_of_the_batch_but_for_batchnorm(st
 
     config = options("pretrain", store, tmp_path / "run", method="masked-autoencoding", mask_ratio=0.0)
     monkeypatch.setattr("voxmmsd.views.siamese.disturb", lambda pieces, *others: pieces)
-    from voxmmsd.training.cases import unlabelled_entries
+    from voxmmsd.training.cases import unlabeled_entries
 
-    entries, _ = unlabelled_entries(config, NullRun(tmp_path))
+    entries, _ = unlabeled_entries(config, NullRun(tmp_path))
     found = []
     for parts in (1, 2):
         training = PreTraining(config, NullRun(tmp_path), entries)
@@ -261,7 +261,7 @@ def test_a_disk_that_others_have_filled_stops_the_run_in_good_order_too(
 def test_a_run_that_is_paused_again_before_its_first_step_is_as_far_as_it_was(store, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step >= 3 else None)
     for _ in range(2):
-        with pytest.raises(Cancelled, match="paused"):
+        with pytest.raises(Canceled, match="paused"):
             train("pretrain", store, tmp_path / "run")
         assert view_run(tmp_path / "run").line() == "paused; step 3 of 6"
 

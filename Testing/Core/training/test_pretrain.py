@@ -8,7 +8,7 @@ from toy_models import as_kept
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
-from voxmmsd.errors import Cancelled, InputError, ModelError, RunError
+from voxmmsd.errors import Canceled, InputError, ModelError, RunError
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
@@ -80,7 +80,7 @@ def test_a_run_leaves_a_start_for_fine_tuning_curves_and_a_picture(straight):
 def test_a_paused_run_continues_to_the_same_student_teacher_center_and_metrics(straight, store, tmp_path, monkeypatch):
     run = tmp_path / "run"
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 5 else None)
-    with pytest.raises(Cancelled, match="paused"):
+    with pytest.raises(Canceled, match="paused"):
         pretrain(options(store, run))
     monkeypatch.undo()
     pretrain(options(store, run))
@@ -153,7 +153,7 @@ def test_cases_that_come_after_the_start_do_not_change_a_run(store, tmp_path, mo
         shutil.copy(file, tmp_path / "store")
     pretrain(options(tmp_path / "store", tmp_path / "straight"))
     monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step == 5 else None)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         pretrain(options(tmp_path / "store", tmp_path / "run"))
     monkeypatch.undo()
     for file in late:

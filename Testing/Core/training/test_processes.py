@@ -132,10 +132,10 @@ def test_processes_share_the_cases_without_overlap_or_loss(store):
         ).all()
     assert sorted(seen) == sorted([*range(5)] * 4), "20 places are four rounds of five cases"
 
-    labelled = [entry for entry in entries if entry.has_label]
+    labeled = [entry for entry in entries if entry.has_label]
     recipe = {"size": 16, "foreground": 0.5, "modality_dropout": 0.5, "augment": False}
-    joint = PatchSampler(labelled, PatchRecipe(batch=4, **recipe), 7)
-    parts = [PatchSampler(labelled, PatchRecipe(batch=2, **recipe), 7, Processes(rank, 2)) for rank in (0, 1)]
+    joint = PatchSampler(labeled, PatchRecipe(batch=4, **recipe), 7)
+    parts = [PatchSampler(labeled, PatchRecipe(batch=2, **recipe), 7, Processes(rank, 2)) for rank in (0, 1)]
     for step in range(3):
         whole, halves = joint.batch(step), [sampler.batch(step) for sampler in parts]
         for number in (0, 1):

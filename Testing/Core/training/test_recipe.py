@@ -8,7 +8,7 @@ from torch import nn
 from voxmmsd.config import make_config
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import open_run
-from voxmmsd.training.cases import fixed_splits, labelled_entries, unlabelled_entries
+from voxmmsd.training.cases import fixed_splits, labeled_entries, unlabeled_entries
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.pretrain import PreTraining
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
@@ -30,7 +30,7 @@ def finetuning(cases, tmp_path):
         "workers": 1,
     })  # fmt: skip
     with open_run(tmp_path / "run", "finetune", {}, 16) as run:
-        entries = labelled_entries(config, run)
+        entries = labeled_entries(config, run)
         yield FineTuning(config, run, entries, fixed_splits(config, run, entries))
 
 
@@ -113,7 +113,7 @@ def pretraining(cases, tmp_path):
         "pairs": 32, "candidates": 4096, "mask_ratio": 0.5, "steps": 40, "device": "cpu", "threads": 1, "workers": 1,
     })  # fmt: skip
     with open_run(tmp_path / "run", "pretrain", {}, 40) as run:
-        yield PreTraining(config, run, *unlabelled_entries(config, run))
+        yield PreTraining(config, run, *unlabeled_entries(config, run))
 
 
 def test_weight_decay_rises_on_kernels_alone_while_the_learning_rate_falls(pretraining):

@@ -18,7 +18,7 @@ from voxmmsd.compute.processes import by_torchrun, joined
 from voxmmsd.config import config_from_record
 from voxmmsd.pretext import method, vox_mmsd
 from voxmmsd.runs import NullRun
-from voxmmsd.training.cases import unlabelled_entries
+from voxmmsd.training.cases import unlabeled_entries
 from voxmmsd.training.pretrain import PreTraining
 from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.pairs import VoxelPairs
@@ -60,7 +60,7 @@ def main():
     config = config_from_record(PretrainConfig, json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     us, mode = by_torchrun(), sys.argv[3]
     with joined(us, torch.device("cpu")):
-        entries, _ = unlabelled_entries(config, NullRun(Path(config.run)))
+        entries, _ = unlabeled_entries(config, NullRun(Path(config.run)))
         drawn = {}
         real_views, real_pairs = method.make_views, vox_mmsd.draw_pairs
         method.make_views = lambda *given: drawn.setdefault("views", real_views(*given))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-from voxmmsd.errors import Cancelled
+from voxmmsd.errors import Canceled
 from voxmmsd.inference.engines.engine import HostEngine, loading, refuse_other_network
 from voxmmsd.models.package import ModelPackage
 
@@ -58,7 +58,7 @@ class OnnxEngine(HostEngine):
             if self.stop_if_asked is not None:
                 return self._interruptible(feed, self.stop_if_asked)
             return self._session.run(None, feed)[0]
-        except Cancelled:
+        except Canceled:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             if "alloc" in str(error).lower():
