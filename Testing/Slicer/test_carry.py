@@ -1,71 +1,20 @@
 """*Carry my edits through the volume*: a slice is corrected by hand, the rest of the case follows, beside Slicer."""
 
-import json
-from pathlib import Path
-
+import carry_case
 import numpy as np
 import slicer
 import slicer_case
-from phantom_case import PLACES, TOY_MODEL, add_result, add_volumes, paint, phantom
-from slicer_case import press_find, wait_until
+from carry_case import ED, ET, NCR, label_of
+from phantom_case import PLACES, add_result, paint
+from slicer_case import wait_until
 
 from voxmmsd.data.formats.sources import Source, read_volume
-from voxmmsd.errors import InputError, ModelError
 from voxmmsd.library import open_library
-from VoxMMSDLib.segments import label_array, mask_of
-from VoxMMSDSegmentLib.result import belonging
-from VoxMMSDSegmentLib.rounds import BEFORE, base_of, round_nodes, round_number
-
-NCR, ED, ET = 1, 2, 3
+from VoxMMSDSegmentLib.rounds import BEFORE, base_of, round_number
 
 
-class CarryTest(slicer_case.ModuleTest):
-    """A result whose necrosis is wrong, in the reader's eyes: it should be called enhancing."""
-
-    def setUp(self):
-        super().setUp()
-        self.made = phantom()
-        self.volumes = add_volumes(self.made)
-        self.panel = self.open_panel("VoxMMSDSegment")
-        self.ui, self.box = self.panel.ui, self.panel.review_tab.carry
-        self.panel.segment_tab.models.import_file(TOY_MODEL)
-        self.result = add_result(self.made, self.volumes, self.folder)
-        self.panel.parameters.result = self.result
-        self.true = self.made.label_zyx
-        self.slice = int((self.true == NCR).sum(axis=(1, 2)).argmax())
-
-    def labels(self):
-        return label_array(self.result, self.volumes["t1c"])
-
-    def settled(self):
-        wait_until(lambda: not self.panel.review_tab._timer.isActive() and not self.box.is_looking)
-
-    def correct_slice(self, z=None):
-        """Paint the slice's necrosis with enhancing tumor, as the segment editor's Paint does."""
-        mask = np.zeros(self.true.shape, bool)
-        z = self.slice if z is None else z
-        mask[z] = self.true[z] == NCR
-        self.ui.segmentEditor.saveStateForUndo()
-        paint(self.result, "ET", mask, self.volumes["t1c"])
-        self.settled()
-        return mask
-
-    def carry(self):
-        self.assertTrue(self.ui.carryButton.enabled, self.ui.carryButton.toolTip)
-        self.ui.carryButton.click()
-        wait_until(lambda: self.box.job is None)
-        self.settled()
-
-    def carried(self):
-        """Correct a slice and carry it; the labels before and after."""
-        self.correct_slice()
-        before = self.labels()
-        self.carry()
-        self.assertEqual(round_number(self.result), 1, self.ui.carryLabel.text)
-        return before, self.labels()
-
-    def left_behind(self):
-        return [file.name for folder in Path(slicer.app.temporaryPath).glob("voxmmsd-*") for file in folder.rglob("*")]
+class CarryTest(carry_case.CarryCase):
+    """What is carried, what is shown of it and what the library is told."""
 
     def test_a_corrected_slice_is_carried_and_undo_and_redo_are_one_step(self):
         before, after = self.carried()
@@ -237,123 +186,3 @@ class CarryTest(slicer_case.ModuleTest):
         painted = self.correct_slice()
         version = self.panel.logic.accept(self.result, self.folder / "library", "site1-007")
         self.assertEqual((version.origins.voxels["edited"], version.origins.voxels["carried"]), (painted.sum(), 0))
-
-    # Bad states
-
-    def test_canceling_leaves_the_segments_and_no_file_and_a_double_click_cancels_nothing(self):
-        self.correct_slice()
-        before = self.labels()
-        self.ui.carryButton.click()
-        self.ui.carryButton.click()  # the second click of a double click
-        self.assertIsNotNone(self.box.job)
-        self.assertFalse(self.ui.carryButton.enabled)
-        wait_until(lambda: self.ui.carryButton.enabled and self.box.job._child is not None)
-        self.assertEqual(self.ui.carryButton.text, "Cancel")
-        process = self.box.job._child._process
-        self.ui.carryButton.click()
-        wait_until(lambda: self.box.job is None)
-        self.settled()
-        self.assertIsNotNone(process.poll())
-        self.assertIn("Canceled", self.ui.carryLabel.text)
-        self.assertTrue(np.array_equal(self.labels(), before))
-        self.assertEqual(self.left_behind(), [])
-        self.carry()
-        self.assertIn("Carried to", self.ui.carriedLabel.text)
-
-    def test_a_scene_or_a_result_that_goes_ends_the_work_and_nothing_is_left_behind(self):
-        for leave in (lambda: slicer.mrmlScene.RemoveNode(self.result), slicer.mrmlScene.Clear):
-            self.correct_slice()
-            self.ui.carryButton.click()
-            wait_until(lambda: self.box.job._child is not None)
-            process = self.box.job._child._process
-            leave()
-            self.assertIsNone(self.box.job)
-            self.assertIsNotNone(process.poll())
-            wait_until(lambda: not self.panel._orphans)
-            self.assertEqual(self.left_behind(), [])
-            self.volumes = add_volumes(self.made)
-            self.result = add_result(self.made, self.volumes, self.folder)
-            self.panel.parameters.result = self.result
-
-    def test_the_features_go_with_the_result_and_with_the_scene(self):
-        self.carried()
-        owned = [node.GetID() for node in belonging(self.result)]
-        self.assertEqual(len(round_nodes(self.result)), 1)
-        slicer.mrmlScene.RemoveNode(self.result)
-        wait_until(lambda: not self.panel._orphans)
-        self.assertEqual([node_id for node_id in owned if slicer.mrmlScene.GetNodeByID(node_id)], [])
-        self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
-
-    def test_no_edit_an_image_that_changed_or_is_gone_and_a_model_that_is_gone_are_told_in_one_sentence(self):
-        logic, t2w = self.panel.logic, self.volumes["t2w"]
-        with self.assertRaisesRegex(InputError, "no voxel was changed"):
-            logic.carry(self.result)
-        self.correct_slice()
-        self.panel.segment_tab.models.import_file(TOY_MODEL)
-        self.result.SetAttribute("VoxMMSD.Model", "gone-1")
-        with self.assertRaisesRegex(ModelError, "gone-1"):
-            logic.carry(self.result)
-        self.result.SetAttribute("VoxMMSD.Model", "toy-model-1")
-        known = json.dumps(dict.fromkeys(self.volumes, "another hash"))
-        self.result.SetAttribute("VoxMMSD.Fingerprints", known)
-        with self.assertRaisesRegex(InputError, "T1 has changed since this result was made of it"):
-            logic.carry(self.result)
-        slicer.mrmlScene.RemoveNode(t2w)
-        with self.assertRaisesRegex(InputError, "the image given as T2 is no longer in the scene"):
-            logic.carry(self.result)
-        self.ui.carryButton.click()
-        wait_until(lambda: self.box.job is None)
-        self.assertIn("no longer in the scene", self.ui.carryLabel.text)
-        self.assertEqual(self.left_behind(), [])
-        slicer.mrmlScene.RemoveNode(self.volumes["t1c"])
-        self.box.look()
-        self.assertFalse(self.ui.carryButton.enabled)
-        self.assertIn("no longer in the scene", self.ui.carryButton.toolTip)
-
-    def test_a_scene_that_was_saved_goes_on_where_it_was(self):
-        _, after = self.carried()
-        slicer.util.saveScene(str(self.folder / "scene.mrb"))
-        name = self.result.GetName()
-        slicer.mrmlScene.Clear()
-        slicer.util.loadScene(str(self.folder / "scene.mrb"))
-        self.result = slicer.util.getNode(name)
-        self.volumes = {key: self.result.GetNodeReference(f"VoxMMSD.Input.{key}") for key in self.volumes}
-        self.settled()
-        self.assertTrue(np.array_equal(self.labels(), after))
-        self.assertIn("Carried to", self.ui.carriedLabel.text)
-        self.assertFalse(self.ui.carryButton.enabled)
-        far = np.zeros(self.true.shape, bool)
-        far[3:6, 3:6, 3:6] = True
-        paint(self.result, "ED", far, self.volumes["t1c"])
-        self.settled()
-        self.carry()
-        self.assertEqual((round_number(self.result), self.ui.carryLabel.text), (2, ""))
-
-    def test_the_whole_way_from_apply_knows_its_images_again(self):
-        press_find(self.panel)
-        self.ui.applyButton.click()
-        wait_until(lambda: self.panel.segment_tab.job is None)
-        self.result = self.panel.parameters.result
-        known = json.loads(self.result.GetAttribute("VoxMMSD.Fingerprints"))
-        self.assertEqual(set(known), set(self.volumes))
-        self.settled()
-        self.assertFalse(self.ui.carryButton.enabled)
-        image = slicer.util.arrayFromVolume(self.volumes["t2f"])
-        as_it_was = image.copy()
-        image[20:30] += 1
-        self.correct_slice()
-        self.ui.carryButton.click()
-        wait_until(lambda: self.box.job is None)
-        self.assertIn("FLAIR has changed since this result was made of it", self.ui.carryLabel.text)
-        image[:] = as_it_was
-        self.settled()
-        self.carry()
-        self.assertEqual(round_number(self.result), 1, self.ui.carryLabel.text)
-
-
-def label_of(node, made, reference):
-    """Label values of a segmentation that knows no schema."""
-    labels = np.zeros(made.label_zyx.shape, np.uint8)
-    for label in made.schema.labels:
-        labels[mask_of(node, [label.key], reference)] = label.value
-    return labels
