@@ -59,6 +59,11 @@ class Slices:
         if self._call is not None:
             self._call.has_ended()
 
+    def finish(self) -> None:
+        """Take all the steps that are left, now; nothing where one of them asks for it itself."""
+        while self.is_at_work and not self._is_in_turn:
+            self.turn()
+
     def turn(self) -> None:
         """Take the next step, if it is time for it."""
         if not self.is_at_work or self._is_in_turn:  # a question of a step runs the event loop, too
@@ -172,6 +177,11 @@ def at_once(steps: Steps) -> Any:
             except StopIteration as end:
                 return end.value
             answer = asked() if asked is not None else None
+
+
+def to_error_log(error: Exception) -> None:
+    """For ``on_failed`` where nobody is to be told: Slicer writes what is raised into its error log."""
+    raise error
 
 
 def _only(compute: Callable[[], Any]) -> Steps:

@@ -26,10 +26,15 @@ class ModuleTest(ScriptedLoadableModuleTest):
             self.addCleanup(_restore, name, os.environ.get(name))
             os.environ[name] = str(self.folder / folder)
 
-    def open_panel(self, name):
-        """A new panel of the module; it is cleaned up and deleted after the test."""
+    def open_panel(self, name, whole=True):
+        """A new panel of the module; it is cleaned up and deleted after the test.
+
+        ``whole``: also what a panel builds after its first tab.
+        """
         panel = slicer.util.getNewModuleWidget(name)
         self.addCleanup(_take_down, panel)
+        if whole and hasattr(panel, "finish_setup"):
+            panel.finish_setup()
         return panel
 
 

@@ -31,6 +31,19 @@ class BackgroundTest(slicer_case.ModuleTest):
         self.assertIsInstance(self.failed[0], ValueError)
         self.assertEqual(self.done, [])
 
+    def test_what_is_finished_has_taken_all_its_steps_and_a_step_may_ask_for_it(self):
+        taken = []
+
+        def steps():
+            taken.append((yield lambda: "from a thread"))
+            work.finish()
+            yield
+            return len(taken)
+
+        work = Slices(steps(), self.done.append, self.failed.append).start()
+        work.finish()
+        self.assertEqual((taken, self.done, work.is_at_work), (["from a thread"], [1], False))
+
     def test_what_is_forgotten_tells_nobody(self):
         go = threading.Event()
         work = self.start(go.wait)

@@ -2,6 +2,9 @@
 
 import slicer
 import slicer_case
+from slicer_case import wait_until
+
+from VoxMMSDLib.segments import SCHEMA
 
 
 class ModulesTest(slicer_case.ModuleTest):
@@ -13,6 +16,53 @@ class ModulesTest(slicer_case.ModuleTest):
         for name in ("VoxMMSDSegment", "VoxMMSDTrain"):
             panel = self.open_panel(name)
             self.assertIsNotNone(panel.ui)
+
+    def test_the_second_tab_comes_after_the_first_in_slices_or_when_it_is_asked_for(self):
+        panel = self.open_panel("VoxMMSDSegment", whole=False)
+        self.assertEqual(panel.ui.applyButton.enabled, False)
+        self.assertNotIn("segmentEditor", vars(panel.ui))
+        result = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        result.SetAttribute(SCHEMA, "brats-2021")
+        panel.parameters.result = result
+        self.assertEqual(panel.ui.modelCombo.count, 0)
+        wait_until(lambda: not panel._building.is_at_work)
+        self.assertEqual(panel.ui.modelCombo.itemText(0), "(no model yet)")
+        self.assertIs(panel.ui.resultSelector.currentNode(), result)
+        self.assertIs(panel.ui.segmentEditor.segmentationNode(), result)
+        asked = self.open_panel("VoxMMSDSegment", whole=False)
+        self.assertIs(asked.ui.resultSelector.currentNode(), result)
+        self.assertIs(asked.review_tab.result, result)
+        with self.assertRaisesRegex(AttributeError, "no widget named nosuchButton"):
+            asked.ui.nosuchButton.click()
+
+    def test_the_sections_of_the_training_panel_come_in_slices_or_when_they_are_asked_for(self):
+        panel = self.open_panel("VoxMMSDTrain", whole=False)
+        self.assertNotIn("result", vars(panel))
+        wait_until(lambda: not panel._building.is_at_work)
+        self.assertIn("result", vars(panel))
+        asked = self.open_panel("VoxMMSDTrain", whole=False)
+        self.assertEqual(asked.result.ui.casesTable.rowCount, 0)
+        self.assertIs(asked.library.ui.casesTable, vars(asked)["library"].ui.casesTable)
+        closed = self.open_panel("VoxMMSDTrain", whole=False)
+        closed._building.turn()
+        closed.cleanup()
+        self.assertFalse(closed._building.is_at_work)
+
+    def test_a_panel_or_a_scene_that_closes_while_the_second_tab_is_built_leaves_nothing_half(self):
+        closed = self.open_panel("VoxMMSDSegment", whole=False)
+        closed._building.turn()
+        closed.cleanup()
+        self.assertFalse(closed._building.is_at_work)
+        panel = self.open_panel("VoxMMSDSegment", whole=False)
+        for _ in range(3):
+            panel._building.turn()
+            slicer.mrmlScene.Clear()
+        wait_until(lambda: not panel._building.is_at_work)
+        result = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        result.SetAttribute(SCHEMA, "brats-2021")
+        panel.ui.resultSelector.setCurrentNode(result)
+        self.assertIs(panel.parameters.result, result)
+        self.assertIs(panel.review_tab.result, result)
 
     def test_reload_and_test_finds_the_modules_own_test_and_passes_it(self):
         import VoxMMSDSegment

@@ -13,6 +13,7 @@ from voxmmsd.data.strippers import installed
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
+from VoxMMSDLib.background import at_once
 from VoxMMSDSegmentLib.case import SlicerCase, find_volumes, told
 from VoxMMSDSegmentLib.job import Options
 
@@ -293,7 +294,7 @@ class PanelTest(slicer_case.ModuleTest):
         volumes = add_volumes(self.made)
         result = add_result(self.made, volumes, self.folder)
         brain = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "brain")
-        self.panel._on_result(result)
+        at_once(self.panel.show_new(result))
         ui = self.ui
         offered = [ui.t1nSelector.nodeFromIndex(i) for i in range(ui.t1nSelector.nodeCount())]
         self.assertEqual(offered, list(volumes.values()))

@@ -12,6 +12,7 @@ from slicer_case import wait_until
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import SCHEMAS
+from VoxMMSDLib.background import at_once
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
 from VoxMMSDLib.volumes import export_mask
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
@@ -403,15 +404,33 @@ class ReviewPanelTest(slicer_case.ModuleTest):
     def test_a_second_result_hides_the_first_and_shows_its_regions_where_they_were_asked_for(self):
         self.ui.regionsCheck.click()
         again = add_result(self.made, self.volumes, self.folder)
-        self.panel._on_result(again)
+        at_once(self.panel.show_new(again))
         shown = [bool(node.GetDisplayNode().GetVisibility()) for node in
                  (self.result, regions_node(self.result), again, regions_node(again))]  # fmt: skip
         self.assertEqual(shown, [False, False, True, True])
         self.assertTrue(self.ui.regionsCheck.checked)
 
+    def test_a_new_result_is_shown_in_steps_which_end_where_it_or_the_scene_goes(self):
+        tab = self.panel.segment_tab
+        gone, kept, cleared = (add_result(self.made, self.volumes, self.folder) for _ in range(3))
+        tab._done(gone)
+        slicer.mrmlScene.RemoveNode(gone)
+        wait_until(lambda: tab._showing is None)
+        self.assertIs(self.panel.parameters.result, self.result)
+        tab._done(kept)
+        self.assertIs(self.panel.parameters.result, self.result)
+        wait_until(lambda: tab._showing is None)
+        self.assertIs(self.panel.parameters.result, kept)
+        self.assertIs(self.ui.segmentEditor.segmentationNode(), kept)
+        self.assertIs(self.ui.tabs.currentWidget(), self.ui.reviewTab)
+        tab._done(cleared)
+        slicer.mrmlScene.Clear()
+        self.assertIsNone(tab._showing)
+        self.assertIsNone(self.panel.parameters.result)
+
     @slicer_case.needs_main_window
     def test_a_new_result_is_shown_where_it_is_largest(self):
-        self.panel._on_result(self.result)
+        at_once(self.panel.show_new(self.result))
         tumor = self.made.label_zyx > 0
         index = [int(tumor.sum(axis=axes).argmax()) for axes in ((0, 1), (0, 2), (1, 2))]  # x, y, z
         place = (self.made.grid.affine_xyz @ [*index, 1])[:3]

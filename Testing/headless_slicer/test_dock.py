@@ -171,6 +171,7 @@ def test_what_a_button_says_is_scrolled_into_view(window, training):
 def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_dock(window):
     slicer.util.selectModule("VoxMMSDSegment")
     panel = slicer.modules.VoxMMSDSegmentWidget
+    panel.finish_setup()
     for page in visit(window, panel):
         assert window.squeezed() == []
         assert window.dock_width <= WIDEST_HINT
@@ -224,6 +225,7 @@ def test_a_plot_that_has_nothing_to_draw_is_hidden(window, training, tmp_path):
 def test_what_is_said_below_the_visible_part_is_scrolled_into_sight(window):
     slicer.util.selectModule("VoxMMSDSegment")
     panel = slicer.modules.VoxMMSDSegmentWidget
+    panel.finish_setup()
     ui = panel.ui
     ui.tabs.setCurrentWidget(ui.reviewTab)
     window.set_height(500)
@@ -231,7 +233,8 @@ def test_what_is_said_below_the_visible_part_is_scrolled_into_sight(window):
     panel.review_tab._say_kept(LONG)
     host.wait_until(lambda: _is_seen(ui.acceptedLabel), 5)
     assert not _is_seen(ui.resultSelector)
-    panel.review_tab.first_look()
+    for _step in panel.review_tab.first_look():
+        pass
     host.wait_until(lambda: _is_seen(ui.resultSelector), 5)
     ui.tabs.setCurrentWidget(ui.segmentTab)
     window.settle()

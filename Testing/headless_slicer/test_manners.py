@@ -16,7 +16,7 @@ for name in host.MODULES:
     host.load_module(name)
 
 UI = sorted(host.REPOSITORY.glob("VoxMMSD*/Resources/UI/*.ui"))
-SEGMENT_UI = host.REPOSITORY / "VoxMMSDSegment" / "Resources" / "UI" / "VoxMMSDSegment.ui"
+SEGMENT_UI = [file for name in ("VoxMMSDSegment", "Review") for file in UI if file.stem == name]  # as the tabs follow
 SOURCES = sorted(host.REPOSITORY.glob("VoxMMSD*/**/*.py"))
 NO_CONTROL = {"QWidget", "QLabel", "QFrame", "QTabWidget", "qMRMLWidget", "ctkCollapsibleButton", "QScrollArea",
               "QGroupBox", "QStackedWidget", "ctkCollapsibleGroupBox", "QSplitter"}  # fmt: skip
@@ -63,7 +63,8 @@ def _plain(widget):
 def test_the_tab_key_goes_down_the_segment_panel():
     panel = host.open_widget("VoxMMSDSegment")
     try:
-        order = [w.attrib["name"] for w in ElementTree.parse(SEGMENT_UI).iter("widget")]
+        panel.finish_setup()
+        order = [w.attrib["name"] for file in SEGMENT_UI for w in ElementTree.parse(file).iter("widget")]
         order = [name for name in order if hasattr(panel.ui, name)]
         chain, widget = [], panel.parent
         while (widget := QtWidgets.QWidget.nextInFocusChain(widget)) is not panel.parent:
@@ -89,6 +90,7 @@ def test_texts_can_be_read_on_a_light_and_on_a_dark_ground(palette):
 
     panel = host.open_widget("VoxMMSDSegment")
     try:
+        panel.finish_setup()
         findings = tuple(Finding(severity, "kind", f"what is {severity}", "way out") for severity in SEVERITIES)
         panel.segment_tab._look_timer.stop()
         panel.segment_tab.findings.show((*findings, findings[0]), {}, frozenset({3}))
@@ -107,6 +109,7 @@ def test_the_segment_editor_gets_the_height_that_its_options_need():
     """In Slicer a page in its scroll area is as high as its smallest height, which an explicit one replaces."""
     panel = host.open_widget("VoxMMSDSegment")
     try:
+        panel.finish_setup()
         with MainWindow():
             panel.ui.tabs.setCurrentWidget(panel.ui.reviewTab)
             for effect in ("Paint", "Threshold", "Smoothing"):
@@ -124,6 +127,7 @@ def test_findings_are_shown_whole_however_narrow_the_panel_is():
     text = "t1n, t1c, t2w, t2f: more tissue (3,254 ml) than a brain has; the skull seems not to be stripped"
     panel = host.open_widget("VoxMMSDSegment")
     try:
+        panel.finish_setup()
         panel.segment_tab._look_timer.stop()
         panel.segment_tab.findings.show((Finding(WARNING, "skull", text, "way"),) * 7, {}, frozenset())
         for width in (600, 424, 360):

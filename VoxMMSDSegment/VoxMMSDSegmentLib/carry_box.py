@@ -20,7 +20,7 @@ from VoxMMSDLib.volumes import ijk_to_world
 from VoxMMSDSegmentLib.places import list_places
 from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.result import REVIEW, reference_of
-from VoxMMSDSegmentLib.rounds import About, base_of, before_of, round_node, round_number
+from VoxMMSDSegmentLib.rounds import About, base_of, before_of, has_base, round_node, round_number
 from VoxMMSDSegmentLib.words import error_in_words
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class CarryBox:
         reference = reference_of(self._result)
         if reference is None or reference.GetImageData() is None:
             return _("The image that the result was made on is no longer in the scene.")
-        if base_of(self._result, reference) is None:
+        if not has_base(self._result, reference):
             return _("The labels that the result was edited from are no longer in the scene: segment the images again.")
         return ""
 

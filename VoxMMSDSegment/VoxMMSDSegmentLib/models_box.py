@@ -28,6 +28,9 @@ class ModelsBox:
         self._ui, self._on_change = ui, on_change
         self._packages: dict[str, ModelPackage] = {}
         self._modalities: Sequence[str] = MODALITIES
+        self.is_read = False
+        for button in (ui.useModelButton, ui.exportModelButton, ui.deleteModelButton):
+            button.setEnabled(False)
         ui.modelCombo.connect("activated(int)", self._chosen)
         ui.useModelButton.connect("clicked()", self._use)
         ui.importModelButton.connect("clicked()", self._import)
@@ -52,6 +55,7 @@ class ModelsBox:
 
     def refresh(self, model_id: str) -> None:
         """Read the registry again and show ``model_id``."""
+        self.is_read = True
         self._packages = {p.info.id: p for p in registry.list_models() if p.info.segments}
         combo = self._ui.modelCombo
         combo.clear()

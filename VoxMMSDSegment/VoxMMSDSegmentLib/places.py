@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.labels import LabelSchema
-from VoxMMSDLib.background import Steps
+from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.volumes import read_steps
 from VoxMMSDSegmentLib.case import OURS
 
@@ -43,7 +43,7 @@ def list_places(
         return False
     before_change()
     if node is None:
-        _make_node(result, [*changed, *review], texts)
+        at_once(_node_steps(result, [*changed, *review], texts))
         return True
     with slicer.util.NodeModify(node):
         node.RemoveAllControlPoints()
@@ -92,13 +92,14 @@ def _innermost(region, start_zyx, affine_xyz) -> list[float]:
     return [float(value) for value in (affine_xyz @ [*place[::-1], 1.0])[:3]]
 
 
-def make_places_node(result, review: list[dict], schema: LabelSchema):
-    """A locked list of the doubtful places of a result's record; None where there is none."""
+def make_places_node(result, review: list[dict], schema: LabelSchema) -> Steps:
+    """A locked list of the doubtful places of a result's record; none where there are no such places."""
     texts = [f"{number}: {_in_words(place, schema)}" for number, place in enumerate(review, start=1)]
-    return _make_node(result, review, texts) if review else None
+    if review:
+        yield from _node_steps(result, review, texts)
 
 
-def _make_node(result, places: Sequence[Mapping[str, Any]], texts: Sequence[str]):
+def _node_steps(result, places: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> Steps:
     # All points before the node is in the scene: there each one would be drawn and listed anew.
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
     node.UnRegister(None)
@@ -107,14 +108,14 @@ def _make_node(result, places: Sequence[Mapping[str, Any]], texts: Sequence[str]
     _fill(node, places, texts)
     node.SetLocked(True)
     node = slicer.mrmlScene.AddNode(node)
+    result.SetNodeReferenceID(PLACES_ROLE, node.GetID())
+    yield
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetPointLabelsVisibility(False)
     display.SetSelectedColor(*UNSURE_COLOR)
     display.SetVisibility3D(False)
     display.SetVisibility(False)  # until the module is open
-    result.SetNodeReferenceID(PLACES_ROLE, node.GetID())
-    return node
 
 
 def _fill(node, places: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> None:

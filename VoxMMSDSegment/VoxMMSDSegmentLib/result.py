@@ -54,8 +54,10 @@ def result_steps(case: SlicerCase, files: ResultFiles) -> Steps:
         yield
         yield from _fill(node, schema, labels, reference)
         make_regions_node(node)
+        yield
         make_table_node(node, files.record.volumes_ml)
-        make_places_node(node, files.record.review, schema)
+        yield
+        yield from make_places_node(node, files.record.review, schema)
         yield
         if files.uncertainty is not None:
             yield from load_uncertainty(node, files.uncertainty, _("{name} uncertainty").format(name=node.GetName()))

@@ -15,6 +15,7 @@ from voxmmsd.errors import VoxMMSDError
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
+from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
@@ -102,6 +103,17 @@ class ReviewTab:
                 self._observe(self._segmentation, event, self._on_edited)
         self._update_buttons()
 
+    def take_up(self, result) -> Steps:
+        """What takes long when a new result is shown, in steps: ``show`` then finds it done."""
+        self._mark_places(False)
+        yield
+        yield from self._edit_steps(result)
+        yield
+        self._ui.placesWidget.setCurrentNode(_places_of(result))
+        yield
+        _mark(_places_of(result), self._is_entered)
+        yield  # drawn before the rest
+
     def _leave(self) -> None:
         self._timer.stop()
         self._ui.overlayCheck.setChecked(False)
@@ -158,7 +170,7 @@ class ReviewTab:
     # Places
 
     def _places(self) -> Any:
-        return self._result.GetNodeReference(PLACES_ROLE) if self._result is not None else None
+        return _places_of(self._result)
 
     def _show_places(self) -> None:
         """The list of places is another now."""
@@ -179,15 +191,13 @@ class ReviewTab:
         jump_to(places, index)
 
     def _mark_places(self, shown: bool) -> None:
-        places = self._places()
-        if places is not None and places.GetDisplayNode() is not None:
-            places.GetDisplayNode().SetVisibility(shown)
+        _mark(self._places(), shown)
 
-    def first_look(self) -> None:
+    def first_look(self) -> Steps:
         """Show a new result where it is largest, in all slice views, and the tab from its beginning."""
         self._to_top.start()
         if self._result is not None and reference_of(self._result) is not None:
-            jump_to_tumor(self._result, reference_of(self._result))
+            yield from jump_to_tumor(self._result, reference_of(self._result))
 
     def _center_3d(self, shown: bool) -> None:
         if shown and self._result is not None:
@@ -210,10 +220,15 @@ class ReviewTab:
     # Correcting
 
     def _edit(self, result) -> None:
+        at_once(self._edit_steps(result))
+
+    def _edit_steps(self, result) -> Steps:
         editor = self._ui.segmentEditor
         if editor.mrmlSegmentEditorNode() is None:
             editor.setMRMLSegmentEditorNode(_editor_node())
+            yield
         editor.setSegmentationNode(result)
+        yield
         if result is not None and reference_of(result) is not None:
             editor.setSourceVolumeNode(reference_of(result))
 
@@ -349,6 +364,15 @@ class ReviewTab:
         except VoxMMSDError as error:
             return _not_accepted_in_words(error)
         return _("Saved as {name}.").format(name=escape(file.name))
+
+
+def _places_of(result) -> Any:
+    return result.GetNodeReference(PLACES_ROLE) if result is not None else None
+
+
+def _mark(places, shown: bool) -> None:
+    if places is not None and places.GetDisplayNode() is not None:
+        places.GetDisplayNode().SetVisibility(shown)
 
 
 def _accepted_in_words(version, left_out: list[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -57,15 +58,24 @@ class About:
 
 @dataclass(frozen=True)
 class Base:
-    """Label values that edits are compared with, and who decided them; ``(z, y, x)`` uint8.
+    """Label values that edits are compared with, and who decided them; unpacked where it is first asked for, which may
+    be in a thread.
 
-    ``origin``: 0 the model, 1 edited by hand, 2 carried. ``refined``: the core's record of the carry, empty for the
-    model's own labels.
+    ``voxels``: both, ``packed``. ``refined``: the core's record of the carry, empty for the model's own labels.
     """
 
-    label: np.ndarray
-    origin: np.ndarray
+    voxels: np.ndarray
     refined: Mapping[str, Any]
+
+    @cached_property
+    def label(self) -> np.ndarray:
+        """Label values ``(z, y, x)``, uint8."""
+        return self.voxels % _PER_ORIGIN
+
+    @cached_property
+    def origin(self) -> np.ndarray:
+        """``(z, y, x)`` uint8: 0 the model, 1 edited by hand, 2 carried."""
+        return self.voxels // _PER_ORIGIN
 
     def origin_with(self, label: np.ndarray) -> np.ndarray:
         """Who decided each voxel once ``label`` was edited from this."""
@@ -79,14 +89,25 @@ def base_of(result: Any, reference: Any) -> Base | None:
 
     ``reference``: the volume whose grid the result has.
     """
+    node, number = _base_node(result, reference)
+    if node is None:
+        return None
+    refined = About.of(node).refined if number else {}
+    return Base(slicer.util.arrayFromVolume(node).astype("uint8"), refined)  # a copy
+
+
+def has_base(result: Any, reference: Any) -> bool:
+    """Whether ``base_of`` finds what the present segments were edited from."""
+    return _base_node(result, reference)[0] is not None
+
+
+def _base_node(result: Any, reference: Any) -> tuple[Any, int]:
     number = round_number(result)
     node = round_node(result, number) if number else result.GetNodeReference(PREDICTED_LABELS)
     image, grid = (one.GetImageData() if one is not None else None for one in (node, reference))
     if image is None or grid is None or image.GetDimensions() != grid.GetDimensions():
-        return None
-    voxels = slicer.util.arrayFromVolume(node).astype("uint8")  # a copy
-    refined = About.of(node).refined if number else {}
-    return Base(voxels % _PER_ORIGIN, voxels // _PER_ORIGIN, refined)
+        return None, number
+    return node, number
 
 
 def round_number(result: Any) -> int:

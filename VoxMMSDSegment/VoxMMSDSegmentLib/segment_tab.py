@@ -15,7 +15,8 @@ from voxmmsd.config import DEVICES
 from voxmmsd.errors import Canceled, VoxMMSDError
 from voxmmsd.inference.config import PRECISIONS
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
-from VoxMMSDLib.background import Background
+from voxmmsd.models import registry
+from VoxMMSDLib.background import Background, Slices, Steps
 from VoxMMSDLib.dependencies import ensure, missing
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
@@ -38,10 +39,11 @@ AUTOMATIC = ""
 
 
 class SegmentTab:
-    """``on_result`` gets the new segmentation node."""
+    """``show_result`` shows a new segmentation node, in steps."""
 
-    def __init__(self, ui, logic, on_result: Callable[[Any], None]) -> None:
-        self._ui, self._logic, self._on_result = ui, logic, on_result
+    def __init__(self, ui, logic, show_result: Callable[[Any], Steps]) -> None:
+        self._ui, self._logic, self._show_result = ui, logic, show_result
+        self._showing: Slices | None = None
         self._volumes_at_start: dict[str, Any] = {}
         self._parameters: Any = None
         self.job: SegmentJob | None = None
@@ -68,14 +70,22 @@ class SegmentTab:
     def show(self, parameters) -> None:
         """Follow another parameter node, or none while a scene closes."""
         self._parameters = parameters
-        if parameters is not None:
+        if parameters is not None and self.models.is_read:
             self.models.refresh(parameters.model)
+        self.on_parameters_modified()
+
+    def read_models(self) -> Steps:
+        """For the first time: each file of each model is hashed, in a thread."""
+        if not self.models.is_read:
+            yield registry.list_models
+        self.models.refresh(self._parameters.model if self._parameters is not None else "")
         self.on_parameters_modified()
 
     def enter(self) -> None:
         """The module is shown again: models may have come meanwhile, and another one into use."""
         _warm_up()
-        self.models.refresh(self._parameters.model)
+        if self.models.is_read:
+            self.models.refresh(self._parameters.model)
         self._update_apply()
 
     def on_parameters_modified(self, *_: Any) -> None:
@@ -84,7 +94,8 @@ class SegmentTab:
             self._ui.applyButton.setEnabled(False)
             return
         self._fill_reference_combo()
-        self.models.show_card(list(self.volumes()))
+        if self.models.is_read:
+            self.models.show_card(list(self.volumes()))
         self._update_apply()
         self.findings.doubt()
         self._look_timer.start()
@@ -184,7 +195,7 @@ class SegmentTab:
         button = self._ui.applyButton
         if self.job is not None:
             button.setText(_("C&ancel"))
-            button.setEnabled(not self._cancel_timer.isActive())
+            button.setEnabled(not self._cancel_timer.isActive() and self._showing is None)
             button.setToolTip(_("Stop; nothing is left behind."))
             return
         button.setText(_("&Apply"))
@@ -195,6 +206,8 @@ class SegmentTab:
     def _why_not(self) -> str:
         if self._parameters is None or not self.volumes():
             return _("Choose at least one image.")
+        if not self.models.is_read:
+            return _("The models are being read.")
         if self.models.chosen is None:
             return _("Import or train a model first.")
         return ""
@@ -262,8 +275,9 @@ class SegmentTab:
     def _done(self, node) -> None:
         if self._ui.replaceCheck.checked:
             node = self._replaced(node)
-        self._end(_("Done: {name}").format(name=node.GetName()))
-        self._on_result(node)
+        said = _("Done: {name}").format(name=node.GetName())
+        self._showing = Slices(self._show_result(node), lambda _: self._end(said), self._failed).start()
+        self._update_apply()
 
     def _replaced(self, node) -> Any:
         """The last result of the same images, made what ``node`` is, where the user agrees; else ``node``."""
@@ -285,7 +299,7 @@ class SegmentTab:
     def _end(self, said: str) -> None:
         if self.job is not None:
             self._ui.logText.setPlainText(self.job.log)
-        self.job = None
+        self.job = self._showing = None
         self._cancel_timer.stop()
         self._ui.progressBar.setVisible(False)
         self._say(said)
@@ -297,7 +311,10 @@ class SegmentTab:
         self._scroller.stop()
         self._lookout.forget()
         self._searching.forget()
-        if self.job is not None:
+        if self._showing is not None:
+            self._showing.stop()
+            self._end("")
+        elif self.job is not None:
             self.job.close()
             self._end("")
 

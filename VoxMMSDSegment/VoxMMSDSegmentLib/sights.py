@@ -6,16 +6,20 @@ from typing import Any
 
 import slicer
 
+from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import Frame, Part, value_of
 from VoxMMSDLib.volumes import ijk_to_world
 
 
-def jump_to_tumor(result: Any, reference: Any) -> None:
-    """Move each slice view to the slice that shows most of the tumor; without a tumor they stay."""
+def jump_to_tumor(result: Any, reference: Any) -> Steps:
+    """Move each slice view to the slice that shows most of the tumor, one view a step; without a tumor they stay."""
     part = _tumor(result, reference)
-    if part.array.size:
-        place = _in_world(reference, largest_slices(part))
-        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *place)
+    if not part.array.size:
+        return
+    place = _in_world(reference, largest_slices(part))
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        yield
+        view.JumpSlice(*place)
 
 
 def largest_slices(part: Part) -> tuple[float, float, float]:

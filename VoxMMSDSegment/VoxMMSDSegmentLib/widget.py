@@ -1,8 +1,13 @@
-"""The panel: two tabs, and the manners of a module (scene, reload, leaving, ending)."""
+"""The panel: two tabs, and the manners of a module (scene, reload, leaving, ending).
+
+The first tab is there when Slicer shows the panel. Its models, whose files are hashed, and the second tab with its
+segment editor take longer: they follow in slices, or at once where they are asked for.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import qt
 import slicer
@@ -11,6 +16,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from voxmmsd.labels import MODALITIES
+from VoxMMSDLib.background import Slices, Steps, to_error_log
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
 from VoxMMSDLib.volumes import remove_whole
@@ -29,52 +35,88 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.moduleName = "VoxMMSDSegment"
         self.logic = self.ui = self.parameters = None
-        self.segment_tab = self.review_tab = None
-        self._gui_tag = None
+        self.segment_tab = self._review_tab = None
+        self._building = None
+        self._gui_tags = []
+        self._pages = []  # those that follow the parameters
         self._orphans = []
         self._orphans_timer = qt.QTimer()
         self._orphans_timer.setSingleShot(True)
         self._orphans_timer.connect("timeout()", self._remove_orphans)
-        self._look_timer = qt.QTimer()  # Slicer draws the new result first
-        self._look_timer.setSingleShot(True)
-        self._look_timer.connect("timeout()", self._look_at_result)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/VoxMMSDSegment.ui"))
         self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        self._panel = panel
-        for child in (panel, *slicer.util.findChildren(panel)):
-            if hasattr(child, "setMRMLScene"):
-                child.setMRMLScene(slicer.mrmlScene)
-        empty_when_deleted((*self._inputs(), self.ui.resultSelector))
+        self.ui = Widgets(self.finish_setup)
+        self.ui.add(panel)
+        self._pages = [self.ui.segmentTab]
+        empty_when_deleted(self._inputs())
         self.logic = VoxMMSDSegmentLogic()
-        self.segment_tab = SegmentTab(self.ui, self.logic, self._on_result)
-        leave_out = partial(leave_out_derived, self._inputs())
-        self.review_tab = ReviewTab(self.ui, self.logic, self.addObserver, self.removeObserver, leave_out)
+        self.segment_tab = SegmentTab(self.ui, self.logic, self.show_new)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self._on_node_going)
         self._follow(self.logic.getParameterNode())
-        if getattr(self.parent, "isEntered", False):  # after a reload, Slicer does not enter again
+        self._building = Slices(self._setup_steps(), lambda _: None, to_error_log).start()
+        if self._is_entered:  # after a reload, Slicer does not enter again
             self.enter()
+
+    def _setup_steps(self) -> Steps:
+        yield from self.segment_tab.read_models()
+        yield
+        page = slicer.util.loadUI(self.resourcePath("UI/Review.ui"))
+        page.setVisible(False)  # until it does what its buttons say
+        self.ui.reviewTab.layout().addWidget(page)
+        yield
+        self.ui.add(page)
+        yield
+        empty_when_deleted([self.ui.resultSelector])
+        leave_out = partial(leave_out_derived, self._inputs())
+        tab = ReviewTab(self.ui, self.logic, self.addObserver, self.removeObserver, leave_out)
+        yield
+        page.setVisible(True)
+        self._pages.append(page)
+        self._review_tab = tab
+        if self.parameters is not None:
+            self._gui_tags.append(self.parameters.connectGui(page))
+            tab.show(self.parameters.result)
+        if self._is_entered:
+            tab.enter()
+
+    def finish_setup(self):
+        """Build now what would follow in slices."""
+        if self._building is not None:
+            self._building.finish()
+
+    @property
+    def review_tab(self):
+        """The second tab; built now where its turn has not come yet."""
+        self.finish_setup()
+        return self._review_tab
+
+    @property
+    def _is_entered(self):
+        return getattr(self.parent, "isEntered", False)
 
     def enter(self):
         if self.parameters is None:
             self._follow(self.logic.getParameterNode())
         leave_out_derived(self._inputs())
         self.segment_tab.enter()
-        self.review_tab.enter()
+        if self._review_tab is not None:
+            self._review_tab.enter()
 
     def exit(self):
-        self.review_tab.exit()
+        if self._review_tab is not None:
+            self._review_tab.exit()
 
     def cleanup(self):
         self._orphans_timer.stop()
-        self._look_timer.stop()
-        for tab in (self.segment_tab, self.review_tab):
+        if self._building is not None:
+            self._building.stop()
+        for tab in (self.segment_tab, self._review_tab):
             if tab is not None:  # where setup() failed half way, Slicer still cleans up
                 tab.close()
         if self.segment_tab is not None:
@@ -87,9 +129,9 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller, event):
         self._orphans = []
-        self._look_timer.stop()
         self.segment_tab.close()
-        self.review_tab.forget_scene()
+        if self._review_tab is not None:
+            self._review_tab.forget_scene()
         self._follow(None)
 
     def onSceneEndClose(self, caller, event):
@@ -97,33 +139,37 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _follow(self, parameters):
         if self.parameters is not None:
-            self.parameters.disconnectGui(self._gui_tag)
+            for tag in self._gui_tags:
+                self.parameters.disconnectGui(tag)
             self.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_modified)
         self.parameters = parameters
         self.segment_tab.show(parameters)
         if parameters is not None:
             leave_out_derived(self._inputs())
-            self._gui_tag = parameters.connectGui(self._panel)
+            self._gui_tags = [parameters.connectGui(page) for page in self._pages]
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._on_modified)
             self._on_modified()
 
     def _on_modified(self, *_):
         self.segment_tab.on_parameters_modified()
-        self.review_tab.show(self.parameters.result)
+        if self._review_tab is not None:
+            self._review_tab.show(self.parameters.result)
 
     def _inputs(self):
         ui = self.ui
         return (*(getattr(ui, f"{key}Selector") for key in MODALITIES), ui.brainMaskSelector)
 
-    def _on_result(self, node):
+    def show_new(self, result) -> Steps:
+        """Show a result that has arrived, and the views where it is largest; Slicer draws it in between."""
         leave_out_derived(self._inputs())
-        self.parameters.result = node
-        self._look_timer.start()
-
-    def _look_at_result(self):
-        if self.parameters is not None and self.parameters.result is not None:
-            self.review_tab.first_look()
-            self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
+        for _step in self.review_tab.take_up(result):
+            yield
+            if not slicer.mrmlScene.IsNodePresent(result):  # the user was faster
+                return
+        self.parameters.result = result
+        yield
+        yield from self.review_tab.first_look()
+        self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_going(self, caller, event, node):
@@ -141,3 +187,26 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 remove_whole(node)
         self.logic.case_folders.sweep()
         leave_out_derived(self._inputs())  # by ids, which other nodes may get
+
+
+class Widgets:
+    """The panel's widgets by name; where a name is not there yet, the rest of the panel is built first."""
+
+    def __init__(self, finish) -> None:
+        self._finish = finish
+
+    def add(self, page) -> None:
+        """Take the widgets of a file that was loaded, and let them see the scene."""
+        found = vars(slicer.util.childWidgetVariables(page))
+        for widget in (page, *found.values()):
+            if hasattr(widget, "setMRMLScene"):
+                widget.setMRMLScene(slicer.mrmlScene)
+        vars(self).update(found)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            self._finish()
+        try:
+            return vars(self)[name]
+        except KeyError:
+            raise AttributeError(f"the panel has no widget named {name}") from None
