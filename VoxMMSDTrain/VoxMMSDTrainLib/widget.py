@@ -1,4 +1,8 @@
-"""The panel: a tab per step of teaching a model; each tab is a section of its own."""
+"""The panel: a tab per step of teaching a model; each tab is a section of its own.
+
+The tabs are there when Slicer shows the panel; their sections, which read and draw, follow in slices, or at once where
+one of them is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from VoxMMSDLib.background import Work
+from VoxMMSDLib.background import Slices, Steps, Work, to_error_log
 from VoxMMSDLib.pages import FitsItsText
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibrarySection
@@ -17,6 +21,7 @@ from VoxMMSDTrainLib.run import RunSection
 from VoxMMSDTrainLib.task import TaskSection
 
 TABS = ("Library", "Task", "Run", "Result")
+BUILT_LATER = ("run", "work", "library", "task", "result")
 
 
 class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -28,6 +33,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.moduleName = "VoxMMSDTrain"
         self.logic = None
         self.ui = None
+        self._building = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -39,20 +45,42 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._fit = FitsItsText()
         titles = dict(zip(TABS, (_("Library"), _("Task"), _("Run"), _("Result")), strict=True))
         pages = {name: self._tab(name, title) for name, title in titles.items()}
+        self._building = Slices(self._setup_steps(pages), lambda _: None, to_error_log).start()
+
+    def _setup_steps(self, pages) -> Steps:
         self.run = RunSection(pages["Run"], self.logic, self.onRunFinished)
+        yield
         self.work = Work()
         self.library = LibrarySection(pages["Library"], self.run, self.work, self.onLibraryChanged)
+        yield
         self.task = TaskSection(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
+        yield
         self.result = ResultSection(pages["Result"], self.run, self.work, self.onModelDecided)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.tabs.connect("currentChanged(int)", self.onTabChanged)
         self.run.open()
+        if getattr(self.parent, "isEntered", False):
+            yield
+            self.onTabChanged(self.ui.tabs.currentIndex)
+
+    def finish_setup(self):
+        """Build now what would follow in slices."""
+        if self._building is not None:
+            self._building.finish()
+
+    def __getattr__(self, name):
+        if name in BUILT_LATER:
+            self.finish_setup()
+            if name in vars(self):
+                return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def enter(self):
-        self.run.open()
-        self.onTabChanged(self.ui.tabs.currentIndex)
+        if not self._building.is_at_work:
+            self.run.open()
+            self.onTabChanged(self.ui.tabs.currentIndex)
 
     def exit(self):
         self.run.close()
