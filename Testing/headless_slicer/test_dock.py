@@ -160,12 +160,17 @@ def test_what_a_button_says_is_scrolled_into_view(window, training):
     area = window.panel.scroll_area
     area.verticalScrollBar().setValue(0)
     training.result.ui.importButton.click()
-    end = time.monotonic() + 5
-    while not area.verticalScrollBar().value() and time.monotonic() < end:
-        window.settle()
     real = QtWidgets.QWidget
+
+    def is_seen():
+        at_its_end = real.mapTo(notice, area, real.rect(notice).bottomLeft()).y() <= real.height(area)
+        return area.verticalScrollBar().value() and at_its_end
+
+    end = time.monotonic() + 5
+    while not is_seen() and time.monotonic() < end:
+        window.settle()
     assert notice.visible and notice.text.startswith("No model is chosen")
-    assert real.mapTo(notice, area, real.rect(notice).bottomLeft()).y() <= real.height(area)
+    assert is_seen()
 
 
 def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_dock(window):
