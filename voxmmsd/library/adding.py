@@ -1,4 +1,4 @@
-"""Add cases, expert labels and results of ``segment`` from a folder to the library."""
+"""Add cases, expert labels and results of ``segment`` and ``refine`` from a folder to the library."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from voxmmsd.data.label_maps import read_label, read_values
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError, VoxMMSDError
 from voxmmsd.failures import failure_of_case
+from voxmmsd.files import sha256_of
 from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
-from voxmmsd.library.records import LabelVersion, LibraryCase
-from voxmmsd.records.result import ENDING, read_result_record
+from voxmmsd.library.records import EXPERT, LabelVersion, LibraryCase
+from voxmmsd.records.result import ENDING, ResultRecord, read_result_record
 
 
 @dataclass
@@ -31,9 +32,9 @@ class Added:
 
 
 def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = "", prefix: str = "") -> Added:
-    """Add the cases of a folder with their labels, as expert labels, then the results of ``segment`` in it.
+    """Add the cases of a folder with their labels, as expert labels, then the results in it.
 
-    Existing cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is
+    A result of ``segment`` is a prediction; one of ``refine`` is accepted, as a correction of it, after that. Existing cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is
     reported and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their
     names.
 
@@ -41,7 +42,7 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         InputError: no such folder, or neither cases nor results in it.
     """
     found, added = find_cases(folder, schema or None), Added()
-    results = sorted(folder.rglob(f"*{ENDING}")) if folder.is_dir() else []
+    results = sorted(folder.rglob(f"*{ENDING}"), key=_round_of) if folder.is_dir() else []
     if not found.cases and not results:
         if found.unread:
             found.refuse_none()
@@ -119,6 +120,14 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
         yield f"{case_id}: its label is accepted as an expert's ({version.stem})"
 
 
+def _round_of(file: Path) -> int:
+    """How often a result was refined: what ``segment`` said comes first, and the last round last."""
+    try:
+        return int(read_result_record(file).refined.get("round", 0))
+    except (InputError, OSError, ValueError, TypeError):
+        return 0  # adding it says what is wrong
+
+
 def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     try:
         record = read_result_record(file)
@@ -127,12 +136,48 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     schema, model, review = record.schema, record.model.id, record.review
     if not model:
         raise InputError(f"{file}: names no model that the result is of", "segment again")
-    label = read_label(Source(file.with_name(f"{file.name.removesuffix('.json')}.nii.gz")), schema_named(schema))
+    labels = file.with_name(f"{file.name.removesuffix('.json')}.nii.gz")
+    label = read_label(Source(labels), schema_named(schema))
     case = library.case(case_id)
+    if record.refined:
+        yield from _add_refined(library, case, label, record, labels)
+        return
     if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
         return
     version = library.add_prediction(case_id, label, schema, model, review)
     yield f"{case_id}: prediction of {model} ({version.stem})"
+
+
+def _add_refined(
+    library: Library, case: LibraryCase, label: Volume, record: ResultRecord, labels: Path
+) -> Iterator[str]:
+    """Accept what ``refine`` wrote, with who decided each voxel; skipped where any accepted label is the same.
+
+    Raises:
+        InputError: labels or origins have changed, or an expert's own label is there.
+    """
+    origins = labels.with_name(labels.name.replace(".nii.gz", "_origin.nii.gz"))
+    for file, expected in ((labels, record.sha256), (origins, record.refined.get("origin_sha256"))):
+        if not file.is_file() or sha256_of(file) != expected:
+            raise InputError(
+                f"{file}: is missing or has changed since refine wrote it",
+                "bring it back, or give the labels themselves with `voxmmsd library accept --label`",
+            )
+    if any(_is_known(library, case, each, label, record.schema) for each in case.labels if each.is_accepted):
+        return
+    if case.accepted and case.accepted.kind == EXPERT:
+        raise InputError(
+            f"case {case.id}: has a label that an expert drew from scratch, which this one of refine would replace",
+            f"if it should: `voxmmsd library accept --case {case.id} --label {labels.name} --origins {origins.name}`",
+        )
+    who = read_volume(Source(origins))
+    version = library.accept(case.id, label, record.schema, drawn_over=(record.model.id,), origins=who)
+    assert version.origins is not None
+    by = version.origins.voxels
+    yield (
+        f"{case.id}: accepted {version.stem}, refined from {record.model.id}: {by['edited']:,} voxels edited by hand, "
+        f"{by['carried']:,} carried"
+    )
 
 
 def accept_prediction(library: Library, case_id: str) -> LabelVersion:

@@ -31,6 +31,7 @@ class ResultRecord:
 
     ``findings``: of the images and of the result. ``notes``: what was done otherwise than asked, as text. ``withheld``:
     why there are no labels, as lines of findings. ``sha256``: of the labels' file, None if they are withheld.
+    ``refined``: what ``refine`` did, empty for a result of ``segment``.
     """
 
     schema: str
@@ -49,6 +50,7 @@ class ResultRecord:
     seconds: float = 0.0
     withheld: tuple[str, ...] = ()
     sha256: str | None = None
+    refined: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -58,7 +60,7 @@ class ResultRecord:
     def write(self, file: Path) -> None:
         """``findings`` are also written as lines, followed by the notes, as earlier versions read them."""
         record: dict[str, Any] = {"format": FORMAT, "case": self.case}
-        record |= {item.name: getattr(self, item.name) for item in fields(self) if item.name != "notes"}
+        record |= {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("notes", "refined")}
         record |= {
             "model": asdict(self.model),
             "findings": [*(finding.line() for finding in self.findings), *self.notes],
@@ -115,4 +117,5 @@ def _result(record: dict[str, Any]) -> ResultRecord:
         seconds=float(record.get("seconds", 0.0)),
         withheld=tuple(record.get("withheld", ())),
         sha256=record.get("sha256"),
+        refined=dict(record.get("refined", {})),
     )

@@ -7,7 +7,9 @@ from patients import write_patient
 
 from voxmmsd.cli import main
 from voxmmsd.data.formats.writing import write_nifti
+from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError
+from voxmmsd.files import sha256_of
 from voxmmsd.labels import values_from_indices
 from voxmmsd.library import create_library, open_library
 from voxmmsd.library.adding import accept_prediction, add_folder
@@ -81,6 +83,59 @@ def test_results_of_segment_become_predictions_with_their_doubts(library, cases,
     assert (version.kind, version.drawn_over, version.changed_voxel_count) == ("corrected", ("m-1",), 0)
     with pytest.raises(LibraryError, match="no prediction that waits"):
         accept_prediction(library, "phantom-000-000")
+
+
+def write_refined(folder, case_id, label, origin, turn):
+    """As ``refine`` writes it in its round ``turn``."""
+    write_result(folder, case_id, label)
+    write_nifti(folder / f"{case_id}-voxmmsd_origin.nii.gz", origin, label.grid)
+    file = folder / f"{case_id}-voxmmsd.json"
+    refined = {"round": turn, "origin_sha256": sha256_of(folder / f"{case_id}-voxmmsd_origin.nii.gz")}
+    more = {"refined": refined, "sha256": sha256_of(folder / f"{case_id}-voxmmsd.nii.gz")}
+    file.write_text(json.dumps(json.loads(file.read_text()) | more))
+
+
+def test_results_of_refine_are_accepted_after_their_prediction_with_who_decided_each_voxel(library, tmp_path):
+    place, truth = write_phantoms(tmp_path / "cases", 1, seed=0, side=24)[0], label_of(phantom(0))
+    next(place.glob("*-seg.nii.gz")).unlink()
+    add_folder(library, tmp_path / "cases")
+    origin = np.zeros(truth.array.shape, np.uint8)
+    origin[3:6], origin[6:8] = 1, 2
+    guess = moved(truth)
+    write_result(tmp_path / "results" / "z-seen", "phantom-000-000", guess)
+    write_refined(
+        tmp_path / "results" / "b", "phantom-000-000", Volume(np.where(origin, 0, guess.array), truth.grid), origin, 1
+    )
+    write_refined(tmp_path / "results" / "a", "phantom-000-000", truth, origin, 2)
+    lines = add_folder(library, tmp_path / "results").lines
+    assert [line.split(" (")[0] for line in lines[:1]] == ["phantom-000-000: prediction of m-1"]
+    side = truth.array[0].size
+    assert lines[-1] == (
+        f"phantom-000-000: accepted 0003-corrected, refined from m-1: {3 * side:,} voxels edited by hand, "
+        f"{2 * side:,} carried"
+    )
+    assert add_folder(library, tmp_path / "results").lines == []
+    case = library.case("phantom-000-000")
+    assert (case.accepted.kind, case.accepted.drawn_over) == ("corrected", ("m-1",))
+    np.testing.assert_array_equal(library.read_label(case, case.accepted).array, truth.array)
+    assert case.accepted.origins.voxels == {
+        "predicted": origin.size - 5 * side,
+        "edited": 3 * side,
+        "carried": 2 * side,
+    }
+
+
+def test_a_result_of_refine_that_has_changed_or_would_replace_an_experts_label_is_not_added(library, cases, tmp_path):
+    add_folder(library, cases)
+    truth = label_of(phantom(0))
+    origin = np.ones(truth.array.shape, np.uint8)
+    write_refined(tmp_path / "results", "phantom-000-000", moved(truth), origin, 1)
+    write_refined(tmp_path / "results", "phantom-000-001", moved(truth), origin, 1)
+    (tmp_path / "results" / "phantom-000-001-voxmmsd_origin.nii.gz").unlink()
+    failures = dict(add_folder(library, tmp_path / "results").failures)
+    assert "has a label that an expert drew from scratch" in str(failures["phantom-000-000"])
+    assert "_origin.nii.gz: is missing or has changed since refine wrote it" in str(failures["phantom-000-001"])
+    assert [len(case.labels) for case in library.cases()] == [1, 1]
 
 
 def test_a_case_that_cannot_be_added_does_not_stop_the_others(library, cases):
