@@ -34,9 +34,9 @@ class Added:
 def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = "", prefix: str = "") -> Added:
     """Add the cases of a folder with their labels, as expert labels, then the results in it.
 
-    A result of ``segment`` is a prediction; one of ``refine`` is accepted, as a correction of it, after that. Existing cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is
-    reported and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their
-    names.
+    A result of ``segment`` is a prediction; one of ``refine`` is accepted, as a correction of it, after that. Existing
+    cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is reported
+    and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their names.
 
     Raises:
         InputError: no such folder, or neither cases nor results in it.

@@ -60,7 +60,9 @@ class ResultRecord:
     def write(self, file: Path) -> None:
         """``findings`` are also written as lines, followed by the notes, as earlier versions read them."""
         record: dict[str, Any] = {"format": FORMAT, "case": self.case}
-        record |= {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("notes", "refined")}
+        record |= {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("notes", "refined")
+        }
         record |= {
             "model": asdict(self.model),
             "findings": [*(finding.line() for finding in self.findings), *self.notes],

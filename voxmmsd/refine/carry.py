@@ -9,7 +9,7 @@ the tumor are filled, locked labels keep their voxels, and edited voxels and rev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -22,6 +22,8 @@ from voxmmsd.labels import LabelSchema
 from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence, distance_mm, places_on
 from voxmmsd.refine.features import CaseFeatures
 from voxmmsd.refine.fitting import Fit, FitSettings, fit, scores
+
+_NEVER = -1e4  # logit of what the network does not know
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def refine(
 ) -> Refined:
     """Carry a case's edits through its volume; the same input gives the same labels.
 
+    ``schema``: of the edits; the network's classes, or these and further ones, which are learned from the edits alone.
     ``locked``: keys of labels of which no voxel outside the edits is added or taken away.
 
     Raises:
@@ -74,16 +77,31 @@ def refine(
     distance = distance_mm(evidence.edited_zyx, evidence.grid, features.grid)
     if distance is None:
         raise InputError("no edit lies inside the brain that the network saw", "edit there, or check the brain mask")
-    fitted = fit(features, evidence, settings.fitting)
+    further = schema.class_count - len(features.logits_czyx)
     logits = features.logits_czyx.astype(np.float32)
+    features = with_classes(features, further)
+    fitted = fit(features, evidence, settings.fitting)
     tissue = features.image_czyx.any(axis=0)
     before = np.where(tissue, logits.argmax(axis=0), 0).astype(np.uint8)
-    learned = logits + scores(features, fitted)
+    learned = features.logits_czyx + scores(features, fitted)
+    logits = np.pad(logits, ((0, further), (0, 0), (0, 0), (0, 0)), constant_values=_NEVER)
     after = np.where(tissue, learned.argmax(axis=0), 0).astype(np.uint8)
     follows = _follows(learned, before, after, distance, settings)
     follows &= ~(np.isin(before, frozen) | np.isin(after, frozen))
     after = _cleaned(np.where(follows, after, before), before, schema, features.grid, settings.smallest_ml)
     return _on_result(evidence, fitted, features.grid, before, after, logits, learned, frozen)
+
+
+def with_classes(features: CaseFeatures, further: int) -> CaseFeatures:
+    """With logits of further classes, which the network does not know: as high as that of what it says.
+
+    So a new class needs no more than the edits' odds to win, wherever it is, however sure the network was.
+    """
+    if not further:
+        return features
+    logits = features.logits_czyx
+    highest = np.broadcast_to(logits.max(axis=0), (further, *logits.shape[1:]))
+    return replace(features, logits_czyx=np.concatenate([logits, highest]))
 
 
 def locked_indices(keys: Sequence[str], schema: LabelSchema) -> list[int]:

@@ -21,6 +21,9 @@ class RefineConfig:
         (), "planes gone through whole, such as axial:60 coronal:71-73, or strokes (default: as the edits lie)"
     )
     locked: tuple[str, ...] = option((), "labels that nothing is carried to or from, such as ET")
+    new_label: str = option(
+        "", "a tissue that the model does not know and its value in the edited labels, such as RC=5: learned from these"
+    )
     case: str = option("", "the case's folder (default: where it was segmented from)", affects=Affects.INPUT)
     brain_mask: str = option("", BRAIN_MASK + " (default: as it was segmented)", affects=Affects.INPUT)
     model: str = option("", "model name, package folder or zip (default: the one that made the result)")

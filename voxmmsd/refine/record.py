@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.files import read_json, sha256_of
 from voxmmsd.inference.config import ReadingConfig, SegmentConfig
 from voxmmsd.inference.segment import cases_to_segment
-from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named
+from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, index_of_tissue, indices_from_values, schema_named
 from voxmmsd.models.package import WEIGHTS, ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.refine.config import RefineConfig
@@ -126,8 +127,60 @@ def _segmented(run: Path) -> Mapping[str, Any] | None:
     return {"options": found.get("call", {}), "directory": found.get("directory", ".")}
 
 
-def read_edits(file: Path, result: Edited) -> np.ndarray:
+@dataclass(frozen=True)
+class NewLabel:
+    """A tissue that the model does not know: its value in edited labels, and the schema that has it besides theirs."""
+
+    value: int
+    schema: LabelSchema
+
+
+def parse_new_label(text: str, schema: LabelSchema) -> NewLabel | None:
+    """``RC=5`` for a result of ``schema``; None where nothing is said.
+
+    Raises:
+        ConfigError: no such text, a value that has a meaning already, or no schema with these tissues.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"([A-Z]+)=(\d{1,3})", text)
+    if not match:
+        raise ConfigError(f"--new-label {text}: names no label", "give its key and its value, such as RC=5")
+    key, value = match[1], int(match[2])
+    if key in {label.key for label in schema.labels}:
+        raise ConfigError(f"--new-label {text}: the result has that label already", "edit it, without the option")
+    if value in (0, *schema.values):
+        raise ConfigError(
+            f"--new-label {text}: the value {value} has a meaning already ({_known(schema)})",
+            "give these voxels a value of their own",
+        )
+    count = len(schema.labels)
+    for other in SCHEMAS.values():
+        same = [index_of_tissue(label, other) for label in schema.labels] == list(range(1, count + 1))
+        if same and [label.key for label in other.labels[count:]] == [key]:
+            return NewLabel(value, other)
+    raise ConfigError(
+        f"--new-label {text}: no label schema has the tissues of {schema.name} and {key}",
+        "only a resection cavity, RC, can be added to the labels of adult glioma",
+    )
+
+
+def widened(result: Edited, new: NewLabel | None) -> Edited:
+    """The result with its labels in the schema that has the new one, too; its class indices are the same."""
+    if new is None:
+        return result
+    labels = {label.key: label.value for label in new.schema.labels}
+    return replace(result, schema=new.schema, record={**result.record, "schema": new.schema.name, "labels": labels})
+
+
+def _known(schema: LabelSchema) -> str:
+    return "0, " + ", ".join(f"{label.value} {label.key}" for label in schema.labels)
+
+
+def read_edits(file: Path, result: Edited, new: NewLabel | None = None) -> np.ndarray:
     """Edited labels as class indices on the result's grid; the same voxels in another order of axes are turned.
+
+    ``new``: a label of theirs that the result does not have, which gets the next class index.
 
     Raises:
         InputError: another grid, or labels that the model does not know.
@@ -135,14 +188,17 @@ def read_edits(file: Path, result: Edited) -> np.ndarray:
     volume = read_volume(Source(file))
     grid, schema = result.label.grid, result.schema
     whole = np.rint(volume.array)
-    unknown = sorted(set(np.unique(whole[np.isfinite(whole)]).astype(int).tolist()) - {0, *schema.values})
+    added = (whole == new.value) if new else np.zeros(whole.shape, bool)
+    known = np.where(added, 0, volume.array)
+    unknown = sorted(set(np.unique(whole[np.isfinite(whole) & ~added]).astype(int).tolist()) - {0, *schema.values})
     if unknown:
-        known = ", ".join(f"{label.value} {label.key}" for label in schema.labels)
         raise InputError(
-            f"{file}: holds the labels {', '.join(map(str, unknown[:10]))}, which the model does not know (0, {known})",
-            "give these voxels one of its labels, or teach a model the new tissue with `voxmmsd finetune`",
+            f"{file}: holds the labels {', '.join(map(str, unknown[:10]))}, which the model does not know "
+            f"({_known(schema)})",
+            f"give these voxels one of its labels, or, if they are a resection cavity, --new-label RC={unknown[0]}",
         )
-    label = Volume(indices_from_values(volume.array, schema, str(file)), volume.grid)
+    indices = indices_from_values(known, schema, str(file))
+    label = Volume(np.where(added, schema.class_count, indices).astype(np.uint8), volume.grid)
     if (turned := on_same_voxels(label, grid)) is not None:
         if (turned.array == result.label.array).all():
             raise InputError(

@@ -25,7 +25,17 @@ from voxmmsd.refine.config import RefineConfig
 from voxmmsd.refine.evidence import find_evidence, parse_planes
 from voxmmsd.refine.features import CaseFeatures, case_features
 from voxmmsd.refine.kept import read_features, write_features
-from voxmmsd.refine.record import Edited, find_images, find_model, origin_file, read_edits, read_result, record_file
+from voxmmsd.refine.record import (
+    Edited,
+    find_images,
+    find_model,
+    origin_file,
+    parse_new_label,
+    read_edits,
+    read_result,
+    record_file,
+    widened,
+)
 from voxmmsd.runs import Run, open_run
 
 LOW_AGREEMENT = 0.7
@@ -47,20 +57,23 @@ def refine_result(config: RefineConfig) -> Path:
         raise InputError(
             f"{result_file(out, result.case_id)}: exists already", "nothing is overwritten, name another --out"
         )
-    grid = result.label.grid
+    grid, new = result.label.grid, parse_new_label(config.new_label, result.schema)
     evidence = find_evidence(
         result.label.array,
-        [read_edits(Path(file), result) for file in config.edited],
+        [read_edits(Path(file), result, new) for file in config.edited],
         grid,
         reviewed=parse_planes(config.reviewed, grid),
         origin_zyx=result.origin_zyx,
         earlier=result.planes,
     )
+    result = widened(result, new)
     locked_indices(config.locked, result.schema)
     record = {**config_to_record(config), "segmented": _told_on(result, config)}
     call = config_to_record(config)
     with open_run(out / ".run", "refine", record, 3, continues=False, call=call) as run:
         run.say(f"{result.case_id}: {evidence.text()}")
+        if new:
+            run.say(f"{result.case_id}: {_values(result.schema)} from now on, labels of {result.schema.name}")
         features = _features(result, config, run)
         _next(run, 1, result, "carrying")
         refined = refine(features, evidence, result.schema, locked=config.locked)
@@ -69,6 +82,10 @@ def refine_result(config: RefineConfig) -> Path:
         file = write_refined(result, refined, out, time.monotonic() - started, config.edited, config.locked)
         run.progress(3)
     return file
+
+
+def _values(schema: LabelSchema) -> str:
+    return ", ".join(f"{label.value} is {label.key}" for label in schema.labels)
 
 
 def _is_whole(file: Path) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from refine.made_features import ED, ET, NCR, SCHEMA, ball, features, grid
 
 from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.labels import schema_named
 from voxmmsd.refine import find_evidence, refine
 from voxmmsd.refine.carry import CarrySettings
 from voxmmsd.refine.evidence import CARRIED, EDITED, PREDICTED, Plane
@@ -14,6 +15,7 @@ FEW = CarrySettings(fitting=FitSettings(others=1000))  # as few in these small v
 LESION = ball((16, 16, 16), 8)
 TRUTH = np.where(LESION, ED, 0).astype(np.uint8)
 NOTHING = np.zeros_like(TRUTH)
+RC = 4
 
 
 def missed():
@@ -78,6 +80,19 @@ def test_a_locked_label_loses_and_gains_no_voxel():
     assert (locked.label_zyx[away] == ED).sum() > 500
     with pytest.raises(ConfigError, match="no such label; its labels are NCR, ED, ET"):
         refine(features(look, said), evidence, SCHEMA, locked=["XY"])
+
+
+def test_a_tissue_that_the_network_does_not_know_is_learned_from_the_edits_alone():
+    cavity = ball((16, 16, 16), 4)
+    look = np.where(cavity, NCR, TRUTH).astype(np.uint8)  # it looks like something, and the network calls it edema
+    truth = np.where(cavity, RC, TRUTH).astype(np.uint8)
+    for surety in (3.0, 12.0):
+        evidence = one_slice(before=TRUTH, truth=truth)
+        refined = refine(features(look, TRUTH, surety), evidence, schema_named("brats-gli-2024"), settings=FEW)
+        assert (refined.label_zyx == truth).mean() > 0.999
+        assert (refined.label_zyx[cavity] == RC).mean() > 0.95
+    same = refine(missed(), one_slice(), schema_named("brats-gli-2024"), settings=FEW).label_zyx
+    assert (same == refine(missed(), one_slice(), SCHEMA, settings=FEW).label_zyx).all()  # unless there is none of it
 
 
 def test_nothing_changes_beyond_the_farthest_distance_whatever_it_looks_like():

@@ -130,6 +130,38 @@ def test_a_label_that_the_model_does_not_know_is_refused(place, capsys):
     assert refine(place, edited="cavity.nii.gz") == 2
     error = capsys.readouterr().err
     assert "cavity.nii.gz: holds the labels 7, which the model does not know (0, 1 NCR, 2 ED, 3 ET)" in error
+    assert "if they are a resection cavity, --new-label RC=7" in error
+
+
+def test_a_new_label_is_learned_from_the_edits_and_belongs_to_the_result_from_then_on(place, capsys):
+    paint(place / "seen" / RESULT, place / "cavity.nii.gz", 12, value=7)
+    assert refine(place, "--new-label", "RC=7", edited="cavity.nii.gz") == 0
+    assert "1 is NETC, 2 is SNFH, 3 is ET, 4 is RC from now on, labels of brats-gli-2024" in capsys.readouterr().err
+    found, after = record(place / "out"), labels(place / "out" / RESULT)
+    assert (found["schema"], found["labels"]["RC"]) == ("brats-gli-2024", 4)
+    assert (after[10:18, 10:18, 12] == 4).all() and 7 not in after
+    assert found["volumes_ml"]["RC"] == pytest.approx((after == 4).sum() / 1000)
+    assert found["refined"]["changed_ml"]["RC"]["added"] == found["volumes_ml"]["RC"]
+    assert found["refined"]["changed_ml"]["RC"]["removed"] == 0
+    paint(place / "out" / RESULT, place / "again.nii.gz", 20, value=4)
+    assert refine(place, out="two", result=place / "out" / RESULT, edited="again.nii.gz") == 0
+    second, edited = labels(place / "two" / RESULT), labels(place / "again.nii.gz")
+    assert (second[..., 12] == after[..., 12]).all() and (second[..., 20] == edited[..., 20]).all()
+    assert (edited[10:18, 10:18, 20] == 4).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cavity", "names no label; give its key and its value, such as RC=5"),
+        ("ET=7", "the result has that label already"),
+        ("RC=3", "the value 3 has a meaning already (0, 1 NCR, 2 ED, 3 ET)"),
+        ("CC=7", "no label schema has the tissues of brats-gli-2023 and CC"),
+    ],
+)
+def test_a_new_label_that_cannot_be_one_is_refused(place, text, message, capsys):
+    assert refine(place, "--new-label", text) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_labels_on_another_grid_are_refused_and_the_same_voxels_in_another_order_are_turned(place, capsys):
