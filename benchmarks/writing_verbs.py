@@ -21,6 +21,8 @@ HEAVY = (
     "evaluation.evaluate",
     "models.export_bundle",
     "refine.verb",
+    "reporting.case_report",
+    "reporting.follow_up_page",
 )
 
 
@@ -47,6 +49,15 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         result = next((source / "seen").glob("*-voxmmsd.nii.gz"))
         return ["refine", str(result), "--edited", edited, "--out", str(place / "out"), "--threads", "1",
                 "--features", str(place / "features.npz")]  # fmt: skip
+
+    def report(place: Path) -> list[str]:
+        result = next((source / "seen").glob("*-voxmmsd.nii.gz"))
+        return ["report", str(result), "--out", str(place / "out")]
+
+    def follow(place: Path) -> list[str]:
+        results = sorted(map(str, (source / "visits" / "results").glob("*-voxmmsd.nii.gz")))
+        images = sorted(map(str, (source / "visits" / "cases").iterdir()))
+        return ["follow", *results, "--case", *images, "--days", "0", "30", "--out", str(place / "out")]
 
     def with_library(place: Path) -> None:
         shutil.copytree(library, place / "library")
@@ -78,6 +89,8 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         "finetune": training("finetune", "--patch", "16"),
         "segment": WritingVerb(lambda place: [*segment, str(place / "out"), "--picture", "--uncertainty"]),
         "refine": WritingVerb(refine),
+        "report": WritingVerb(report),
+        "follow": WritingVerb(follow),
         "evaluate": WritingVerb(
             lambda place: ["evaluate", str(source / "results"), cases, "--out", str(place / "scores"), "--workers", "1"]
         ),
@@ -99,8 +112,8 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
 
 
 def prepared(folder: Path) -> Path:
-    """Two cases, a model as folder and zip, results to score, a library with a prediction, a wheel without needs, a
-    result and its edited labels.
+    """Two cases, a model as folder and zip, results to score, two visits, a library with a prediction, a wheel without
+    needs, a result and its edited labels.
 
     What the verbs import is loaded once, here, for the processes that are forked from this one.
     """
@@ -124,7 +137,16 @@ def prepared(folder: Path) -> Path:
     for room in HEAVY:
         import_module(f"voxmmsd.{room}")
     _edited(folder, CASE)
+    _visits(folder / "visits")
     return folder
+
+
+def _visits(folder: Path) -> None:
+    """Two visits of a patient whose lesion grew, as results."""
+    from reporting.made_visits import write_visit
+
+    for number, radius in enumerate((8, 11)):
+        write_visit(folder, f"BraTS-GLI-00007-10{number}", [((15, 5, 8), radius, 3)], spacing_zyx=(4.0, 4.0, 4.0))
 
 
 def _edited(folder: Path, case_id: str) -> None:

@@ -27,6 +27,8 @@ STORY = (
     "segmenting",
     "corrections",
     "refining",
+    "report",
+    "follow-up",
     "gpu-server",
     "slurm",
     "long-runs",

@@ -55,6 +55,22 @@ def test_the_table_of_a_status_names_what_a_run_writes(tmp_path):
     assert keys("status") == set(json.loads((tmp_path / "run" / "status.json").read_text(encoding="utf-8")))
 
 
+def test_the_table_of_a_follow_up_names_what_follow_writes(tmp_path):
+    from reporting.made_visits import write_visit
+
+    from voxmmsd.reporting.follow_up import followed
+    from voxmmsd.reporting.visits import read_visits
+
+    ids = ["BraTS-GLI-00007-100", "BraTS-GLI-00007-101"]
+    files = [write_visit(tmp_path, one, [((15, 5, 8), 9, 3)], spacing_zyx=(4.0, 4.0, 4.0)) for one in ids]
+    record = followed(read_visits(files, images=[str(tmp_path / "cases" / one) for one in ids])).record()
+    assert keys("follow-up") == set(record)
+    table = PAGE[PAGE.index("<!-- record: follow-up -->") :].split("\n\n")[0]
+    part = record["lesions"]["ET"][0]["visits"][0]["parts"][0]
+    for name in (*record["visits"][1], *record["visits"][1]["rano_by_volume"], *part):
+        assert f"`{name}`" in table or name in ("longest", "perpendicular"), name
+
+
 def test_the_table_of_a_result_names_what_segment_writes(tmp_path):
     from voxmmsd.cli import main
 

@@ -25,6 +25,7 @@ ORDER = [
     {"evaluation", "preflight"},
     {"inference"},
     {"library", "refine"},
+    {"reporting"},
     {"training"},
     {"corrections", "experiment", "planning"},
     {"doctor", "verify", "offline", "segmenting"},

@@ -15,6 +15,7 @@ from hard_places import CASE, OTHER, Place, pristine, snapshot
 
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases, read_case
+from voxmmsd.data.volume import Grid
 from voxmmsd.errors import InputError
 
 A_WAY_OUT = re.compile(
@@ -517,6 +518,35 @@ CALLS = {
         lambda p: evaluated(p, lambda f: f.with_name(f"{CASE}-voxmmsd.json").write_text(DEEP)),
         ["voxmmsd.json"],
     ),
+    "visits of two patients": (
+        lambda p: visits(p, patients=("00007", "00008")),
+        ["different patients", "one patient"],
+    ),
+    "visits whose days run backwards": (lambda p: [*visits(p), "--days", "93", "0"], ["--days 93 0", "earliest first"]),
+    "visits with too few days": (lambda p: [*visits(p), "--days", "0"], ["--days names 1", "2 visits"]),
+    "visits with labels of different schemas": (
+        lambda p: visits(p, schemas=("brats-gli-2023", "whole-tumor")),
+        ["different schemas", "one model"],
+    ),
+    "visits of which none has a tumor": (lambda p: visits(p, index=0), ["none of the visits has a tumor"]),
+    "a single visit": (lambda p: [a for a in visits(p) if "-101" not in str(a)], ["two visits"]),
+    "a visit given twice": (lambda p: [*visits(p)[:2], *visits(p)[1:]], ["given twice"]),
+    "a visit that is a folder of no library": (
+        lambda p: ["follow", p.cases, p.cases / CASE, "--out", p.root / "out"],
+        ["neither a result nor a case of a library"],
+    ),
+    "a visit whose images are gone": (lambda p: visits(p)[:-3], ["no run lies beside it", "--case"]),
+    "a report of labels that are no result": (
+        lambda p: ["report", p.file("seg"), "--out", p.root / "out"],
+        ["is no result of `voxmmsd segment`"],
+    ),
+    "a report of labels that were edited in place": (
+        lambda p: (
+            (result := visits(p)[1]).write_bytes(result.read_bytes() + b"x"),
+            ["report", result, "--out", p.root / "out"],
+        )[1],
+        ["has changed since it was written"],
+    ),
     "a run that there is not": (lambda p: ["runs", "show", "unheard-of"], ["unheard-of", "no run"]),
     "a run whose status is none": (lambda p: ["runs", "show", p.write("r/status.json", "[]").parent], ["status.json"]),
     "a run whose status is of wrong types": (
@@ -528,6 +558,23 @@ CALLS = {
         ["status.json"],
     ),
 }
+
+
+def visits(place, patients=("00007", "00007"), schemas=("brats-gli-2023",) * 2, index=1):
+    """A call of ``follow`` with two results of the patients' visits."""
+    from reporting.made_results import write_result
+
+    label = np.zeros((12, 12, 12), np.uint8)
+    label[4:8, 4:8, 4:8] = index
+    grid = Grid(label.shape, AFFINE)
+    image = np.arange(label.size, dtype=np.int16).reshape(label.shape)
+    ids = [f"BraTS-GLI-{patient}-10{number}" for number, patient in enumerate(patients)]
+    files = [
+        write_result(place.root / "visits", one, {"t1c": image}, label, grid, schema)
+        for one, schema in zip(ids, schemas, strict=True)
+    ]
+    images = [place.root / "visits" / "cases" / one for one in ids]
+    return ["follow", *files, "--out", place.root / "out", "--case", *images]
 
 
 def renamed(place):

@@ -48,9 +48,9 @@ class Section:
     preformatted: str = ""
 
 
-def write_report(file: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write the page atomically. All text is escaped."""
-    about = f"Made {now()} by voxmmsd {voxmmsd.__version__}. {DISCLAIMER}"
+def write_report(file: Path, title: str, sections: Sequence[Section], *, dated: bool = True) -> Path:
+    """Write the page atomically. All text is escaped. ``dated``: whether it says when it was made."""
+    about = f"Made {f'{now()} ' if dated else ''}by voxmmsd {voxmmsd.__version__}. {DISCLAIMER}"
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',

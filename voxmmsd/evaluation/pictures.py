@@ -20,7 +20,7 @@ from voxmmsd.data.volume import Grid
 from voxmmsd.files import written_aside
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES, LabelSchema
 
-_BACKGROUND, _TEXT = "#111418", "#e8eaed"
+BACKGROUND, TEXT = "#111418", "#e8eaed"
 _OPACITY = 0.55
 _OUTLINE = "#{:02x}{:02x}{:02x}".format(*REGION_COLORS["WT"])  # a white that nobody takes for a tissue
 LINES = tuple((red / 255, green / 255, blue / 255) for red, green, blue in LINE_COLORS)
@@ -47,30 +47,32 @@ def overlay_picture(
     shown = [channel for channel, there in enumerate(present) if there]
     under = _underlay(present)
     places = tumor_slices(label_zyx if label_zyx.any() else reference_label_zyx, label_zyx.shape)
-    heights = [_extent(grid, axis)[1] / _extent(grid, axis)[0] for axis, *_ in _PLANES]
+    heights = [slice_extent(grid, axis)[1] / slice_extent(grid, axis)[0] for axis, *_ in _PLANES]
     columns = len(shown) + 1
     width = 2.6 * columns
-    figure = Figure((width, 2.6 * sum(heights) + 1.0), facecolor=_BACKGROUND, layout="constrained")
+    figure = Figure((width, 2.6 * sum(heights) + 1.0), facecolor=BACKGROUND, layout="constrained")
     axes = figure.subplots(3, columns, squeeze=False, height_ratios=heights)
     for row, (axis, name, left, top) in enumerate(_PLANES):
-        aspect = _extent(grid, axis)[2]
-        labels = _slice(label_zyx, axis, places[axis])
+        aspect = slice_extent(grid, axis)[2]
+        labels = seen_slice(label_zyx, axis, places[axis])
         for column, channel in enumerate([*shown, under]):
             panel = axes[row][column]
-            panel.imshow(_slice(image_czyx[channel], axis, places[axis]), cmap="gray", vmin=0, vmax=255, aspect=aspect)
+            panel.imshow(
+                seen_slice(image_czyx[channel], axis, places[axis]), cmap="gray", vmin=0, vmax=255, aspect=aspect
+            )
             panel.set_axis_off()
             if row == 0:
                 heading = MODALITY_NAMES[MODALITIES[channel]] if column < len(shown) else "segmentation"
-                panel.set_title(heading, color=_TEXT, fontsize=11)
+                panel.set_title(heading, color=TEXT, fontsize=11)
             if column == 0:
-                _letters(panel, left, top, f"{name} {places[axis]}")
+                letters(panel, left, top, f"{name} {places[axis]}")
         last = axes[row][-1]
         last.imshow(_colored(labels, schema), aspect=aspect)
         if reference_label_zyx is not None:
-            _outline(last, _slice(reference_label_zyx, axis, places[axis]), schema)
+            _outline(last, seen_slice(reference_label_zyx, axis, places[axis]), schema)
     figure.legend(handles=_legend(label_zyx, reference_label_zyx, schema, grid), loc="outside lower center", ncols=4,
-                  frameon=False, labelcolor=_TEXT, fontsize=10)  # fmt: skip
-    figure.suptitle(title, color=_TEXT, fontsize=13)
+                  frameon=False, labelcolor=TEXT, fontsize=10)  # fmt: skip
+    figure.suptitle(title, color=TEXT, fontsize=13)
     return save_figure(figure, file)
 
 
@@ -110,7 +112,7 @@ def restoration_picture(
 
     All ``(4, z, y, x)`` in canonical RAS; ``truth_czyx`` in [0, 1] gives the gray scale of all three.
     """
-    figure = Figure((6.2, 8.4), layout="constrained", facecolor=_BACKGROUND)
+    figure = Figure((6.2, 8.4), layout="constrained", facecolor=BACKGROUND)
     axes = figure.subplots(4, 3, squeeze=False)
     for channel, name in enumerate(MODALITIES):
         for column, (heading, array) in enumerate(
@@ -118,13 +120,11 @@ def restoration_picture(
         ):
             panel = axes[channel][column]
             panel.set_axis_off()
-            panel.imshow(_slice(array[channel], 0, array.shape[1] // 2), cmap="gray", vmin=0, vmax=1)
+            panel.imshow(seen_slice(array[channel], 0, array.shape[1] // 2), cmap="gray", vmin=0, vmax=1)
             if channel == 0:
-                panel.set_title(heading, color=_TEXT, fontsize=11)
+                panel.set_title(heading, color=TEXT, fontsize=11)
         label = MODALITY_NAMES[name] + ("" if present[channel] else " (nothing here)")
-        axes[channel][0].text(
-            0.02, 0.96, label, color=_TEXT, fontsize=8, va="top", transform=axes[channel][0].transAxes
-        )
+        axes[channel][0].text(0.02, 0.96, label, color=TEXT, fontsize=8, va="top", transform=axes[channel][0].transAxes)
     return save_figure(figure, file)
 
 
@@ -141,16 +141,16 @@ def validation_picture(
     Arrays as in ``overlay_picture``.
     """
     place = tumor_slices(reference_zyx, reference_zyx.shape)[0]
-    under = _slice(image_czyx[_underlay(present)], 0, place)
-    figure = Figure((6.2, 2.6), layout="constrained", facecolor=_BACKGROUND)
+    under = seen_slice(image_czyx[_underlay(present)], 0, place)
+    figure = Figure((6.2, 2.6), layout="constrained", facecolor=BACKGROUND)
     panels = figure.subplots(1, 3)
     for panel, heading, labels in zip(
         panels, ("image", "prediction", "expert"), (None, predicted_zyx, reference_zyx), strict=True
     ):
         panel.imshow(under, cmap="gray", vmin=0, vmax=255)
         if labels is not None:
-            panel.imshow(_colored(_slice(labels, 0, place), schema))
-        panel.set_title(heading, color=_TEXT, fontsize=11)
+            panel.imshow(_colored(seen_slice(labels, 0, place), schema))
+        panel.set_title(heading, color=TEXT, fontsize=11)
         panel.set_axis_off()
     return save_figure(figure, file)
 
@@ -161,7 +161,7 @@ def _underlay(present: Sequence[bool]) -> int:
     return next(channel for channel in order if present[channel])
 
 
-def _slice(array_zyx: np.ndarray, axis: int, index: int) -> np.ndarray:
+def seen_slice(array_zyx: np.ndarray, axis: int, index: int) -> np.ndarray:
     """A slice as it is looked at: anterior or superior on top, the patient's right (or front) at the left.
 
     RAS indices grow to the right, front and top; pictures are drawn rightwards and downwards, so both are flipped.
@@ -169,7 +169,7 @@ def _slice(array_zyx: np.ndarray, axis: int, index: int) -> np.ndarray:
     return np.take(array_zyx, index, axis=axis)[::-1, ::-1]
 
 
-def _extent(grid: Grid, axis: int) -> tuple[float, float, float]:
+def slice_extent(grid: Grid, axis: int) -> tuple[float, float, float]:
     """Width and height in mm of a slice across ``axis``, and the aspect of its pixels."""
     rows, columns = [a for a in range(3) if a != axis]
     spacing, shape = grid.spacing_mm_zyx, grid.shape_zyx
@@ -190,9 +190,9 @@ def _outline(panel: Any, labels: np.ndarray, schema: LabelSchema) -> None:
             panel.contour(labels == index, levels=[0.5], colors=[_OUTLINE], linewidths=0.7)
 
 
-def _letters(panel: Any, left: str, top: str, name: str) -> None:
-    edge = [withStroke(linewidth=2, foreground=_BACKGROUND)]  # a brain may be as bright as the letters
-    style = {"color": _TEXT, "transform": panel.transAxes, "fontsize": 9, "path_effects": edge}
+def letters(panel: Any, left: str, top: str, name: str) -> None:
+    edge = [withStroke(linewidth=2, foreground=BACKGROUND)]  # a brain may be as bright as the letters
+    style = {"color": TEXT, "transform": panel.transAxes, "fontsize": 9, "path_effects": edge}
     panel.text(0.02, 0.5, left, va="center", **style)
     panel.text(0.5, 0.98, top, ha="center", va="top", **style)
     panel.text(0.02, 0.02, name, alpha=0.8, **style)
@@ -204,13 +204,13 @@ def _legend(label_zyx: np.ndarray, reference: np.ndarray | None, schema: LabelSc
         text = f"{label.name} {(label_zyx == index).sum() * grid.voxel_volume_ml:.1f} ml"
         if reference is not None:
             text += f" (expert {(reference == index).sum() * grid.voxel_volume_ml:.1f})"
-        patches.append(Patch(color=_rgb(label.color), label=text))
+        patches.append(Patch(color=rgb(label.color), label=text))
     if reference is not None:
         patches.append(Patch(facecolor="none", edgecolor=_OUTLINE, label="expert's outline"))
     return patches
 
 
-def _rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:
+def rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:
     return color[0] / 255, color[1] / 255, color[2] / 255
 
 

@@ -59,6 +59,7 @@ class SegmentConfig(ReadingConfig):
     uncertainty: bool = option(False, "also write an uncertainty map")
     tta: bool = option(False, "test-time augmentation: mean over eight mirrored images (8x slower, slightly better)")
     picture: bool = option(False, "also write an overlay picture")
+    report: bool = option(False, "also write a report of each case, as a page and a PDF", affects=Affects.REPORT)
     save_intermediates: bool = option(
         False, "also write aligned or resampled images and the brain mask, if they were created"
     )
