@@ -60,7 +60,7 @@ def test_two_segmentations_a_training_and_two_acceptances_at_once_lose_nothing(p
     ]
     assert registry.model_states() == {"toy-1": "proposed", "toy-2": "accepted", "toy-3": "accepted"}
     run = registry.home() / "runs" / "taught"
-    assert read_status(run)["state"] == "finished"
+    assert read_status(run).state == "finished"
     for what in ("", str(library), str(run)):
         assert verify(what)[1], verify(what)[0]
 

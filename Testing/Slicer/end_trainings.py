@@ -11,7 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from voxmmsd.runs.folder import lives, read_status
+from voxmmsd.runs.pids import lives
+from voxmmsd.runs.status import read_status
 
 LOOK_SECONDS = 0.5
 
@@ -23,9 +24,8 @@ def main(folder: Path) -> None:
         was_over = is_over.wait(LOOK_SECONDS)
         # Noted while it lasts: whoever kills a test may remove its folder at once.
         for file in folder.rglob("status.json"):
-            status = read_status(file.parent) or {}
-            if pid := status.get("pid"):
-                known[pid] = status.get("pid_started")
+            if (status := read_status(file.parent)) and status.pid:
+                known[status.pid] = status.pid_started
         if was_over:
             break
     for pid, started in known.items():

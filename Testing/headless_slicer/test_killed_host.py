@@ -37,7 +37,8 @@ def test_a_training_that_a_killed_test_has_started_is_ended(tmp_path):
     training = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     try:
         (tmp_path / "home" / "runs" / "trial").mkdir(parents=True)
-        write_json_atomic(tmp_path / "home" / "runs" / "trial" / "status.json", {"pid": training.pid})
+        status = {"state": "running", "pid": training.pid}
+        write_json_atomic(tmp_path / "home" / "runs" / "trial" / "status.json", status)
         time.sleep(1)
         assert training.poll() is None
         watch.stdin.close()  # as it is where the test's process goes

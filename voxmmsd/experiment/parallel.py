@@ -23,8 +23,8 @@ from voxmmsd.files import write_json_atomic
 from voxmmsd.labels import LabelSchema
 from voxmmsd.runs import Request, Run, RunState, is_finished, view_run
 from voxmmsd.runs.control import ask
-from voxmmsd.runs.folder import is_alive, read_status
 from voxmmsd.runs.launch import start_detached
+from voxmmsd.runs.status import read_status
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 LOOK_SECONDS = 0.5
@@ -93,7 +93,7 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[Request]) -> None
         return
     folder = Path(config.run)
     status = read_status(folder)
-    if not (status and is_alive(status)):
+    if not (status and status.is_alive()):
         options = folder.with_name(f"{folder.name}.json")
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(options, config_to_record(config))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from voxmmsd.errors import RunError
 from voxmmsd.files import HELD, try_lock
-from voxmmsd.runs.folder import HEARTBEAT_SECONDS, SILENT_AFTER_SECONDS, is_alive, read_status
 from voxmmsd.runs.states import RunState
+from voxmmsd.runs.status import HEARTBEAT_SECONDS, SILENT_AFTER_SECONDS, RunStatus, read_status
 
 
 class Claim:
@@ -44,7 +43,7 @@ class Claim:
             self._file = None
 
 
-def refuse_if_worked_on(folder: Path, status: dict[str, Any]) -> None:
+def refuse_if_worked_on(folder: Path, status: RunStatus | None) -> None:
     """Go on where no process lives behind ``status``.
 
     Of one on another host only the next heartbeat tells. It is waited for, since a cluster starts a job again at once
@@ -53,21 +52,20 @@ def refuse_if_worked_on(folder: Path, status: dict[str, Any]) -> None:
     Raises:
         RunError: one lives.
     """
-    here = status.get("host") == socket.gethostname()
-    if status.get("state") != RunState.RUNNING or not is_alive(status) or (here and status.get("pid") == os.getpid()):
+    if status is None or status.state is not RunState.RUNNING or not status.is_alive() or status.is_of_this_process:
         return
-    if here or _beats_again(folder, status):
+    if status.is_of_this_host or _beats_again(folder, status):
         raise RunError(
-            f"{folder}: process {status['pid']} on {status['host']} is working on this run",
+            f"{folder}: process {status.pid} on {status.host} is working on this run",
             "wait, or `voxmmsd runs cancel` it",
         )
 
 
-def _beats_again(folder: Path, status: dict[str, Any]) -> bool:
+def _beats_again(folder: Path, status: RunStatus) -> bool:
     end = time.monotonic() + SILENT_AFTER_SECONDS
     while time.monotonic() < end:
-        latest = read_status(folder) or {}
-        if latest.get("heartbeat") != status.get("heartbeat"):
-            return latest.get("state") == RunState.RUNNING
+        latest = read_status(folder)
+        if latest is None or latest.heartbeat != status.heartbeat:
+            return latest is not None and latest.state is RunState.RUNNING
         time.sleep(HEARTBEAT_SECONDS / 20)
     return False

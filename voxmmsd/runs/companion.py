@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from voxmmsd.runs.folder import lives, process_start
+from voxmmsd.runs.pids import lives, process_start
 
 ENDS_WITH = "VOXMMSD_ENDS_WITH"  # environment variable: whom a process ends with, as ``name_of_this_process`` says it
 LOOK_SECONDS = 1.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from voxmmsd.errors import RunError
 from voxmmsd.files import write_json_atomic
-from voxmmsd.runs.folder import CONTROL, STATUS, RunView, read_status, view_run
+from voxmmsd.runs.folder import CONTROL, RunView, view_run
 from voxmmsd.runs.states import Request, RunState
+from voxmmsd.runs.status import read_status, write_status
 
 ANSWER_SECONDS = 60.0
 
@@ -39,7 +41,8 @@ def stop(folder: Path, request: Request, wait_seconds: float = ANSWER_SECONDS) -
     run = view_run(folder)
     if request == Request.CANCEL and run.state in (RunState.PAUSED, RunState.INTERRUPTED):
         write_json_atomic(folder / CONTROL, {"request": request})  # should it be alive after all
-        write_json_atomic(folder / STATUS, {**(read_status(folder) or {}), "state": RunState.CANCELED})
+        if status := read_status(folder):
+            write_status(folder, replace(status, state=RunState.CANCELED))
         return view_run(folder)
     ask(folder, request)
     end = time.monotonic() + wait_seconds

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from voxmmsd.errors import ERROR, REMEDY_APART, RunError
-from voxmmsd.files import write_json_atomic
-from voxmmsd.runs.folder import CONTROL, LAUNCH, STATUS, is_alive, process_start, read_config, read_status
+from voxmmsd.runs.folder import CONTROL, LAUNCH, read_config
 from voxmmsd.runs.states import RunState
+from voxmmsd.runs.status import queued_status, read_status, write_status
 
 SIGN_OF_LIFE_SECONDS = 120.0  # torch alone can take half a minute to load from a cold disk
 
@@ -33,9 +33,9 @@ def start_detached(
             is the reason); an earlier run in the folder is unchanged.
     """
     earlier = read_status(folder)
-    if earlier and is_alive(earlier):
+    if earlier and earlier.is_alive():
         raise RunError(
-            f"{folder}: process {earlier['pid']} on {earlier['host']} is working on this run",
+            f"{folder}: process {earlier.pid} on {earlier.host} is working on this run",
             "wait, or `voxmmsd runs cancel` it",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def start_detached(
     log, launch = folder / "log.txt", uuid.uuid4().hex
     before = log.stat().st_size if log.is_file() else 0
     if earlier is None:
-        _queue(folder, arguments[0], os.getpid())
+        write_status(folder, queued_status(arguments[0], os.getpid()))
     environment = {**os.environ, LAUNCH: launch, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}  # no bars in a file
     environment.pop(REMEDY_APART, None)  # the panel's child asks for it; this one is read by people
     with log.open("ab") as output:
@@ -61,10 +61,8 @@ def start_detached(
     except RunError as error:
         said = log.read_bytes()[before:].decode(errors="replace").strip().splitlines()
         reason = said[-1].removeprefix(ERROR) if said else "it printed nothing"
-        if _is_queued(folder):
-            write_json_atomic(
-                folder / STATUS, {**(read_status(folder) or {}), "state": RunState.FAILED, "error": reason}
-            )
+        if (status := read_status(folder)) and status.state is RunState.QUEUED:
+            write_status(folder, replace(status, state=RunState.FAILED, error=reason))
         raise RunError(f"{folder}: {error.problem}: {reason}", error.remedy) from error
 
 
@@ -77,7 +75,7 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
     record, status = read_config(folder), read_status(folder)
     if record is None or status is None:
         raise RunError(f"{folder}: holds no run to resume", "`voxmmsd runs list` names the known ones")
-    if status.get("state") == RunState.FINISHED:
+    if status.state is RunState.FINISHED:
         raise RunError(f"{folder}: is finished", "start a new run in another folder, with --run")
     directory = Path(record.get("directory", "."))
     if not directory.is_dir():
@@ -88,32 +86,26 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
     return str(record["verb"]), dict(record["call"]), directory
 
 
-def _queue(folder: Path, verb: str, pid: int) -> None:
-    """Write the status ``queued``, which the first status of the process replaces."""
-    queued = {"verb": verb, "state": RunState.QUEUED, "host": socket.gethostname(), "pid": pid}
-    queued.update(pid_started=process_start(pid), heartbeat=round(time.time(), 1))
-    write_json_atomic(folder / STATUS, queued)
-
-
 def _is_queued(folder: Path) -> bool:
-    return (read_status(folder) or {}).get("state") == RunState.QUEUED
+    status = read_status(folder)
+    return status is not None and status.state is RunState.QUEUED
 
 
 def _await_life(folder: Path, verb: str, process: subprocess.Popen, launch: str) -> int | None:
     end, refreshed = time.monotonic() + SIGN_OF_LIFE_SECONDS, time.monotonic()
     while time.monotonic() < end:
         code = process.poll()
-        starts = (read_status(folder) or {}).get("starts", [])
+        status = read_status(folder)
         # By ``starts``, since a short job may be over already; by a token, since a launcher's pid is not the job's.
-        if mine := [start for start in starts if start.get("launch") == launch]:
-            return int(mine[-1]["pid"])
+        if mine := [start for start in (status.starts if status else ()) if start.launch == launch]:
+            return mine[-1].pid
         if code is not None:
             if code:
                 raise RunError(f"the run ended at its start (exit {code})", "correct that and start it again")
             return None
         if time.monotonic() - refreshed > 5 and _is_queued(folder):
             refreshed = time.monotonic()
-            _queue(folder, verb, process.pid)
+            write_status(folder, queued_status(verb, process.pid))
         time.sleep(0.05)
     raise RunError(
         f"no sign of life after {SIGN_OF_LIFE_SECONDS:.0f} s",

@@ -20,7 +20,7 @@ def describe(folder: Path, width: int = 80) -> str:
     run = view_run(folder)
     lines = [f"{folder}", f"{run.verb}: {run.line()}", _bar(run, width)]
     if len(run.starts) > 1:
-        lines.append(f"started {len(run.starts)} times, last {run.starts[-1]['time']} on {run.starts[-1]['host']}")
+        lines.append(f"started {len(run.starts)} times, last {run.starts[-1].time} on {run.starts[-1].host}")
     curves = read_curves(folder)
     name_width = max(map(len, curves), default=0)
     for name, curve in curves.items():

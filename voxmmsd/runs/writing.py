@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -26,16 +27,14 @@ from voxmmsd.runs.events import EventWriter
 from voxmmsd.runs.folder import (
     CONFIG,
     CONTROL,
-    HEARTBEAT_SECONDS,
     LAUNCH,
-    STATUS,
-    process_start,
-    read_status,
     refuse_other_options,
 )
 from voxmmsd.runs.log import NullRun
+from voxmmsd.runs.pids import process_start
 from voxmmsd.runs.speed import Speed
 from voxmmsd.runs.states import Request, RunState
+from voxmmsd.runs.status import HEARTBEAT_SECONDS, STATUS, RunStatus, Start, read_status, write_status
 
 
 class Run:
@@ -43,20 +42,21 @@ class Run:
 
     writes = True
 
-    def __init__(self, folder: Path, verb: str, total: int, earlier: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, verb: str, total: int, earlier: RunStatus | None) -> None:
         self.folder = folder
         self.total = total
-        self.step = int(earlier.get("step") or 0)
+        self.step = earlier.step if earlier else 0
         self._around = _open_runs[-1] if _open_runs else None
-        self._status: dict[str, Any] = {
-            "verb": verb,
-            "state": RunState.RUNNING,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "pid_started": process_start(os.getpid()),
-            "stage": "",
-            "starts": [*earlier.get("starts", []), _start()],
-        }
+        self._stage = ""
+        self._state, self._error = RunState.RUNNING, ""
+        self._begun = RunStatus(
+            verb=verb,
+            state=RunState.RUNNING,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            pid_started=process_start(os.getpid()),
+            starts=(*(earlier.starts if earlier else ()), _start()),
+        )
         self._speed = Speed()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -93,7 +93,7 @@ class Run:
 
     def stage(self, text: str) -> None:
         """What is being done, where no step of it is done yet."""
-        self._status["stage"] = text
+        self._stage = text
 
     @property
     def seconds_left(self) -> float | None:
@@ -115,15 +115,15 @@ class Run:
     def ask(self, request: Request) -> None:
         self._asked = request
 
-    def end(self, state: RunState, **fields: Any) -> None:
+    def end(self, state: RunState, error: str = "") -> None:
         """Write the last status and stop the heartbeat."""
         self._stop.set()
         self._heart.join()
-        self._status.update(state=state, **fields)
+        self._state, self._error = state, error
         try:
             self._write_status()
-        except OSError as error:
-            if not is_disk_full(error):
+        except OSError as failed:
+            if not is_disk_full(failed):
                 raise
             self._overwrite_status()
         finally:
@@ -145,26 +145,32 @@ class Run:
 
     def _write_status(self) -> None:
         with self._lock:
-            left = self.seconds_left
-            self._status.update(
-                step=self.step,
-                total=self.total,
-                seconds_left=None if left is None else round(left, 1),
-                heartbeat=round(time.time(), 1),
-            )
-            write_json_atomic(self.folder / STATUS, dict(self._status))
+            write_status(self.folder, self._status())
+
+    def _status(self) -> RunStatus:
+        left = self.seconds_left
+        return replace(
+            self._begun,
+            state=self._state,
+            error=self._error,
+            stage=self._stage,
+            step=self.step,
+            total=self.total,
+            seconds_left=None if left is None else round(left, 1),
+            heartbeat=round(time.time(), 1),
+        )
 
     def _overwrite_status(self) -> None:
         """In place: on a full disk there is no room for a second file, and the old one's room is ours."""
         with (self.folder / STATUS).open("r+", encoding="utf-8") as stream:
-            stream.write(json.dumps(self._status))
+            stream.write(json.dumps(self._status().record()))
             stream.truncate()
 
     def _beat(self) -> None:
         """Write the status when the job has moved, at most once a second, and every ten seconds in any case."""
-        written, moved = time.monotonic(), (self.step, self._status["stage"])
+        written, moved = time.monotonic(), (self.step, self._stage)
         while not self._stop.wait(1.0):
-            now_at = (self.step, self._status["stage"])
+            now_at = (self.step, self._stage)
             if now_at == moved and time.monotonic() - written < HEARTBEAT_SECONDS:
                 continue
             written, moved = time.monotonic(), now_at
@@ -216,7 +222,7 @@ def open_run(
     """
     if continues:
         refuse_other_options(folder, verb, config, may_differ)
-    status = read_status(folder) or {}
+    status = read_status(folder)
     refuse_if_worked_on(folder, status)
     folder.mkdir(parents=True, exist_ok=True)
     claim = Claim(folder)
@@ -228,8 +234,8 @@ def open_run(
 
 
 @contextmanager
-def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: dict[str, Any]) -> Iterator[Run]:
-    if status.get("state") != RunState.QUEUED:  # what was asked of a queued run still stands
+def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: RunStatus | None) -> Iterator[Run]:
+    if status is None or status.state is not RunState.QUEUED:  # what was asked of a queued run still stands
         (folder / CONTROL).unlink(missing_ok=True)
     record = {"verb": verb, **given, "directory": str(Path.cwd()), "versions": versions()}
     write_json_atomic(folder / CONFIG, record)
@@ -293,10 +299,9 @@ def stand_by(folder: Path) -> Iterator[NullRun]:
     yield NullRun(folder)
 
 
-def _start() -> dict[str, Any]:
-    start = {"time": now(), "host": socket.gethostname(), "pid": os.getpid()}
+def _start() -> Start:
     launch = os.environ.pop(LAUNCH, "")  # of this run, not of those within it
-    return {**start, "launch": launch} if launch else start
+    return Start(now(), socket.gethostname(), os.getpid(), launch)
 
 
 def versions() -> dict[str, str]:

@@ -48,7 +48,7 @@ def test_a_job_runs_from_its_folder_alone(cases, tmp_path):
     moved = job.rename(tmp_path / "elsewhere")
     result = start(moved, "start.sh")
     assert result.returncode == 0, result.stderr
-    assert read_status(moved / "run")["state"] == "finished"
+    assert read_status(moved / "run").state == "finished"
     assert (moved / "run" / "model" / "model.onnx").is_file()
     assert not (tmp_path / "r").exists()
 

@@ -24,7 +24,7 @@ def beat(folder, state="running"):
 
 def test_a_run_of_a_host_that_was_lost_a_moment_ago_is_taken_over(elsewhere):
     with open_run(elsewhere, "finetune", {}, 9):
-        assert read_status(elsewhere)["host"] != "elsewhere"
+        assert read_status(elsewhere).host != "elsewhere"
 
 
 def test_a_run_that_another_host_is_at_work_on_is_refused(elsewhere):
@@ -36,7 +36,7 @@ def test_a_run_that_another_host_is_at_work_on_is_refused(elsewhere):
     ):
         pass
     timer.join()
-    assert read_status(elsewhere)["host"] == "elsewhere"
+    assert read_status(elsewhere).host == "elsewhere"
 
 
 def test_a_run_that_another_host_is_just_leaving_is_taken_over(elsewhere):

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from voxmmsd.runs.companion import ENDS_WITH, end_with_the_one_named, name_of_this_process
-from voxmmsd.runs.folder import process_start
+from voxmmsd.runs.pids import process_start
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 # Ends with the one named, has started one that is to live on, and calls a program.

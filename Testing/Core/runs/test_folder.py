@@ -3,12 +3,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from voxmmsd.errors import RunError
-from voxmmsd.runs import find_run, is_alive, list_runs, open_run, view_run
-from voxmmsd.runs.folder import process_start
+from voxmmsd.runs import RunState, find_run, list_runs, open_run, read_status, view_run
+from voxmmsd.runs.pids import process_start
 from voxmmsd.wording import in_words
 
 
@@ -52,11 +53,32 @@ def test_a_killed_run_is_not_running_though_its_status_says_so(tmp_path):
 
 def test_a_pid_that_another_process_has_now_is_not_the_run(tmp_path):
     with open_run(tmp_path / "r", "finetune", {}, 1):
-        status = json.loads((tmp_path / "r" / "status.json").read_text(encoding="utf-8"))
-    status["state"] = "running"
-    assert is_alive(status)
-    assert process_start(os.getpid()) == status["pid_started"]
-    assert not is_alive({**status, "pid_started": "1"})
+        status = read_status(tmp_path / "r")
+    assert status.state is RunState.RUNNING
+    assert status.is_alive()
+    assert process_start(os.getpid()) == status.pid_started
+    assert not replace(status, pid_started="1").is_alive()
+
+
+def test_a_status_of_an_earlier_version_is_read_with_what_it_has(tmp_path):
+    old = {"verb": "pretrain", "state": "paused", "host": "gpu-7", "pid": 4711, "heartbeat": 1.0, "step": None}
+    old["starts"] = [{"time": "2026-11-01T10:00:00", "host": "gpu-7", "pid": 4711}]
+    (tmp_path / "status.json").write_text(json.dumps({**old, "an_old_key": 1}))
+    run = view_run(tmp_path)
+    assert (run.line(), run.starts[0].pid, run.starts[0].launch) == ("paused; step 0 of 0", 4711, "")
+    with open_run(tmp_path, "pretrain", {}, 9, continues=False):
+        assert read_status(tmp_path).starts[0].host == "gpu-7"
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [{"state": "resting"}, {"step": [1]}, {"starts": 3}, {"starts": [1]}, {"seconds_left": "soon"}, {"pid": "x"}],
+)
+def test_what_is_no_status_is_refused_by_all_who_read_it(spoiled, tmp_path):
+    write_status(tmp_path, **spoiled)
+    for read in (read_status, view_run):
+        with pytest.raises(RunError, match=r"status\.json: is not a run's record"):
+            read(tmp_path)
 
 
 def test_a_failed_run_names_its_reason(tmp_path):

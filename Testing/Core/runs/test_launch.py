@@ -1,15 +1,15 @@
-import json
 import os
 import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from voxmmsd.cli import main
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import open_run, read_status, view_run
+from voxmmsd.runs import RunState, open_run, read_status, view_run, write_status
 from voxmmsd.runs.launch import resume_call
 
 STEPS = 400  # long enough to be met alive, short enough to end
@@ -96,8 +96,7 @@ def test_only_a_run_that_is_there_is_resumed_detached(tmp_path, capsys):
 def test_looking_how_a_run_would_be_resumed_leaves_its_folder_as_it_is(tmp_path):
     with open_run(tmp_path / "run", "finetune", {"steps": 3}, 3, call={"steps": 3, "run": "somewhere"}) as run:
         run.progress(1)
-    status = {**read_status(tmp_path / "run"), "state": "paused"}
-    (tmp_path / "run" / "status.json").write_text(json.dumps(status), encoding="utf-8")
+    write_status(tmp_path / "run", replace(read_status(tmp_path / "run"), state=RunState.PAUSED))
     before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
     verb, options, _ = resume_call(tmp_path / "run")
     assert (verb, options) == ("finetune", {"steps": 3, "run": "somewhere"})
@@ -117,5 +116,5 @@ def test_a_run_that_fails_at_its_start_says_why_to_who_started_it(cases, tmp_pat
     error = capfd.readouterr().err
     assert "ended at its start (exit 2)" in error
     assert "missing: no such file or folder" in error
-    assert read_status(tmp_path / "run")["state"] == "failed"
+    assert read_status(tmp_path / "run").state == "failed"
     assert main(command(cases, tmp_path / "run", steps=2)) == 0, "the folder is not spoiled by it"

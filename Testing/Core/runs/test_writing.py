@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,6 @@ from voxmmsd.cli import main
 from voxmmsd.errors import Canceled, RunError
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import (
-    is_alive,
     is_finished,
     open_run,
     read_status,
@@ -26,12 +26,12 @@ from voxmmsd.runs.events import EventWriter, read_events
 
 def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):
     with open_run(tmp_path / "r", "finetune", {"steps": 3}, total=3) as run:
-        assert read_status(tmp_path / "r")["state"] == "running"
+        assert read_status(tmp_path / "r").state == "running"
         for step in range(1, 4):
             run.progress(step)
         run.metric(3, "loss", 0.5)
     status = read_status(tmp_path / "r")
-    assert (status["state"], status["step"], status["total"]) == ("finished", 3, 3)
+    assert (status.state, status.step, status.total) == ("finished", 3, 3)
     assert is_finished(tmp_path / "r")
     config = json.loads((tmp_path / "r" / "config.json").read_text(encoding="utf-8"))
     assert config["options"] == {"steps": 3}
@@ -42,7 +42,7 @@ def test_a_finished_run_says_so_with_its_steps_and_versions(tmp_path):
 def test_a_failed_run_keeps_the_reason(tmp_path):
     with pytest.raises(ZeroDivisionError), open_run(tmp_path / "r", "finetune", {}, 1):
         1 / 0  # noqa: B018
-    assert read_status(tmp_path / "r")["state"] == "failed"
+    assert read_status(tmp_path / "r").state == "failed"
     assert "division by zero" in (tmp_path / "r" / "log.txt").read_text(encoding="utf-8")
 
 
@@ -51,8 +51,8 @@ def test_each_start_is_remembered(tmp_path):
         with pytest.raises(Canceled), open_run(tmp_path / "r", "finetune", {}, 1):
             raise Canceled("paused")
     status = read_status(tmp_path / "r")
-    assert status["state"] == "paused"
-    assert len(status["starts"]) == 2
+    assert status.state == "paused"
+    assert len(status.starts) == 2
 
 
 def test_a_start_shows_how_far_the_run_was_and_what_it_does_before_its_first_step(tmp_path):
@@ -115,14 +115,14 @@ def test_a_second_process_on_a_living_run_is_refused(tmp_path):
 def test_a_run_whose_process_is_gone_is_not_alive_whatever_its_status_says(tmp_path):
     with open_run(tmp_path / "r", "finetune", {}, 1):
         status = read_status(tmp_path / "r")
-    assert is_alive(status)
+    assert status.is_alive()
     pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    assert not is_alive({**status, "pid": pid})
-    assert not is_alive({**status, "heartbeat": time.time() - 60, "pid_started": None})
-    assert is_alive({**status, "pid": pid, "host": "another-host"})
+    assert not replace(status, pid=pid).is_alive()
+    assert not replace(status, heartbeat=time.time() - 60, pid_started=None).is_alive()
+    assert replace(status, pid=pid, host="another-host").is_alive()
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
@@ -224,7 +224,7 @@ def test_a_full_disk_is_called_by_its_name_wherever_it_is_met(tmp_path, monkeypa
     with pytest.raises(RunError, match="the disk is full"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
         monkeypatch.setattr(run.events, "write", no_room)
         run.metric(1, "loss", 0.5)
-    assert "the disk is full" in read_status(tmp_path / "r")["error"]
+    assert "the disk is full" in read_status(tmp_path / "r").error
     monkeypatch.setattr(writing, "write_json_atomic", no_room)
     assert main(["prepare", str(tmp_path), "--store", str(tmp_path / "store")]) == 2
     write_phantoms(tmp_path / "in", 1, seed=0, side=32)
@@ -238,10 +238,10 @@ def no_room(*given, **more):
 def test_on_a_full_disk_the_status_still_says_how_the_run_ended(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="no room"), open_run(tmp_path / "r", "finetune", {}, 3) as run:
         run.progress(2)
-        monkeypatch.setattr(writing, "write_json_atomic", no_room)
+        monkeypatch.setattr("voxmmsd.runs.status.write_json_atomic", no_room)
         raise RunError("there is no room", "free some")
     status = read_status(tmp_path / "r")
-    assert (status["state"], status["step"], status["error"]) == ("failed", 2, "there is no room; free some")
+    assert (status.state, status.step, status.error) == ("failed", 2, "there is no room; free some")
 
 
 @pytest.mark.parametrize("left", [".config.77.tmp.json", ".status.77.tmp.json", ".lock", "log.txt"])
@@ -250,7 +250,7 @@ def test_a_run_that_was_killed_before_its_first_record_was_whole_is_started_anew
     (tmp_path / "r" / left).write_text("{", encoding="utf-8")
     with open_run(tmp_path / "r", "finetune", {}, 1) as run:
         run.progress(1)
-    assert read_status(tmp_path / "r")["state"] == "finished"
+    assert read_status(tmp_path / "r").state == "finished"
 
 
 @pytest.mark.parametrize("left", [".config.json", "config.77.tmp.json", ".git"])

@@ -73,7 +73,7 @@ def test_a_run_leaves_a_model_a_history_and_its_splits(straight):
     assert package.info.parent is None
     assert len(package.info.training["cases"]["train"]) == 3
     status = read_status(straight)
-    assert (status["state"], status["step"]) == ("finished", 8)
+    assert (status.state, status.step) == ("finished", 8)
     assert (
         json.loads((straight / "splits.json").read_text(encoding="utf-8"))["validation"]
         == package.info.training["cases"]["validation"]
@@ -112,15 +112,15 @@ def test_a_paused_run_continues_to_the_same_weights_and_metrics(straight, store,
     real = Run.asked
 
     def asked(self):
-        return Request.PAUSE if self.step in (3, 6) and not self._status["starts"][self.step // 3 :] else real(self)
+        return Request.PAUSE if self.step in (3, 6) and not self._begun.starts[self.step // 3 :] else real(self)
 
     monkeypatch.setattr(Run, "asked", asked)
     for _ in range(2):
         with pytest.raises(Canceled, match="paused"):
             finetune(options(store, run))
-        assert read_status(run)["state"] == "paused"
+        assert read_status(run).state == "paused"
     finetune(options(store, run))
-    assert len(read_status(run)["starts"]) == 3
+    assert len(read_status(run).starts) == 3
     assert_same_run(straight, run)
 
 
@@ -150,16 +150,21 @@ def test_a_clusters_warning_to_a_running_process_saves_its_last_step_and_ends_it
         f"sys.exit(main(['finetune', '--config', {str(tmp_path / 'options.json')!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
-        while ((read_status(run) or {}).get("step") or 0) < 2:
+        while not (status := read_status(run)) or status.step < 2:
             assert process.poll() is None
             time.sleep(0.1)
         process.terminate()
         assert process.wait(timeout=60) == 130
     paused = read_status(run)
-    assert paused["state"] == "paused"
-    assert [file.stem for file in (run / "checkpoints").glob("step-*")] == [f"step-{paused['step']:08d}"]
+    assert paused.state == "paused"
+    assert [file.stem for file in (run / "checkpoints").glob("step-*")] == [f"step-{paused.step:08d}"]
     finetune(options(store, run, checkpoint_every=100))
     assert_same_run(straight, run)
+
+
+def starts_of(run):
+    status = read_status(run)
+    return len(status.starts) if status else 0
 
 
 @pytest.mark.long
@@ -174,8 +179,8 @@ def test_a_killed_run_continues_to_the_same_weights_and_metrics(straight, store,
     rng = np.random.default_rng(0)
     for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-        starts = len((read_status(run) or {}).get("starts", [])) if run.exists() else 0
-        while len((read_status(run) or {}).get("starts", [])) == starts and process.poll() is None:
+        starts = starts_of(run)
+        while starts_of(run) == starts and process.poll() is None:
             time.sleep(0.1)
         time.sleep(rng.uniform(0.5, 4))
         process.send_signal(signal.SIGKILL)

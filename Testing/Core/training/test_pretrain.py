@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from voxmmsd.inference.engines import open_engine
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
-from voxmmsd.runs import Request, Run, read_status
+from voxmmsd.runs import Request, Run, RunState, read_status, write_status
 from voxmmsd.runs.events import read_events
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import load_state, save_state
@@ -74,7 +75,7 @@ def test_a_run_leaves_a_start_for_fine_tuning_curves_and_a_picture(straight):
     assert pictures == ["step-00000000.png", "step-00000008.png"]
     looked = {step for step, name in metrics(straight) if name == "training restoration error"}
     assert looked == {0, 8}
-    assert read_status(straight)["state"] == "finished"
+    assert read_status(straight).state == "finished"
 
 
 def test_a_paused_run_continues_to_the_same_student_teacher_center_and_metrics(straight, store, tmp_path, monkeypatch):
@@ -168,6 +169,6 @@ def test_a_run_of_two_processes_is_not_continued_by_one(straight, store, tmp_pat
     newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*.pt"))[-1]
     save_state(newest, {**load_state(newest), "processes": 2})
     status = read_status(tmp_path / "run")
-    (tmp_path / "run" / "status.json").write_text(json.dumps({**status, "state": "paused"}))
+    write_status(tmp_path / "run", replace(status, state=RunState.PAUSED))
     with pytest.raises(RunError, match="was started with 2 processes, now there are 1"):
         pretrain(options(store, tmp_path / "run"))
