@@ -115,7 +115,8 @@ def make_views(
     """Mask most cells and augment the visible ones; masked cells and missing modalities are exactly 0.
 
     The authors augment whole blocks after masking, which leaves noise in masked cells and blurs masked into visible
-    cells; ``hide_last`` False reproduces this. Otherwise only the visible eighth is computed.
+    cells; ``hide_last`` False reproduces this. Otherwise only the visible eighth is computed. ``plain_views`` in the
+    tests says the same in slow and simple lines.
     """
     rows, channels = blocks.image.shape[:2]
     visible = draw_visible(rows, channels, blocks.image.shape[-1], recipe, generator)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from plain_views import plain_views
 
 from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.siamese import (
@@ -100,6 +101,18 @@ def test_what_is_hidden_or_missing_is_exactly_0_after_all_disturbances():
     assert (views.image[[1, 3], 2] == 0).all()
     seen = hide(torch.ones_like(views.image), views.visible, 4) > 0
     assert (views.image[0][seen[0]] != found.image[0][seen[0]]).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("hide_last", [True, False])
+def test_the_fast_views_are_those_of_the_plain_reading(hide_last):
+    present = torch.ones(4, 4, dtype=torch.bool)
+    present[1, 2] = False
+    recipe, ranges = MaskRecipe(cell=8, share=0.8, hide_last=hide_last), DisturbanceRanges()
+    for seed in range(3):
+        found = blocks(rows=8, present=present, seed=seed)
+        fast = make_views(found, recipe, ranges, generator(seed)).image
+        plain = plain_views(found, recipe, ranges, generator(seed))
+        np.testing.assert_allclose(fast, plain, atol=2e-5)
 
 
 def test_computing_all_cells_as_a_gpu_does_gives_what_computing_the_seen_ones_gives(monkeypatch):
