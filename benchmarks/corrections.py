@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voxmmsd.config import make_config
-from voxmmsd.corrections.verdict import COMPARISON, retune
+from voxmmsd.corrections.propose import retune
+from voxmmsd.corrections.verdict import COMPARISON
 from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.store import prepare_cases
@@ -29,8 +30,8 @@ from voxmmsd.library import HOLD_OUT, TRAINING, Library, create_library, is_libr
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import ModelPackage, read_package
 from voxmmsd.training.finetune import finetune
-from voxmmsd.training.options import finetune_config
 from voxmmsd.training_config import FinetuneConfig
+from voxmmsd.verbs.finetune import configured
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
             _correct(library, cases[case_id], first)
         run = options.out / f"{count}-corrections"
         given = _given(options, run, options.more_steps) | {"folders": (str(library.folder), str(learned))}
-        retune(finetune_config({**given, "start": str(first.folder)}), library)
+        retune(configured({**given, "start": str(first.folder)}), library)
         _print(count, json.loads((run / COMPARISON).read_text(encoding="utf-8")))
 
 

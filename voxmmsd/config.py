@@ -33,7 +33,6 @@ BRAIN_MASK = (
     "synthstrip"
 )
 SPACING_MM = (0.1, 20.0)  # voxels of any image are between these
-LIBRARY_RECORD = "library.json"  # a folder that holds it is a training library
 CORRECTIONS_RECORD = "corrections.json"  # of a run: which labels of which library it learned
 
 

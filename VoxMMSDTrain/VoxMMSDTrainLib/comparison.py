@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxmmsd.config import LIBRARY_RECORD
 from voxmmsd.corrections.verdict import COMPARISON, HoldOutCase, Outcome, read_comparison
 from voxmmsd.errors import RunError
 from voxmmsd.models.package import ModelInfo, read_info
@@ -78,9 +77,11 @@ def library_of(result: RunResult) -> Path:
     Raises:
         RunError: the run has no record of its options.
     """
+    from voxmmsd.library import is_library
+
     config = read_config(result.folder)
     if config is None:
         raise RunError(f"{result.folder}: its options are not recorded", "choose another run")
     places = (Path(config["directory"]), result.folder.parent)
     folders = [place / folder for place in places for folder in config["options"]["folders"]]
-    return next((folder for folder in folders if (folder / LIBRARY_RECORD).is_file()), folders[0])
+    return next((folder for folder in folders if is_library(folder)), folders[0])

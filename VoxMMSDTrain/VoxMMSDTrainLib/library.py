@@ -130,7 +130,9 @@ class LibrarySection:
         return self._used.get(case.id, ())
 
     def _summary(self) -> str:
-        if not (self.folder / "library.json").is_file():
+        from voxmmsd.library import is_library
+
+        if not is_library(self.folder):
             return _("There is no library here yet: Add makes one, and so does Accept in the segmentation module.")
         accepted = sum(case.accepted is not None for case in self._cases)
         held = sum(case.part == "hold-out" for case in self._cases)

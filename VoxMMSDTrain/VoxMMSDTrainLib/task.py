@@ -10,10 +10,10 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES, LIBRARY_RECORD, make_config
+from voxmmsd.config import DEVICES, make_config
 from voxmmsd.errors import InputError, VoxMMSDError
-from voxmmsd.training.options import finetune_config
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
+from voxmmsd.verbs.finetune import configured
 from voxmmsd.wording import in_words
 from VoxMMSDLib import settings
 from VoxMMSDLib.child import Child
@@ -160,7 +160,7 @@ class TaskSection:
         size = self._sizes[self.ui.presetChoice.currentIndex]
         given: dict[str, Any] = {"preset": size.preset, "folders": [self.ui.dataPath.currentPath]}
         if self._kind is FinetuneConfig:  # what has learned already takes fewer steps
-            config = finetune_config({**given, "start": self.start})
+            config = configured({**given, "start": self.start})
         else:
             config = make_config(self._kind, given)
         self.ui.stepsBox.setValue(max(1, round(size.share * config.steps)))
@@ -282,7 +282,9 @@ class TaskSection:
 
 
 def _is_library(folder: Path) -> bool:
-    return (folder / LIBRARY_RECORD).is_file()
+    from voxmmsd.library import is_library
+
+    return is_library(folder)
 
 
 def estimate_in_words(found: dict[str, Any]) -> str:

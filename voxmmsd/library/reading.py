@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxmmsd.config import LIBRARY_RECORD
 from voxmmsd.errors import LibraryError
 from voxmmsd.ids import natural_key, safe_id
 from voxmmsd.library.records import CaseRecord, LabelVersion, LibraryCase, read_record
 
-RECORD, CASE_RECORD = LIBRARY_RECORD, "case.json"
+RECORD, CASE_RECORD = "library.json", "case.json"
 
 
 @dataclass(frozen=True)

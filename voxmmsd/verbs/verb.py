@@ -17,7 +17,7 @@ class Verb:
 
     ``run_folder`` is the run folder of a long verb; such verbs can be started with ``--detach``. ``placed_by``: the
     option that says where it is, for a resumed run. ``configure`` makes the configuration if that needs more than the
-    options themselves.
+    options themselves: configurations never read the disk, a verb may.
     """
 
     name: str

@@ -23,10 +23,10 @@ from voxmmsd.models.weights import load_network
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import NullRun, Request, Run, open_run
 from voxmmsd.training.checkpoint import load_state
-from voxmmsd.training.options import finetune_config
 from voxmmsd.training.packing import Best
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
+from voxmmsd.verbs.finetune import configured
 
 
 @pytest.fixture(scope="module")
@@ -320,9 +320,10 @@ def test_without_hold_out_labels_it_learns_and_says_that_nothing_can_be_said(par
 def test_a_library_takes_a_tenth_of_the_presets_steps_unless_they_are_stated(parent, tmp_path):
     library = create_library(tmp_path / "library")
     given = {"folders": (str(library.folder),), "start": str(parent.folder)}
-    assert finetune_config(given).steps == 400
-    assert finetune_config({**given, "steps": 7}).steps == 7
-    assert finetune_config({**given, "start": "of-the-registry"}).steps == 400
+    assert configured(given).steps == 400
+    assert configured({**given, "steps": 7}).steps == 7
+    assert configured({**given, "start": "of-the-registry"}).steps == 400
+    assert make_config(FinetuneConfig, given).steps == 4000, "a configuration alone reads no disk"
 
 
 def test_the_steps_of_a_correction_are_written_into_the_runs_configuration(parent, tmp_path):
@@ -333,13 +334,13 @@ def test_the_steps_of_a_correction_are_written_into_the_runs_configuration(paren
     record = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
     assert record["options"]["steps"] == record["call"]["steps"] == 10
     (library.folder / "library.json").rename(library.folder / "no-library.json")
-    assert finetune_config(record["call"]).steps == 10
+    assert configured(record["call"]).steps == 10
 
 
 def test_a_first_model_takes_all_of_the_presets_steps(pretrained, tmp_path):
     library = create_library(tmp_path / "library")
     for start in ("", str(pretrained), str(pretrained / "model")):
-        assert finetune_config({"folders": (str(library.folder),), "start": start}).steps == 4000
+        assert configured({"folders": (str(library.folder),), "start": start}).steps == 4000
 
 
 @pytest.fixture(scope="module")
