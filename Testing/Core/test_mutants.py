@@ -1,6 +1,6 @@
 """Whether the tests see plausible bugs is itself tried on a small scale (``benchmarks/mutants.py``)."""
 
-from benchmarks.mutants import LIST, main, read_mutants
+from benchmarks.mutants import CHECKOUT, LIST, main, read_mutants
 
 LISTED = """
 [[mutant]]
@@ -55,3 +55,9 @@ def test_every_listed_bug_has_a_name_of_its_own_and_changes_something():
     mutants = read_mutants(LIST)
     assert len({mutant.name for mutant in mutants}) == len(mutants)
     assert all(mutant.old != mutant.new and mutant.tests for mutant in mutants)
+
+
+def test_each_bug_of_the_list_applies_to_the_code_as_it_is():
+    texts = {mutant.name: (CHECKOUT / mutant.file).read_text(encoding="utf-8") for mutant in read_mutants(LIST)}
+    stale = [mutant.name for mutant in read_mutants(LIST) if texts[mutant.name].count(mutant.old) != 1]
+    assert not stale, "the code has moved on: let benchmarks/mutants.toml follow"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from voxmmsd.compute.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
-from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, mean_of_processes, mean_of_values
+from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, mean_of_processes
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.errors import Canceled, ConfigError
 from voxmmsd.models.package import ModelPackage
@@ -26,7 +24,8 @@ from voxmmsd.training.checkpoint import Checkpointer
 from voxmmsd.training.draws import Draw
 from voxmmsd.training.memory_fallback import MemoryFallback
 from voxmmsd.training.optimization import KeptBuffers, optimize
-from voxmmsd.training.step_guard import StepGuard
+from voxmmsd.training.parallel_losses import ParallelLosses
+from voxmmsd.training.step_metrics import StepMetrics
 from voxmmsd.training_config import TrainingConfig
 
 LOG_EVERY = 10
@@ -95,10 +94,9 @@ class TrainingLoop(ABC):
             keep_freed_memory()
         self.step = 0
         self.memory = MemoryFallback(config.batch, run, self.processes)
-        self.guard = StepGuard(run)
+        self.metrics = StepMetrics(run, self.processes)
         self.checkpoints = Checkpointer(run, self.processes, config.keep_checkpoints, config.keep_checkpoint_every)
-        self._pending: list[Mapping[str, Tensor | float]] = []
-        self._parallel: DistributedDataParallel | None = None
+        self.parallel_losses = ParallelLosses(self.processes, config.sync_batchnorm)
 
     @abstractmethod
     def losses(self, part: int) -> Mapping[str, Tensor]:
@@ -136,26 +134,23 @@ class TrainingLoop(ABC):
 
     def train(self) -> None:
         """Train from the current step to the last, with validation and checkpoints."""
-        steps, first = self._options.steps, self.processes.is_first
         self.run.progress(self.step, "training")
-        quiet = {} if first else {"disable": True}
         try:
-            with progress_bar(total=steps, initial=self.step, desc=self.verb, unit="step", **quiet) as bar:
-                while self.step < steps:
+            with self._progress_bar() as bar:
+                while self.step < self._options.steps:
                     self._stop_if_asked()
-                    self._pending.append(self.train_step())
+                    self.metrics.add(self.train_step())
                     self.step += 1
                     self.run.progress(self.step, "training")
                     bar.update()
-                    is_last = self.step == steps
-                    if self.step % LOG_EVERY == 0 or is_last:
+                    if self._is_due(LOG_EVERY):
                         bar.set_postfix(loss=f"{self._log()['loss']:.3f}")
-                    if first:
-                        self.after_step(is_last)
-                    if self.step % self._options.checkpoint_every == 0 or is_last:
+                    if self.processes.is_first:
+                        self.after_step(is_last=self.step == self._options.steps)
+                    if self._is_due(self._options.checkpoint_every):
                         self.save()
         finally:
-            self._parallel = None  # the processes part when it is gone
+            self.parallel_losses.close()
 
     def train_step(self) -> dict[str, Tensor]:
         """Run step ``self.step``; returns its scalars, on the device. If memory runs out, repeat it with less."""
@@ -180,7 +175,7 @@ class TrainingLoop(ABC):
         for part in range(self.memory.parts):
             # Dropout draws from torch's global generator: seeding it by step makes resuming exact.
             torch.manual_seed(self.draw_seed(Draw.DROPOUT, part))
-            values = self.ddp_losses(part)
+            values = self.parallel_losses(self.trained, self.losses, part)
             self.precision.scaler.scale(values["loss"] / self.memory.parts).backward()
             found.append({name: value.detach() for name, value in values.items()})
         means = {name: torch.stack([each[name] for each in found]).mean() for name in found[0]}
@@ -197,21 +192,6 @@ class TrainingLoop(ABC):
         self.after_update()
         return {**means, "skipped": (~finite).float()}
 
-    def ddp_losses(self, part: int) -> Mapping[str, Tensor]:
-        """As ``losses``, of all processes together if there are several."""
-        if not self.processes.are_several:
-            return self.losses(part)
-        if self._parallel is None:
-            # Each process keeps its own BatchNorm statistics, the first one's are saved; unless they are to be joint.
-            if self._options.sync_batchnorm:
-                nn.SyncBatchNorm.convert_sync_batchnorm(self.trained)
-            with warnings.catch_warnings():  # of a successor of the argument that torch before 2.13 does not know
-                warnings.simplefilter("ignore", FutureWarning)
-                self._parallel = DistributedDataParallel(LossModule(self), broadcast_buffers=False)
-            # 1^3 kernels in channels-last have no one layout; it costs a copy of a few kilobytes.
-            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        return self._parallel(part)
-
     def draw_seed(self, purpose: Draw, *numbers: int) -> int:
         """A seed for the step, the process and a purpose, derived from the seed of the run."""
         entropy = [self._options.seed, purpose, self.step, *numbers]
@@ -225,10 +205,9 @@ class TrainingLoop(ABC):
             return
         state = {
             **self.memory.state(self.trained),
-            "skips_in_a_row": self.guard.in_a_row,
+            **self.metrics.state(),
             "scaler": self.precision.scaler.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "pending": [_numbers(values) for values in self._pending],
             **self.state(),
         }
         self.checkpoints.save(self.step, state)
@@ -241,28 +220,27 @@ class TrainingLoop(ABC):
         if state["scaler"] and self.precision.scaler.is_enabled():  # else it goes on in another precision
             self.precision.scaler.load_state_dict(state["scaler"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self._pending = state["step"], list(state["pending"])
-        self.guard.in_a_row = state["skips_in_a_row"]
+        self.step = state["step"]
+        self.metrics.load_state(state)
         self.memory.load_state(state, self.trained)
         self.load_state(state)
         self.run.say(f"continuing at step {self.step} of {self._options.steps}")
 
+    def _is_due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self._options.steps
+
     def _log(self) -> dict[str, float]:
-        """Write means since the last log as metrics; the only place where the loop synchronizes with the device."""
-        values = [_numbers(pending) for pending in self._pending]
-        self._pending.clear()
-        skipped = [bool(value.pop("skipped")) for value in values]
-        self.guard.judge(self.step, skipped)
-        good = [value for value, skip in zip(values, skipped, strict=True) if not skip] or values
-        means = {name: sum(each[name] for each in good) / len(good) for name in good[0]}
-        means = mean_of_values(means, self.processes)
-        for name, value in {**means, **self.rates(self.step - 1)}.items():
-            self.run.metric(self.step, name, value)
+        """Means since the last log; the only place where the loop waits for the device."""
+        means = self.metrics.log(self.step, self.rates(self.step - 1))
         for warning in self.warnings(means):
             self.run.warn(warning)
         total, left = self._options.steps, self.run.seconds_left
         self.run.events.write("progress", step=self.step, total=total, seconds_left=left)
         return means
+
+    def _progress_bar(self) -> Any:
+        quiet = {} if self.processes.is_first else {"disable": True}
+        return progress_bar(total=self._options.steps, initial=self.step, desc=self.verb, unit="step", **quiet)
 
     def _stop_if_asked(self) -> None:
         request = agreed(self.run.asked(), self.processes)
@@ -271,19 +249,3 @@ class TrainingLoop(ABC):
         self.save()
         self.run.say(f"{request} at step {self.step}: checkpoint saved; call again with the same options to continue")
         raise Canceled(request.leaves)
-
-
-class LossModule(nn.Module):
-    """Module for DistributedDataParallel whose forward pass computes the losses of a step."""
-
-    def __init__(self, loop: TrainingLoop) -> None:
-        super().__init__()
-        self.trained = loop.trained
-        self._losses = loop.losses
-
-    def forward(self, part: int) -> Mapping[str, Tensor]:
-        return self._losses(part)
-
-
-def _numbers(values: Mapping[str, Tensor | float]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items()}

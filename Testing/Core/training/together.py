@@ -67,7 +67,7 @@ def main():
         vox_mmsd.draw_pairs = lambda *given: drawn.setdefault("pairs", real_pairs(*given))
 
         together = fresh(config, entries, us, mode)
-        values = together.ddp_losses(0)
+        values = together.parallel_losses(together.trained, together.losses, 0)
         values["loss"].backward()
         found = {"together": outcome(together, values)}
         found["together"]["losses"] = {
@@ -108,7 +108,7 @@ def main():
         found["filled up"] = float((joint_pairs.weight == 0).float().mean())
         if us.is_first:
             torch.save(found, sys.argv[2])
-        together._parallel = None  # as the loop does at its end
+        together.parallel_losses.close()  # as the loop does at its end
 
 
 if __name__ == "__main__":
