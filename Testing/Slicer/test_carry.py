@@ -152,7 +152,7 @@ class CarryTest(carry_case.CarryCase):
     def test_what_is_painted_while_it_is_computed_stays(self):
         self.correct_slice()
         self.ui.carryButton.click()
-        wait_until(lambda: self.box.job._child is not None)
+        wait_until(lambda: self.box.job.child is not None)
         far = np.zeros(self.true.shape, bool)
         far[3:6, 3:6, 3:6] = True
         paint(self.result, "ED", far, self.volumes["t1c"])

@@ -24,9 +24,9 @@ class CarryStatesTest(carry_case.CarryCase):
         self.ui.carryButton.click()  # the second click of a double click
         self.assertIsNotNone(self.box.job)
         self.assertFalse(self.ui.carryButton.enabled)
-        wait_until(lambda: self.ui.carryButton.enabled and self.box.job._child is not None)
+        wait_until(lambda: self.ui.carryButton.enabled and self.box.job.child is not None)
         self.assertEqual(self.ui.carryButton.text, "Cancel")
-        process = self.box.job._child._process
+        process = self.box.job.child._process
         self.ui.carryButton.click()
         wait_until(lambda: self.box.job is None)
         self.settled()
@@ -41,8 +41,8 @@ class CarryStatesTest(carry_case.CarryCase):
         for leave in (lambda: slicer.mrmlScene.RemoveNode(self.result), slicer.mrmlScene.Clear):
             self.correct_slice()
             self.ui.carryButton.click()
-            wait_until(lambda: self.box.job._child is not None)
-            process = self.box.job._child._process
+            wait_until(lambda: self.box.job.child is not None)
+            process = self.box.job.child._process
             leave()
             self.assertIsNone(self.box.job)
             self.assertIsNotNone(process.poll())

@@ -360,8 +360,8 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIn("not empty", self.ui.acceptedLabel.text)
         self.assertIn("name a new folder", self.ui.acceptedLabel.text)
         self.ui.acceptButton.click()
-        wait_until(lambda: self.tab.accepting._child is not None)
-        process = self.tab.accepting._child._process
+        wait_until(lambda: self.tab.accepting.child is not None)
+        process = self.tab.accepting.child._process
         slicer.mrmlScene.Clear()
         self.assertIsNone(self.tab.accepting)
         self.assertIsNotNone(process.poll())

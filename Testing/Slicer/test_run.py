@@ -138,7 +138,7 @@ class RunTest(slicer_case.ModuleTest):
     def test_canceling_before_the_images_are_written_leaves_no_trace(self):
         panel = self.ready_panel()
         nodes = slicer.mrmlScene.GetNumberOfNodes()
-        for wait in (lambda job: True, lambda job: job._writing is not None):
+        for wait in (lambda job: True, lambda job: job._slices._call is not None):
             panel.ui.applyButton.click()
             job = panel.segment_tab.job
             wait_until(lambda wait=wait, job=job: wait(job))

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import Canceled, InputError, VoxMMSDError
+from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
-from VoxMMSDLib.background import Slices, Steps, at_once
-from VoxMMSDLib.child import Child
+from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.segments import (
     MODEL,
     SCHEMA,
@@ -33,10 +31,10 @@ from VoxMMSDLib.segments import (
     voxel_ml,
 )
 from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
-from VoxMMSDLib.workplace import remove, scratch_in
 from VoxMMSDSegmentLib import pace
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.case_folders import CaseFolder
+from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.fingerprints import fingerprint
 from VoxMMSDSegmentLib.places import changed_places
 from VoxMMSDSegmentLib.progress import Plan, Progress
@@ -71,8 +69,8 @@ class _Carried:
     about: About
 
 
-class CarryJob:
-    """Runs beside Slicer; ``on_progress``, then one of ``on_done`` (the carry's number), ``on_failed`` is called.
+class CarryJob(CoreJob):
+    """One carry; ``on_progress``, then one of ``on_done`` (the carry's number), ``on_failed`` is called.
 
     ``save_state``: lets the segment editor keep the segments as they are, once, right before they change.
     """
@@ -88,40 +86,19 @@ class CarryJob:
         on_done: Callable[[int], None],
         on_failed: Callable[[Exception], None],
     ) -> None:
+        place = case.folder / "carry"
+        plan = Plan(pace.expected_carry(is_first=not case.has_features), time.monotonic())
+        super().__init__(place, place / "out" / ".run", on_failed, plan, on_progress)
         self.result, self.case, self._locked = result, case, locked
-        self._save_state, self._on_progress = save_state, on_progress
-        self._on_done, self._on_failed = on_done, on_failed
-        self._place = case.folder / "carry"
-        self._plan = Plan(pace.expected_carry(is_first=not case.has_features), time.monotonic())
+        self._save_state, self._on_done = save_state, on_done
         self._sent: np.ndarray | None = None
         self._base: Base | None = None
-        self._is_cleared = self._is_applying = False
-        self._slices: Slices | None = None
-        self._child: Child | None = None
-
-    @property
-    def log(self) -> str:
-        return self._child.log if self._child else ""
-
-    def start(self) -> None:
-        slicer.app.connect("aboutToQuit()", self.close)
-        self._slices = Slices(self._sending(), self._start_child, self._fail).start()
-        self._tell()
+        self._is_applying = False
 
     def cancel(self) -> None:
-        """Stop at once; the segments stay as they are. Once they are being changed, it is too late."""
-        if self._is_applying:
-            return
-        if self._child is not None and self._child.is_running:
-            self._child.cancel()
-            return
-        self._fail(Canceled(_("canceled")))
-
-    def close(self) -> None:
-        """End without a word to anybody: the panel, the scene or Slicer goes."""
-        if self._child is not None:
-            self._child.close()
-        self._clear()
+        """The segments stay as they are. Once they are being changed, it is too late."""
+        if not self._is_applying:
+            super().cancel()
 
     # To the core
 
@@ -132,14 +109,14 @@ class CarryJob:
         self._base, self._sent = base_of(result, reference), label_array(result, reference)
         if self._base is None:
             raise _base_is_gone(result)
-        arguments = ["refine", str(self._place / f"{STEM}.nii.gz"), "--edited", str(self._place / "edited.nii")]
-        arguments += ["--out", str(self._place / "out"), "--features", str(case.features)]
+        arguments = ["refine", str(self._folder / f"{STEM}.nii.gz"), "--edited", str(self._folder / "edited.nii")]
+        arguments += ["--out", str(self._folder / "out"), "--features", str(case.features)]
         arguments += ["--locked", *self._locked] * bool(self._locked)
         yield
         images: dict[str, Path] = {}
         writes: list[Write] = []
         if not case.has_features:
-            images, mask, writes = yield from image_writes(result, reference, self._place)
+            images, mask, writes = yield from image_writes(result, reference, self._folder)
             arguments += ["--case", str(next(iter(images.values())).parent)]
             arguments += ["--brain-mask", str(mask)] if mask else []
         told = _Told.of(result, reference, images)
@@ -152,51 +129,25 @@ class CarryJob:
         base, sent = self._base, self._sent
         if (sent == base.label).all():
             raise InputError(_("no voxel was changed"), _("paint a correction first"))
-        self._place.mkdir(exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         if not write_each(writes, lambda: self._is_cleared):
             return
         if images:
             told.refuse_changed(images)
             self.case.inputs = _hashes(images)
-        name, labels = self.result.GetName(), self._place / f"{STEM}.nii.gz"
-        origin = self._place / f"{STEM}_origin.nii.gz"
+        name, labels = self.result.GetName(), self._folder / f"{STEM}.nii.gz"
+        origin = self._folder / f"{STEM}_origin.nii.gz"
         array_write(base.label, affine_xyz, labels, name)()
-        array_write(sent, affine_xyz, self._place / "edited.nii", name)()
+        array_write(sent, affine_xyz, self._folder / "edited.nii", name)()
         if base.refined:
             array_write(base.origin, affine_xyz, origin, name)()
         record = told.record(base, labels, origin, self.case.inputs)
-        (self._place / f"{STEM}.json").write_text(json.dumps(record), encoding="utf-8")
-
-    def _start_child(self, arguments: list[str]) -> None:
-        self._plan.begin("starting", time.monotonic())
-        run, scratch = self._place / "out" / ".run", scratch_in(self._place)
-        self._child = Child(arguments, run, self._on_events, self._on_end, scratch)
-        try:
-            self._child.start()
-        except VoxMMSDError as error:
-            self._fail(error)
-            return
-        self._tell()
-
-    def _on_events(self, events: list[dict]) -> None:
-        self._plan.follow(events, time.monotonic())
-        if not self._child.is_canceled:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._on_progress(self._plan.at(time.monotonic()))
+        (self._folder / f"{STEM}.json").write_text(json.dumps(record), encoding="utf-8")
 
     # And back
 
-    def _on_end(self, code: int) -> None:
-        if self._child.is_canceled:
-            self._fail(Canceled(_("canceled")))
-        elif code:
-            self._fail(self._child.error or _without_a_word(code, self._child.log))
-        else:
-            self._plan.begin("showing", time.monotonic())
-            self._tell()
-            self._slices = Slices(self._applying(), self._applied, self._fail).start()
+    def _receive(self) -> None:
+        self._show(self._applying(), self._applied)
 
     def _applying(self) -> Steps:
         result, reference = self.result, reference_in_scene(self.result)
@@ -223,7 +174,7 @@ class CarryJob:
         from voxmmsd.data.formats.sources import Source, read_volume
         from voxmmsd.refine.verb import LOW_AGREEMENT
 
-        out = self._place / "out"
+        out = self._folder / "out"
         label, origin = (
             np.asarray(read_volume(Source(out / name)).array).astype(np.uint8)
             for name in (f"{STEM}.nii.gz", f"{STEM}_origin.nii.gz")
@@ -240,21 +191,8 @@ class CarryJob:
         )
 
     def _applied(self, number: int) -> None:
-        self._plan.end(time.monotonic())
         pace.remember_carry(self._plan.took)
-        self._clear()
         self._on_done(number)
-
-    def _fail(self, error: Exception) -> None:
-        self._clear()
-        self._on_failed(error)
-
-    def _clear(self) -> None:
-        self._is_cleared = True
-        if self._slices is not None:
-            self._slices.end()  # or it would write an image of the patient after all was removed
-        slicer.app.disconnect("aboutToQuit()", self.close)
-        remove(self._place)
 
 
 @dataclass(frozen=True)
@@ -331,13 +269,6 @@ def _base_is_gone(result: Any) -> InputError:
         _("{name}: the labels that it was edited from are no longer in the scene").format(name=result.GetName()),
         _("segment the images again"),
     )
-
-
-def _without_a_word(code: int, log: str) -> VoxMMSDError:
-    lines = [line for line in log.splitlines() if line.strip()]
-    said = lines[-1] if lines else _("it printed nothing")
-    text = _("the edits could not be carried (exit {code}): {said}")
-    return VoxMMSDError(text.format(code=code, said=said), _("try again"))
 
 
 @dataclass(frozen=True)

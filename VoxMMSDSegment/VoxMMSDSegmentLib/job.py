@@ -9,18 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import Canceled, VoxMMSDError
 from voxmmsd.labels import MODALITIES
 from voxmmsd.records.result import ResultRecord, read_result_record
-from VoxMMSDLib.background import Background, Slices
-from VoxMMSDLib.child import Child
+from VoxMMSDLib.background import Steps
 from VoxMMSDLib.volumes import Write, write_each
-from VoxMMSDLib.workplace import new_workplace, remove, scratch_in
+from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib import pace
 from VoxMMSDSegmentLib.case import CASE_ID, SlicerCase
+from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.fingerprints import fingerprint
 from VoxMMSDSegmentLib.progress import Plan, Progress
 
@@ -70,8 +68,8 @@ class ResultFiles:
     fingerprints: dict[str, str] = field(default_factory=dict)
 
 
-class SegmentJob:
-    """Runs beside Slicer; ``on_progress``, then one of ``on_done``, ``on_failed`` (an exception) is called.
+class SegmentJob(CoreJob):
+    """One segmentation; ``on_progress``, then one of ``on_done``, ``on_failed`` (an exception) is called.
 
     ``show`` makes nodes of the files, step by step, and returns what ``on_done`` gets.
     """
@@ -86,55 +84,32 @@ class SegmentJob:
         on_done: Callable[[Any], None],
         on_failed: Callable[[Exception], None],
     ) -> None:
+        folder = new_workplace()
+        plan = Plan(pace.expected(case, options), time.monotonic())
+        super().__init__(folder, folder / "out" / ".run", on_failed, plan, on_progress)
         self.case, self.options = case, options
-        self._show, self._on_progress, self._on_done, self._on_failed = show, on_progress, on_done, on_failed
-        self._folder = new_workplace()
-        slicer.app.connect("aboutToQuit()", self.close)
-        self._out = self._folder / "out"
-        self._plan = Plan(pace.expected(case, options), time.monotonic())
-        self._is_cleared = False
+        self._show_files, self._on_done = show, on_done
+        self._out = folder / "out"
         self._fingerprints: dict[str, str] = {}
-        self._writing: Background | None = None
-        self._slices: Slices | None = None
-        self.child: Child | None = None
-
-    @property
-    def log(self) -> str:
-        return self.child.log if self.child else ""
 
     def start(self) -> None:
-        """Take the images out of the scene; they are written, and the child is started, beside Slicer.
-
-        Raises:
-            InputError: an image cannot be used.
-        """
+        """Raises InputError: an image cannot be used."""
         try:
             self.case.refuse_unusable()
         except Exception:
-            self._clear()
+            self.close()
             raise
-        self._slices = Slices(self.case.writes(self._folder), self._write_all, self._fail).start()
-        self._tell()
+        super().start()
 
     def cancel(self) -> None:
-        """Stop at once: nothing of an unfinished segmentation is of use."""
         if self.child is not None and self.child.is_running:
             self._on_progress(Progress(_("Canceling")))
-            self.child.cancel()
-            return
-        self._fail(Canceled(_("canceled")))
+        super().cancel()
 
-    def close(self) -> None:
-        """End without a word to anybody: the panel or Slicer goes."""
-        if self.child is not None:
-            self.child.close()
-        self._clear()
-
-    def _write_all(self, taken: tuple[list[str], list[Write]]) -> None:
-        images, writes = taken
-        arguments = ["segment", "--out", str(self._out), *images, *self.options.arguments()]
-        self._writing = Background(lambda: self._write(writes), lambda _: self._start_child(arguments), self._fail)
-        self._writing.start()
+    def _sending(self) -> Steps:
+        images, writes = yield from self.case.writes(self._folder)
+        yield lambda: self._write(writes)
+        return ["segment", "--out", str(self._out), *images, *self.options.arguments()]
 
     def _write(self, writes: list[Write]) -> None:
         """In a thread of its own."""
@@ -144,55 +119,20 @@ class SegmentJob:
         reference = files[self.case.reference_key]
         self._fingerprints = {key: fingerprint(file, reference) for key, file in files.items()}
 
-    def _start_child(self, arguments: list[str]) -> None:
-        self._plan.begin("starting", time.monotonic())
-        self.child = Child(arguments, self._out / ".run", self._on_events, self._on_end, scratch_in(self._folder))
-        try:
-            self.child.start()
-        except VoxMMSDError as error:
-            self._fail(error)
-            return
-        self._tell()
+    def _receive(self) -> None:
+        self._show(self._shown_in_steps(self._files()), self._shown)
 
-    def _on_events(self, events: list[dict]) -> None:
-        self._plan.follow(events, time.monotonic())
-        if not self.child.is_canceled:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._on_progress(self._plan.at(time.monotonic()))
-
-    def _on_end(self, code: int) -> None:
-        try:
-            if self.child.is_canceled:
-                raise Canceled(_("canceled"))
-            if code:
-                raise self.child.why(code)
-            files = self._files()
-        except (VoxMMSDError, Canceled) as error:
-            self._fail(error)
-            return
-        self._plan.begin("showing", time.monotonic())
-        self._tell()
-        self._slices = Slices(self._shown_in_steps(files), self._shown, self._fail).start()
-
-    def _shown_in_steps(self, files: ResultFiles) -> Generator[None, None, Any]:
+    def _shown_in_steps(self, files: ResultFiles) -> Steps:
         """The images that the core was given go one at a time: all at once would hold up Slicer."""
         for image in self._folder.glob("*.nii"):
             with suppress(OSError):
                 image.unlink()
             yield
-        return (yield from self._show(files))
+        return (yield from self._show_files(files))
 
     def _shown(self, node: Any) -> None:
-        self._plan.end(time.monotonic())
         pace.remember(self.case, self.options, self._plan.took)
-        self._clear()
         self._on_done(node)
-
-    def _fail(self, error: Exception) -> None:
-        self._clear()
-        self._on_failed(error)
 
     def _files(self) -> ResultFiles:
         stem = f"{CASE_ID}-voxmmsd"
@@ -209,12 +149,3 @@ class SegmentJob:
             brain_mask=there.get("brain-mask"),
             fingerprints=self._fingerprints,
         )
-
-    def _clear(self) -> None:
-        self._is_cleared = True
-        if self._slices is not None:
-            self._slices.stop()
-        if self._writing is not None:
-            self._writing.end()  # or it would write an image of the patient after all was removed
-        slicer.app.disconnect("aboutToQuit()", self.close)
-        remove(self._folder)
