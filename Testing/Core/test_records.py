@@ -35,6 +35,12 @@ def test_the_findings_of_an_earlier_record_are_taken_from_its_lines(tmp_path):
     assert [finding.text for finding in record.warnings] == ["t1c: the skull is there"]
 
 
+def test_a_finding_of_an_earlier_record_keeps_its_remedy():
+    record = FINDINGS[1].record()
+    record["way_out"] = record.pop("remedy")
+    assert Finding.of(record) == FINDINGS[1]
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '{"schema": "x", "findings": 3}', '{"schema": "x", "model": 3}', "no"])
 def test_what_is_no_record_of_a_result_is_refused(tmp_path, text):
     (tmp_path / "r.json").write_text(text)

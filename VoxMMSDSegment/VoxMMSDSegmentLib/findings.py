@@ -26,7 +26,7 @@ _SIGNS = {"blocking": "✖", "warning": "⚠", "note": "ℹ"}
 
 
 @dataclass(frozen=True)
-class WayOut:
+class Suggestion:
     """A button beside a finding."""
 
     text: str
@@ -179,8 +179,8 @@ def _bent(volumes: Mapping[str, Any], reference: str) -> tuple[Finding, ...]:
             continue
         if key == reference:
             text = _("{name}: lies under a transform that is not linear: no result can have its voxels")
-            way_out = _("harden a copy, or choose another image for the result")
-            found.append(Finding(BLOCKING, "bent", text.format(name=key), way_out, key))
+            remedy = _("harden a copy, or choose another image for the result")
+            found.append(Finding(BLOCKING, "bent", text.format(name=key), remedy, key))
         else:
             text = _("{name}: lies under a transform that is not linear and will be resampled")
             found.append(Finding(WARNING, "bent", text.format(name=key), _("harden a copy to see how"), key))
@@ -197,15 +197,15 @@ class FindingsList:
         self.findings: tuple[Finding, ...] = ()
 
     def show(
-        self, findings: tuple[Finding, ...], ways_out: Mapping[int, Sequence[WayOut]], mended: frozenset[int]
+        self, findings: tuple[Finding, ...], suggestions: Mapping[int, Sequence[Suggestion]], mended: frozenset[int]
     ) -> None:
-        """``ways_out``: by number of the finding; ``mended``: numbers of those that what is chosen takes care of."""
+        """``suggestions``: by number of the finding; ``mended``: numbers of those that what is chosen takes care of."""
         self.findings = findings
         for row in self._rows:
             row.setParent(None)
             row.deleteLater()
         self._rows = [
-            self._row(finding, ways_out.get(number, ()), number in mended) for number, finding in enumerate(findings)
+            self._row(finding, suggestions.get(number, ()), number in mended) for number, finding in enumerate(findings)
         ]
         self._frame.setVisible(bool(findings))
         self._frame.setEnabled(True)
@@ -219,7 +219,7 @@ class FindingsList:
         buttons = [child for child in self._rows[number].children() if child.className() == "QPushButton"]
         return next((button for button in buttons if not text or button.text.replace("&", "") == text), None)
 
-    def _row(self, finding: Finding, ways_out: Sequence[WayOut], is_mended: bool):
+    def _row(self, finding: Finding, suggestions: Sequence[Suggestion], is_mended: bool):
         row = qt.QWidget()
         layout = qt.QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -230,7 +230,7 @@ class FindingsList:
         label.installEventFilter(self._fit)
         label.setToolTip(_("Done before it is segmented.") if is_mended else how_to_fix(finding))
         layout.addWidget(label, 1)
-        for way in ways_out:
+        for way in suggestions:
             button = qt.QPushButton(way.text)
             button.setToolTip(way.hint)
             button.connect("clicked()", way.act)
@@ -259,4 +259,4 @@ def how_to_fix(finding: Finding) -> str:
         "different-grids": _("Nothing to do if they were registered to each other; else check Align."),
         "packages": _("They are downloaded once, after a question."),
     }
-    return ways.get(finding.kind) or _("How to fix it: {text}.").format(text=in_panel_words(finding.way_out))
+    return ways.get(finding.kind) or _("How to fix it: {text}.").format(text=in_panel_words(finding.remedy))

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.labels import MODALITY_NAMES
 from VoxMMSDLib.volumes import hardened_copy
-from VoxMMSDSegmentLib.findings import WayOut
+from VoxMMSDSegmentLib.findings import Suggestion
 
 if TYPE_CHECKING:
     from voxmmsd.records.findings import Finding
@@ -27,7 +27,7 @@ class Mending:
         align, resample = self._parameters.align, self._parameters.intermediates
         return {"not-aligned": align, "different-grids": align or resample}.get(finding.kind, False)
 
-    def ways_out(self, finding: Finding, before: Sequence[Finding]) -> list[WayOut]:
+    def suggestions(self, finding: Finding, before: Sequence[Finding]) -> list[Suggestion]:
         """``before``: the findings above it, which may offer the same already."""
         make = {
             "same-volume": self._leave_out,
@@ -47,37 +47,37 @@ class Mending:
         for slot, value in values.items():
             setattr(self._parameters, slot, value)
 
-    def _leave_out(self, finding: Finding) -> list[WayOut]:
+    def _leave_out(self, finding: Finding) -> list[Suggestion]:
         slot = finding.modality
-        return [WayOut(_("Leave out"), _("Leave this image out."), lambda: self._choose(**{slot: None}))]
+        return [Suggestion(_("Leave out"), _("Leave this image out."), lambda: self._choose(**{slot: None}))]
 
-    def _swap(self, finding: Finding) -> list[WayOut]:
+    def _swap(self, finding: Finding) -> list[Suggestion]:
         one, other = finding.modality, finding.seems
         first, second = getattr(self._parameters, one), getattr(self._parameters, other)
         hint = _("Exchange the images of {one} and {other}.").format(
             one=MODALITY_NAMES[one], other=MODALITY_NAMES[other]
         )
-        return [WayOut(_("Swap"), hint, lambda: self._choose(**{one: second, other: first}))]
+        return [Suggestion(_("Swap"), hint, lambda: self._choose(**{one: second, other: first}))]
 
-    def _strip(self, _finding: Finding) -> list[WayOut]:
+    def _strip(self, _finding: Finding) -> list[Suggestion]:
         def act() -> None:
             self._choose(align=True)
             self._ui.stripCombo.setCurrentIndex(1)  # the best that is installed
 
         hint = _("Align the images and strip the skull first.")
-        return [WayOut(_("Align and strip"), hint, act)]
+        return [Suggestion(_("Align and strip"), hint, act)]
 
-    def _align(self, _finding: Finding) -> list[WayOut]:
-        return [WayOut(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]
+    def _align(self, _finding: Finding) -> list[Suggestion]:
+        return [Suggestion(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]
 
-    def _align_or_resample(self, finding: Finding) -> list[WayOut]:
+    def _align_or_resample(self, finding: Finding) -> list[Suggestion]:
         hint = _("They lie right: only resample them, and add them as they were segmented.")
-        return [*self._align(finding), WayOut(_("Resample"), hint, lambda: self._choose(intermediates=True))]
+        return [*self._align(finding), Suggestion(_("Resample"), hint, lambda: self._choose(intermediates=True))]
 
-    def _harden(self, finding: Finding) -> list[WayOut]:
+    def _harden(self, finding: Finding) -> list[Suggestion]:
         def act() -> None:
             with slicer.util.tryWithErrorDisplay(_("The image could not be hardened."), waitCursor=True):
                 self._choose(**{finding.modality: hardened_copy(getattr(self._parameters, finding.modality))})
 
         hint = _("Take a copy with the transform applied; your image stays as it is.")
-        return [WayOut(_("Harden a copy"), hint, act)]
+        return [Suggestion(_("Harden a copy"), hint, act)]

@@ -21,7 +21,7 @@ from VoxMMSDLib.dependencies import ensure, missing
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
-from VoxMMSDSegmentLib.findings import FindingsList, Lookout, WayOut
+from VoxMMSDSegmentLib.findings import FindingsList, Lookout, Suggestion
 from VoxMMSDSegmentLib.job import Options, SegmentJob
 from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
@@ -161,7 +161,7 @@ class SegmentTab:
             return
         mending = Mending(self._parameters, self._ui)
         mended = frozenset(n for n, finding in enumerate(found) if mending.is_chosen(finding))
-        ways = {n: mending.ways_out(finding, found[:n]) for n, finding in enumerate(found) if n not in mended}
+        ways = {n: mending.suggestions(finding, found[:n]) for n, finding in enumerate(found) if n not in mended}
         self.findings.show(found, ways, mended)
 
     def _show_unchecked(self) -> None:
@@ -170,7 +170,7 @@ class SegmentTab:
 
         text = _("the images are not checked yet: Python packages are missing")
         finding = Finding(NOTE, "packages", text, _("install them"))
-        install = WayOut(_("Install..."), _("Download the packages into Slicer, after a question."), self._install)
+        install = Suggestion(_("Install..."), _("Download the packages into Slicer, after a question."), self._install)
         self.findings.show((finding,), {0: [install]}, frozenset())
 
     def _install(self) -> None:

@@ -91,7 +91,7 @@ def _of_skull(before: Sequence[Finding]) -> Iterator[Finding]:
     for finding in before:
         if finding.kind == "skull":
             text = "the skull is on, and what the model says of such a head means nothing"
-            yield Finding(BLOCKING, "result-of-skull", text, finding.way_out)
+            yield Finding(BLOCKING, "result-of-skull", text, finding.remedy)
 
 
 def _of_modalities(info: ModelInfo, missing: Sequence[str]) -> Iterator[Finding]:

@@ -118,8 +118,8 @@ class Stages:
     def _say(self, case_id: str, findings: tuple[Finding, ...]) -> None:
         """What to do about a kind of finding is said once, not for each case."""
         for finding in findings:
-            line = finding.short_line() if finding.way_out in self.told else finding.line()
-            self.told.add(finding.way_out)
+            line = finding.short_line() if finding.remedy in self.told else finding.line()
+            self.told.add(finding.remedy)
             self.run.say(f"{case_id}: {line}")
 
     def _begin(self, stage: str, case_id: str) -> None:

@@ -323,5 +323,5 @@ def refuse(findings: tuple[Finding, ...], case_id: str) -> None:
     wrong = blocking(findings)
     if wrong:
         *before, last = wrong
-        listed = [f"{finding.text}; {finding.way_out}" for finding in before]
-        raise InputError(f"case {case_id}: {'; '.join([*listed, last.text])}", last.way_out)
+        listed = [f"{finding.text}; {finding.remedy}" for finding in before]
+        raise InputError(f"case {case_id}: {'; '.join([*listed, last.text])}", last.remedy)

@@ -65,7 +65,7 @@ def summary(checked: Sequence[Checked]) -> list[str]:
         for kind in dict.fromkeys(finding.kind for finding in one.findings):
             kinds.setdefault(kind, []).append(next(f for f in one.findings if f.kind == kind))
     for kind, findings in kinds.items():
-        ways = list(dict.fromkeys(finding.way_out for finding in findings))
+        ways = list(dict.fromkeys(finding.remedy for finding in findings))
         way = f": {ways[0]}" if not blocking(findings) and len(ways) == 1 else ""
         lines.append(f"  {kind} in {counted(len(findings), 'case')}{way}")
     return lines

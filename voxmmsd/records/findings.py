@@ -16,6 +16,7 @@ class Severity(StrEnum):
 
 
 BLOCKING, WARNING, NOTE = SEVERITIES = tuple(Severity)
+_KEYS = {"way_out": "remedy"}  # in earlier records -> now
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Finding:
     severity: Severity
     kind: str
     text: str
-    way_out: str
+    remedy: str
     modality: str = ""
     seems: str = ""
 
     def line(self) -> str:
-        return f"{self.severity}: {self.text}; {self.way_out}"
+        return f"{self.severity}: {self.text}; {self.remedy}"
 
     def short_line(self) -> str:
         """Without what to do about it."""
@@ -44,8 +45,9 @@ class Finding:
 
     @classmethod
     def of(cls, record: Mapping[str, str]) -> Finding:
-        """What ``record`` gave."""
-        return cls(Severity(record["severity"]), **{key: value for key, value in record.items() if key != "severity"})
+        """What ``record`` gave; earlier records say ``way_out`` for ``remedy``."""
+        fields = {_KEYS.get(key, key): value for key, value in record.items()}
+        return cls(Severity(fields.pop("severity")), **fields)
 
     @classmethod
     def of_line(cls, line: str) -> Finding | None:

@@ -62,7 +62,7 @@ def test_what_is_wrong_with_an_image_is_found_with_a_way_out(patient, edit, kind
     finding = kinds(patient)[kind]
     assert finding.severity == severity
     assert "t2f" in finding.text + finding.modality
-    assert finding.way_out
+    assert finding.remedy
     assert kind not in kinds({name: patient[name] for name in ("t1n", "t1c", "t2w")})
 
 
@@ -88,7 +88,7 @@ def test_a_name_that_contradicts_its_slot_is_found(patient, tmp_path):
 
 def test_a_skull_is_no_finding_where_a_mask_or_a_stripper_deals_with_it(patient, tmp_path, monkeypatch):
     monkeypatch.setattr("voxmmsd.data.brain_mask.LARGEST_BRAIN_ML", 1.0)
-    assert "--from-scanner, which aligns and strips" in kinds(patient)["skull"].way_out
+    assert "--from-scanner, which aligns and strips" in kinds(patient)["skull"].remedy
     image = nib.load(patient["t1c"])
     mask = np.zeros(image.shape, np.uint8)
     mask[30:36, 30:36, 30:36] = 1
