@@ -106,7 +106,7 @@ def _compared(
     training.run.progress(training.step, f"comparing with {rival.info.id}")
     cases = compare_on_hold_out(
         rival, training.network, training.schema, training.validation, corrections.drawn_over, training.device,
-        training.run.folder / "comparison", training.taken.learned if training.taken else NOTHING,
+        training.run.folder / "comparison", training.transfer.learned if training.transfer else NOTHING,
     )  # fmt: skip
     verdict = judge(cases)
     training.network.cpu()

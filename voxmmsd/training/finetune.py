@@ -56,8 +56,8 @@ def finetune(config: FinetuneConfig) -> Path:
             entries = labeled_entries(config, run)
             splits = fixed_splits(config, run, entries)
         training = FineTuning(config, run, entries, splits, processes)
-        if training.taken:
-            warn_of_known_patients(training.taken.model, training.taken.learned, entries, splits, run)
+        if training.transfer:
+            warn_of_known_patients(training.transfer.model, training.transfer.learned, entries, splits, run)
         return training
 
     return run_training(config, make, FineTuning.verb)
@@ -91,7 +91,7 @@ class FineTuning(TrainingLoop):
         self.validation = [by_id[id_] for id_ in splits.validation]
         self.schema = model_schema(self.entries)
         self.network = SegmentationNetwork(NetworkConfig.of(config.channels), self.schema.class_count)
-        self.taken = start_from(self.network, config.start, self.schema, run) if config.start else None
+        self.transfer = start_from(self.network, config.start, self.schema, run) if config.start else None
         self.bank = open_bank(config.tumor_bank, self.schema, self.entries, splits)
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
@@ -243,7 +243,7 @@ class FineTuning(TrainingLoop):
         self.restore_kept()
         extras = extras or RecordExtras()
         extras = replace(extras, training={**extras.training, **self._calibration()})
-        trained = Trained(self.network.cpu(), self.best, self.taken, self.bank)
+        trained = Trained(self.network.cpu(), self.best, self.transfer, self.bank)
         return pack_model(trained, self.config, self.run, self.splits, self.entries, extras)
 
     def _calibration(self) -> dict[str, Any]:

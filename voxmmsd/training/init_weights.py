@@ -16,31 +16,31 @@ from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_tensors
 from voxmmsd.runs import RunLog
 
-NEVER = -4.0  # logit of a class that the start does not know
+UNKNOWN_CLASS_LOGIT = -4.0  # logit of a class that the start does not know
 
 
 @dataclass(frozen=True)
-class Taken:
+class WeightTransfer:
     """Names of tensors that were transferred from ``model``, that are new, and that were not used.
 
     ``learned``: the patients that the model and its ancestors were trained on.
     """
 
     model: str
-    taken: tuple[str, ...]
+    transferred: tuple[str, ...]
     fresh: tuple[str, ...]
     unused: tuple[str, ...]
     learned: Learned = NOTHING
 
     def report(self) -> str:
         """A line, such as ``took 64 tensors from glioma-1; fresh: head.weight, head.bias``."""
-        parts = [f"took {len(self.taken)} tensors from {self.model}"]
+        parts = [f"took {len(self.transferred)} tensors from {self.model}"]
         parts += [f"fresh: {_listed(self.fresh)}"] if self.fresh else []
         parts += [f"not used: {_listed(self.unused)}"] if self.unused else []
         return "; ".join(parts)
 
 
-def start_from(network: nn.Module, model: str, schema: LabelSchema, run: RunLog) -> Taken:
+def start_from(network: nn.Module, model: str, schema: LabelSchema, run: RunLog) -> WeightTransfer:
     """Copy matching tensors from a model (package, run or registry name) and report which.
 
     The head is mapped tissue by tissue; a tissue unknown to the model starts with a low probability.
@@ -52,11 +52,11 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: RunLog)
         theirs = schema_named(package.info.schema)
         weights |= mapped_head(weights["head.weight"], weights["head.bias"], theirs, schema)
         unknown = tuple(label.key for label in schema.labels if index_of_tissue(label, theirs) is None)
-    taken = take_weights(network, package.info.id, weights)
-    fresh = (*taken.fresh, *(f"the head of {key}" for key in unknown))
-    taken = replace(taken, fresh=fresh, learned=learned_by(package.info))
-    run.say(taken.report())
-    return taken
+    transfer = transfer_weights(network, package.info.id, weights)
+    fresh = (*transfer.fresh, *(f"the head of {key}" for key in unknown))
+    transfer = replace(transfer, fresh=fresh, learned=learned_by(package.info))
+    run.say(transfer.report())
+    return transfer
 
 
 def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry], splits: Splits, run: RunLog) -> None:
@@ -77,7 +77,7 @@ def mapped_head(weight: Tensor, bias: Tensor, theirs: LabelSchema, ours: LabelSc
     known tissues are predicted as before, but its gradient is not zero.
     """
     rows = torch.zeros(ours.class_count, *weight.shape[1:])
-    biases = torch.full((ours.class_count,), NEVER)
+    biases = torch.full((ours.class_count,), UNKNOWN_CLASS_LOGIT)
     rows[0], biases[0] = weight[0], bias[0]
     for index, label in enumerate(ours.labels, start=1):
         there = index_of_tissue(label, theirs)
@@ -86,13 +86,13 @@ def mapped_head(weight: Tensor, bias: Tensor, theirs: LabelSchema, ours: LabelSc
     return {"head.weight": rows, "head.bias": biases}
 
 
-def take_weights(network: nn.Module, model: str, weights: dict[str, Tensor]) -> Taken:
+def transfer_weights(network: nn.Module, model: str, weights: dict[str, Tensor]) -> WeightTransfer:
     """Copy each tensor with matching name and shape into ``network``; the others keep their random initialization."""
     own = network.state_dict()
     fits = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
     network.load_state_dict({**own, **fits})
     fresh = tuple(name for name in own if name not in fits)
-    return Taken(model, tuple(fits), fresh, tuple(sorted(name for name in weights if name not in fits)))
+    return WeightTransfer(model, tuple(fits), fresh, tuple(sorted(name for name in weights if name not in fits)))
 
 
 def _listed(names: tuple[str, ...], most: int = 6) -> str:

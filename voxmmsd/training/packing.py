@@ -27,7 +27,7 @@ from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import RunLog, versions
-from voxmmsd.training.init_weights import Taken
+from voxmmsd.training.init_weights import WeightTransfer
 from voxmmsd.training.validation import segment_window
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
@@ -55,7 +55,7 @@ class Trained:
 
     network: SegmentationNetwork
     best: Best
-    taken: Taken | None = None
+    transfer: WeightTransfer | None = None
     bank: TumorBank | None = None
 
 
@@ -79,7 +79,7 @@ def pack_model(
     folder = run.folder / "model"
     if folder.exists():
         return read_package(folder)
-    best, taken, bank = trained.best, trained.taken, trained.bank
+    best, transfer, bank = trained.best, trained.transfer, trained.bank
     validated = {"validation": {"cases": len(splits.validation), "regions": best.regions, "step": best.step}}
     if best.cohorts:
         validated["validation"]["cohorts"] = best.cohorts
@@ -87,7 +87,7 @@ def pack_model(
         config,
         run,
         entries,
-        parent=taken.model if taken else None,
+        parent=transfer.model if transfer else None,
         schema=entries[0].label_schema().name,
         window=segment_window(config.patch),
         training={
@@ -99,8 +99,8 @@ def pack_model(
             },
             **({BANK: f"{len(bank.patients)} tumors of {len(set(bank.patients))} patients"} if bank else {}),
             "best_step": best.step,
-            "start": taken.report() if taken else "from scratch",
-            **({INHERITED: taken.learned.record()} if taken else {}),
+            "start": transfer.report() if transfer else "from scratch",
+            **({INHERITED: transfer.learned.record()} if transfer else {}),
             **(extras.training if extras else {}),
         },
         scores=validated if extras is None or extras.scores is None else extras.scores,

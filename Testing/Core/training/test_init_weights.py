@@ -1,7 +1,7 @@
 import torch
 
 from voxmmsd.labels import schema_named
-from voxmmsd.training.init_weights import NEVER, mapped_head
+from voxmmsd.training.init_weights import UNKNOWN_CLASS_LOGIT, mapped_head
 
 OLD, NEW = schema_named("brats-gli-2023"), schema_named("brats-gli-2024")
 
@@ -14,7 +14,7 @@ def head(classes):
 def test_a_head_that_grows_keeps_the_known_tissues_and_starts_the_new_one_at_never():
     mapped = mapped_head(*head(4), OLD, NEW)
     assert mapped["head.weight"][:, 0, 0, 0, 0].tolist() == [0, 1, 2, 3, 0]
-    assert mapped["head.bias"].tolist() == torch.tensor([0, 0.1, 0.2, 0.3, NEVER]).tolist()
+    assert mapped["head.bias"].tolist() == torch.tensor([0, 0.1, 0.2, 0.3, UNKNOWN_CLASS_LOGIT]).tolist()
 
 
 def test_a_head_that_shrinks_or_changes_its_order_maps_by_tissue():
