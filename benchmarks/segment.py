@@ -36,7 +36,7 @@ from voxmmsd.data.cases import Case, find_cases, read_case
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.evaluation.scores import dice
 from voxmmsd.inference.config import SegmentConfig
-from voxmmsd.inference.engines import Way, open_way
+from voxmmsd.inference.engines import Backend, open_backend
 from voxmmsd.inference.predict import predict
 from voxmmsd.inference.quantize import quantize
 from voxmmsd.inference.results import result_file, write_prediction
@@ -54,7 +54,7 @@ WINDOW, OVERLAP, MEMORY = 96, 0.5, 4 * 2**30
 class Variant:
     """``way`` None is the plain path."""
 
-    way: Way | None
+    way: Backend | None
     tta: bool = False
     int8: bool = False
 
@@ -62,17 +62,17 @@ class Variant:
 PLAIN = "plain path"
 VARIANTS = {
     PLAIN: Variant(None),
-    "ONNX Runtime": Variant(Way("onnx")),
-    "ONNX Runtime, TTA": Variant(Way("onnx"), tta=True),
-    "ONNX Runtime, int8": Variant(Way("onnx"), int8=True),
-    "OpenVINO": Variant(Way("openvino")),
-    "OpenVINO, TTA": Variant(Way("openvino"), tta=True),
-    "OpenVINO, bfloat16": Variant(Way("openvino", half=True)),
-    "OpenVINO, bfloat16, TTA": Variant(Way("openvino", half=True), tta=True),
-    "OpenVINO, int8": Variant(Way("openvino"), int8=True),
-    "OpenVINO, int8, TTA": Variant(Way("openvino"), tta=True, int8=True),
-    "torch": Variant(Way("torch")),
-    "torch on CUDA": Variant(Way("torch", "cuda", half=True)),
+    "ONNX Runtime": Variant(Backend("onnx")),
+    "ONNX Runtime, TTA": Variant(Backend("onnx"), tta=True),
+    "ONNX Runtime, int8": Variant(Backend("onnx"), int8=True),
+    "OpenVINO": Variant(Backend("openvino")),
+    "OpenVINO, TTA": Variant(Backend("openvino"), tta=True),
+    "OpenVINO, bfloat16": Variant(Backend("openvino", half=True)),
+    "OpenVINO, bfloat16, TTA": Variant(Backend("openvino", half=True), tta=True),
+    "OpenVINO, int8": Variant(Backend("openvino"), int8=True),
+    "OpenVINO, int8, TTA": Variant(Backend("openvino"), tta=True, int8=True),
+    "torch": Variant(Backend("torch")),
+    "torch on CUDA": Variant(Backend("torch", "cuda", half=True)),
 }
 
 
@@ -108,7 +108,7 @@ def plain(package: ModelPackage, threads: int, out: Path) -> Callable[[Case], No
 
 def ours(variant: Variant, package: ModelPackage, threads: int, out: Path) -> Callable[[Case], None]:
     assert variant.way
-    engine = open_way(package, variant.way, threads)
+    engine = open_backend(package, variant.way, threads)
 
     def segment(case: Case) -> None:
         volumes = read_case(case, with_label=False)

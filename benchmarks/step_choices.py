@@ -26,7 +26,7 @@ CLASSES = 4
 
 
 @dataclass(frozen=True)
-class Way:
+class Backend:
     """One choice of each kind; ``optimizer`` are the options that SGD gets."""
 
     name: str
@@ -61,12 +61,12 @@ class Way:
 
 
 WAYS = (
-    Way("plain: contiguous, eager, foreach", False, False, "foreach"),
-    Way("channels last", True, False, "foreach"),
-    Way("compiled", False, True, "foreach"),
-    Way("channels last, compiled", True, True, "foreach"),
-    Way("channels last, fused update", True, False, "fused"),
-    Way("channels last, update in a loop", True, False, "loop"),
+    Backend("plain: contiguous, eager, foreach", False, False, "foreach"),
+    Backend("channels last", True, False, "foreach"),
+    Backend("compiled", False, True, "foreach"),
+    Backend("channels last, compiled", True, True, "foreach"),
+    Backend("channels last, fused update", True, False, "fused"),
+    Backend("channels last, update in a loop", True, False, "loop"),
 )
 
 

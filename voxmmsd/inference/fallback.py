@@ -9,7 +9,7 @@ from typing import Any
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference.config import SegmentConfig
-from voxmmsd.inference.engines import Engine, bounded_threads, choose_way, open_way, ways_down
+from voxmmsd.inference.engines import Engine, bounded_threads, choose_backend, fallback_backends, open_backend
 from voxmmsd.inference.memory import parse_bytes, refuse_too_small, taken_bytes
 from voxmmsd.inference.predict import Prediction, predict
 from voxmmsd.labels import schema_named
@@ -20,17 +20,17 @@ class FallbackPredictor:
     """Segments case after case; if even small windows do not fit, with lower precision, and finally on the CPU.
 
     Raises:
-        ConfigError, MissingDependencyError, ModelError: as ``choose_way`` and ``open_way`` do.
+        ConfigError, MissingDependencyError, ModelError: as ``choose_backend`` and ``open_backend`` do.
     """
 
     def __init__(self, package: ModelPackage, config: SegmentConfig, say: Callable[[str], None]) -> None:
         self._package, self._config, self._say = package, config, say
         self._memory = parse_bytes(config.memory)
         config = replace(config, threads=bounded_threads(config.threads, say))
-        way = choose_way(package, config.engine, config.device, config.threads, config.precision, say)
-        self._below = ways_down(package, way, config.threads)
-        self.engine: Engine = open_way(package, way, config.threads)
-        self._on_cpu, self._before = way.device == "cpu", taken_bytes() + self.engine.bytes_kept
+        backend = choose_backend(package, config.engine, config.device, config.threads, config.precision, say)
+        self._fallbacks = fallback_backends(package, backend, config.threads)
+        self.engine: Engine = open_backend(package, backend, config.threads)
+        self._on_cpu, self._before = backend.device == "cpu", taken_bytes() + self.engine.bytes_kept
 
     def refuse_too_large(self, volumes: CaseVolumes) -> None:
         """Raise MemoryBudgetError for a case that exceeds the limit, before more than its images is in memory."""
@@ -60,8 +60,8 @@ class FallbackPredictor:
                 self._step_down(error)
 
     def _step_down(self, reason: MemoryBudgetError) -> None:
-        way = next(self._below, None)
-        if way is None:
+        backend = next(self._fallbacks, None)
+        if backend is None:
             raise reason
-        self.engine = open_way(self._package, way, self._config.threads)
+        self.engine = open_backend(self._package, backend, self._config.threads)
         self._say(f"memory: {reason.problem}; from here on with {self.engine.name}")

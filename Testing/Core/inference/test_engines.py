@@ -11,7 +11,16 @@ from toy_models import toy_network, toy_package
 
 from voxmmsd.errors import Canceled, ConfigError, MissingDependencyError
 from voxmmsd.home import home
-from voxmmsd.inference.engines import OnnxEngine, Way, choice, choose_way, on_openvino, open_engine, open_way, ways_down
+from voxmmsd.inference.engines import (
+    Backend,
+    OnnxEngine,
+    choice,
+    choose_backend,
+    fallback_backends,
+    on_openvino,
+    open_backend,
+    open_engine,
+)
 from voxmmsd.inference.engines.on_torch import fold_batchnorm
 
 HALF = pytest.mark.skipif(not on_openvino.half_precision_there(), reason="this CPU does not calculate with bfloat16")
@@ -27,22 +36,22 @@ def logits(engine, shape=(16, 12, 20)):
     return np.asarray(engine.logits(engine.arrays.place(image)))
 
 
-@pytest.mark.parametrize("way", [Way("openvino"), Way("torch")])
-def test_every_engine_says_what_onnx_runtime_says(package, way):
-    expected = logits(open_way(package, Way("onnx")))
-    np.testing.assert_allclose(logits(open_way(package, way)), expected, atol=1e-4 * np.abs(expected).max())
+@pytest.mark.parametrize("backend", [Backend("openvino"), Backend("torch")])
+def test_every_engine_says_what_onnx_runtime_says(package, backend):
+    expected = logits(open_backend(package, Backend("onnx")))
+    np.testing.assert_allclose(logits(open_backend(package, backend)), expected, atol=1e-4 * np.abs(expected).max())
 
 
 @HALF
 def test_half_precision_differs_a_little_and_only_where_it_is_asked_for(package):
-    full, half = (logits(open_way(package, Way("openvino", half=half))) for half in (False, True))
+    full, half = (logits(open_backend(package, Backend("openvino", half=half))) for half in (False, True))
     difference = np.abs(half - full).max() / np.abs(full).max()
     assert 1e-4 < difference < 0.05
-    assert not choose_way(package, "openvino").half
+    assert not choose_backend(package, "openvino").half
 
 
 def test_openvino_serves_windows_of_one_shape_after_the_other(package):
-    engine = open_way(package, Way("openvino"))
+    engine = open_backend(package, Backend("openvino"))
     first = logits(engine)
     assert logits(engine, (8, 8, 8)).shape == (1, 4, 8, 8, 8)
     engine.make_room(None)
@@ -81,7 +90,7 @@ def test_a_measurement_that_cannot_be_kept_is_reported_and_stops_nothing(package
     said, speed = [], {"ONNX Runtime (CPU)": 2.0, "OpenVINO (CPU)": 1.0}
     monkeypatch.setattr(choice, "_seconds", lambda engine: speed[engine.name])
     (home() / "engines.json").mkdir(parents=True)
-    assert choose_way(package, device="cpu", say=said.append) == Way("openvino")
+    assert choose_backend(package, device="cpu", say=said.append) == Backend("openvino")
     assert "engines.json: the measurement cannot be kept" in said[-1]
 
 
@@ -89,35 +98,35 @@ def test_auto_measures_once_per_machine_model_and_version_and_takes_the_fastest(
     measured, said = [], []
     speed = {"ONNX Runtime (CPU)": 2.0, "OpenVINO (CPU)": 1.0}
     monkeypatch.setattr(choice, "_seconds", lambda engine: measured.append(engine.name) or speed[engine.name])
-    assert choose_way(package, device="cpu", say=said.append) == Way("openvino")
-    assert choose_way(package, device="cpu", say=said.append) == Way("openvino")
+    assert choose_backend(package, device="cpu", say=said.append) == Backend("openvino")
+    assert choose_backend(package, device="cpu", say=said.append) == Backend("openvino")
     assert sorted(measured) == sorted(speed)
     assert said == [
         "measured once, for this machine and model: openvino on cpu 1.00 s, onnx on cpu 2.00 s; openvino it is"
     ]
     speed["ONNX Runtime (CPU)"] = 0.5
-    assert choose_way(toy_package(tmp_path / "other", seed=1), device="cpu") == Way("onnx")
-    assert choose_way(package, device="cpu") == Way("openvino")
+    assert choose_backend(toy_package(tmp_path / "other", seed=1), device="cpu") == Backend("onnx")
+    assert choose_backend(package, device="cpu") == Backend("openvino")
     assert len(json.loads((home() / "engines.json").read_text(encoding="utf-8"))) == 2
     with monkeypatch.context() as elsewhere:  # another machine, that shares the home folder
         elsewhere.setattr(choice.platform, "node", lambda: "another-machine")
-        assert choose_way(package, device="cpu") == Way("onnx")
+        assert choose_backend(package, device="cpu") == Backend("onnx")
     with monkeypatch.context() as unchanged:
         unchanged.setattr(choice, "_seconds", lambda engine: pytest.fail("it is remembered"))
-        assert choose_way(package, device="cpu") == Way("openvino")
+        assert choose_backend(package, device="cpu") == Backend("openvino")
     with monkeypatch.context() as updated:
         updated.setattr(choice.metadata, "version", lambda name: "99")
-        assert choose_way(package, device="cpu") == Way("onnx")
+        assert choose_backend(package, device="cpu") == Backend("onnx")
     (home() / "engines.json").write_text("broken")
-    assert choose_way(package, device="cpu") == Way("onnx")
+    assert choose_backend(package, device="cpu") == Backend("onnx")
 
 
 def test_measuring_takes_time_and_an_engine_that_is_not_installed_is_no_choice(package, monkeypatch):
-    assert choice._seconds(open_way(package, Way("onnx"))) > 0
+    assert choice._seconds(open_backend(package, Backend("onnx"))) > 0
     monkeypatch.setattr(choice, "is_installed", lambda: False)
     monkeypatch.setattr(on_openvino, "is_installed", lambda: False)
     monkeypatch.setattr(choice, "_seconds", lambda engine: pytest.fail("there is nothing to choose"))
-    assert choose_way(package, device="cpu") == Way("onnx")
+    assert choose_backend(package, device="cpu") == Backend("onnx")
     with pytest.raises(MissingDependencyError, match=r"voxmmsd\[openvino\]"):
         open_engine(package, "openvino")
 
@@ -140,22 +149,23 @@ def test_what_cannot_be_had_together_is_refused(package, options, reason):
 def test_below_a_gpu_come_half_precision_and_the_cpu(package, monkeypatch):
     monkeypatch.setattr(choice, "half_precision_there", lambda: True)
     monkeypatch.setattr(choice, "_seconds", lambda engine: 1.0 + ("ONNX" in engine.name))
-    assert list(ways_down(package, Way("torch", "cuda"))) == [
-        Way("torch", "cuda", half=True),
-        Way("openvino"),
-        Way("openvino", half=True),
+    assert list(fallback_backends(package, Backend("torch", "cuda"))) == [
+        Backend("torch", "cuda", half=True),
+        Backend("openvino"),
+        Backend("openvino", half=True),
     ]
-    assert list(ways_down(package, Way("openvino", half=True))) == []
+    assert list(fallback_backends(package, Backend("openvino", half=True))) == []
 
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-@pytest.mark.parametrize("way", [Way("onnx"), Way("openvino"), Way("torch")])
-def test_lack_of_memory_is_said_as_such_by_every_engine(package, way):
+@pytest.mark.parametrize("backend", [Backend("onnx"), Backend("openvino"), Backend("torch")])
+def test_lack_of_memory_is_said_as_such_by_every_engine(package, backend):
     code = (
-        "import numpy as np, resource, pathlib; from voxmmsd.inference.engines import OnnxEngine, Way, open_way\n"
+        "import numpy as np, resource, pathlib\n"
+        "from voxmmsd.inference.engines import Backend, OnnxEngine, open_backend\n"
         "from voxmmsd.models.package import read_package\n"
-        f"engine = open_way(read_package(pathlib.Path({str(package.folder)!r})), {way!r})\n"
+        f"engine = open_backend(read_package(pathlib.Path({str(package.folder)!r})), {backend!r})\n"
         "small, large = (engine.arrays.place(np.zeros((1, 4, n, n, n), np.float32)) for n in (16, 192))\n"
         "engine.logits(small)\n"
         "taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"

@@ -11,7 +11,7 @@ from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference import fallback
 from voxmmsd.inference.config import SegmentConfig
-from voxmmsd.inference.engines import OnnxEngine, Way
+from voxmmsd.inference.engines import Backend, OnnxEngine
 from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.weights import pack_network
 from voxmmsd.networks.heads import SegmentationNetwork
@@ -25,14 +25,14 @@ def package(tmp_path_factory):
 def rooms(monkeypatch, package, *rooms):
     """A predictor whose engines have so much room, one after the other."""
 
-    def engine(package, way, threads):
+    def engine(package, backend, threads):
         made = OnnxEngine(package)
-        made.name, made.make_room = way.engine, lambda limit: rooms[int(way.engine)]
+        made.name, made.make_room = backend.engine, lambda limit: rooms[int(backend.engine)]
         return made
 
-    monkeypatch.setattr(fallback, "choose_way", lambda *a: Way("0"))
-    monkeypatch.setattr(fallback, "open_way", engine)
-    monkeypatch.setattr(fallback, "ways_down", lambda *a: (Way(str(n)) for n in range(1, len(rooms))))
+    monkeypatch.setattr(fallback, "choose_backend", lambda *a: Backend("0"))
+    monkeypatch.setattr(fallback, "open_backend", engine)
+    monkeypatch.setattr(fallback, "fallback_backends", lambda *a: (Backend(str(n)) for n in range(1, len(rooms))))
 
 
 def test_each_step_down_is_announced_and_kept_for_the_next_case(package, tmp_path, monkeypatch):

@@ -4,7 +4,14 @@ Reading order: ``engine`` (the interface), ``on_onnxruntime``, ``on_openvino``, 
 torch), ``choice`` (which one, and which next where memory does not suffice).
 """
 
-from voxmmsd.inference.engines.choice import Way, bounded_threads, choose_way, open_engine, open_way, ways_down
+from voxmmsd.inference.engines.choice import (
+    Backend,
+    bounded_threads,
+    choose_backend,
+    fallback_backends,
+    open_backend,
+    open_engine,
+)
 from voxmmsd.inference.engines.engine import HOST, Arrays, Engine, HostEngine
 from voxmmsd.inference.engines.on_onnxruntime import OnnxEngine
 from voxmmsd.inference.engines.on_openvino import OpenVinoEngine
@@ -12,14 +19,14 @@ from voxmmsd.inference.engines.on_openvino import OpenVinoEngine
 __all__ = [
     "HOST",
     "Arrays",
+    "Backend",
     "Engine",
     "HostEngine",
     "OnnxEngine",
     "OpenVinoEngine",
-    "Way",
     "bounded_threads",
-    "choose_way",
+    "choose_backend",
+    "fallback_backends",
+    "open_backend",
     "open_engine",
-    "open_way",
-    "ways_down",
 ]

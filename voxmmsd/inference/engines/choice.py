@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Way:
+class Backend:
     """Inference backend: ``engine`` onnx, openvino or torch; ``device`` cpu, cuda or mps; ``half``: half precision."""
 
     engine: str
@@ -44,9 +44,9 @@ def open_engine(
     precision: str = "auto",
     say: Say = lambda text: None,
 ) -> Engine:
-    """Open the engine that ``choose_way`` chooses; raises the same errors."""
+    """Open the engine that ``choose_backend`` chooses; raises the same errors."""
     threads = bounded_threads(threads, say)
-    return open_way(package, choose_way(package, engine, device, threads, precision, say), threads)
+    return open_backend(package, choose_backend(package, engine, device, threads, precision, say), threads)
 
 
 def bounded_threads(threads: int, say: Say = lambda text: None) -> int:
@@ -61,14 +61,14 @@ def bounded_threads(threads: int, say: Say = lambda text: None) -> int:
     return threads
 
 
-def choose_way(
+def choose_backend(
     package: ModelPackage,
     engine: str = "auto",
     device: str = "auto",
     threads: int = 0,
     precision: str = "auto",
     say: Say = lambda text: None,
-) -> Way:
+) -> Backend:
     """The requested backend; ``auto`` is torch on CUDA if there is a GPU, else the fastest installed one.
 
     ``precision``: float32, half, or auto, which is half on CUDA only. ``say`` receives messages on measurements.
@@ -84,57 +84,57 @@ def choose_way(
         raise ConfigError("--engine onnx computes in float32", "choose --engine openvino or torch for --precision half")
     half = precision == "half"
     if engine in _ON_CPU:
-        return Way(engine, half=half)
+        return Backend(engine, half=half)
     gpus = _gpus_here() if device == "auto" else [name for name in _GPUS if name == device]
     if engine == "torch" or device in _GPUS or "cuda" in gpus:
         place = gpus[0] if gpus else "cpu"
-        return Way("torch", place, half or (place == "cuda" and precision == "auto"))
-    candidates = [Way("torch", gpu, half) for gpu in gpus]
-    candidates += [Way("openvino", half=half)] if is_installed() and (not half or half_precision_there()) else []
-    candidates += [] if half else [Way("onnx")]
+        return Backend("torch", place, half or (place == "cuda" and precision == "auto"))
+    candidates = [Backend("torch", gpu, half) for gpu in gpus]
+    candidates += [Backend("openvino", half=half)] if is_installed() and (not half or half_precision_there()) else []
+    candidates += [] if half else [Backend("onnx")]
     if not candidates:
         raise ConfigError("--precision half: nothing installed here computes so on this CPU", "choose float32")
     return candidates[0] if len(candidates) == 1 else _fastest(package, candidates, threads, say)
 
 
-def open_way(package: ModelPackage, way: Way, threads: int = 0) -> Engine:
+def open_backend(package: ModelPackage, backend: Backend, threads: int = 0) -> Engine:
     """Open the engine of a backend.
 
     Raises:
         ConfigError: the device or its half precision is not available.
         MissingDependencyError: OpenVINO or torch is not installed.
     """
-    if way.engine == "onnx":
+    if backend.engine == "onnx":
         return OnnxEngine(package, threads)
-    if way.engine == "openvino":
-        return OpenVinoEngine(package, threads, way.half)
+    if backend.engine == "openvino":
+        return OpenVinoEngine(package, threads, backend.half)
     if not _torch_is_there():
         raise MissingDependencyError(
             "torch is not installed", "install it with `pip install 'voxmmsd[train]'`, or choose --engine onnx"
         )
     from voxmmsd.inference.engines.on_torch import open_torch
 
-    return open_torch(package, way.device, threads, way.half)
+    return open_torch(package, backend.device, threads, backend.half)
 
 
-def ways_down(package: ModelPackage, way: Way, threads: int = 0) -> Iterator[Way]:
+def fallback_backends(package: ModelPackage, backend: Backend, threads: int = 0) -> Iterator[Backend]:
     """Fallbacks if memory does not suffice even with small windows: lower precision, then the CPU."""
-    while way.device != "cpu":
-        if not way.half:
-            yield Way(way.engine, way.device, half=True)
-        way = choose_way(package, "auto", "cpu", threads)
-        yield way
-    if not way.half and is_installed() and half_precision_there():
-        yield Way("openvino", half=True)
+    while backend.device != "cpu":
+        if not backend.half:
+            yield Backend(backend.engine, backend.device, half=True)
+        backend = choose_backend(package, "auto", "cpu", threads)
+        yield backend
+    if not backend.half and is_installed() and half_precision_there():
+        yield Backend("openvino", half=True)
 
 
-def _fastest(package: ModelPackage, candidates: list[Way], threads: int, say: Say) -> Way:
+def _fastest(package: ModelPackage, candidates: list[Backend], threads: int, say: Say) -> Backend:
     """Measured on a small window of noise, or cached from an earlier measurement."""
     known, key = _remembered(), _key(package, candidates, threads)
     if key in known:
-        return Way(**known[key]["way"])
-    seconds = [_seconds(open_way(package, way, threads)) for way in candidates]
-    found = dict(zip((f"{way.engine} on {way.device}" for way in candidates), seconds, strict=True))
+        return Backend(**known[key]["way"])
+    seconds = [_seconds(open_backend(package, backend, threads)) for backend in candidates]
+    found = dict(zip((f"{backend.engine} on {backend.device}" for backend in candidates), seconds, strict=True))
     best = candidates[seconds.index(min(seconds))]
     measured = ", ".join(f"{name} {value:.2f} s" for name, value in found.items())
     say(f"measured once, for this machine and model: {measured}; {best.engine} it is")
@@ -156,8 +156,10 @@ def _seconds(engine: Engine) -> float:
     return min(times[1:])
 
 
-def _key(package: ModelPackage, candidates: list[Way], threads: int) -> str:
-    used = [f"{way.engine} {metadata.version(_PACKAGES[way.engine])} on {way.device}" for way in candidates]
+def _key(package: ModelPackage, candidates: list[Backend], threads: int) -> str:
+    used = [
+        f"{backend.engine} {metadata.version(_PACKAGES[backend.engine])} on {backend.device}" for backend in candidates
+    ]
     cores = threads or os.cpu_count()
     return " | ".join([platform.node(), f"{cores} threads", package.info.files[ONNX][:16], *used])
 
