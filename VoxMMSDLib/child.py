@@ -21,7 +21,15 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import ERROR, REMEDY, REMEDY_APART, MissingDependencyError, VoxMMSDError
+from voxmmsd.errors import (
+    ERROR,
+    EXIT_WITHHELD,
+    REMEDY,
+    REMEDY_APART,
+    MissingDependencyError,
+    ResultWithheldError,
+    VoxMMSDError,
+)
 from voxmmsd.runs.companion import ENDS_WITH, name_of_this_process
 from voxmmsd.runs.events import read_events
 
@@ -97,6 +105,8 @@ class Child:
 
     def why(self, code: int) -> VoxMMSDError:
         """Why it ended with ``code``: the core's word of it, else the last line that it printed."""
+        if self.error is not None and code == EXIT_WITHHELD:
+            return ResultWithheldError(self.error.problem, self.error.remedy)
         if self.error is not None:
             return self.error
         said = next((line for line in reversed(self._lines) if line.strip()), _("it printed nothing"))

@@ -1,5 +1,6 @@
 """The whole way with the real child process: from the Apply button to a segmentation that is the command line's own."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -14,15 +15,26 @@ import stripping
 from phantom_case import TOY_MODEL, add_result, moved, paint, phantom
 from slicer_case import press_find, wait_until
 
-from voxmmsd.errors import VoxMMSDError
+from voxmmsd.errors import ResultWithheldError, VoxMMSDError
 from voxmmsd.labels import MODALITIES
+from voxmmsd.models.registry import registry_folder
+from voxmmsd.models.subsets import SUBSETS, subset_key
 from voxmmsd.phantom import write_phantom
 from VoxMMSDLib.child import child_environment, python_slicer
 from VoxMMSDLib.segments import label_array, value_of
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
-from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of
+from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of, warnings_of
 from VoxMMSDSegmentLib.words import in_panel_words
+
+
+def expects_nothing_of_t1_alone(models):
+    """The models' cards now say that a whole tumor is not found in T1 alone."""
+    for file in models.glob("*/model.json"):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        dice = {subset_key(subset): {"WT": 0.1 if subset == ("t1n",) else 0.8} for subset in SUBSETS}
+        record["scores"]["subsets"] = {"split": "test", "cases": ["a"], "created": "", "dice": dice}
+        file.write_text(json.dumps(record), encoding="utf-8")
 
 
 class RunTest(slicer_case.ModuleTest):
@@ -246,6 +258,33 @@ class RunTest(slicer_case.ModuleTest):
         self.assertTrue(panel.ui.applyButton.enabled)
         self.assertEqual(self.left_behind(), [])
 
+    def test_a_withheld_result_is_shown_once_that_is_asked_for_and_says_what_speaks_against_it(self):
+        panel = self.open_panel("VoxMMSDSegment")
+        panel.segment_tab.models.import_file(TOY_MODEL)
+        expects_nothing_of_t1_alone(registry_folder())
+        panel.parameters.t1n = self.volumes["t1n"]
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIsNone(panel.parameters.result)
+        self.assertIn("withheld", panel.ui.errorLabel.text)
+        self.assertFalse(panel.ui.anywayButton.isHidden())
+        panel.ui.anywayButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        self.assertIsNotNone(panel.parameters.result, panel.ui.errorLabel.text)
+        self.assertTrue(panel.ui.anywayButton.isHidden())
+        said = " ".join(warnings_of(panel.parameters.result))
+        self.assertIn("expects a Dice of 0.10 for the whole tumor", said)
+        self.assertEqual(self.left_behind(), [])
+
+    def test_other_images_take_back_the_offer_to_show_what_was_withheld(self):
+        panel = self.open_panel("VoxMMSDSegment")
+        panel.segment_tab._failed(ResultWithheldError("cannot be true", "look at it"))
+        self.assertFalse(panel.ui.anywayButton.isHidden())
+        panel.parameters.t1n = self.volumes["t1n"]
+        self.assertTrue(panel.ui.anywayButton.isHidden())
+        panel.segment_tab._failed(VoxMMSDError("another", "error"))
+        self.assertTrue(panel.ui.anywayButton.isHidden())
+
     def test_a_fault_of_ours_is_said_as_one_and_goes_to_the_error_log(self):
         panel = self.open_panel("VoxMMSDSegment")
         with self.assertLogs(level="ERROR") as told:
@@ -262,7 +301,7 @@ class RunTest(slicer_case.ModuleTest):
         from voxmmsd.inference.results import withheld_error
 
         remedy = in_panel_words(withheld_error("case", ["blocking: too much"]).remedy)
-        self.assertEqual(remedy, "Correct the images, their slots or the brain mask, and segment again")
+        self.assertEqual(remedy, "Correct the images or their slots and segment again, or press Show it anyway")
 
     def test_a_script_gets_the_cores_error(self):
         with self.assertRaisesRegex(VoxMMSDError, "no-such-model"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.config import DEVICES
-from voxmmsd.errors import Canceled, VoxMMSDError
+from voxmmsd.errors import Canceled, ResultWithheldError, VoxMMSDError
 from voxmmsd.inference.config import PRECISIONS
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from voxmmsd.models import registry
@@ -61,6 +62,7 @@ class SegmentTab:
         ui = self._ui
         ui.findButton.connect("clicked()", self._find)
         ui.applyButton.connect("clicked()", self._apply_or_cancel)
+        ui.anywayButton.connect("clicked()", self._show_anyway)
         ui.copyDetailsButton.connect("clicked()", self._copy_details)
         ui.referenceCombo.connect("activated(int)", self._reference_chosen)
         ui.stripCombo.connect("currentIndexChanged(int)", self.on_parameters_modified)
@@ -93,6 +95,7 @@ class SegmentTab:
         if self._parameters is None:
             self._ui.applyButton.setEnabled(False)
             return
+        self._ui.anywayButton.setVisible(False)  # what was withheld is of other images
         self._fill_reference_combo()
         if self.models.is_read:
             self.models.show_card(list(self.volumes()))
@@ -216,17 +219,24 @@ class SegmentTab:
         if self.job is not None:
             self.job.cancel()
             return
+        self._begin()
+
+    def _show_anyway(self) -> None:
+        """The result was withheld, and is wanted all the same: its record and Review say what speaks against it."""
+        self._begin(force=True)
+
+    def _begin(self, force: bool = False) -> None:
         self._show_error("", "")
         with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started."), show=False):
             try:
-                self.job = self._start()
+                self.job = self._start(force)
             except Exception as error:
                 self._failed(error)
                 return
         self._cancel_timer.start()
         self._update_apply()
 
-    def _start(self) -> SegmentJob:
+    def _start(self, force: bool) -> SegmentJob:
         parameters = self._parameters
         self._volumes_at_start = self.volumes()
         return self._logic.segment(
@@ -236,7 +246,7 @@ class SegmentTab:
             reference=self._reference(),
             operated=parameters.operated,
             align=self._align(),
-            options=self.options(),
+            options=replace(self.options(), force=force),
             wait=False,
             on_progress=self._show_progress,
             on_done=self._done,
@@ -295,6 +305,7 @@ class SegmentTab:
             return
         self._end("")
         self._show_error(*error_in_words(error))
+        self._ui.anywayButton.setVisible(isinstance(error, ResultWithheldError))
 
     def _end(self, said: str) -> None:
         if self.job is not None:
@@ -327,6 +338,7 @@ class SegmentTab:
         text = f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
         self._ui.errorLabel.setText(text if problem else "")
         self._ui.errorLabel.setVisible(bool(problem))
+        self._ui.anywayButton.setVisible(False)
         self._ui.copyDetailsButton.setVisible(bool(problem))
         if problem:
             self._scroller.start()

@@ -13,7 +13,10 @@ def in_panel_words(text: str) -> str:
     and without the id that a case has for the core only."""
     text = words.with_names(text).replace(f"case {CASE_ID}: ", "")
     for of_a_shell, of_the_panel in (
-        ("--force writes it all the same", _("Correct the images, their slots or the brain mask, and segment again")),
+        (
+            "--force writes it all the same",
+            _("Correct the images or their slots and segment again, or press Show it anyway"),
+        ),
         ("look at the picture, and at the images (`voxmmsd check`)", _("look at the images")),
         ("segment with --from-scanner, which aligns and strips", _("press Align and strip")),
     ):

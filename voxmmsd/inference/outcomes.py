@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.errors import ResultWithheldError, VoxMMSDError
+from voxmmsd.errors import EXIT_WITHHELD, ResultWithheldError, VoxMMSDError
 from voxmmsd.files import write_bytes_atomic
 from voxmmsd.inference.results import result_file
 from voxmmsd.records.result import ENDING, read_result_record
@@ -19,7 +19,7 @@ from voxmmsd.wording import counted
 TABLE = "volumes.csv"
 _COLUMNS = ("case", "state", "exit")
 DONE, DOUBTFUL, WITHHELD, FAILED = "done", "doubtful", "withheld", "failed"
-_EXITS = {DONE: 0, DOUBTFUL: 0, WITHHELD: 3, FAILED: 2}
+_EXITS = {DONE: 0, DOUBTFUL: 0, WITHHELD: EXIT_WITHHELD, FAILED: 2}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from voxmmsd.data.brain_mask import WORDS
@@ -24,6 +24,8 @@ from voxmmsd.preflight.check import check_choices, check_identity, check_images,
 from voxmmsd.records.findings import Finding, blocking, in_order
 from voxmmsd.runs import Run
 from voxmmsd.terminal import progress_bar
+
+FORCED = "the result cannot be true, and its labels were written because that was asked for (--force)"
 
 
 @dataclass(frozen=True)
@@ -103,16 +105,18 @@ class Stages:
     def write(self, computed: ComputedCase) -> Path:
         self.run.events.write("progress", case=computed.prediction.case_id, stage="writing")
         findings = in_order((*computed.findings, *computed.of_result))
-        withheld = () if self.config.force else blocking(computed.of_result)
+        prediction, withheld = computed.prediction, blocking(computed.of_result)
+        if self.config.force and withheld:
+            prediction, withheld = replace(prediction, notes=(*prediction.notes, FORCED)), ()
         if self.config.save_intermediates:
             made_mask = self.config.from_scanner or self.config.brain_mask in WORDS
-            write_intermediates(computed.prediction.volumes, self.out, made_mask=made_mask)
+            write_intermediates(prediction.volumes, self.out, made_mask=made_mask)
         if self.config.picture or withheld:
-            _draw(computed.prediction, self.out, [finding.text for finding in computed.of_result])
+            _draw(prediction, self.out, [finding.text for finding in computed.of_result])
         # The record is written last: where it is, all is there.
-        file = write_prediction(computed.prediction, self.out, computed.seconds, findings, withheld)
+        file = write_prediction(prediction, self.out, computed.seconds, findings, withheld)
         if withheld:
-            raise withheld_error(computed.prediction.case_id, [finding.line() for finding in withheld])
+            raise withheld_error(prediction.case_id, [finding.line() for finding in withheld])
         return file
 
     def _say(self, case_id: str, findings: tuple[Finding, ...]) -> None:

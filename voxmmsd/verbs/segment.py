@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxmmsd.errors import VoxMMSDError
+from voxmmsd.errors import EXIT_WITHHELD, VoxMMSDError
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.verbs.verb import Verb, failure_line, placed_by, require
 
@@ -34,7 +34,7 @@ def run(config: SegmentConfig) -> int:
 
 
 def _exit_code(result: SegmentResult) -> int:
-    return 2 if result.failures else 3 if result.withheld else 0
+    return 2 if result.failures else EXIT_WITHHELD if result.withheld else 0
 
 
 def _reported(file: Path, config: SegmentConfig) -> bool:
