@@ -103,6 +103,10 @@ IMAGES = {
     "values beyond float32": (lambda p: p.save(lambda v: v * 1e300), "infinite"),
     "a scaling beyond float32": (lambda p: p.header_bytes(112, struct.pack("<ff", 3e38, 0)), "infinite"),
     "all zero": (lambda p: p.save(np.zeros_like), r"every voxel (of t1c )?is 0"),
+    "nothing above 0": (
+        lambda p: p.save(lambda v: -1 - np.abs(v.astype(np.float32))),
+        r"every voxel (of t1c )?is 0 or less",
+    ),
     "constant": (lambda p: p.save(lambda v: np.full_like(v, 7)), "every voxel is 7"),
     "a label map": (lambda p: p.raw(p.file("seg").read_bytes()), "label map"),
     "colored": (lambda p: p.save(colored), "colored"),

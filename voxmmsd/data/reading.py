@@ -218,8 +218,11 @@ class _Reader:
 
 def _modality(reader: _Reader, name: str, source: Source) -> Volume:
     volume = reader.read(source, name)
-    if not volume.array.any():
-        raise InputError(f"{source.path}: every voxel of {name} is 0", "leave this modality out or give the right file")
+    if not (volume.array > 0).any():  # what is below 0 is cut off
+        which = "0 or less" if volume.array.any() else "0"
+        raise InputError(
+            f"{source.path}: every voxel of {name} is {which}", "leave this modality out or give the right file"
+        )
     return volume
 
 

@@ -229,6 +229,10 @@ def _check_one(name: str, volume: Volume) -> Iterator[Finding]:
         yield Finding(
             BLOCKING, "constant", f"{name}: every voxel is {values[0]:g}", "leave it out or give the right file", name
         )
+    elif not (volume.array > 0).any():
+        yield Finding(
+            BLOCKING, "constant", f"{name}: every voxel is 0 or less", "leave it out or give the right file", name
+        )
     elif len(values) <= FEW_VALUES and (values == np.rint(values)).all():
         yield Finding(
             BLOCKING, "label-map", f"{name}: holds {len(values)} different whole numbers: a label map, not an image",
