@@ -23,6 +23,7 @@ HEAVY = (
     "refine.verb",
     "reporting.case_report",
     "reporting.follow_up_page",
+    "dicom_export.export",
 )
 
 
@@ -59,6 +60,10 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         images = sorted(map(str, (source / "visits" / "cases").iterdir()))
         return ["follow", *results, "--case", *images, "--days", "0", "30", "--out", str(place / "out")]
 
+    def exported_dicom(place: Path) -> list[str]:
+        result = next((source / "in-dicom").glob("*-voxmmsd.nii.gz"))
+        return ["export-dicom", str(result), "--source", str(source / "series"), "--out", str(place / "dicom")]
+
     def with_library(place: Path) -> None:
         shutil.copytree(library, place / "library")
 
@@ -91,6 +96,7 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         "refine": WritingVerb(refine),
         "report": WritingVerb(report),
         "follow": WritingVerb(follow),
+        "export-dicom": WritingVerb(exported_dicom),
         "evaluate": WritingVerb(
             lambda place: ["evaluate", str(source / "results"), cases, "--out", str(place / "scores"), "--workers", "1"]
         ),
@@ -113,10 +119,11 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
 
 def prepared(folder: Path) -> Path:
     """Two cases, a model as folder and zip, results to score, two visits, a library with a prediction, a wheel without
-    needs, a result and its edited labels.
+    needs, a result and its edited labels, one with its DICOM series.
 
     What the verbs import is loaded once, here, for the processes that are forked from this one.
     """
+    import exported_results
     from corrected_cases import SCHEMA, label_of, library_of
     from handmade_wheels import write_wheel
     from hard_places import CASE, OTHER, Place, pristine
@@ -138,6 +145,7 @@ def prepared(folder: Path) -> Path:
         import_module(f"voxmmsd.{room}")
     _edited(folder, CASE)
     _visits(folder / "visits")
+    exported_results.result(folder / "in-dicom", exported_results.series(folder / "series"))
     return folder
 
 

@@ -26,6 +26,7 @@ _PACKAGES = (
     "onnx",
     "SimpleITK",
     "pydicom",
+    "highdicom",
     "openvino",
 )
 # Relative to the largest output: a wrong kernel is off by far more, float32 by 1e-6, TF32 on an H200 by 3e-4.

@@ -105,6 +105,11 @@ class LabelSchema:
         return {self.class_count + number: indices for number, indices in enumerate(regions) if len(indices) > 1}
 
 
+MORPHOLOGICALLY_ALTERED = Terminology("SCT", "49755003", "Morphologically Altered Structure")
+"""The category of every label."""
+BRAIN = Terminology("SCT", "12738006", "Brain")
+"""Where every label is."""
+
 _EDEMA = Terminology("SCT", "79654002", "Edema")
 _NECROSIS = Terminology("SCT", "6574001", "Necrosis")
 _ENHANCING = Terminology("NCIt", "C113842", "Enhancing Lesion")

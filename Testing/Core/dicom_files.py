@@ -14,6 +14,7 @@ def write_series(
     description: str,
     slices: Iterable[int] | None = None,
     spacing_mm: tuple[float, float, float] = (1.5, 2.0, 3.0),
+    names: str = "IM",
     **tags: str,
 ) -> None:
     """Coronal slices, numbered back to front by name, every other without an ending. ``tags``: ``0010_0020="P"``."""
@@ -38,7 +39,7 @@ def write_series(
         place = {"0020|0032": f"-10\\{spacing_mm[2] * index:g}\\20", "0008|0018": f"{uid}.{index + 1}"}
         for key, value in {**common, **place}.items():
             image.SetMetaData(key, value)
-        file = folder / f"IM{len(array_zyx) - index:04d}.dcm"
+        file = folder / f"{names}{len(array_zyx) - index:04d}.dcm"
         writer.SetFileName(str(file))
         writer.Execute(image)
         if index % 2:

@@ -35,6 +35,7 @@ STORY = (
 )
 # What the story leaves out, pages and single lines, and why.
 ELSEWHERE = {
+    "dicom": "it takes DICOM series: dicom_export/test_segment_to_dicom.py writes some, and runs the commands",
     "evidence": "it takes the real cases and hours",
     "offline": "it takes a package index: test_package.py makes a bundle and installs it",
     "torchrun --nproc-per-node=4 -m voxmmsd pretrain scans --run glioma --preset paper": (

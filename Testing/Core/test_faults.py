@@ -9,10 +9,11 @@ from benchmarks.writing_verbs import WritingVerb, prepared, writing_verbs
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs fork and tmpfs")]
 KILLS = {"cases --list": 2, "phantom": 1, "prepare": 3, "pretrain": 2, "finetune": 2, "segment": 3, "refine": 3,
-         "report": 2, "follow": 2, "evaluate": 1, "library add": 3, "library accept": 2, "models accept": 1,
-         "models import": 1, "models export": 1}  # fmt: skip
-DENIED = ("cases --list", "prepare", "segment", "refine", "report", "follow", "finetune", "library add",
-          "models accept", "models export", "export torchscript", "export monai-bundle", "job", "bundle")  # fmt: skip
+         "report": 2, "follow": 2, "export-dicom": 2, "evaluate": 1, "library add": 3, "library accept": 2,
+         "models accept": 1, "models import": 1, "models export": 1}  # fmt: skip
+DENIED = ("cases --list", "prepare", "segment", "refine", "report", "follow", "export-dicom", "finetune",
+          "library add", "models accept", "models export", "export torchscript", "export monai-bundle", "job",
+          "bundle")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ ORDER = [
     {"phantom", "views", "compute", "networks", "losses", "schedules", "measuring"},
     {"transforms"},
     {"pretext", "models"},
-    {"evaluation", "preflight"},
+    {"evaluation", "preflight", "dicom_export"},
     {"inference"},
     {"library", "refine"},
     {"reporting"},

@@ -8,6 +8,7 @@ import struct
 from dataclasses import replace
 from hashlib import sha256
 
+import exported_results
 import nibabel as nib
 import numpy as np
 import pytest
@@ -551,6 +552,41 @@ CALLS = {
         )[1],
         ["has changed since it was written"],
     ),
+    "NIfTI images to become DICOM": (lambda p: segment(p, p.cases, "--dicom-seg"), [CASE, r"-t1n\.nii\.gz", "DICOM"]),
+    "a result to export without its series": (lambda p: ["export-dicom", exported(p)[0]], ["--source SERIES"]),
+    "a result to export with a folder that is no series": (
+        lambda p: ["export-dicom", exported(p)[0], "--source", p.cases],
+        ["cases", "no DICOM series"],
+    ),
+    "a result to export with a series of another patient": (
+        lambda p: ["export-dicom", exported(p)[0], "--source", other_series(p)],
+        ["other-series", "another grid", "none of the images"],
+    ),
+    "a result to export with a series elsewhere": (
+        lambda p: [
+            "export-dicom",
+            exported(p, grid=Grid(exported_results.SHAPE, FAR))[0],
+            "--source",
+            p.root / "series",
+        ],
+        ["series", "no place in common"],
+    ),
+    "a result to export with one of several series": (
+        lambda p: ["export-dicom", exported(p)[0], "--source", other_series(p, "series")],
+        ["series: holds 2 DICOM series", "--series UID"],
+    ),
+    "a result without a tumor to export": (
+        lambda p: ["export-dicom", *exported(p, array=np.zeros(exported_results.SHAPE))],
+        ["case-voxmmsd", "empty", "needs a segment"],
+    ),
+    "a result to export over another file": (
+        lambda p: (p.write("in-dicom/case-voxmmsd-seg.dcm", "mine"), ["export-dicom", *exported(p)])[1],
+        ["case-voxmmsd-seg.dcm", "exists already"],
+    ),
+    "labels without a record to export": (
+        lambda p: ["export-dicom", p.file("seg"), "--source", p.cases],
+        [f"{CASE}-seg|no DICOM series"],
+    ),
     "a run that there is not": (lambda p: ["runs", "show", "unheard-of"], ["unheard-of", "no run"]),
     "a run whose status is none": (lambda p: ["runs", "show", p.write("r/status.json", "[]").parent], ["status.json"]),
     "a run whose status is of wrong types": (
@@ -579,6 +615,17 @@ def visits(place, patients=("00007", "00007"), schemas=("brats-gli-2023",) * 2, 
     ]
     images = [place.root / "visits" / "cases" / one for one in ids]
     return ["follow", *files, "--out", place.root / "out", "--case", *images]
+
+
+def exported(place, **how):
+    """A result and its DICOM series, as arguments of export-dicom."""
+    series = exported_results.series(place.root / "series")
+    return [exported_results.result(place.root / "in-dicom", series, **how), "--source", series]
+
+
+def other_series(place, folder="other-series"):
+    """A series on another grid; if need be beside one that is there."""
+    return exported_results.series(place.root / folder, "1.2.826.0.1.78", (7, 11, 13), names="other-", description="T1")
 
 
 def renamed(place):

@@ -63,4 +63,7 @@ class SegmentConfig(ReadingConfig):
     save_intermediates: bool = option(
         False, "also write aligned or resampled images and the brain mask, if they were created"
     )
+    dicom_seg: bool = option(
+        False, "also write DICOM SEG and SR of the reference's series (needs DICOM images and highdicom)"
+    )
     json: bool = option(False, "print a JSON record of all cases instead of text", affects=Affects.REPORT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,11 +82,13 @@ def write_prediction(
     seconds: float,
     findings: Sequence[Finding] = (),
     withheld: Sequence[Finding] = (),
+    before_record: Callable[[Path, ResultRecord], object] | None = None,
 ) -> Path:
     """Write labels with the values of the schema, probabilities if any, and the record; returns the label file.
 
     The record is written last: if it exists, the result is complete. It contains no path and no patient data. Where
-    findings say why the result is ``withheld``, the record is all that is written.
+    findings say why the result is ``withheld``, the record is all that is written. ``before_record`` writes what else
+    belongs to a complete result; it is given the label file and the record.
 
     Raises:
         InputError: results of this case exist already.
@@ -102,6 +104,8 @@ def write_prediction(
         withheld=tuple(finding.line() for finding in withheld),
         sha256=None if withheld else sha256_of(file),
     )
+    if before_record is not None and not withheld:
+        before_record(file, record)
     record.write(file.with_name(f"{prediction.case_id}{ENDING}"))
     return file
 

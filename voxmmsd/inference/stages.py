@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case
 from voxmmsd.data.reading import CaseVolumes, read_case, reading_options
 from voxmmsd.data.volume import Volume
+from voxmmsd.dicom_export.export import write_dicom
+from voxmmsd.dicom_export.result import result_of
+from voxmmsd.dicom_export.segmented import refuse_no_series, source_of
 from voxmmsd.inference.clean_up import cleaned, parse_min_component
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import HostEngine
@@ -22,6 +26,7 @@ from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.preflight.check import check_choices, check_identity, check_images, check_operation, refuse
 from voxmmsd.records.findings import Finding, blocking, in_order
+from voxmmsd.records.result import ResultRecord
 from voxmmsd.runs import Run
 from voxmmsd.terminal import progress_bar
 
@@ -63,6 +68,8 @@ class Stages:
         started = time.monotonic()
         config = self.config
         self._begin("reading", case.id)
+        if config.dicom_seg:
+            refuse_no_series(case, config.reference)
         how = reading_options(
             align=config.align, brain_mask=config.brain_mask, from_scanner=config.from_scanner, n4=config.n4
         )
@@ -74,6 +81,8 @@ class Stages:
             on_stage=lambda stage: self._begin(stage, case.id),
             **how,
         )
+        if config.dicom_seg:
+            source_of(volumes)
         self.predictor.refuse_too_large(volumes)
         findings = look_first(volumes, self.package, operated=config.postoperative, force=config.force)
         return ReadCase(volumes, findings, time.monotonic() - started)
@@ -114,10 +123,19 @@ class Stages:
         if self.config.picture or withheld:
             _draw(prediction, self.out, [finding.text for finding in computed.of_result])
         # The record is written last: where it is, all is there.
-        file = write_prediction(prediction, self.out, computed.seconds, findings, withheld)
+        also = partial(self._write_dicom, prediction) if self.config.dicom_seg else None
+        file = write_prediction(prediction, self.out, computed.seconds, findings, withheld, also)
         if withheld:
             raise withheld_error(prediction.case_id, [finding.line() for finding in withheld])
         return file
+
+    def _write_dicom(self, prediction: Prediction, file: Path, record: ResultRecord) -> None:
+        if not prediction.label_zyx.any():
+            self.run.say(f"{prediction.case_id}: no DICOM SEG is written: it needs a segment, and no tumor was found")
+            return
+        result = result_of(file, record, refined=False)
+        for remark in write_dicom(result, source_of(prediction.volumes), self.out, overwrite=True).remarks:
+            self.run.say(f"{prediction.case_id}: {remark}")
 
     def _say(self, case_id: str, findings: tuple[Finding, ...]) -> None:
         """What to do about a kind of finding is said once, not for each case."""

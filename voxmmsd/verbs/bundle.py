@@ -18,7 +18,7 @@ class BundleConfig:
         "", "target platform, such as linux-x86_64, windows-x86_64, macos-arm64 (default: this machine)"
     )
     python: str = option("", "target Python version, such as 3.12 (default: this one)")
-    extras: tuple[str, ...] = option((), "optional dependencies to include: train, openvino, formats")
+    extras: tuple[str, ...] = option((), "optional dependencies to include: train, openvino, formats, dicom")
     package: str = option("", "wheel or source folder of voxmmsd (default: the running source)", affects=Affects.INPUT)
 
 
