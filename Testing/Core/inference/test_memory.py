@@ -73,6 +73,12 @@ def test_a_budget_makes_windows_smaller_and_says_so():
     np.testing.assert_array_equal(fitted.label_zyx, predict_tiled(IMAGE, Pointwise(), 3).label_zyx)
 
 
+def test_what_is_summed_over_all_windows_counts_as_memory_too():
+    engine = Pointwise(room=4 * IMAGE[0].size * 7 + 64 * 40 * 72 * 140 - 1)
+    predict_tiled(IMAGE, engine, 3)
+    assert set(engine.sizes) == {(64, 40, 36)}
+
+
 def test_windows_for_which_there_is_no_room_after_all_are_followed_by_smaller_ones():
     engine = Pointwise(most=40_000)
     fitted = predict_tiled(IMAGE, engine, 3)

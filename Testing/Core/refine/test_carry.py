@@ -9,7 +9,7 @@ from voxmmsd.labels import schema_named
 from voxmmsd.refine import find_evidence, refine
 from voxmmsd.refine.carry import CarrySettings
 from voxmmsd.refine.evidence import CARRIED, EDITED, PREDICTED, Plane
-from voxmmsd.refine.fitting import FitSettings
+from voxmmsd.refine.fitting import FitSettings, draw_samples
 
 FEW = CarrySettings(fitting=FitSettings(others=1000))  # as few in these small volumes as there are in a brain
 LESION = ball((16, 16, 16), 8)
@@ -34,6 +34,21 @@ def test_one_corrected_slice_is_carried_through_the_lesion():
     assert (refined.label_zyx == TRUTH).mean() > 0.999
     assert (refined.label_zyx[LESION] == ED).mean() > 0.99
     assert refined.agreement == 1
+
+
+def test_the_agreement_is_that_of_the_edited_voxels_alone():
+    edited = NOTHING.copy()
+    edited[16, 16, 8:24] = ED  # nothing in the images sets these voxels apart
+    evidence = find_evidence(NOTHING, [edited], grid(), reviewed=(Plane(0, 16),))
+    assert refine(features(NOTHING, NOTHING), evidence, SCHEMA, settings=FEW).agreement == 0
+
+
+def test_an_edited_voxel_weighs_what_it_takes_of_a_voxel_that_the_network_saw():
+    coarse = features(TRUTH[::2, ::2, ::2], NOTHING[::2, ::2, ::2], side=16, spacing=2.0)
+    samples = draw_samples(coarse, one_slice(), FEW.fitting)
+    edited = int(LESION[16].sum())
+    assert samples.edited.sum() == edited
+    assert samples.weights[samples.edited].sum() == pytest.approx(edited / 8)
 
 
 def test_it_says_who_decided_each_voxel():

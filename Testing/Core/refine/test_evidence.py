@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from refine.made_features import ED, ET, ball, grid
 
+from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.refine.evidence import EDITED, Plane, find_evidence, parse_planes, planes_of
+from voxmmsd.refine.evidence import EDITED, Plane, distance_mm, find_evidence, parse_planes, planes_of
 
 
 def nothing():
@@ -39,7 +40,21 @@ def test_a_dab_in_thick_slices_is_a_stroke_though_it_lies_in_three_of_them():
     assert len(planes_of(changed, grid())) == 3
     thick = grid()
     thick.affine_xyz[2, 2] = 5
-    assert planes_of(changed, type(thick)(thick.shape_zyx, thick.affine_xyz)) == ()
+    thick = type(thick)(thick.shape_zyx, thick.affine_xyz)
+    assert planes_of(changed, thick) == ()
+    assert planes_of(with_square(0, 9, 10) > 0, thick) == ()  # 10 mm thick and 12 mm wide
+    assert len(planes_of(with_square(0, 9) > 0, thick)) == 1
+
+
+def test_the_distance_from_an_edit_is_in_millimeters_on_whatever_grid():
+    thick = Grid((32, 32, 32), np.diag([1.0, 1.0, 3.0, 1.0]))
+    mask = nothing() > 0
+    mask[10, 16, 16] = True
+    away = distance_mm(mask, thick, thick)
+    assert (away[12, 16, 16], away[10, 16, 19]) == (6.0, 3.0)
+    finer = Grid((32, 32, 32), np.diag([1.0, 1.0, 1.5, 1.0]))
+    assert distance_mm(mask, thick, finer)[24, 16, 16] == 6.0
+    assert distance_mm(nothing() > 0, thick, thick) is None
 
 
 def test_the_user_may_say_which_planes_were_reviewed():

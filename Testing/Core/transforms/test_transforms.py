@@ -177,6 +177,15 @@ def test_a_tumor_without_anything_but_enhancing_tissue_stays(batch):
     assert torch.equal(changed, image) and torch.equal(labels, label)
 
 
+def test_a_thick_slice_is_drawn_with_the_deviation_of_a_box_of_its_width():
+    (transform,) = make_transforms(["low-resolution:p=1,factor=6..6"], SCHEMA)
+    sigma = transform.draw(torch.Size((8, 4, 16, 16, 16)), torch.Generator().manual_seed(0))
+    assert ((sigma > 0).sum(dim=1) == 1).all()
+    torch.testing.assert_close(
+        sigma.amax(dim=1), torch.full((8,), torch.arange(6001).div(1000.0).std().item()), rtol=1e-3, atol=0
+    )
+
+
 def test_thick_slices_blur_along_one_axis_and_keep_the_level():
     image = torch.ones(1, 4, 16, 16, 16)
     image[..., ::2] = 3.0  # stripes along x
