@@ -67,7 +67,7 @@ def _read(file: Path) -> Iterator[Decision]:
             raise ModelError(f"{file}, line {number}: is no decision ({error})", "remove the line") from error
 
 
-def standing(decisions: tuple[Decision, ...]) -> dict[str, Decision]:
+def latest_decisions(decisions: tuple[Decision, ...]) -> dict[str, Decision]:
     """Model id -> the latest decision on it, in order of time."""
     last: dict[str, Decision] = {}
     for decision in decisions:

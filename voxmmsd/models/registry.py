@@ -82,13 +82,13 @@ def model_states() -> dict[str, str]:
 
 def state_of(model_id: str) -> str:
     """Like ``model_states``, for one model, wherever its package is."""
-    found = decisions.standing(decisions.read(_decisions_file())).get(model_id)
+    found = decisions.latest_decisions(decisions.read(_decisions_file())).get(model_id)
     return found.decision if found and found.decision != decisions.DELETED else decisions.PROPOSED
 
 
 def accepted_times() -> dict[str, str]:
     """Model id -> time of acceptance (ISO, UTC), for acceptances in effect; the latest is last."""
-    decided = decisions.standing(decisions.read(_decisions_file()))
+    decided = decisions.latest_decisions(decisions.read(_decisions_file()))
     return {id_: found.time for id_, found in decided.items() if found.decision == decisions.ACCEPTED}
 
 

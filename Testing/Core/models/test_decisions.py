@@ -1,7 +1,7 @@
 import pytest
 
 from voxmmsd.errors import ModelError
-from voxmmsd.models.decisions import ACCEPTED, REJECTED, Decision, append, read, standing
+from voxmmsd.models.decisions import ACCEPTED, REJECTED, Decision, append, latest_decisions, read
 
 ONE, TWO, AGAIN = Decision("a", ACCEPTED, "t1"), Decision("b", ACCEPTED, "t2"), Decision("a", REJECTED, "t3")
 
@@ -12,7 +12,7 @@ def test_decisions_are_read_in_the_order_in_which_they_were_made(tmp_path):
     for decision in (ONE, TWO, AGAIN):
         append(file, decision)
     assert read(file) == (ONE, TWO, AGAIN)
-    assert list(standing(read(file)).items()) == [("b", TWO), ("a", AGAIN)]
+    assert list(latest_decisions(read(file)).items()) == [("b", TWO), ("a", AGAIN)]
 
 
 def test_half_a_line_of_a_killed_writer_decides_nothing_and_does_not_spoil_the_next(tmp_path):
