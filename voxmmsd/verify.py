@@ -7,7 +7,7 @@ from pathlib import Path
 from voxmmsd.errors import RunError, VoxMMSDError
 from voxmmsd.library import is_library, open_library
 from voxmmsd.library.verification import unfinished_labels, verify_library
-from voxmmsd.models.package import forget_what_was_whole
+from voxmmsd.models.package import clear_verification_cache
 from voxmmsd.models.registry import damaged_models, list_models, registry_folder, resolve_model
 from voxmmsd.runs import find_run, read_config, read_status
 from voxmmsd.wording import counted
@@ -21,7 +21,7 @@ def verify(spec: str) -> tuple[str, bool]:
     Raises:
         ModelError: it is none of these.
     """
-    forget_what_was_whole()
+    clear_verification_cache()
     if not spec:
         return _told(f"{registry_folder()} and what comes along", _wrong_models(), counted(len(list_models()), "model"))
     if is_library(Path(spec).expanduser()):

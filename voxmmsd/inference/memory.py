@@ -38,7 +38,7 @@ def taken_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def give_back() -> None:
+def release_freed_memory() -> None:
     """Freed memory that the C library keeps for later, back to the system; other systems than Linux need no telling."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

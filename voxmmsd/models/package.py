@@ -125,12 +125,12 @@ def read_package(folder: Path) -> ModelPackage:
             # Its record was rewritten meanwhile, and the card with it.
 
 
-_found_whole: dict[Path, tuple[_FileState, ...]] = {}  # folder -> its files as they were then
+_verified: dict[Path, tuple[_FileState, ...]] = {}  # folder -> its files as they were then
 
 
-def forget_what_was_whole() -> None:
+def clear_verification_cache() -> None:
     """Forget earlier verifications, so that every package is read completely again."""
-    _found_whole.clear()
+    _verified.clear()
 
 
 def _check_files(folder: Path, info: ModelInfo) -> None:
@@ -144,7 +144,7 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
             if Path(name).name != name or not (folder / name).is_file() or (folder / name).is_symlink():
                 raise ModelError(f"{folder / name}: is missing from the model package", "import it again")
         state = _state_of(folder, info)
-        if _found_whole.get(folder.absolute()) == state:
+        if _verified.get(folder.absolute()) == state:
             return
         for name, expected in info.files.items():
             if name == CARD and _digest(folder / _WAITING_CARD) == expected:
@@ -160,7 +160,7 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
         raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror})", "import it again") from error
     is_settled = time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS
     if is_settled and not (folder / _WAITING_CARD).exists():
-        _found_whole[folder.absolute()] = state
+        _verified[folder.absolute()] = state
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from voxmmsd.errors import ModelError
-from voxmmsd.inference.memory import free_bytes, give_back
+from voxmmsd.inference.memory import free_bytes, release_freed_memory
 from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelPackage
 
@@ -135,5 +135,5 @@ class HostEngine:
     bytes_fixed = bytes_kept = 0
 
     def make_room(self, limit: int | None) -> int:
-        give_back()
+        release_freed_memory()
         return free_bytes(limit)
