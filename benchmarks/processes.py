@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from voxmmsd.compute.processes import by_torchrun, joined
+from voxmmsd.compute.processes import process_group, torchrun_processes
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import open_store, prepare_cases
@@ -82,8 +82,8 @@ def work(store: Path, steps: int, channels: tuple[int, ...], block: int) -> None
         "threads": 1,
         "device": "cpu",
     }
-    config, us = make_config(PretrainConfig, given), by_torchrun()
-    with joined(us, torch.device("cpu")):
+    config, us = make_config(PretrainConfig, given), torchrun_processes()
+    with process_group(us, torch.device("cpu")):
         training = PreTraining(config, NullRun(Path("none")), open_store(store), (), us)
         clocks = {"wall": time.perf_counter, "processor": time.process_time}
         seconds: dict[str, list[float]] = {name: [] for name in clocks}

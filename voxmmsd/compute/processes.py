@@ -22,7 +22,7 @@ from torch import distributed as dist
 
 from voxmmsd.errors import Canceled
 
-PATIENCE = timedelta(hours=4)  # the others wait while the first one prepares cases or validates
+PROCESS_GROUP_TIMEOUT = timedelta(hours=4)  # the others wait while the first one prepares cases or validates
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Processes:
         return self.rank == 0
 
     @property
-    def are_several(self) -> bool:
+    def is_distributed(self) -> bool:
         return self.size > 1
 
 
-def by_torchrun() -> Processes:
+def torchrun_processes() -> Processes:
     """From the environment set by torchrun; a single process without it."""
     get = os.environ.get
     if "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -52,22 +52,22 @@ def by_torchrun() -> Processes:
 
 
 @contextmanager
-def joined(processes: Processes, device: torch.device) -> Iterator[None]:
+def process_group(processes: Processes, device: torch.device) -> Iterator[None]:
     """Create the process group: NCCL for tensors on GPUs, gloo for the rest.
 
     What was parallel inside the block must be let go by its end. Gloo's threads end with the last object that holds
     their group; one of them that lets go of a tensor while the interpreter is already ending aborts the process
     (https://github.com/pytorch/pytorch/pull/179291), and torchrun would take a finished training for a failed one.
     """
-    if not processes.are_several:
+    if not processes.is_distributed:
         yield
         return
     # DistributedDataParallel imports it; imported later, its functions' default arguments would hold the group forever.
     importlib.import_module("torch.distributed.nn.functional")
-    store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+    store, rank, size = next(dist.rendezvous("env://", timeout=PROCESS_GROUP_TIMEOUT))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(
-        backend, store=of_this_start(store, processes), rank=rank, world_size=size, timeout=PATIENCE
+        backend, store=of_this_start(store, processes), rank=rank, world_size=size, timeout=PROCESS_GROUP_TIMEOUT
     )
     # Not where something failed: NCCL's teardown waits for the others, who wait for this one. The process then ends
     # without it, and torchrun ends the others.
@@ -102,22 +102,22 @@ def of_this_start(store: dist.Store, processes: Processes) -> dist.Store:
 
 
 @contextmanager
-def first_alone(processes: Processes) -> Iterator[None]:
+def first_rank_first(processes: Processes) -> Iterator[None]:
     """Run the block in the first process, then in all others, which read what it has written."""
-    if processes.are_several and not processes.is_first:
+    if processes.is_distributed and not processes.is_first:
         dist.barrier()
     yield
-    if processes.are_several and processes.is_first:
+    if processes.is_distributed and processes.is_first:
         dist.barrier()
 
 
-def agreed(value: Any, processes: Processes) -> Any:
+def broadcast_from_first(value: Any, processes: Processes) -> Any:
     """Broadcast ``value`` of the first process to all."""
-    if not processes.are_several:
+    if not processes.is_distributed:
         return value
-    told = [value]
-    dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
-    return told[0]
+    values = [value]
+    dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+    return values[0]
 
 
 def mean_of_processes(tensor: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def mean_of_processes(tensor: Tensor) -> Tensor:
 
 def mean_of_values(values: Mapping[str, float], processes: Processes) -> dict[str, float]:
     """Mean of each named value over the processes."""
-    if not processes.are_several:
+    if not processes.is_distributed:
         return dict(values)
     means = mean_of_processes(torch.tensor(list(values.values()), dtype=torch.float32))
     return dict(zip(values, means.tolist(), strict=True))

@@ -55,7 +55,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
     used: list[Corrections] = []
 
     def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:
-        if processes.are_several:
+        if processes.is_distributed:
             raise ConfigError("fine-tuning on a training library is a small job of one process", "leave out torchrun")
         corrections = fixed_corrections(config, run, library, parent)
         entries = corrected_entries(config, run, library, corrections, start)

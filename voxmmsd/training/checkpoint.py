@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from voxmmsd.compute.processes import Processes, agreed
+from voxmmsd.compute.processes import Processes, broadcast_from_first
 from voxmmsd.errors import RunError
 from voxmmsd.files import is_disk_full, written_aside
 from voxmmsd.runs import RunLog
@@ -118,7 +118,7 @@ class Checkpointer:
         for problem in problems:
             self._run.warn(f"{problem}; going back to an earlier one")
         mine = state["step"] if state else 0
-        if mine != agreed(mine, self._processes):
+        if mine != broadcast_from_first(mine, self._processes):
             raise RunError(
                 f"{self._run.folder}: process {self._processes.rank} finds another newest checkpoint than the first "
                 "one",

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from voxmmsd.compute.processes import Processes, first_alone
+from voxmmsd.compute.processes import Processes, first_rank_first
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
 from voxmmsd.errors import RunError
@@ -52,7 +52,7 @@ def finetune(config: FinetuneConfig) -> Path:
     """
 
     def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:
-        with first_alone(processes):
+        with first_rank_first(processes):
             entries = labeled_entries(config, run)
             splits = fixed_splits(config, run, entries)
         training = FineTuning(config, run, entries, splits, processes)

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from voxmmsd.compute.devices import Precision, choose_device, is_out_of_memory, keep_freed_memory
-from voxmmsd.compute.processes import Processes, agreed, by_torchrun, joined, mean_of_processes
+from voxmmsd.compute.processes import (
+    Processes,
+    broadcast_from_first,
+    mean_of_processes,
+    process_group,
+    torchrun_processes,
+)
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.errors import Canceled, ConfigError
 from voxmmsd.models.package import ModelPackage
@@ -55,12 +61,12 @@ def run_training(
         refuse_other_options(folder, verb, record, may_differ)
         print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
         return folder / "model"
-    processes = by_torchrun()
+    processes = torchrun_processes()
     device = choose_device(config.device, processes.local_rank)
     opened = (
         open_run(folder, verb, record, config.steps, may_differ=may_differ) if processes.is_first else stand_by(folder)
     )
-    with joined(processes, device), opened as run:
+    with process_group(processes, device), opened as run:
         training = make(config, run, processes)
         training.resume()
         training.train()
@@ -243,7 +249,7 @@ class TrainingLoop(ABC):
         return progress_bar(total=self._options.steps, initial=self.step, desc=self.verb, unit="step", **quiet)
 
     def _stop_if_asked(self) -> None:
-        request = agreed(self.run.asked(), self.processes)
+        request = broadcast_from_first(self.run.asked(), self.processes)
         if request is None:
             return
         self.save()

@@ -31,7 +31,7 @@ class MemoryFallback:
             RunError: no further reduction is possible.
         """
         unets = _unets(trained)
-        if self._processes.are_several:
+        if self._processes.is_distributed:
             raise RunError(
                 f"out of memory at step {step} in process {self._processes.rank} ({problem}): several processes "
                 "cannot change their batch alone",

@@ -25,7 +25,7 @@ class ParallelLosses:
 
     def __call__(self, trained: nn.Module, losses: Losses, part: int) -> Mapping[str, Tensor]:
         """``losses`` of a part of the batch; ``trained`` holds the parameters that they have gradients for."""
-        if not self._processes.are_several:
+        if not self._processes.is_distributed:
             return losses(part)
         if self._parallel is None:
             self._parallel = self._wrapped(trained, losses)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from voxmmsd.compute.processes import Processes, first_alone
+from voxmmsd.compute.processes import Processes, first_rank_first
 from voxmmsd.data.store import Entry
 from voxmmsd.evaluation.pictures import restoration_picture
 from voxmmsd.models.package import ModelPackage
@@ -37,7 +37,7 @@ def pretrain(config: PretrainConfig) -> Path:
     """
 
     def make(config: PretrainConfig, run: RunLog, processes: Processes) -> PreTraining:
-        with first_alone(processes):
+        with first_rank_first(processes):
             entries, held = unlabeled_entries(config, run)
         return PreTraining(config, run, entries, held, processes)
 

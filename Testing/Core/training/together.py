@@ -14,7 +14,7 @@ import torch
 from torch import distributed as dist
 
 from voxmmsd.compute import processes
-from voxmmsd.compute.processes import by_torchrun, joined
+from voxmmsd.compute.processes import process_group, torchrun_processes
 from voxmmsd.config import config_from_record
 from voxmmsd.pretext import method, vox_mmsd
 from voxmmsd.runs import NullRun
@@ -58,8 +58,8 @@ def fresh(config, entries, us, mode):
 
 def main():
     config = config_from_record(PretrainConfig, json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    us, mode = by_torchrun(), sys.argv[3]
-    with joined(us, torch.device("cpu")):
+    us, mode = torchrun_processes(), sys.argv[3]
+    with process_group(us, torch.device("cpu")):
         entries, _ = unlabeled_entries(config, NullRun(Path(config.run)))
         drawn = {}
         real_views, real_pairs = method.make_views, vox_mmsd.draw_pairs
