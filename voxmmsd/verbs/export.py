@@ -23,10 +23,10 @@ class ExportConfig:
 
 
 def run(config: ExportConfig) -> None:
-    from voxmmsd.models.hand_over import hand_over
+    from voxmmsd.models.export import export_model
     from voxmmsd.models.registry import resolve_model
 
-    print(hand_over(resolve_model(config.model), config.to, require(config.out, "--out PATH")))
+    print(export_model(resolve_model(config.model), config.to, require(config.out, "--out PATH")))
 
 
 VERB = Verb("export", "export a model as ONNX, TorchScript or a MONAI bundle", ExportConfig, run)

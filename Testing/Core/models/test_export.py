@@ -18,7 +18,7 @@ from voxmmsd.errors import InputError
 from voxmmsd.inference.engines import OnnxEngine
 from voxmmsd.inference.predict import predict
 from voxmmsd.inference.windows import TissueBox
-from voxmmsd.models.hand_over import hand_over
+from voxmmsd.models.export import export_model
 from voxmmsd.models.weights import pack_network
 from voxmmsd.phantom import write_phantoms
 
@@ -89,7 +89,7 @@ def test_the_preparation_that_a_bundle_carries_is_that_of_this_package():
 
 def test_a_bundle_runs_in_monai_without_this_package_to_the_same_labels(world):
     place, package, _, prediction = world
-    bundle = hand_over(package, "monai-bundle", place / "bundle")
+    bundle = export_model(package, "monai-bundle", place / "bundle")
     code = BUNDLE_RUN.format(bundle=bundle, cases=place / "cases", out=place / "results")
     result = subprocess.run(
         [sys.executable, "-c", code.replace('f"', '"')], capture_output=True, text=True, check=False
@@ -110,24 +110,24 @@ def test_a_bundle_runs_in_monai_without_this_package_to_the_same_labels(world):
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(world, tmp_path, monkeypatch):
     _, package, *_ = world
-    out = hand_over(package, "onnx", tmp_path / "m.onnx")
+    out = export_model(package, "onnx", tmp_path / "m.onnx")
     with pytest.raises(InputError, match="exists already"):
-        hand_over(package, "onnx", out)
+        export_model(package, "onnx", out)
     monkeypatch.setattr("voxmmsd.models.export_bundle._metadata", lambda info: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        hand_over(package, "monai-bundle", tmp_path / "bundle")
+        export_model(package, "monai-bundle", tmp_path / "bundle")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "m.onnx.json"]
 
 
 def test_a_record_that_a_kill_left_without_its_model_is_no_obstacle_and_another_ones_is_kept(world, tmp_path):
     _, package, *_ = world
-    out = hand_over(package, "onnx", tmp_path / "m.onnx")
+    out = export_model(package, "onnx", tmp_path / "m.onnx")
     out.unlink()
-    assert hand_over(package, "onnx", out).is_file()
+    assert export_model(package, "onnx", out).is_file()
     out.unlink()
     record = tmp_path / "m.onnx.json"
     record.write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match=r"m\.onnx\.json: exists already"):
-        hand_over(package, "onnx", out)
+        export_model(package, "onnx", out)
     assert record.read_text(encoding="utf-8") == "{}"
     assert not out.exists()

@@ -12,7 +12,7 @@ from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelInfo, ModelPackage, refuse_pretrained
 
 
-def hand_over(package: ModelPackage, form: str, out: Path) -> Path:
+def export_model(package: ModelPackage, form: str, out: Path) -> Path:
     """Write ``out``: a file (``onnx``, ``torchscript``) with a JSON description of input and output, or a folder.
 
     Raises:
