@@ -30,8 +30,8 @@ from voxmmsd.errors import (
     ResultWithheldError,
     VoxMMSDError,
 )
-from voxmmsd.runs.companion import ENDS_WITH, name_of_this_process
 from voxmmsd.runs.events import read_events
+from voxmmsd.runs.parent_watch import ENDS_WITH, name_of_this_process
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_MS = 150

@@ -21,7 +21,7 @@ from voxmmsd import verbs
 from voxmmsd.config import flag_of, former_names, read_record, with_field_names
 from voxmmsd.errors import Canceled, as_printed
 from voxmmsd.failures import Fault, failure_of
-from voxmmsd.runs.companion import end_with_the_one_named
+from voxmmsd.runs.parent_watch import exit_with_parent
 from voxmmsd.terminal import leave_stdout, safe_streams
 
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
@@ -29,7 +29,7 @@ _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 
 def entry_point() -> None:
     """The ``voxmmsd`` command."""
-    end_with_the_one_named()
+    exit_with_parent()
     sys.exit(main())
 
 

@@ -1,8 +1,8 @@
 """The run folder: the complete state of a long job, written by the job and read by everything else.
 
 Standard library only, since a panel reads it. Reading order: ``states``, ``status`` and ``folder`` (what a reader
-sees), ``log`` (what a job says), ``writing`` (what the job does), ``claim`` (one process at a time), ``control``
-(pause, cancel), ``launch`` (detached start, resume), ``companion`` (the opposite: a process that ends with another),
+sees), ``log`` (what a job says), ``writing`` (what the job does), ``lock`` (one process at a time), ``control``
+(pause, cancel), ``launch`` (detached start, resume), ``parent_watch`` (the opposite: a process that ends with another),
 ``watch`` (a run in a terminal), ``events`` and ``curves`` (metrics out of them).
 """
 

@@ -22,7 +22,6 @@ import voxmmsd
 from voxmmsd.clock import now
 from voxmmsd.errors import Canceled, RunError, problem_and_remedy
 from voxmmsd.files import is_disk_full, read_json, write_json_atomic
-from voxmmsd.runs.claim import Claim, refuse_if_worked_on
 from voxmmsd.runs.events import EventWriter
 from voxmmsd.runs.folder import (
     CONFIG,
@@ -30,6 +29,7 @@ from voxmmsd.runs.folder import (
     LAUNCH,
     refuse_other_options,
 )
+from voxmmsd.runs.lock import RunLock, refuse_if_active
 from voxmmsd.runs.log import NullRun
 from voxmmsd.runs.pids import process_start
 from voxmmsd.runs.speed import Speed
@@ -223,14 +223,14 @@ def open_run(
     if continues:
         refuse_other_options(folder, verb, config, may_differ)
     status = read_status(folder)
-    refuse_if_worked_on(folder, status)
+    refuse_if_active(folder, status)
     folder.mkdir(parents=True, exist_ok=True)
-    claim = Claim(folder)
+    run_lock = RunLock(folder)
     try:
         with _opened(folder, verb, {"options": config, "call": call or config}, total, status) as run:
             yield run
     finally:
-        claim.release()
+        run_lock.release()
 
 
 @contextmanager

@@ -5,14 +5,14 @@ import time
 import pytest
 
 from voxmmsd.errors import RunError
-from voxmmsd.runs import claim, open_run, read_status
+from voxmmsd.runs import lock, open_run, read_status
 
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """A run that another host was at work on a moment ago; silence is over after half a second."""
-    monkeypatch.setattr(claim, "SILENT_AFTER_SECONDS", 0.5)
-    monkeypatch.setattr(claim, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(lock, "SILENT_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.2)
     beat(tmp_path)
     return tmp_path
 

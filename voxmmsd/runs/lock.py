@@ -13,7 +13,7 @@ from voxmmsd.runs.states import RunState
 from voxmmsd.runs.status import HEARTBEAT_SECONDS, SILENT_AFTER_SECONDS, RunStatus, read_status
 
 
-class Claim:
+class RunLock:
     """Holds ``folder/.lock`` until ``release`` or the end of the process.
 
     Where the file system knows no locks (some network shares), the heartbeat in ``status.json`` alone tells.
@@ -43,7 +43,7 @@ class Claim:
             self._file = None
 
 
-def refuse_if_worked_on(folder: Path, status: RunStatus | None) -> None:
+def refuse_if_active(folder: Path, status: RunStatus | None) -> None:
     """Go on where no process lives behind ``status``.
 
     Of one on another host only the next heartbeat tells. It is waited for, since a cluster starts a job again at once

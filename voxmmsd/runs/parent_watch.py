@@ -19,14 +19,14 @@ def name_of_this_process() -> str:
     return f"{os.getpid()} {process_start(os.getpid()) or ''}".strip()
 
 
-def end_with_the_one_named() -> None:
+def exit_with_parent() -> None:
     """From now on look whether the process that the environment names is still there; without one nothing happens.
 
     The name is taken out of the environment: what this process starts detached is to live on.
     """
     pid, _, started = os.environ.pop(ENDS_WITH, "").partition(" ")
     if pid.isdecimal():
-        threading.Thread(target=_wait, args=(int(pid), started or None), name="companion", daemon=True).start()
+        threading.Thread(target=_wait, args=(int(pid), started or None), name="parent watch", daemon=True).start()
 
 
 def _wait(pid: int, started: str | None) -> None:
