@@ -66,7 +66,7 @@ def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[tupl
             masked = displacement(cut(fixed, brain), cut(other, brain), brain)
             found.setdefault(f"inside one mask, {amount} {kind}", []).append((masked, truly))
     found.setdefault("as they are", []).extend((one, np.nan) for _, one in told)
-    signs = [f"{name} {one.mean_mm:.1f} +- {one.spread_mm:.1f} mm{' !' * one.is_told}" for name, one in told]
+    signs = [f"{name} {one.mean_mm:.1f} +- {one.spread_mm:.1f} mm{' !' * one.is_significant}" for name, one in told]
     print(f"{case.id}: {', '.join(signs)}", flush=True)
 
 
@@ -83,9 +83,9 @@ def main() -> None:
     rows = [("", "modalities", "noticed", "mm, median", "said of true mm, least and most")]
     for name, all_ in found.items():
         median = f"{np.median([one.mean_mm for one, _ in all_]):.1f}"
-        ratios = [one.mean_mm / truly for one, truly in all_ if one.is_told and np.isfinite(truly)]
+        ratios = [one.mean_mm / truly for one, truly in all_ if one.is_significant and np.isfinite(truly)]
         span = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else ""
-        rows.append((name, str(len(all_)), str(sum(one.is_told for one, _ in all_)), median, span))
+        rows.append((name, str(len(all_)), str(sum(one.is_significant for one, _ in all_)), median, span))
     print(text_table(rows))
 
 

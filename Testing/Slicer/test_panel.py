@@ -196,7 +196,9 @@ class PanelTest(slicer_case.ModuleTest):
     def test_nameless_brains_are_told_by_their_content(self):
         volumes = add_volumes(self.made)
         volumes["t2f"].SetName("series 7")
-        with mock.patch("voxmmsd.preflight.modality.dealt", lambda arrays, free: ["t2f"] if free == ["t2f"] else [""]):
+        with mock.patch(
+            "voxmmsd.preflight.modality.assign_modalities", lambda arrays, free: ["t2f"] if free == ["t2f"] else [""]
+        ):
             press_find(self.panel)
         self.assertIs(self.panel.parameters.t2f, volumes["t2f"])
         self.assertIn("FLAIR", self.ui.stageLabel.text)

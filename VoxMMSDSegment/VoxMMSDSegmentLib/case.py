@@ -187,14 +187,14 @@ def _by_content(nameless: list[Seen], free: list[str]) -> dict[str, Any]:
     """Modality -> volume, of those that surely look like one of ``free``; heads with their skull look like none."""
     from voxmmsd.data.brain_mask import with_skull
     from voxmmsd.data.volume import Grid, Volume
-    from voxmmsd.preflight.modality import dealt, recognize
+    from voxmmsd.preflight.modality import assign_modalities, recognize
 
     filled = {i: one for i, one in enumerate(nameless) if one.array.ndim == 3 and (one.array > 0).any()}
     volumes = {str(i): Volume(one.array, Grid(one.array.shape, one.affine_xyz)) for i, one in filled.items()}
     heads = with_skull(volumes)
     brains = [i for i in filled if str(i) not in heads]
     if len(brains) <= len(free):
-        keys = dealt([filled[i].array for i in brains], free)
+        keys = assign_modalities([filled[i].array for i in brains], free)
         return {key: filled[i].node for i, key in zip(brains, keys, strict=True) if key}
     alone = {i: recognize(filled[i].array) for i in brains}
     sure = {one.modality: filled[i].node for i, one in alone.items() if one.confidence >= SURE_BY_CONTENT}

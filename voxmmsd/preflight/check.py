@@ -21,7 +21,7 @@ from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
 from voxmmsd.preflight.misalignment import displacement
-from voxmmsd.preflight.modality import CERTAIN, recognize_told, swaps, told_by_name
+from voxmmsd.preflight.modality import CERTAIN, modality_from_name, recognize_with_prior, swaps
 from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 
 FEW_VALUES = 12  # a label map has no more
@@ -67,7 +67,7 @@ def check_images(
     """As ``check_volumes``, and whether each image is in its slot."""
     findings = check_volumes(volumes, grids=grids, mask=mask, to_strip=to_strip)
     usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
-    told = {name: told_by_name(source) for name, source in case.modalities.items()}
+    told = {name: modality_from_name(source) for name, source in case.modalities.items()}
     return in_order([*findings, *check_slots(told, brains_of(usable, mask), case.is_by_name)])
 
 
@@ -107,7 +107,9 @@ def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume], is_by_na
     named = {slot: name for slot, name in told.items() if name not in ("", slot)}
     brains = {name: volume.array for name, volume in volumes.items() if (volume.array > 0).any()}
     seen, certainty = ({}, 0.0) if with_skull(volumes) else swaps(brains)
-    sure = {slot: recognize_told(told.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()}
+    sure = {
+        slot: recognize_with_prior(told.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()
+    }
     seen = {slot: name for slot, name in seen.items() if told.get(slot) != slot or sure[slot] >= 0.5}
     for slot in sorted({*named, *seen}, key=MODALITIES.index):
         signs = [f"is named as {named[slot]}"] if slot in named else []
@@ -286,7 +288,7 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
             yield Finding(WARNING, "part-of-brain", text, way, name)
         signs = [_outlines_differ(volumes[reference], volume)] if with_outlines and covered >= LEAST_OVERLAP else []
         found = displacement(volumes[reference], volume, mask)
-        signs += [f"their edges are {found.mean_mm:.0f} mm apart, on average"] if found.is_told else []
+        signs += [f"their edges are {found.mean_mm:.0f} mm apart, on average"] if found.is_significant else []
         if any(signs):
             yield Finding(
                 WARNING, "not-aligned", f"{name} does not lie on {reference}: " + " and ".join(filter(None, signs)),

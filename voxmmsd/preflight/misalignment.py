@@ -37,7 +37,7 @@ class Displacement:
     spread_mm: float
 
     @property
-    def is_told(self) -> bool:
+    def is_significant(self) -> bool:
         return self.mean_mm >= FARTHEST_MM and self.spread_mm <= LARGEST_SPREAD * self.mean_mm
 
 

@@ -57,7 +57,7 @@ def recognize(array_zyx: np.ndarray) -> Recognized:
     return Recognized(dict(zip(MODALITIES, np.exp(log).tolist(), strict=True)))
 
 
-def told_by_name(source: Source) -> str:
+def modality_from_name(source: Source) -> str:
     """The modality that a file's name or a DICOM series' description, contrast and times tell; empty where none."""
     if source.path.is_dir():
         from voxmmsd.data.finding.dicom_cases import modality_of
@@ -68,10 +68,10 @@ def told_by_name(source: Source) -> str:
     return read_name(stem_of(source.path.name)).modality or ""
 
 
-def recognize_told(told: str, array_zyx: np.ndarray) -> Recognized:
-    """As ``recognize``, what a name or DICOM tags tell weighed in: they are right NAME_ODDS to one. Empty: nothing."""
+def recognize_with_prior(prior: str, array_zyx: np.ndarray) -> Recognized:
+    """Like ``recognize``, with the modality that a name or DICOM tags give, right NAME_ODDS to one; empty: none."""
     seen = recognize(array_zyx).probability
-    weighed = {name: value * (NAME_ODDS if name == told else 1.0) for name, value in seen.items()}
+    weighed = {name: value * (NAME_ODDS if name == prior else 1.0) for name, value in seen.items()}
     total = sum(weighed.values())
     return Recognized({name: value / total for name, value in weighed.items()})
 
@@ -106,11 +106,11 @@ def swaps(volumes: Mapping[str, np.ndarray]) -> tuple[dict[str, str], float]:
     return mixed_up, evidence(best) - evidence(given)
 
 
-def dealt(arrays_zyx: Sequence[np.ndarray], free: Sequence[str]) -> list[str]:
+def assign_modalities(arrays_zyx: Sequence[np.ndarray], free: Sequence[str]) -> list[str]:
     """The modality of each brain-only volume, all different and of ``free``; empty where that is not sure.
 
     Together they are told more surely than alone: the best way to deal them out must be SURE better, in log-odds, than
-    the best of those that give a volume another modality. More volumes than free modalities are not dealt.
+    the best of those that give a volume another modality. More volumes than free modalities are not assigned.
     """
     if not arrays_zyx or len(arrays_zyx) > len(free):
         return [""] * len(arrays_zyx)

@@ -224,7 +224,7 @@ def test_where_only_names_say_what_is_what_images_that_certainly_disagree_block(
     brains = {name: Volume(np.ones((4, 4, 4)), Grid((4, 4, 4), np.eye(4))) for name in ("t1n", "t2f")}
     told = {name: name for name in brains}
     mixed_up = {"t1n": "t2f", "t2f": "t1n"}
-    monkeypatch.setattr(check, "recognize_told", lambda *_: Recognized(dict.fromkeys(MODALITIES, 0.9)))
+    monkeypatch.setattr(check, "recognize_with_prior", lambda *_: Recognized(dict.fromkeys(MODALITIES, 0.9)))
     for certainty, is_by_name, severity in ((9.5, True, BLOCKING), (9.5, False, WARNING), (6.0, True, WARNING)):
         monkeypatch.setattr(check, "swaps", lambda _, sure=certainty: (mixed_up, sure))
         found = list(check.check_slots(told, brains, is_by_name))

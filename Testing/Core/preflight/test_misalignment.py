@@ -35,20 +35,20 @@ def test_images_in_place_have_no_displacement_whatever_their_contrast(tissue):
 def test_uneven_brightness_of_one_image_is_no_displacement(tissue):
     one, other = tissue
     uneven = other * np.linspace(0.3, 1.7, GRID.shape_zyx[0], dtype=np.float32)[:, None, None]
-    assert not displacement(Volume(one, GRID), Volume(uneven, GRID)).is_told
+    assert not displacement(Volume(one, GRID), Volume(uneven, GRID)).is_significant
 
 
 @pytest.mark.parametrize("shift", [(4, 0, 0), (0, -4, 0), (0, 0, 6), (4, 4, 0)])
 def test_a_shift_of_some_millimeters_is_told_along_any_axis_and_measured(tissue, shift):
     one, other = tissue
     found = displacement(Volume(one, GRID), moved(other, *shift))
-    assert found.is_told
+    assert found.is_significant
     assert found.mean_mm == pytest.approx(np.linalg.norm(shift), abs=1)
 
 
 def test_a_turn_about_the_middle_is_told(tissue):
     one, other = tissue
-    assert displacement(Volume(one, GRID), moved(other, 0, 0, 0, degrees=10)).is_told
+    assert displacement(Volume(one, GRID), moved(other, 0, 0, 0, degrees=10)).is_significant
 
 
 def test_a_mask_put_over_both_hides_no_shift(tissue):
@@ -57,14 +57,14 @@ def test_a_mask_put_over_both_hides_no_shift(tissue):
     mask[6:42, 6:42, 6:42] = True
     shifted = np.roll(other, 2, axis=1)
     brains = (Volume(one * mask, GRID), Volume(shifted * mask, GRID))
-    assert displacement(*brains, Volume(mask, GRID)).is_told
-    assert not displacement(brains[0], Volume(other * mask, GRID), Volume(mask, GRID)).is_told
+    assert displacement(*brains, Volume(mask, GRID)).is_significant
+    assert not displacement(brains[0], Volume(other * mask, GRID), Volume(mask, GRID)).is_significant
 
 
 def test_parts_that_contradict_each_other_tell_nothing():
-    assert Displacement(4.0, 1.5).is_told
-    assert not Displacement(4.0, 3.6).is_told
-    assert not Displacement(2.0, 0.0).is_told
+    assert Displacement(4.0, 1.5).is_significant
+    assert not Displacement(4.0, 3.6).is_significant
+    assert not Displacement(2.0, 0.0).is_significant
 
 
 def test_too_little_tissue_tells_nothing(tissue):
@@ -82,7 +82,7 @@ def test_a_real_case_that_mutual_information_accused_is_cleared_and_one_with_a_l
     for case in find_cases(shared_data / "brats2021").cases:
         if case.id in ("BraTS2021_00011", "BraTS2021_01476"):
             still, other = (_coarse(case, name) for name in ("t1c", "t2f"))
-            told[case.id] = displacement(still, other).is_told
+            told[case.id] = displacement(still, other).is_significant
     assert told == {"BraTS2021_00011": True, "BraTS2021_01476": False}
 
 

@@ -6,7 +6,14 @@ import pytest
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.labels import MODALITIES
-from voxmmsd.preflight.modality import dealt, modality_features, recognize, recognize_told, swapped_slots, told_by_name
+from voxmmsd.preflight.modality import (
+    assign_modalities,
+    modality_features,
+    modality_from_name,
+    recognize,
+    recognize_with_prior,
+    swapped_slots,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,30 +55,30 @@ def test_axes_and_scale_do_not_matter(real):
 def test_nameless_volumes_of_a_case_are_dealt_out_together(real):
     for case in real:
         for given in (MODALITIES, ("t2f", "t1c"), ("t2w",)):
-            told = dealt([case[name] for name in given], MODALITIES)
+            told = assign_modalities([case[name] for name in given], MODALITIES)
             assert all(seems in ("", name) for name, seems in zip(given, told, strict=True))
-    assert dealt([real[0][name] for name in reversed(MODALITIES)], MODALITIES) == list(reversed(MODALITIES))
+    assert assign_modalities([real[0][name] for name in reversed(MODALITIES)], MODALITIES) == list(reversed(MODALITIES))
 
 
 def test_more_volumes_than_places_are_not_dealt_out():
-    assert dealt([np.ones((8, 8, 8))] * 2, ("t1c",)) == ["", ""]
-    assert dealt([], MODALITIES) == []
+    assert assign_modalities([np.ones((8, 8, 8))] * 2, ("t1c",)) == ["", ""]
+    assert assign_modalities([], MODALITIES) == []
 
 
 def test_the_name_of_a_file_weighs_in(tmp_path):
     rng = np.random.default_rng(0)
     volume = rng.uniform(1, 100, (16, 16, 16)).astype(np.float32)
     seen = recognize(volume)
-    told = {name: recognize_told(name, volume) for name in MODALITIES}
+    told = {name: recognize_with_prior(name, volume) for name in MODALITIES}
     for name, both in told.items():
         assert both.probability[name] >= seen.probability[name]
         assert sum(both.probability.values()) == pytest.approx(1)
-    assert recognize_told("", volume).probability == pytest.approx(seen.probability)
+    assert recognize_with_prior("", volume).probability == pytest.approx(seen.probability)
 
 
 def test_what_a_name_tells_is_read_as_the_finder_of_cases_reads_it(tmp_path):
     names = {"x_T1_post.nii.gz": "t1c", "x_flair.nrrd": "t2f", "sub-1_T2w.nii": "t2w", "t1.mha": "t1n", "x.nii.gz": ""}
-    assert {name: told_by_name(Source(tmp_path / name)) for name in names} == names
+    assert {name: modality_from_name(Source(tmp_path / name)) for name in names} == names
 
 
 def test_a_volume_without_a_voxel_above_zero_is_refused():
