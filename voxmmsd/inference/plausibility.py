@@ -15,10 +15,11 @@ import numpy as np
 from scipy import ndimage
 
 from voxmmsd.inference.predict import Prediction
+from voxmmsd.inference.presence import LargestPart
 from voxmmsd.labels import MODALITIES
 from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import expected_dice
-from voxmmsd.records.findings import BLOCKING, WARNING, Finding, Severity, in_order
+from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, Severity, in_order
 
 LEAST_BRAIN_ML = 300.0  # below, it is no whole brain, and nothing is judged
 DOUBTFUL_SHARE, IMPOSSIBLE_SHARE = 0.25, 0.40  # of the brain; experts: up to 0.175
@@ -26,6 +27,8 @@ DOUBTFUL_ML, IMPOSSIBLE_ML = 400.0, 600.0  # experts: up to 321
 SPECK_ML = 0.1  # smaller components are not counted
 DOUBTFUL_COMPONENTS, IMPOSSIBLE_COMPONENTS = 20, 100  # experts: up to 4
 DOUBTFUL_OUTSIDE, IMPOSSIBLE_OUTSIDE = 0.02, 0.20  # share of the tumor; experts: 0
+SMALLEST_ML = 16.6  # experts: at least; a smaller largest part is believed only if the model is ...
+SURE = 0.82  # of it on average: true tumors 0.87 and more, brains without a tumor up to 0.77
 DOUBTFUL_DICE, IMPOSSIBLE_DICE = 0.6, 0.3  # of the whole tumor, as the model's card expects it
 
 
@@ -59,6 +62,7 @@ def check_result(prediction: Prediction, before: Sequence[Finding] = ()) -> tupl
         *_of_skull(before),
         *_of_modalities(prediction.package.info, prediction.volumes.case.missing),
         *check_extent(extent),
+        *check_presence(extent, prediction.largest_part),
     ]
     return in_order(found)
 
@@ -81,6 +85,21 @@ def check_extent(extent: Extent) -> Iterator[Finding]:
     if severity := _graded(extent.components, DOUBTFUL_COMPONENTS, IMPOSSIBLE_COMPONENTS):
         text = f"the tumor is scattered over {extent.components} places of {SPECK_ML:g} ml and more"
         yield Finding(severity, "tumor-scattered", f"{text}: experts drew 4 at most", look)
+
+
+def check_presence(extent: Extent, largest: LargestPart) -> Iterator[Finding]:
+    """Whether there is a tumor at all; what is no whole brain is not judged."""
+    if extent.brain_ml < LEAST_BRAIN_ML:
+        return
+    if not extent.tumor_ml:
+        yield Finding(NOTE, "no-tumor", "no tumor was found", "look at the images yourself: small ones are missed")
+    elif largest.ml < SMALLEST_ML and largest.probability < SURE:
+        text = (
+            f"there may be no tumor: the largest place that is called so has {largest.ml:.2g} ml and a probability of "
+            f"{100 * largest.probability:.0f} % (the smallest of 50 tumors that experts drew has {SMALLEST_ML} ml)"
+        )
+        way = "look at it: old scars, multiple sclerosis and poor circulation are bright on FLAIR as well"
+        yield Finding(WARNING, "maybe-no-tumor", text, way)
 
 
 def _graded(value: float, doubtful: float, impossible: float) -> Severity | None:

@@ -13,6 +13,7 @@ from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid
 from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine
+from voxmmsd.inference.presence import LargestPart, largest_part
 from voxmmsd.inference.tiling import predict_tiled
 from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
 from voxmmsd.labels import LabelSchema, schema_named
@@ -25,9 +26,9 @@ class Prediction:
     """A segmentation on the grid of the reference input.
 
     ``label_zyx``: class indices uint8. ``probabilities_czyx``: float32, background first, or None if not requested.
-    ``prepared`` and ``prepared_label_zyx``: input and output of the network, for pictures. ``uncertainty_zyx``:
-    entropy, float32 in [0, 1], or None if not requested; ``review``: uncertain regions. ``volumes_ml``: by key of each
-    label and region.
+    ``prepared`` and ``prepared_label_zyx``: input and output of the network, for pictures; ``largest_part``: of that
+    output. ``uncertainty_zyx``: entropy, float32 in [0, 1], or None if not requested; ``review``: uncertain regions.
+    ``volumes_ml``: by key of each label and region.
     """
 
     volumes: CaseVolumes
@@ -37,6 +38,7 @@ class Prediction:
     probabilities_czyx: np.ndarray | None
     prepared: Prepared
     prepared_label_zyx: np.ndarray
+    largest_part: LargestPart
     uncertainty_zyx: np.ndarray | None
     review: tuple[DoubtfulPlace, ...]
     volumes_ml: Mapping[str, float]
@@ -100,6 +102,7 @@ def predict(
         probabilities_czyx=back,
         prepared=prepared,
         prepared_label_zyx=prepared_label,
+        largest_part=largest_part(prepared_label, found[0], prepared.grid.voxel_volume_ml),
         uncertainty_zyx=doubt,
         review=review_list(found, schema, prepared.grid),
         volumes_ml=volumes_ml(label, schema, target),

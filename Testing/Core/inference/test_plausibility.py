@@ -10,8 +10,9 @@ from hard_places import CASE, OTHER, Place, pristine
 
 from voxmmsd.cli import main
 from voxmmsd.inference import outcomes, stages
-from voxmmsd.inference.plausibility import Extent, check_extent, check_result, extent_of
-from voxmmsd.records.findings import BLOCKING, WARNING, Finding
+from voxmmsd.inference.plausibility import Extent, check_extent, check_presence, check_result, extent_of
+from voxmmsd.inference.presence import LargestPart, largest_part
+from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding
 
 A_TUMOR = Extent(110.0, 1550.0, 2, 0.0)
 IMPOSSIBLE = Finding(BLOCKING, "tumor-volume", "2,268 ml of tumor", "look at the picture")
@@ -70,6 +71,7 @@ def test_modalities_that_the_card_expects_nothing_of_are_a_finding(dice, severit
     prediction = SimpleNamespace(
         prepared=SimpleNamespace(image_czyx=np.ones((4, *shape)), grid=SimpleNamespace(voxel_volume_ml=1.0)),
         prepared_label_zyx=np.zeros(shape, np.uint8),
+        largest_part=LargestPart(),
         package=SimpleNamespace(info=info),
         volumes=SimpleNamespace(case=SimpleNamespace(missing=("t1c", "t2w", "t2f"))),
     )
@@ -77,6 +79,31 @@ def test_modalities_that_the_card_expects_nothing_of_are_a_finding(dice, severit
     assert [one.severity for one in found] == severity
     skull = check_result(prediction, [Finding(WARNING, "skull", "a skull", "give a brain mask")])
     assert skull[0].kind in ("result-of-skull", "result-of-modalities") and skull[0].severity == BLOCKING
+
+
+@pytest.mark.parametrize(
+    ("tumor_ml", "largest", "kinds"),
+    [
+        (0.0, LargestPart(), ["no-tumor"]),
+        (8.5, LargestPart(8.4, 0.77), ["maybe-no-tumor"]),
+        (8.5, LargestPart(8.4, 0.92), []),
+        (90.0, LargestPart(88.0, 0.77), []),
+    ],
+)
+def test_a_small_place_that_the_model_is_not_sure_of_may_be_no_tumor(tumor_ml, largest, kinds):
+    found = list(check_presence(Extent(tumor_ml, 1500.0, 1, 0.0), largest))
+    assert [one.kind for one in found] == kinds
+    assert all(one.severity == (NOTE if one.kind == "no-tumor" else WARNING) for one in found)
+    assert list(check_presence(Extent(tumor_ml, 20.0, 1, 0.0), largest)) == [], "no whole brain"
+
+
+def test_the_largest_part_has_its_volume_and_mean_probability():
+    label, background = np.zeros((8, 8, 8), np.uint8), np.full((8, 8, 8), 0.9, np.float32)
+    label[:2, :2, :2], label[4:7, 4:7, 4:7] = 1, 3
+    background[:2, :2, :2], background[4:7, 4:7, 4:7] = 0.0, 0.25
+    part = largest_part(label, background, 0.5)
+    assert (part.ml, part.probability) == pytest.approx((13.5, 0.75))
+    assert largest_part(np.zeros_like(label), background, 0.5) == LargestPart()
 
 
 def test_a_result_that_cannot_be_true_is_withheld_and_forced(place, capsys, monkeypatch):
