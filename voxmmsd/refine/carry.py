@@ -19,7 +19,7 @@ from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.inference.clean_up import without_small
 from voxmmsd.labels import LabelSchema
-from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence, distance_mm, places_on
+from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence, distance_mm, inside_of, places_on
 from voxmmsd.refine.features import CaseFeatures
 from voxmmsd.refine.fitting import Fit, FitSettings, fit, scores
 
@@ -88,6 +88,8 @@ def refine(
     after = np.where(tissue, learned.argmax(axis=0), 0).astype(np.uint8)
     follows = _follows(learned, before, after, distance, settings)
     follows &= ~(np.isin(before, frozen) | np.isin(after, frozen))
+    if not evidence.planes:
+        follows &= _painted(evidence, features.grid, before, schema.class_count)[before, after]
     after = _cleaned(np.where(follows, after, before), before, schema, features.grid, settings.smallest_ml)
     return _on_result(evidence, fitted, features.grid, before, after, logits, learned, frozen)
 
@@ -125,6 +127,20 @@ def _follows(
     new = np.take_along_axis(learned, after[None], 0)[0]
     old = np.take_along_axis(learned, before[None], 0)[0]
     return (after != before) & (new - old >= distance / settings.reach_mm) & (distance <= settings.farthest_mm)
+
+
+def _painted(evidence: Evidence, grid: Grid, before: np.ndarray, classes: int) -> np.ndarray:
+    """Which labels of the network (rows) the edits replace by which others (columns); bool.
+
+    Strokes say that some A is B. That another C should be D, they do not, however alike it looks.
+    """
+    voxels = np.argwhere(evidence.edited_zyx)
+    places = places_on(grid, voxels, evidence.grid)
+    inside = inside_of(grid, places)
+    found = np.zeros((classes, classes), bool)
+    at = tuple(np.rint(places[inside]).astype(int).T)
+    found[before[at], evidence.label_zyx[tuple(voxels[inside].T)]] = True
+    return found
 
 
 def _cleaned(label: np.ndarray, before: np.ndarray, schema: LabelSchema, grid: Grid, smallest_ml: float) -> np.ndarray:

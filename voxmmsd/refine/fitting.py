@@ -32,7 +32,8 @@ class FitSettings:
     apart_of_strokes_mm: float = 0.0  # the same for strokes, beside which nothing else says where they end
     most_evidence: int = 30_000  # voxels edited, and as many left alone; more are thinned at random
     penalty: float = 50.0  # half of it times the squared weights is added to the loss
-    penalty_of_strokes: float = 10.0  # the same where there are strokes alone, whose few voxels it would outweigh
+    penalty_of_strokes: float = 0.15  # where there are strokes alone: times their voxels, but within these two
+    lowest_penalty: float = 10.0
     iterations: int = 60
 
 
@@ -68,9 +69,11 @@ class Samples:
 def fit(features: CaseFeatures, evidence: Evidence, settings: FitSettings | None = None) -> Fit:
     """Fit the regression to a case's evidence; about a second on one core."""
     settings = settings or FitSettings()
-    if not (evidence.edited_zyx & ~evidence.strokes_zyx).any():
-        settings = replace(settings, penalty=settings.penalty_of_strokes)
     samples = draw_samples(features, evidence, settings)
+    if not (evidence.edited_zyx & ~evidence.strokes_zyx).any():
+        voxels = samples.weights[samples.edited].sum()
+        penalty = np.clip(settings.penalty_of_strokes * voxels, settings.lowest_penalty, settings.penalty)
+        settings = replace(settings, penalty=float(penalty))
     parts = [interpolated(array, samples.places_zyx, step) for step, array in features.levels]
     offsets = interpolated(features.logits_czyx, samples.places_zyx, 1)
     design = np.concatenate(parts, axis=1)

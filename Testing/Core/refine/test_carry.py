@@ -80,6 +80,18 @@ def test_what_was_left_alone_in_a_reviewed_plane_stays_and_beside_a_stroke_it_ma
     assert (as_stroke.label_zyx[16] == ED).sum() > (edited[16] == ED).sum()
 
 
+def test_strokes_speak_of_the_labels_that_they_replace_alone():
+    twin = ball((16, 26, 26), 3)
+    look = np.where(twin, ED, TRUTH).astype(np.uint8)
+    said = np.where(twin, NCR, 0).astype(np.uint8)  # it looks like what is painted, but the network calls it a core
+    edited = said.copy()
+    edited[16, 12:21, 12:21] = ED
+    evidence = find_evidence(said, [edited], grid(), reviewed=())
+    refined = refine(features(look, said), evidence, SCHEMA, settings=FEW)
+    assert (refined.label_zyx[LESION] == ED).mean() > 0.9
+    assert (refined.label_zyx[twin] == NCR).all()
+
+
 def test_a_locked_label_loses_and_gains_no_voxel():
     core = ball((16, 16, 16), 4)
     look = np.where(core, ET, TRUTH).astype(np.uint8)
