@@ -10,6 +10,7 @@ from voxmmsd.refine import find_evidence, refine
 from voxmmsd.refine.carry import CarrySettings
 from voxmmsd.refine.evidence import CARRIED, EDITED, PREDICTED, Plane
 from voxmmsd.refine.fitting import FitSettings, draw_samples
+from voxmmsd.refine.verb import LOW_AGREEMENT
 
 FEW = CarrySettings(fitting=FitSettings(others=1000))  # as few in these small volumes as there are in a brain
 LESION = ball((16, 16, 16), 8)
@@ -144,6 +145,13 @@ def test_specks_fall_back_and_a_small_hole_in_the_tumor_is_filled():
     refined = refine(features(look, NOTHING), one_slice(14, truth=look), SCHEMA, settings=FEW)
     assert refined.label_zyx[16, 3, 3] == 0
     assert refined.label_zyx[20, 16, 16] == ED
+
+
+def test_edits_that_follow_nothing_in_the_images_are_explained_badly():
+    edited = NOTHING.copy()
+    edited[16][LESION[16]] = np.random.default_rng(0).integers(0, 4, LESION[16].sum())
+    evidence = find_evidence(NOTHING, [edited], grid(), reviewed=(Plane(0, 16),))
+    assert refine(missed(), evidence, SCHEMA, settings=FEW).agreement < LOW_AGREEMENT
 
 
 def test_two_calls_give_the_same_labels():
