@@ -89,15 +89,18 @@ def to_uint8(image_czyx: np.ndarray, percentile: float, mask_zyx: np.ndarray | N
     ``mask_zyx``: bool; outside it everything is 0. Channels are gone through one by one, which takes little memory.
     """
     out = np.zeros(image_czyx.shape, np.uint8)
-    for channel, scaled in zip(image_czyx, out, strict=True):
-        inside = channel[channel != 0 if mask_zyx is None else (channel != 0) & mask_zyx]
+    for whole, whole_out in zip(image_czyx, out, strict=True):
+        box = bounding_box(whole) or (slice(0, 0),) * 3
+        channel, scaled = whole[box], whole_out[box]
+        brain = None if mask_zyx is None else mask_zyx[box]
+        inside = channel[channel != 0 if brain is None else (channel != 0) & brain]
         top = np.percentile(inside, percentile) if inside.size else 0.0
         if top > 0:
             values = channel * np.float32(255.0 / top)
             np.clip(values, 0, 255, out=values)
             np.rint(values, out=values)
-            if mask_zyx is not None:
-                values *= mask_zyx
+            if brain is not None:
+                values *= brain
             scaled[...] = values
     return out
 

@@ -14,6 +14,9 @@ from scipy import ndimage
 
 from voxmmsd.data.grid import Grid
 
+_REACH = 4.0  # standard deviations: half the width of the Gaussian, as SciPy has it
+_ALIGNED = 1e-6  # voxels: how far an axis may deviate over the whole grid
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -29,12 +32,14 @@ class Volume:
 
 def bounding_box(mask_zyx: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice] | None:
     """The box of what is set, grown by ``margin`` voxels within the array; None if nothing is."""
-    found = ndimage.find_objects((mask_zyx != 0).astype(np.uint8))
-    if not found:
+    inside = mask_zyx != 0
+    lines = inside.any(axis=2)
+    found = [np.flatnonzero(along) for along in (lines.any(axis=1), lines.any(axis=0), inside.any(axis=(0, 1)))]
+    if not found[0].size:
         return None
     z, y, x = (
-        slice(max(0, side.start - margin), min(n, side.stop + margin))
-        for side, n in zip(found[0], mask_zyx.shape, strict=True)
+        slice(max(0, int(places[0]) - margin), min(n, int(places[-1]) + 1 + margin))
+        for places, n in zip(found, mask_zyx.shape, strict=True)
     )
     return z, y, x
 
@@ -66,6 +71,21 @@ def resampling_is_exact(source: Grid, target: Grid, tolerance_voxels: float = 1e
     return bool((np.abs(matrix - whole)[:3] @ reach).max() <= tolerance_voxels)
 
 
+def box_on(target: Grid, box: tuple[slice, slice, slice], source: Grid) -> tuple[slice, slice, slice] | None:
+    """The box of ``target`` outside which no voxel depends on the voxels in ``box`` of ``source``; None if it is empty.
+
+    Linear interpolation with its smoothing against aliasing is meant.
+    """
+    matrix = _index_map(source, target)
+    sigma = _smoothing(np.asarray(target.spacing_mm_zyx) / np.asarray(source.spacing_mm_zyx), matrix)
+    margin = int(_REACH * sigma.max() + 0.5) + 1
+    back = np.linalg.inv(matrix)
+    start = back @ [*(side.start - margin for side in box), 1]
+    back[:3, 3] = start[:3]
+    z, y, x = _box_between(back, tuple(side.stop - side.start + 2 * margin for side in box), target.shape_zyx, 1)
+    return (z, y, x) if all(side.stop > side.start for side in (z, y, x)) else None
+
+
 def resample(volume: Volume, target: Grid, order: int = 1) -> Volume:
     """Resample a volume to another grid in world space; voxels outside the source are 0.
 
@@ -85,16 +105,100 @@ def resample(volume: Volume, target: Grid, order: int = 1) -> Volume:
     else:
         shrink = np.asarray(target.spacing_mm_zyx) / np.asarray(volume.grid.spacing_mm_zyx)
         for channel, result in zip(channels, out, strict=True):
-            source = channel if order == 0 else _smoothed(channel.astype(np.float32), shrink, matrix)
-            ndimage.affine_transform(source, matrix, output_shape=target.shape_zyx, order=order, output=result)
+            _interpolate(channel, matrix, shrink, order, result)
     return Volume(out.reshape(*volume.array.shape[:-3], *target.shape_zyx), target)
 
 
-def _smoothed(array_zyx: np.ndarray, shrink_zyx: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _interpolate(
+    source_zyx: np.ndarray, matrix: np.ndarray, shrink_zyx: np.ndarray, order: int, out: np.ndarray
+) -> None:
+    """Write into ``out``, which is all 0, what lies at ``matrix @ index``: only of the box that is not 0."""
+    sigma = _smoothing(shrink_zyx, matrix) if order else np.zeros(3)
+    margin = int(_REACH * sigma.max() + 0.5) + 1
+    near = _box_between(matrix, out.shape, source_zyx.shape, margin)
+    inside = bounding_box(source_zyx[near], margin)
+    if inside is None:
+        return
+    box = tuple(slice(n.start + i.start, n.start + i.stop) for n, i in zip(near, inside, strict=True))
+    source = source_zyx[box]
+    if order:
+        source = source.astype(np.float32)
+        source = ndimage.gaussian_filter(source, sigma, truncate=_REACH) if sigma.any() else source
+    if (source_axes := _source_axes(matrix, out.shape)) is not None:
+        _interpolate_along_axes(source, box, source_axes, matrix, order, out)
+        return
+    shifted = matrix.copy()
+    shifted[:3, 3] -= [side.start for side in box]
+    ndimage.affine_transform(source, shifted, output_shape=out.shape, order=order, output=out)
+
+
+def _box_between(
+    matrix: np.ndarray, shape_zyx: tuple[int, ...], other_zyx: tuple[int, ...], margin: int
+) -> tuple[slice, ...]:
+    """The box of an array of ``other_zyx`` that holds what ``matrix`` makes of all indices of ``shape_zyx``."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape_zyx], [1])).reshape(4, -1)
+    places = (matrix @ corners)[:3]
+    first = np.floor(places.min(axis=1)).astype(int) - margin
+    last = np.ceil(places.max(axis=1)).astype(int) + margin
+    return tuple(
+        slice(min(max(0, low), n), max(0, min(n, high + 1)))
+        for low, high, n in zip(first.tolist(), last.tolist(), other_zyx, strict=True)
+    )
+
+
+def _interpolate_along_axes(
+    source: np.ndarray,
+    box: tuple[slice, ...],
+    source_axes: tuple[int, ...],
+    matrix: np.ndarray,
+    order: int,
+    out: np.ndarray,
+) -> None:
+    """One axis after the other, which takes a third of the time; in float64, so that the result is the same.
+
+    ``source``: what lies in the ``box`` of an array that is 0 around it.
+    """
+    source, place, between = source.transpose(source_axes), [], []
+    for axis, source_axis in enumerate(source_axes):
+        side = box[source_axis]
+        at = matrix[source_axis, 3] + matrix[source_axis, axis] * np.arange(out.shape[axis])
+        reached = np.flatnonzero((at >= side.start) & (at <= side.stop - 1))
+        if not reached.size:
+            return
+        place.append(slice(int(reached[0]), int(reached[-1]) + 1))
+        between.append(at[place[-1]])
+    starts = [box[axis].start for axis in source_axes]
+    if order == 0:
+        nearest = [np.floor(at + 0.5).astype(int) - start for at, start in zip(between, starts, strict=True)]
+        out[tuple(place)] = source[np.ix_(*nearest)]
+        return
+    for axis in sorted(range(3), key=lambda axis: len(between[axis]) / source.shape[axis]):
+        below = np.floor(between[axis])
+        share = (between[axis] - below).reshape([-1 if a == axis else 1 for a in range(3)])
+        first = below.astype(int) - starts[axis]
+        upper = source.take(np.minimum(first + 1, source.shape[axis] - 1), axis).astype(np.float64, copy=False)
+        source = source.take(first, axis).astype(np.float64, copy=False)
+        upper *= share
+        source *= 1 - share
+        source += upper
+    out[tuple(place)] = source
+
+
+def _source_axes(matrix: np.ndarray, target_zyx: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The axis of the source along which each axis of the target runs; None if one runs obliquely."""
+    axes = [int(axis) for axis in np.abs(matrix[:3, :3]).argmax(axis=0)]
+    oblique = np.abs(matrix[:3, :3])
+    oblique[axes, range(3)] = 0
+    is_aligned = sorted(axes) == [0, 1, 2] and (oblique @ target_zyx).max() < _ALIGNED
+    return (axes[0], axes[1], axes[2]) if is_aligned else None
+
+
+def _smoothing(shrink_zyx: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Standard deviations (voxels) of the Gaussian against aliasing; 0 if it would hardly change anything."""
     # Spacings are per axis of either grid: bring the target's to the source's axes through the index map.
     share = np.abs(matrix[:3, :3]) / np.abs(matrix[:3, :3]).sum(axis=1, keepdims=True)
     sigma = np.maximum(0.0, (share @ shrink_zyx - 1) / 2)
-    return ndimage.gaussian_filter(array_zyx, sigma) if (sigma > 0.05).any() else array_zyx
+    return sigma if (sigma > 0.05).any() else np.zeros(3)
 
 
 def _copy_exact(channels: np.ndarray, out: np.ndarray, matrix: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.preprocess import Prepared, Preprocess
 from voxmmsd.data.reading import CaseVolumes
-from voxmmsd.data.volume import Grid
+from voxmmsd.data.volume import Grid, bounding_box, box_on
 from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine
 from voxmmsd.inference.presence import LargestPart, largest_part
@@ -19,6 +19,8 @@ from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.subsets import expectation
+
+_LEAST_BACKGROUND = 0.51  # from half on, no other class is more probable; the rest is for rounding
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,27 @@ def _probabilities_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: P
 
 
 def _labels_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: Preprocess) -> np.ndarray:
-    """The most probable class of ``_probabilities_on``, one class at a time, to save half a gigabyte."""
+    """The most probable class of ``_probabilities_on``, one class at a time, to save half a gigabyte.
+
+    Only in the box that a tumor can reach: where background has half of the probability all around, it has it between.
+    """
     label = np.zeros(target.shape_zyx, np.uint8)
-    best, covered = np.zeros(target.shape_zyx, np.float32), np.zeros(target.shape_zyx, np.float32)
+    tumor = bounding_box(found[0] < _LEAST_BACKGROUND)
+    box = box_on(target, tumor, grid) if tumor else None
+    if box is None:
+        return label
+    shape = tuple(side.stop - side.start for side in box)
+    part = target.crop((box[0].start, box[1].start, box[2].start), (shape[0], shape[1], shape[2]))
+    index_of_best = np.zeros(shape, np.uint8)
+    best, covered = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for index, probability in enumerate(found[1:], start=1):
-        moved = preprocess.undo(probability, grid, target, order=1)
-        label[moved > best] = index
+        moved = preprocess.undo(probability, grid, part, order=1)
+        index_of_best[moved > best] = index
         np.maximum(best, moved, out=best)
         covered += moved
     np.subtract(1, covered, out=covered)
-    label[covered >= best] = 0
+    index_of_best[covered >= best] = 0
+    label[box] = index_of_best
     return label
 
 

@@ -1,9 +1,10 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from voxmmsd.data.volume import Grid, Volume, canonical, resample, resampling_is_exact
+from voxmmsd.data.volume import Grid, Volume, box_on, canonical, resample, resampling_is_exact
 
 
 def oblique_left_handed_grid(shape_zyx=(5, 14, 12)):
@@ -143,3 +144,41 @@ def test_there_and_back_over_isotropic_voxels_moves_nothing_on_average():
         weighted = [np.average(np.argwhere(a > 0), axis=0, weights=a[a > 0]) for a in (back, box)]
         shifts.append(weighted[0] - weighted[1])
     np.testing.assert_allclose(np.mean(shifts, axis=0), 0, atol=0.05)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR"])
+def test_interpolating_axis_by_axis_in_a_box_equals_scipys_interpolation_of_the_whole(codes, order):
+    shape = (21, 26, 30)
+    array = np.zeros(shape, np.float32)
+    array[4:17, 5:26, 8:20] = np.random.default_rng(0).integers(0, 255, (13, 21, 12))
+    volume = Volume(array, Grid(shape, np.eye(4)))
+    for spacing in (0.8, 1.0, 1.7):
+        target = canonical_as(codes, volume.grid.with_spacing(spacing))
+        matrix = np.linalg.solve(volume.grid.affine_zyx, target.affine_zyx)
+        sigma = max(0.0, (spacing - 1) / 2)
+        smooth = ndimage.gaussian_filter(array, sigma) if order else array
+        expected = ndimage.affine_transform(smooth, matrix, output_shape=target.shape_zyx, order=order)
+        np.testing.assert_allclose(resample(volume, target, order).array, expected, rtol=0, atol=2e-5)
+
+
+def canonical_as(codes, grid):
+    """The grid with its axes in the order and direction that ``codes`` names."""
+    order = nib.orientations.axcodes2ornt(codes)
+    image = nib.Nifti1Image(np.zeros(grid.shape_zyx[::-1], np.uint8), grid.affine_xyz).as_reoriented(
+        nib.orientations.ornt_transform(nib.orientations.io_orientation(grid.affine_xyz), order)
+    )
+    return Grid(image.shape[::-1], image.affine)
+
+
+@pytest.mark.parametrize("spacing", [0.7, 2.5])
+def test_outside_the_box_that_a_part_reaches_nothing_depends_on_it(spacing):
+    grid = oblique_left_handed_grid((9, 14, 12))
+    part = np.zeros(grid.shape_zyx, np.float32)
+    box = (slice(3, 5), slice(4, 8), slice(2, 3))
+    part[box] = 1
+    target = canonical(numbered(grid)).grid.with_spacing(spacing)
+    whole = resample(Volume(part, grid), target).array
+    reached = box_on(target, box, grid)
+    assert np.count_nonzero(whole[reached]) == np.count_nonzero(whole) > 0
+    assert box_on(grid.crop((0, 12, 0), (9, 2, 12)), box, grid) is None
