@@ -10,13 +10,13 @@ four of 25 cases. Only what is well inside counts, since brains stripped by one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft, ndimage
 
-from voxmmsd.data.volume import Volume, bounding_box, resample
+from voxmmsd.data.volume import Grid, Volume, bounding_box, resample
 
 SPACING_MM = 2.0
 REACH = 6  # voxels: how far a part is looked for, 12 mm along each axis
@@ -49,11 +49,26 @@ def displacement(fixed: Volume, moving: Volume, mask: Volume | None = None) -> D
 
     Images ``(z, y, x)`` may lie on different grids. ``mask``: where both were set to 0 outside, on any grid.
     """
+    return displacements(fixed, {"": moving}, mask)[""]
+
+
+def displacements(fixed: Volume, others: Mapping[str, Volume], mask: Volume | None = None) -> dict[str, Displacement]:
+    """``displacement`` of each of ``others``, by name: what is looked at is made coarse only once."""
     grid = fixed.grid.with_spacing(SPACING_MM)
-    one, other = (resample(Volume(v.array.astype(np.float32), v.grid), grid).array for v in (fixed, moving))
+    brain = None if mask is None else resample(mask, grid, order=0).array > 0
+    still = _coarse(fixed, grid)
+    return {name: _displacement(still, _coarse(other, grid), brain) for name, other in others.items()}
+
+
+def _coarse(volume: Volume, grid: Grid) -> np.ndarray:
+    return resample(Volume(volume.array.astype(np.float32, copy=False), volume.grid), grid).array
+
+
+def _displacement(one: np.ndarray, other: np.ndarray, brain: np.ndarray | None) -> Displacement:
+    """Of images ``(z, y, x)`` on one grid of SPACING_MM."""
     inside = _tissue(one) & _tissue(other)
-    if mask is not None:
-        inside &= resample(mask, grid, order=0).array > 0
+    if brain is not None:
+        inside &= brain
     inside = ndimage.binary_erosion(inside, iterations=RIM)
     box = bounding_box(inside, REACH)
     if box is None:
