@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.evaluation.calibration import Calibration, calibration_of, lesion_zone, pooled
@@ -60,6 +59,8 @@ def fit_temperature(cases: Mapping[str, NearLesion]) -> dict[str, Any]:
     """The temperature of the least mean cross-entropy near the lesions, all cases weighing the same, for a record:
     ``temperature``, ``cases`` (ids), ``error_before`` and ``error_after`` (expected calibration error on these cases).
     """
+    from scipy.optimize import minimize_scalar  # slow to import, and segmenting needs only ``tempered``
+
     zones = list(cases.values())
     low, high = np.log(RANGE)
     found = minimize_scalar(

@@ -146,6 +146,37 @@ def test_what_cannot_be_had_together_is_refused(package, options, reason):
         open_engine(package, **options)
 
 
+@pytest.mark.parametrize(("devices", "shows"), [(None, False), (0, False), (2, True)])
+def test_whether_a_gpu_shows_is_asked_of_its_driver_not_of_torch(monkeypatch, devices, shows):
+    class Driver:
+        def __init__(self, name):
+            if devices is None:
+                raise OSError(f"{name}: cannot open shared object file")
+
+        def cuInit(self, flags):
+            return 0
+
+        def cuDeviceGetCount(self, count):
+            count._obj.value = devices
+            return 0
+
+    monkeypatch.setattr(choice.ctypes, "CDLL", Driver)
+    monkeypatch.setattr(choice.sys, "platform", "linux")
+    monkeypatch.setattr(choice.Path, "exists", lambda file: False)
+    monkeypatch.setattr(choice, "_torch_is_there", lambda: True)
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
+    assert choice._a_gpu_shows() is shows
+    if not shows:
+        assert choice._gpus_here() == []
+
+
+@pytest.mark.parametrize(("machine", "shows"), [("arm64", True), ("x86_64", False)])
+def test_a_mac_shows_a_gpu_where_its_processor_is_apples(monkeypatch, machine, shows):
+    monkeypatch.setattr(choice.sys, "platform", "darwin")
+    monkeypatch.setattr(choice.platform, "machine", lambda: machine)
+    assert choice._a_gpu_shows() is shows
+
+
 def test_below_a_gpu_come_half_precision_and_the_cpu(package, monkeypatch):
     monkeypatch.setattr(choice, "half_precision_there", lambda: True)
     monkeypatch.setattr(choice, "_seconds", lambda engine: 1.0 + ("ONNX" in engine.name))

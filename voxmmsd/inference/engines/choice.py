@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -180,12 +182,29 @@ def _remembered() -> dict[str, dict]:
 
 
 def _gpus_here() -> list[str]:
-    if not _torch_is_there():
+    """What torch can compute on. It is only imported, which takes seconds, where the system shows a GPU."""
+    if not _torch_is_there() or not _a_gpu_shows():
         return []
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     return [name for name, is_there in there.items() if is_there]
+
+
+def _a_gpu_shows() -> bool:
+    """Whether torch may find a GPU: Apple's is in every Mac with its own processor; NVIDIA's driver counts its devices
+    (Linux, also in WSL, and Windows) as torch would ask it to; AMD's driver for computing has a device file.
+    """
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if Path("/dev/kfd").exists():
+        return True
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):  # no driver, or none that can be asked
+        return False
 
 
 def _torch_is_there() -> bool:
