@@ -30,7 +30,7 @@ WORDS = (*MODALITIES, *STRIPPERS)
 
 def tissue_ml(volume: Volume) -> float:
     """Volume of what is clearly brighter than air."""
-    sample = volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
+    sample = np.ascontiguousarray(volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)])
     bright = np.percentile(sample[sample > 0], 90) if (sample > 0).any() else 1.0
     return float((sample > 0.15 * bright).mean() * volume.array.size * volume.grid.voxel_volume_ml)
 
