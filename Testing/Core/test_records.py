@@ -6,7 +6,7 @@ import pytest
 
 from voxmmsd.errors import InputError
 from voxmmsd.records.findings import Finding, Severity
-from voxmmsd.records.result import ModelUsed, ResultRecord, read_result_record
+from voxmmsd.records.result import ModelUsed, Refinement, ResultRecord, read_result_record
 
 FINDINGS = (
     Finding(Severity.NOTE, "different-grids", "t2w on another grid", "nothing is to be done", "t2w"),
@@ -26,6 +26,16 @@ def test_a_result_record_is_read_as_it_was_written(tmp_path):
     assert written["findings"] == [*(finding.line() for finding in FINDINGS), "computed in windows"]
 
 
+def test_what_refine_did_is_read_as_it_was_written_and_with_what_an_earlier_record_has(tmp_path):
+    done = Refinement(2, "ab", ("cd",), "ef", 64, 500, ((0, 12), (2, 3)), ("ET",), 0.9, {"ET": {"added": 1.5}})
+    record = ResultRecord("brats-gli-2023", "case-1", sha256="ef", refined=done)
+    record.write(tmp_path / "r.json")
+    assert read_result_record(tmp_path / "r.json") == record
+    old = {"schema": "brats-gli-2023", "refined": {"round": 1, "planes": [[0, 12]], "an_old_key": 1}}
+    (tmp_path / "r.json").write_text(json.dumps(old))
+    assert read_result_record(tmp_path / "r.json").refined == Refinement(1, planes=((0, 12),))
+
+
 def test_the_findings_of_an_earlier_record_are_taken_from_its_lines(tmp_path):
     lines = ["warning: t1c: the skull is there; strip it", "note: t2w: nothing much; nothing", "computed in windows"]
     (tmp_path / "r.json").write_text(json.dumps({"schema": "brats-gli-2023", "findings": lines}))
@@ -41,7 +51,17 @@ def test_a_finding_of_an_earlier_record_keeps_its_remedy():
     assert Finding.of(record) == FINDINGS[1]
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"schema": "x", "findings": 3}', '{"schema": "x", "model": 3}', "no"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{}",
+        '{"schema": "x", "findings": 3}',
+        '{"schema": "x", "model": 3}',
+        '{"schema": "x", "refined": {"round": []}}',
+        "no",
+    ],
+)
 def test_what_is_no_record_of_a_result_is_refused(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(InputError, match=r"r\.json: is not a result's record .*; segment again"):

@@ -69,7 +69,7 @@ class CarryTest(carry_case.CarryCase):
         self.assertEqual(folder.features.stat().st_mtime_ns, features)
         self.assertTrue((self.labels()[far] == ED).all())
         base = base_of(self.result, self.volumes["t1c"])
-        self.assertEqual(base.refined["round"], 2)
+        self.assertEqual(base.refined.round, 2)
         by_hand = far.copy()
         by_hand[self.slice] |= self.true[self.slice] == NCR
         self.assertTrue(np.array_equal(base.origin == 1, by_hand))

@@ -266,7 +266,7 @@ def edits_in_words(base: Base, label: np.ndarray, affine_xyz: np.ndarray) -> str
     from voxmmsd.data.volume import Grid
     from voxmmsd.refine.evidence import Plane, find_evidence
 
-    earlier = [Plane(axis, index) for axis, index in base.refined.get("planes", ())]
+    earlier = [Plane(axis, index) for axis, index in (base.refined.planes if base.refined else ())]
     grid = Grid(label.shape, affine_xyz)
     evidence = find_evidence(base.label, [label], grid, origin_zyx=base.origin, earlier=earlier)
     strokes = ndimage.label(evidence.strokes_zyx)[1]
@@ -305,7 +305,7 @@ def _in_words(about: About, schema: Any) -> str:
         for key, (before, after) in about.ml.items()
         if key in names and round(before, 2) != round(after, 2)
     ]
-    voxels = about.refined["carried_voxels"]
+    voxels = about.refined.carried_voxels
     said = [_("Carried to {voxels} voxels; Undo takes it back.").format(voxels=f"{voxels:,}")]
     if not voxels:
         said = [_("Nothing else in this volume looks like what you edited: no other voxel was changed.")]
@@ -314,7 +314,7 @@ def _in_words(about: About, schema: Any) -> str:
             "What was learned explains {share} of your edits only: the images may not show what they follow. Look at "
             "the result slice by slice."
         )
-        said.append(text.format(share=f"{about.refined['agreement']:.0%}"))
-    if held := [names[key] for key in about.refined["locked"] if key in names]:
+        said.append(text.format(share=f"{about.refined.agreement:.0%}"))
+    if held := [names[key] for key in about.refined.locked if key in names]:
         said.append(_("Left as it was: {names}.").format(names=", ".join(held)))
     return "<br>".join(map(escape, said)) + (f"<table>{''.join(rows)}</table>" if rows else "")

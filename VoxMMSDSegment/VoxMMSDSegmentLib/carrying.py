@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
+from voxmmsd.records.result import ModelUsed, ResultRecord, read_result_record
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.segments import (
     MODEL,
@@ -141,8 +142,7 @@ class CarryJob(CoreJob):
         array_write(sent, affine_xyz, self._folder / "edited.nii", name)()
         if base.refined:
             array_write(base.origin, affine_xyz, origin, name)()
-        record = told.record(base, labels, origin, self.case.inputs)
-        (self._folder / f"{STEM}.json").write_text(json.dumps(record), encoding="utf-8")
+        told.record(base, labels, origin, self.case.inputs).write(self._folder / f"{STEM}.json")
 
     # And back
 
@@ -179,16 +179,14 @@ class CarryJob(CoreJob):
             np.asarray(read_volume(Source(out / name)).array).astype(np.uint8)
             for name in (f"{STEM}.nii.gz", f"{STEM}_origin.nii.gz")
         )
-        record = json.loads((out / f"{STEM}.json").read_text(encoding="utf-8"))
+        refined = read_result_record(out / f"{STEM}.json").refined
         ml = {
             one.key: tuple(float((labels == one.value).sum()) * voxel for labels in (self._sent, label))
             for one in schema.labels
         }
         places = changed_places(self._sent, label, affine_xyz, voxel, schema)
-        refined = record["refined"]
-        return _Carried(
-            label, packed(label, origin), About(refined, refined["agreement"] < LOW_AGREEMENT, ml, tuple(places))
-        )
+        about = About(refined, refined.agreement < LOW_AGREEMENT, ml, tuple(places))
+        return _Carried(label, packed(label, origin), about)
 
     def _applied(self, number: int) -> None:
         pace.remember_carry(self._plan.took)
@@ -228,22 +226,19 @@ class _Told:
                     _("bring it back as it was, or segment the images again"),
                 )
 
-    def record(self, base: Base, labels: Path, origin: Path, inputs: dict[str, str]) -> dict[str, Any]:
+    def record(self, base: Base, labels: Path, origin: Path, inputs: dict[str, str]) -> ResultRecord:
         """A result's record, as the core reads it."""
         from voxmmsd.files import sha256_of
 
-        record: dict[str, Any] = {
-            "format": 1,
-            "case": CASE_ID,
-            "schema": self.schema,
-            "model": {"id": self.model, "weights_sha256": self.weights or _weights_of(self.model)},
-            "reference": self.reference,
-            "inputs": inputs,
-            "sha256": sha256_of(labels),
-        }
-        if base.refined:
-            record["refined"] = {**base.refined, "origin_sha256": sha256_of(origin)}
-        return record
+        return ResultRecord(
+            case=CASE_ID,
+            schema=self.schema,
+            model=ModelUsed(self.model, weights_sha256=self.weights or _weights_of(self.model)),
+            reference=self.reference,
+            inputs=inputs,
+            sha256=sha256_of(labels),
+            refined=replace(base.refined, origin_sha256=sha256_of(origin)) if base.refined else None,
+        )
 
 
 def _modality_of(result: Any, reference: Any) -> str:

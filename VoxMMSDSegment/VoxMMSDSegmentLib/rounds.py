@@ -17,6 +17,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from voxmmsd.records.result import Refinement
 from VoxMMSDLib.segments import schema_of
 from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.case import OURS
@@ -42,7 +43,7 @@ class About:
     -> before and after. ``places``: what changed, as ``places.changed_places`` gives it.
     """
 
-    refined: Mapping[str, Any]
+    refined: Refinement
     is_doubtful: bool
     ml: Mapping[str, tuple[float, float]]
     places: tuple[Mapping[str, Any], ...]
@@ -53,7 +54,7 @@ class About:
     @classmethod
     def of(cls, node: Any) -> About:
         record = json.loads(node.GetAttribute(ABOUT))
-        return cls(**record)
+        return cls(**{**record, "refined": Refinement.from_record(record["refined"])})
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Base:
     """Label values that edits are compared with, and who decided them; unpacked where it is first asked for, which may
     be in a thread.
 
-    ``voxels``: both, ``packed``. ``refined``: the core's record of the carry, empty for the model's own labels.
+    ``voxels``: both, ``packed``. ``refined``: the core's record of the carry, None for the model's own labels.
     """
 
     voxels: np.ndarray
-    refined: Mapping[str, Any]
+    refined: Refinement | None
 
     @cached_property
     def label(self) -> np.ndarray:
@@ -92,7 +93,7 @@ def base_of(result: Any, reference: Any) -> Base | None:
     node, number = _base_node(result, reference)
     if node is None:
         return None
-    refined = About.of(node).refined if number else {}
+    refined = About.of(node).refined if number else None
     return Base(slicer.util.arrayFromVolume(node).astype("uint8"), refined)  # a copy
 
 

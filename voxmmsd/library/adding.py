@@ -20,7 +20,7 @@ from voxmmsd.files import sha256_of
 from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
 from voxmmsd.library.records import EXPERT, LabelVersion, LibraryCase
-from voxmmsd.records.result import ENDING, ResultRecord, read_result_record
+from voxmmsd.records.result import ENDING, Refinement, ResultRecord, read_result_record
 
 
 @dataclass
@@ -123,9 +123,10 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
 def _round_of(file: Path) -> int:
     """How often a result was refined: what ``segment`` said comes first, and the last round last."""
     try:
-        return int(read_result_record(file).refined.get("round", 0))
-    except (InputError, OSError, ValueError, TypeError):
+        refined = read_result_record(file).refined
+    except (InputError, OSError):
         return 0  # adding it says what is wrong
+    return refined.round if refined else 0
 
 
 def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
@@ -140,7 +141,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     label = read_label(Source(labels), schema_named(schema))
     case = library.case(case_id)
     if record.refined:
-        yield from _add_refined(library, case, label, record, labels)
+        yield from _add_refined(library, case, label, record, record.refined, labels)
         return
     if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
         return
@@ -149,7 +150,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
 
 
 def _add_refined(
-    library: Library, case: LibraryCase, label: Volume, record: ResultRecord, labels: Path
+    library: Library, case: LibraryCase, label: Volume, record: ResultRecord, refined: Refinement, labels: Path
 ) -> Iterator[str]:
     """Accept what ``refine`` wrote, with who decided each voxel; skipped where any accepted label is the same.
 
@@ -157,7 +158,7 @@ def _add_refined(
         InputError: labels or origins have changed, or an expert's own label is there.
     """
     origins = labels.with_name(labels.name.replace(".nii.gz", "_origin.nii.gz"))
-    for file, expected in ((labels, record.sha256), (origins, record.refined.get("origin_sha256"))):
+    for file, expected in ((labels, record.sha256), (origins, refined.origin_sha256)):
         if not file.is_file() or sha256_of(file) != expected:
             raise InputError(
                 f"{file}: is missing or has changed since refine wrote it",

@@ -26,12 +26,50 @@ class ModelUsed:
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """What ``refine`` did to a result.
+
+    ``round``: 1 for a result of ``segment``. ``from_sha256``, ``edits_sha256``, ``origin_sha256``: files of the labels
+    that were edited, of the edits, and of who decided each voxel. ``planes``: axis (0 z, 1 y, 2 x) and index of the
+    reviewed planes of all rounds. ``locked``: keys of labels that stayed. ``changed_ml``: by key of each label,
+    ``added`` and ``removed``.
+    """
+
+    round: int = 0
+    from_sha256: str = ""
+    edits_sha256: tuple[str, ...] = ()
+    origin_sha256: str = ""
+    edited_voxels: int = 0
+    carried_voxels: int = 0
+    planes: tuple[tuple[int, int], ...] = ()
+    locked: tuple[str, ...] = ()
+    agreement: float = 0.0
+    changed_ml: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Refinement:
+        """What ``asdict`` gave; what it lacks is empty."""
+        return cls(
+            round=int(record.get("round", 0)),
+            from_sha256=str(record.get("from_sha256", "")),
+            edits_sha256=tuple(map(str, record.get("edits_sha256", ()))),
+            origin_sha256=str(record.get("origin_sha256", "")),
+            edited_voxels=int(record.get("edited_voxels", 0)),
+            carried_voxels=int(record.get("carried_voxels", 0)),
+            planes=tuple((int(axis), int(index)) for axis, index in record.get("planes", ())),
+            locked=tuple(map(str, record.get("locked", ()))),
+            agreement=float(record.get("agreement", 0.0)),
+            changed_ml=dict(record.get("changed_ml", {})),
+        )
+
+
+@dataclass(frozen=True)
 class ResultRecord:
     """What is known of a result; it contains no path and no patient data. ``docs/file-formats.md`` explains the keys.
 
     ``findings``: of the images and of the result. ``notes``: what was done otherwise than asked, as text. ``withheld``:
     why there are no labels, as lines of findings. ``sha256``: of the labels' file, None if they are withheld.
-    ``refined``: what ``refine`` did, empty for a result of ``segment``.
+    ``refined``: what ``refine`` did, None for a result of ``segment``.
     """
 
     schema: str
@@ -50,7 +88,7 @@ class ResultRecord:
     seconds: float = 0.0
     withheld: tuple[str, ...] = ()
     sha256: str | None = None
-    refined: Mapping[str, Any] = field(default_factory=dict)
+    refined: Refinement | None = None
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -69,6 +107,8 @@ class ResultRecord:
             "finding_kinds": [finding.kind for finding in self.findings],
             "finding_records": [finding.record() for finding in self.findings],
         }
+        if self.refined is not None:
+            record["refined"] = asdict(self.refined)
         write_json_atomic(file, record)
 
 
@@ -119,5 +159,5 @@ def _result(record: dict[str, Any]) -> ResultRecord:
         seconds=float(record.get("seconds", 0.0)),
         withheld=tuple(record.get("withheld", ())),
         sha256=record.get("sha256"),
-        refined=dict(record.get("refined", {})),
+        refined=Refinement.from_record(record["refined"]) if record.get("refined") else None,
     )

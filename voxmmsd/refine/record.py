@@ -17,12 +17,13 @@ from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
 from voxmmsd.data.label_maps import on_same_voxels, read_label
 from voxmmsd.data.volume import Grid, Volume
 from voxmmsd.errors import ConfigError, InputError, ModelError
-from voxmmsd.files import read_json, sha256_of
+from voxmmsd.files import sha256_of
 from voxmmsd.inference.config import ReadingConfig, SegmentConfig
 from voxmmsd.inference.segment import cases_to_segment
 from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, index_of_tissue, indices_from_values, schema_named
 from voxmmsd.models.package import WEIGHTS, ModelPackage
 from voxmmsd.models.registry import resolve_model
+from voxmmsd.records.result import Refinement, ResultRecord, read_result_record
 from voxmmsd.refine.config import RefineConfig
 from voxmmsd.refine.evidence import CARRIED, Plane
 from voxmmsd.runs import read_config
@@ -42,7 +43,7 @@ class Edited:
     """
 
     file: Path
-    record: dict[str, Any]
+    record: ResultRecord
     schema: LabelSchema
     label: Volume
     origin_zyx: np.ndarray | None
@@ -51,12 +52,12 @@ class Edited:
 
     @property
     def case_id(self) -> str:
-        return str(self.record["case"])
+        return self.record.case
 
     @property
     def round(self) -> int:
         """How often it was refined."""
-        return int(self.record.get("refined", {}).get("round", 0))
+        return self.record.refined.round if self.record.refined else 0
 
 
 def origin_file(folder: Path, case_id: str) -> Path:
@@ -78,33 +79,32 @@ def read_result(file: Path) -> Edited:
     if not file.name.endswith(ENDING) or not file.is_file():
         raise InputError(f"{file}: is no result of `voxmmsd segment`", f"give its CASEID{ENDING}")
     beside = record_file(file)
+    remedy = "segment the case again, and edit that result"
     try:
-        record = read_json(beside)
-        schema = schema_named(record["schema"])
-        fitting = record["sha256"] == sha256_of(file)
-        refined = record.get("refined", {})
-        planes = tuple(Plane(int(axis), int(index)) for axis, index in refined.get("planes", ()))
-        if file.name != f"{record['case']}{ENDING}":
-            raise ValueError(f"it is of the case {record['case']!r:.80}")
-        _ = record["inputs"].items(), record["model"]["weights_sha256"], record["model"]["id"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise InputError(
-            f"{beside}: is not a result's record ({error!r:.200})", "segment the case again, and edit that result"
-        ) from error
-    if not fitting:
+        record = read_result_record(beside, remedy)
+        schema = schema_named(record.schema)
+    except (FileNotFoundError, ConfigError) as error:
+        raise InputError(f"{beside}: is not a result's record ({error!r:.200})", remedy) from error
+    known = {"inputs": record.inputs, "model": record.model.id, "weights": record.model.weights_sha256}
+    if missing := [name for name, value in known.items() if not value]:
+        raise InputError(f"{beside}: is not a result's record (it has no {', '.join(missing)})", remedy)
+    if file.name != f"{record.case}{ENDING}":
+        raise InputError(f"{beside}: is not a result's record (it is of the case {record.case!r:.80})", remedy)
+    if record.sha256 != sha256_of(file):
         raise InputError(
             f"{file}: has changed since it was written",
             "keep the result as it was and give the edited labels in a file of their own with --edited",
         )
     label = read_label(Source(file), schema)
+    planes = tuple(Plane(axis, index) for axis, index in (record.refined.planes if record.refined else ()))
     if any(plane.axis not in (0, 1, 2) or not 0 <= plane.index < label.array.shape[plane.axis] for plane in planes):
         raise InputError(f"{beside}: names planes outside the image", "refine the result of segment")
-    origin = _read_origin(origin_file(file.parent, record["case"]), label.grid, refined) if refined else None
+    origin = _read_origin(origin_file(file.parent, record.case), label.grid, record.refined) if record.refined else None
     return Edited(file, record, schema, label, origin, planes, _segmented(file.parent / ".run"))
 
 
-def _read_origin(file: Path, grid: Grid, refined: Mapping[str, Any]) -> np.ndarray:
-    if not file.is_file() or sha256_of(file) != refined.get("origin_sha256"):
+def _read_origin(file: Path, grid: Grid, refined: Refinement) -> np.ndarray:
+    if not file.is_file() or sha256_of(file) != refined.origin_sha256:
         raise InputError(
             f"{file}: is missing or has changed",
             "it says which voxels earlier rounds edited: bring it back, or refine the result of segment",
@@ -170,7 +170,7 @@ def widened(result: Edited, new: NewLabel | None) -> Edited:
     if new is None:
         return result
     labels = {label.key: label.value for label in new.schema.labels}
-    return replace(result, schema=new.schema, record={**result.record, "schema": new.schema.name, "labels": labels})
+    return replace(result, schema=new.schema, record=replace(result.record, schema=new.schema.name, labels=labels))
 
 
 def _known(schema: LabelSchema) -> str:
@@ -232,7 +232,7 @@ def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConf
     if chosen is None:
         raise InputError(f"{how.case}: holds no case {result.case_id}", "name its folder with --case")
     case = replace(chosen, id=result.case_id)
-    for name, expected in result.record["inputs"].items():
+    for name, expected in result.record.inputs.items():
         if name not in case.modalities:
             raise InputError(f"case {case.id}: its {name} is missing, which the result was made of", "bring it back")
         if source_sha256(case.modalities[name]) != expected:
@@ -240,17 +240,17 @@ def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConf
                 f"{case.modalities[name].path}: has changed since {result.file.name} was made of it",
                 "give the images as they were with --case, or segment the case again",
             )
-    modalities = {name: case.modalities[name] for name in result.record["inputs"]}
+    modalities = {name: case.modalities[name] for name in result.record.inputs}
     return replace(case, modalities=modalities), how
 
 
 def _how_read(result: Edited, config: RefineConfig) -> SegmentConfig:
-    known: dict[str, Any] = {"reference": result.record.get("reference", "")}
+    known: dict[str, Any] = {"reference": result.record.reference}
     if result.segmented:
         given, directory = result.segmented["options"], Path(result.segmented["directory"])
         known |= {name: given[name] for name in _READING if given.get(name)}
         known |= {n: str(directory / known[n]) for n in _PATHS if n in known and known[n] not in WORDS}
-    if result.record.get("alignment"):
+    if result.record.alignment:
         known["align"] = True
     if config.case:
         known = {name: value for name, value in known.items() if name not in (*MODALITIES, "id")}
@@ -271,11 +271,11 @@ def find_model(result: Edited, config: RefineConfig) -> ModelPackage:
     Raises:
         ModelError: it is not to be found, or the named one is another.
     """
-    wanted = result.record["model"]
-    package = resolve_model(config.model or _model_named(result) or wanted["id"])
-    if package.info.files[WEIGHTS] != wanted["weights_sha256"]:
+    wanted = result.record.model
+    package = resolve_model(config.model or _model_named(result) or wanted.id)
+    if package.info.files[WEIGHTS] != wanted.weights_sha256:
         raise ModelError(
-            f"{package.info.id}: has other weights than the model that made {result.file.name} ({wanted['id']})",
+            f"{package.info.id}: has other weights than the model that made {result.file.name} ({wanted.id})",
             "name that one with --model, or segment the case again",
         )
     return package

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.reading import read_case, reading_options
 from voxmmsd.errors import InputError
-from voxmmsd.files import sha256_of, write_json_atomic
+from voxmmsd.files import sha256_of
 from voxmmsd.inference.memory import parse_bytes
 from voxmmsd.inference.results import result_file
 from voxmmsd.labels import LabelSchema, values_from_indices
 from voxmmsd.models.package import WEIGHTS
+from voxmmsd.records.result import Refinement
 from voxmmsd.refine.carry import Refined, locked_indices, refine
 from voxmmsd.refine.config import RefineConfig
 from voxmmsd.refine.evidence import find_evidence, parse_planes
@@ -117,7 +119,7 @@ def _told_on(result: Edited, config: RefineConfig) -> Mapping[str, Any] | None:
 def _features(result: Edited, config: RefineConfig, run: Run) -> CaseFeatures:
     """Read from ``--features`` where they are there, else computed, and kept there."""
     package = find_model(result, config)
-    file, inputs = Path(config.features) if config.features else None, result.record["inputs"]
+    file, inputs = Path(config.features) if config.features else None, result.record.inputs
     if file is not None and file.exists():
         kept = read_features(file, package.info.files[WEIGHTS], inputs)
         if kept is not None:
@@ -175,25 +177,26 @@ def write_refined(
     write_nifti(origin, refined.origin_zyx, grid)
     write_nifti(file, values_from_indices(refined.label_zyx, schema), grid)
     volumes = volumes_ml(refined.label_zyx, schema, grid)
-    record = {
-        **result.record,
-        "volumes_ml": {key: round(value, 4) for key, value in volumes.items()},
-        "seconds": round(seconds, 2),
-        "sha256": sha256_of(file),
-        "refined": {
-            "round": result.round + 1,
-            "from_sha256": result.record["sha256"],
-            "edits_sha256": [sha256_of(Path(one)) for one in edited],
-            "origin_sha256": sha256_of(origin),
-            "edited_voxels": refined.evidence.edited,
-            "carried_voxels": refined.carried_voxels,
-            "planes": [[plane.axis, plane.index] for plane in refined.evidence.planes],
-            "locked": list(locked),
-            "agreement": round(refined.agreement, 4),
-            "changed_ml": changed_ml(result.label.array, refined.label_zyx, schema, grid.voxel_volume_ml),
-        },
-    }
-    write_json_atomic(record_file(file), record)
+    done = Refinement(
+        round=result.round + 1,
+        from_sha256=result.record.sha256 or "",
+        edits_sha256=tuple(sha256_of(Path(one)) for one in edited),
+        origin_sha256=sha256_of(origin),
+        edited_voxels=refined.evidence.edited,
+        carried_voxels=refined.carried_voxels,
+        planes=tuple((plane.axis, plane.index) for plane in refined.evidence.planes),
+        locked=tuple(locked),
+        agreement=round(refined.agreement, 4),
+        changed_ml=changed_ml(result.label.array, refined.label_zyx, schema, grid.voxel_volume_ml),
+    )
+    record = replace(
+        result.record,
+        volumes_ml={key: round(value, 4) for key, value in volumes.items()},
+        seconds=round(seconds, 2),
+        sha256=sha256_of(file),
+        refined=done,
+    )
+    record.write(record_file(file))
     return file
 
 
