@@ -33,8 +33,8 @@ from voxmmsd.pretext import vox_mmsd
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.optimization import optimize, sgd
 from voxmmsd.training_config import PretrainConfig
-from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import draw_pairs
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges
 from voxmmsd.views.siamese import make_views
 
 
@@ -119,7 +119,7 @@ def _measure_views(
         generator = torch.Generator(device).manual_seed(step)
         with clock.part("ours"):
             blocks = sampler.batch(step)
-            views = make_views(blocks, method.mask, DisturbanceRanges(), generator)
+            views = make_views(blocks, method.mask, PretrainIntensityRanges(), generator)
             draw_pairs(blocks, views, config.mask_size, method.pairs, generator)
         chosen = [scans[case] for case in sampler.places(step)[0]]
         with clock.part("plain"):

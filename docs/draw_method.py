@@ -22,8 +22,8 @@ from voxmmsd.data.reading import read_case
 from voxmmsd.evaluation.pictures import save_figure
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from voxmmsd.phantom import make_phantom, write_phantom
-from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import PairRecipe, VoxelPairs, draw_pairs
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges
 from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews, clean_blocks, draw_corners, make_views
 
 SIDE, AROUND, SHOWN = 96, 12, 6
@@ -48,7 +48,7 @@ def draw_blocks_and_pairs(image_czyx: np.ndarray) -> Drawn:
     raw = np.stack([_block(image_czyx, corner) for corner in corners[:, 0]])
     blocks = clean_blocks(torch.from_numpy(raw), torch.from_numpy(corners), torch.ones(1, 4, dtype=torch.bool))
     recipe, generator = MaskRecipe(), torch.Generator().manual_seed(5)
-    views = make_views(blocks, recipe, DisturbanceRanges(), generator)
+    views = make_views(blocks, recipe, PretrainIntensityRanges(), generator)
     return Drawn(image_czyx, blocks, views, draw_pairs(blocks, views, recipe.cell, PairRecipe(), generator))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.ndimage import correlate1d
 
-from voxmmsd.views.disturbance import draw_disturbance
+from voxmmsd.views.pretrain_intensity import draw_pretrain_intensity
 from voxmmsd.views.siamese import draw_visible, hide
 
 
@@ -12,7 +12,7 @@ def plain_views(blocks, recipe, ranges, generator):
     """The image of the views; the draws are made in the same order."""
     rows, channels, size = blocks.image.shape[:3]
     visible = draw_visible(rows, channels, size, recipe, generator)
-    draw = draw_disturbance(rows, channels, ranges, generator)
+    draw = draw_pretrain_intensity(rows, channels, ranges, generator)
     if recipe.hide_last:  # each visible cell of a modality that is there is a piece; nothing else is looked at
         shown, side, clean = visible & blocks.informative[:, :, None, None, None], recipe.cell, blocks.image
     else:  # as the authors do: the piece is the whole masked block

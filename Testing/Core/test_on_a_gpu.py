@@ -30,8 +30,8 @@ from voxmmsd.training.finetune import finetune
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
-from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import draw_pairs
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges
 from voxmmsd.views.siamese import SiameseBlocks, SiameseViews, make_views
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU of NVIDIA here")
@@ -97,7 +97,7 @@ def test_the_losses_of_pre_training_are_those_of_the_cpu_to_half_precision(entri
     method = VoxMMSD(config).eval()
     blocks = BlockSampler(entries, config.block, 2, 0, CPU).batch(0)
     generator = torch.Generator().manual_seed(0)
-    views = make_views(blocks, method.mask, DisturbanceRanges(), generator)
+    views = make_views(blocks, method.mask, PretrainIntensityRanges(), generator)
     pairs = draw_pairs(blocks, views, config.mask_size, method.pairs, generator)
     expected = method.score(blocks, views, pairs, 0)
     there = [type(drawn)(*(tensor.to(gpu) for tensor in vars(drawn).values())) for drawn in (blocks, views, pairs)]

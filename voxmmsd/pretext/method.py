@@ -19,7 +19,7 @@ from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.training_config import PretrainConfig
 from voxmmsd.transforms.listed import make_intensity_transforms
-from voxmmsd.views.disturbance import DisturbanceRanges
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges
 from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews, make_views
 
 
@@ -43,7 +43,7 @@ class PretextMethod(nn.Module, ABC):
         image = blocks.image
         for transform in self.transforms:
             image = transform.change(image, transform.draw(image.shape, generator))
-        return make_views(replace(blocks, image=image), self.mask, DisturbanceRanges(), generator)
+        return make_views(replace(blocks, image=image), self.mask, PretrainIntensityRanges(), generator)
 
     def start_step(self) -> None:
         """Called before the first part of each batch, also if a step is repeated."""

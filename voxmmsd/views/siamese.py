@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voxmmsd.views.disturbance import DisturbanceRanges, disturb, draw_disturbance
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges, change_pretrain_intensity, draw_pretrain_intensity
 
 LEAST_OVERLAP = 0.25  # share of a block's volume
 
@@ -110,7 +110,7 @@ def by_cell(image: Tensor, cell: int) -> Tensor:
 
 
 def make_views(
-    blocks: SiameseBlocks, recipe: MaskRecipe, ranges: DisturbanceRanges, generator: torch.Generator
+    blocks: SiameseBlocks, recipe: MaskRecipe, ranges: PretrainIntensityRanges, generator: torch.Generator
 ) -> SiameseViews:
     """Mask most cells and augment the visible ones; masked cells and missing modalities are exactly 0.
 
@@ -120,19 +120,21 @@ def make_views(
     """
     rows, channels = blocks.image.shape[:2]
     visible = draw_visible(rows, channels, blocks.image.shape[-1], recipe, generator)
-    draw = draw_disturbance(rows, channels, ranges, generator)
+    draw = draw_pretrain_intensity(rows, channels, ranges, generator)
     if not recipe.hide_last:
         image = hide(blocks.image, visible, recipe.cell).flatten(0, 1)
         channel = torch.arange(len(image), device=image.device)
-        image = disturb(image, channel, torch.ones_like(channel, dtype=torch.bool), draw, _normal(image, generator))
+        image = change_pretrain_intensity(
+            image, channel, torch.ones_like(channel, dtype=torch.bool), draw, _normal(image, generator)
+        )
         return SiameseViews(image.unflatten(0, (rows, channels)), visible)
     shown = visible & blocks.informative[:, :, None, None, None]
     place = _cells_to_compute(shown)
     cells = by_cell(blocks.image, recipe.cell)[place]
     is_shown, channel = shown[place], place[0] * channels + place[1]
-    disturbed = disturb(cells, channel, is_shown, draw, _normal(cells, generator))
+    changed = change_pretrain_intensity(cells, channel, is_shown, draw, _normal(cells, generator))
     image = torch.zeros_like(blocks.image)
-    by_cell(image, recipe.cell)[place] = torch.where(is_shown[:, None, None, None], disturbed, 0.0)
+    by_cell(image, recipe.cell)[place] = torch.where(is_shown[:, None, None, None], changed, 0.0)
     return SiameseViews(image, visible)
 
 

@@ -15,8 +15,8 @@ from voxmmsd.pretext.vox_mmsd import first_momentum
 from voxmmsd.schedules import cosine, teacher_temperature
 from voxmmsd.training.optimization import sgd
 from voxmmsd.training_config import METHODS, PretrainConfig
-from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import draw_pairs
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges
 from voxmmsd.views.siamese import clean_blocks, make_views
 
 
@@ -154,7 +154,7 @@ def test_voxel_contrast_asks_only_the_pairs_that_were_found():
     given = {"method": "voxel-contrast", "channels": (4, 6), "candidates": 128}
     method, clean, rng = open_method(config(**given)).train(), blocks(), torch.Generator()
     loss = method.losses(clean, 0, rng.manual_seed(1))["loss"]
-    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    views = make_views(clean, method.mask, PretrainIntensityRanges(), rng.manual_seed(1))
     pairs = draw_pairs(clean, views, 4, method.pairs, rng)
     assert 0.2 < float(pairs.weight.mean()) < 0.9
     features = voxel_features(method.unet(views.image), pairs.places)
@@ -176,7 +176,7 @@ def test_what_is_restored_to_be_looked_at_does_not_depend_on_the_other_blocks_an
 @pytest.mark.parametrize("switch", ["", "same_mask_for_views", "same_mask_for_modalities", "pairs_within_modality"])
 def test_a_switch_shares_what_it_names_and_nothing_else(switch):
     method, clean, rng = open_method(config(**({switch: True} if switch else {}))), blocks(), torch.Generator()
-    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(0))
+    views = make_views(clean, method.mask, PretrainIntensityRanges(), rng.manual_seed(0))
     pairs = draw_pairs(clean, views, method.mask.cell, method.pairs, rng)
     first, second = views.visible.chunk(2)
     assert torch.equal(first, second) == (switch == "same_mask_for_views")
@@ -201,7 +201,7 @@ def test_the_losses_are_those_of_the_views_with_the_informative_modalities_and_t
     given = {"channels": (4, 6), "steps": 1000, "candidates": 128}
     method, clean, rng = open_method(config(**given)).train(), blocks(), torch.Generator()
     clean.informative[::2, 2] = clean.informative[1, 0] = False
-    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    views = make_views(clean, method.mask, PretrainIntensityRanges(), rng.manual_seed(1))
     pairs = draw_pairs(clean, views, 4, method.pairs, rng)
     assert 0.2 < float(pairs.weight.mean()) < 0.9
     method.center.copy_(torch.linspace(-0.1, 0.1, len(method.center)))
@@ -230,7 +230,7 @@ def test_masked_autoencoding_leaves_out_what_is_not_informative_too_and_masks_al
     )
     clean.informative[::2, 2] = False
     loss = method.losses(clean, 0, rng.manual_seed(1))["loss"]
-    views = make_views(clean, method.mask, DisturbanceRanges(), rng.manual_seed(1))
+    views = make_views(clean, method.mask, PretrainIntensityRanges(), rng.manual_seed(1))
     assert torch.equal(views.visible, views.visible[:, :1].expand_as(views.visible))
     prediction = method.restorer(method.unet(views.image)[0])
     torch.testing.assert_close(loss, restoration_loss(prediction, clean.image, clean.informative))

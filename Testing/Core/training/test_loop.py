@@ -127,7 +127,7 @@ def test_the_gradient_of_parts_is_the_gradient_of_the_batch_but_for_batchnorm(st
     from voxmmsd.runs import NullRun
 
     config = options("pretrain", store, tmp_path / "run", method="masked-autoencoding", mask_ratio=0.0)
-    monkeypatch.setattr("voxmmsd.views.siamese.disturb", lambda pieces, *others: pieces)
+    monkeypatch.setattr("voxmmsd.views.siamese.change_pretrain_intensity", lambda pieces, *others: pieces)
     from voxmmsd.training.cases import unlabeled_entries
 
     entries, _ = unlabeled_entries(config, NullRun(tmp_path))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from voxmmsd.views.disturbance import DisturbanceRanges
 from voxmmsd.views.pairs import PairRecipe, draw_pairs
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges
 from voxmmsd.views.siamese import MaskRecipe, clean_blocks, draw_corners, make_views
 from voxmmsd.views.spatial import cut_window
 
@@ -21,7 +21,7 @@ def scene():
     raw = np.stack([cut_window(scans[b], corners[v, b], corners[v, b] + SIZE) for v in range(2) for b in range(2)])
     blocks = clean_blocks(torch.from_numpy(raw), torch.from_numpy(corners), present)
     generator = torch.Generator().manual_seed(0)
-    views = make_views(blocks, MaskRecipe(CELL), DisturbanceRanges(), generator)
+    views = make_views(blocks, MaskRecipe(CELL), PretrainIntensityRanges(), generator)
     pairs = draw_pairs(blocks, views, CELL, PairRecipe(count=300, candidates=2**16), generator)
     return scans, corners, blocks, views, pairs
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from plain_views import plain_views
 
-from voxmmsd.views.disturbance import DisturbanceRanges
+from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges
 from voxmmsd.views.siamese import (
     MaskRecipe,
     clean_blocks,
@@ -95,7 +95,7 @@ def test_what_is_hidden_or_missing_is_exactly_0_after_all_disturbances():
     present = torch.ones(2, 4, dtype=torch.bool)
     present[1, 2] = False
     found = blocks(present=present)
-    views = make_views(found, MaskRecipe(cell=4), DisturbanceRanges(), generator())
+    views = make_views(found, MaskRecipe(cell=4), PretrainIntensityRanges(), generator())
     assert torch.isfinite(views.image).all()
     assert (hide(views.image, ~views.visible, 4) == 0).all()
     assert (views.image[[1, 3], 2] == 0).all()
@@ -107,7 +107,7 @@ def test_what_is_hidden_or_missing_is_exactly_0_after_all_disturbances():
 def test_the_fast_views_are_those_of_the_plain_reading(hide_last):
     present = torch.ones(4, 4, dtype=torch.bool)
     present[1, 2] = False
-    recipe, ranges = MaskRecipe(cell=8, share=0.8, hide_last=hide_last), DisturbanceRanges()
+    recipe, ranges = MaskRecipe(cell=8, share=0.8, hide_last=hide_last), PretrainIntensityRanges()
     for seed in range(3):
         found = blocks(rows=8, present=present, seed=seed)
         fast = make_views(found, recipe, ranges, generator(seed)).image
@@ -117,7 +117,7 @@ def test_the_fast_views_are_those_of_the_plain_reading(hide_last):
 
 def test_computing_all_cells_as_a_gpu_does_gives_what_computing_the_seen_ones_gives(monkeypatch):
     """But for the noise, of which another amount is drawn."""
-    quiet = DisturbanceRanges(noise_std=0.0)
+    quiet = PretrainIntensityRanges(noise_std=0.0)
     few = make_views(blocks(), MaskRecipe(cell=4), quiet, generator())
     monkeypatch.setattr("voxmmsd.views.siamese._cells_to_compute", lambda shown: torch.unravel_index(
         torch.arange(shown.numel()), shown.shape))  # fmt: skip
@@ -127,11 +127,13 @@ def test_computing_all_cells_as_a_gpu_does_gives_what_computing_the_seen_ones_gi
 
 
 def test_as_the_authors_do_noise_remains_where_nothing_is_seen():
-    views = make_views(blocks(), MaskRecipe(cell=4, hide_last=False), DisturbanceRanges(), generator())
+    views = make_views(blocks(), MaskRecipe(cell=4, hide_last=False), PretrainIntensityRanges(), generator())
     assert (hide(views.image, ~views.visible, 4) != 0).float().mean() > 0.5
 
 
 def test_the_same_seed_gives_the_same_views():
-    one, two, other = (make_views(blocks(), MaskRecipe(cell=4), DisturbanceRanges(), generator(s)) for s in (1, 1, 2))
+    one, two, other = (
+        make_views(blocks(), MaskRecipe(cell=4), PretrainIntensityRanges(), generator(s)) for s in (1, 1, 2)
+    )
     assert torch.equal(one.image, two.image)
     assert not torch.equal(one.image, other.image)

@@ -16,7 +16,7 @@ from voxmmsd.views.intensity import blur
 
 
 @dataclass(frozen=True)
-class DisturbanceRanges:
+class PretrainIntensityRanges:
     """Probabilities and ranges, in the order of application."""
 
     noise_std: float = 0.05
@@ -35,7 +35,7 @@ class DisturbanceRanges:
 
 
 @dataclass(frozen=True)
-class Disturbance:
+class PretrainIntensityDraw:
     """Drawn parameters per channel of the batch, ``(rows * channels,)``; neutral values leave it unchanged."""
 
     noise_std: float
@@ -46,7 +46,9 @@ class Disturbance:
     gamma: Tensor
 
 
-def draw_disturbance(rows: int, channels: int, ranges: DisturbanceRanges, generator: torch.Generator) -> Disturbance:
+def draw_pretrain_intensity(
+    rows: int, channels: int, ranges: PretrainIntensityRanges, generator: torch.Generator
+) -> PretrainIntensityDraw:
     """Draw the parameters on the device of the generator."""
 
     def draw(span: tuple[float, float], p: float, neutral: float, each: float = 1.0) -> Tensor:
@@ -54,7 +56,7 @@ def draw_disturbance(rows: int, channels: int, ranges: DisturbanceRanges, genera
         changes = happens(p, (rows, 1), generator) & happens(each, (rows, channels), generator)
         return torch.where(changes, value, neutral).flatten()
 
-    return Disturbance(
+    return PretrainIntensityDraw(
         noise_std=ranges.noise_std,
         blur_sigma=draw(ranges.blur_sigma, ranges.blur_p, 0.0, ranges.blur_each),
         factor=draw(ranges.factor, ranges.factor_p, 1.0),
@@ -64,7 +66,9 @@ def draw_disturbance(rows: int, channels: int, ranges: DisturbanceRanges, genera
     )
 
 
-def disturb(pieces: Tensor, channel: Tensor, shown: Tensor, draw: Disturbance, noise: Tensor) -> Tensor:
+def change_pretrain_intensity(
+    pieces: Tensor, channel: Tensor, shown: Tensor, draw: PretrainIntensityDraw, noise: Tensor
+) -> Tensor:
     """Apply noise, blur, brightness factor and shift, contrast about the mean, and gamma within the channel's range.
 
     ``pieces`` ``(n, z, y, x)``: whole channels of a batch, or cells of them. ``channel`` ``(n,)``: the channel of each
