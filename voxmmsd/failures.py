@@ -22,7 +22,7 @@ class Fault(VoxMMSDError):
 
 
 def failure_of(error: Exception) -> VoxMMSDError:
-    """Any exception as an error with a remedy: what the operating system denies is for the user to mend, all else that
+    """Any exception as an error with a remedy: what the operating system denies is for the user to fix, all else that
     no room expected is a ``Fault``."""
     if isinstance(error, VoxMMSDError):
         return error

@@ -42,7 +42,7 @@ def written_aside(path: Path) -> Iterator[Path]:
     ending = "".join(path.suffixes[-2:])
     aside = path.with_name(f".{path.name.removesuffix(ending)[:200]}.{os.getpid()}.tmp{ending}")
     try:
-        with _full_disk_told(path):
+        with _full_disk_as_such(path):
             yield aside
             with aside.open("rb+") as stream:
                 os.fsync(stream.fileno())
@@ -65,7 +65,7 @@ def folder_written_aside(folder: Path, mark: str = "") -> Iterator[Path]:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        with _full_disk_told(folder):
+        with _full_disk_as_such(folder):
             yield aside
             if folder.is_dir():
                 folder.rmdir()
@@ -87,7 +87,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _full_disk_told(path: Path) -> Iterator[None]:
+def _full_disk_as_such(path: Path) -> Iterator[None]:
     """Libraries that write in C or Rust say of a full disk that fewer bytes were written, or that a stream failed."""
     try:
         yield

@@ -23,20 +23,22 @@ def verify(spec: str) -> tuple[str, bool]:
     """
     clear_verification_cache()
     if not spec:
-        return _told(f"{registry_folder()} and what comes along", _wrong_models(), counted(len(list_models()), "model"))
+        return _report(
+            f"{registry_folder()} and what comes along", _wrong_models(), counted(len(list_models()), "model")
+        )
     if is_library(Path(spec).expanduser()):
         library = open_library(Path(spec))
         left = len(unfinished_labels(library))
         note = f", {counted(left, 'unfinished label')} that count for nothing" if left else ""
-        return _told(spec, verify_library(library), f"a library of {counted(len(library.cases()), 'case')}{note}")
+        return _report(spec, verify_library(library), f"a library of {counted(len(library.cases()), 'case')}{note}")
     run = find_run(spec)
     if (run / "status.json").is_file():
-        return _told(str(run), *_wrong_in_run(run))
+        return _report(str(run), *_wrong_in_run(run))
     package = resolve_model(spec)
-    return _told(spec, [], f"the model {package.info.id}")
+    return _report(spec, [], f"the model {package.info.id}")
 
 
-def _told(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
+def _report(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
     if not problems:
         return f"{what}: {kind}, whole", True
     return "\n".join(

@@ -84,35 +84,35 @@ def correcting(
     return FineTuning(config, run, entries, splits, recipe=gentle(config), drawn=drawn)
 
 
-def propose(training: FineTuning, corrections: Corrections, rival: ModelPackage | None) -> ModelPackage:
-    """Compare a finished training with ``rival`` on the held-out patients, say the verdict, and pack the model.
+def propose(training: FineTuning, corrections: Corrections, baseline: ModelPackage | None) -> ModelPackage:
+    """Compare a finished training with ``baseline`` on the held-out patients, say the verdict, and pack the model.
 
     The record of the model names the labels used, the scores on the held-out patients, and the comparison.
     """
     training.restore_kept()
     learned = {"library": corrections.record()}
-    if rival is None:
+    if baseline is None:
         scores = {"cases": len(training.validation), "regions": without_nan(training.best.regions)}
         extras = RecordExtras(learned, {"hold-out": scores} if training.validation else {})
     else:
-        extras = _compared(training, corrections, rival, learned)
+        extras = _compared(training, corrections, baseline, learned)
     training.run.say(f"the new model is only proposed: voxmmsd models accept {training.run.folder} (or reject)")
     return training.pack(extras)
 
 
 def _compared(
-    training: FineTuning, corrections: Corrections, rival: ModelPackage, learned: dict[str, Any]
+    training: FineTuning, corrections: Corrections, baseline: ModelPackage, learned: dict[str, Any]
 ) -> RecordExtras:
-    training.run.progress(training.step, f"comparing with {rival.info.id}")
+    training.run.progress(training.step, f"comparing with {baseline.info.id}")
     cases = compare_on_hold_out(
-        rival, training.network, training.schema, training.validation, corrections.drawn_over, training.device,
+        baseline, training.network, training.schema, training.validation, corrections.drawn_over, training.device,
         training.run.folder / "comparison", training.transfer.learned if training.transfer else NOTHING,
     )  # fmt: skip
     verdict = judge(cases)
     training.network.cpu()
-    record = ComparisonRecord(rival.info.id, verdict, tuple(cases))
+    record = ComparisonRecord(baseline.info.id, verdict, tuple(cases))
     record.write(training.run.folder / COMPARISON)
-    _say(training.run, verdict, rival)
+    _say(training.run, verdict, baseline)
     fair = sum(not case.unfair for case in cases)
     regions = {key: new for key, (_, new) in verdict.regions.items()}
     return RecordExtras(
@@ -121,7 +121,7 @@ def _compared(
     )
 
 
-def _say(run: RunLog, verdict: Verdict, rival: ModelPackage) -> None:
+def _say(run: RunLog, verdict: Verdict, baseline: ModelPackage) -> None:
     for case_id, reason in verdict.unfair.items():
         run.say(f"does not count: {case_id}: {reason}")
     for key, (old, new) in verdict.regions.items():
@@ -131,5 +131,5 @@ def _say(run: RunLog, verdict: Verdict, rival: ModelPackage) -> None:
     if verdict.few:
         run.say(
             "too few fair cases to judge by: let an expert choose between unnamed segmentations of new cases "
-            f"(voxmmsd library blind LIBRARY --old {rival.info.id} --new {run.folder})"
+            f"(voxmmsd library blind LIBRARY --old {baseline.info.id} --new {run.folder})"
         )

@@ -55,7 +55,7 @@ def refine_result(config: RefineConfig) -> Path:
     """
     started, out = time.monotonic(), Path(config.out)
     result = read_result(Path(config.result))
-    if _is_whole(result_file(out, result.case_id)):
+    if _is_complete(result_file(out, result.case_id)):
         raise InputError(
             f"{result_file(out, result.case_id)}: exists already", "nothing is overwritten, name another --out"
         )
@@ -70,7 +70,7 @@ def refine_result(config: RefineConfig) -> Path:
     )
     result = widened(result, new)
     locked_indices(config.locked, result.schema)
-    record = {**config_to_record(config), "segmented": _told_on(result, config)}
+    record = {**config_to_record(config), "segmented": _reading_call(result, config)}
     call = config_to_record(config)
     with open_run(out / ".run", "refine", record, 3, continues=False, call=call) as run:
         run.say(f"{result.case_id}: {evidence.text()}")
@@ -90,7 +90,7 @@ def _values(schema: LabelSchema) -> str:
     return ", ".join(f"{label.value} is {label.key}" for label in schema.labels)
 
 
-def _is_whole(file: Path) -> bool:
+def _is_complete(file: Path) -> bool:
     """Whether labels are there that a call has finished. The record is written last: without one beside their origins,
     labels are of a call that was killed, which this one repeats."""
     origin = file.with_name(file.name.replace(".nii.gz", "_origin.nii.gz"))
@@ -103,7 +103,7 @@ def _next(run: Run, step: int, result: Edited, stage: str) -> None:
     run.events.write("progress", case=result.case_id, stage=stage)
 
 
-def _told_on(result: Edited, config: RefineConfig) -> Mapping[str, Any] | None:
+def _reading_call(result: Edited, config: RefineConfig) -> Mapping[str, Any] | None:
     """What the next round needs to find the images and the model, which lie elsewhere now where options said so."""
     before = result.segmented or {"options": {}, "directory": str(Path.cwd())}
     named = {"model": config.model, "case": config.case, "brain_mask": config.brain_mask}

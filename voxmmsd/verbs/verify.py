@@ -21,9 +21,9 @@ class VerifyConfig:
 def run(config: VerifyConfig) -> int:
     from voxmmsd.verify import verify
 
-    text, is_whole = verify(config.what)
+    text, is_intact = verify(config.what)
     print(text)
-    return 0 if is_whole else 2
+    return 0 if is_intact else 2
 
 
 VERB = Verb(
