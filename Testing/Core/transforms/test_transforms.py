@@ -1,7 +1,10 @@
+import doctest
+
 import numpy as np
 import pytest
 import torch
 
+import voxmmsd.transforms
 from voxmmsd.errors import ConfigError
 from voxmmsd.labels import SCHEMAS
 from voxmmsd.transforms.bias_field import polynomial
@@ -14,6 +17,11 @@ SCHEMA = SCHEMAS["brats-2021"]  # class indices: 1 necrotic core, 2 edema, 3 enh
 OF_BATCHES = [name for name, kind in TRANSFORMS.items() if not issubclass(kind, PlaceTransform)]
 OF_PLACES = [name for name, kind in TRANSFORMS.items() if issubclass(kind, PlaceTransform)]
 OF_INTENSITY = [name for name, kind in TRANSFORMS.items() if issubclass(kind, IntensityTransform)]
+
+
+def test_the_example_of_drawing_and_applying_does_what_it_says():
+    assert doctest.testmod(voxmmsd.transforms).failed == 0
+    assert doctest.testmod(voxmmsd.transforms).attempted > 5
 
 
 @pytest.fixture
