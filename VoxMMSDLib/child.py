@@ -66,10 +66,29 @@ def child_environment() -> dict[str, str]:
     }
 
 
+def start_core(arguments: Sequence[str], environment: Mapping[str, str], stdin: int) -> subprocess.Popen:
+    """A process of the core's command line, in a group of its own; it ends when Slicer does.
+
+    Raises:
+        MissingDependencyError: Slicer's interpreter is missing.
+    """
+    return subprocess.Popen(
+        [python_slicer(), "-m", "voxmmsd", *arguments],
+        env={**child_environment(), **environment, ENDS_WITH: name_of_this_process(), REMEDY_APART: "1"},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        **_own_group(),
+    )
+
+
 class Child:
     """One verb of the core. ``on_tick(events)`` gets the run folder's new events, ``on_end(code)`` the exit code.
 
-    ``environment``: what it has besides ``child_environment()``.
+    ``environment``: what it has besides ``child_environment()``. ``waiting``: gives a process that waits for these
+    arguments and this environment, or None.
     """
 
     def __init__(
@@ -79,7 +98,9 @@ class Child:
         on_tick: Callable[[list[dict]], None],
         on_end: Callable[[int], None],
         environment: Mapping[str, str] | None = None,
+        waiting: Callable[[list[str], dict[str, str]], subprocess.Popen | None] = lambda arguments, environment: None,
     ) -> None:
+        self._waiting = waiting
         self._environment = dict(environment or {})
         self.run_folder = run_folder
         self.is_canceled = False
@@ -120,16 +141,8 @@ class Child:
         return self._process is not None
 
     def start(self) -> None:
-        command = [python_slicer(), "-m", "voxmmsd", *self._arguments]
-        self._process = subprocess.Popen(
-            command,
-            env={**child_environment(), **self._environment, ENDS_WITH: name_of_this_process(), REMEDY_APART: "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            **_own_group(),
+        self._process = self._waiting(self._arguments, self._environment) or start_core(
+            self._arguments, self._environment, subprocess.DEVNULL
         )
         self._reader = threading.Thread(target=self._drain, args=(self._process.stdout,), daemon=True)
         self._reader.start()
@@ -145,7 +158,7 @@ class Child:
     def kill(self) -> None:
         """End it now, with all it started."""
         if self._process is not None and self._process.poll() is None:
-            _end_group(self._process)
+            end_group(self._process)
 
     def close(self) -> None:
         """End it without telling anybody: the panel goes, or Slicer."""
@@ -185,7 +198,7 @@ def _own_group() -> dict:
     return {"start_new_session": True}
 
 
-def _end_group(process: subprocess.Popen) -> None:
+def end_group(process: subprocess.Popen) -> None:
     if sys.platform == "win32":
         subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
         return

@@ -21,6 +21,7 @@ from voxmmsd import verbs
 from voxmmsd.config import flag_of, former_names, read_record, with_field_names
 from voxmmsd.errors import Canceled, as_printed
 from voxmmsd.failures import Fault, failure_of
+from voxmmsd.inference.standby import STANDBY, told_arguments
 from voxmmsd.runs.parent_watch import exit_with_parent
 from voxmmsd.terminal import leave_stdout, safe_streams
 
@@ -30,6 +31,9 @@ _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 def entry_point() -> None:
     """The ``voxmmsd`` command."""
     exit_with_parent()
+    if os.environ.pop(STANDBY, ""):
+        arguments = told_arguments()
+        sys.exit(0 if arguments is None else main(arguments))
     sys.exit(main())
 
 

@@ -22,6 +22,7 @@ from voxmmsd.models.subsets import SUBSETS, subset_key
 from voxmmsd.phantom import write_phantom
 from VoxMMSDLib.child import child_environment, python_slicer
 from VoxMMSDLib.segments import label_array, value_of
+from VoxMMSDLib.standby import STANDBY
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of, warnings_of
@@ -85,6 +86,32 @@ class RunTest(slicer_case.ModuleTest):
         wait_until(lambda: panel.segment_tab.job is None)
         self.assertIsNot(panel.parameters.result, first)
         self.assertIsNotNone(slicer.mrmlScene.GetNodeByID(first.GetID()))
+
+    def test_a_second_apply_is_done_by_the_process_that_waits_and_gives_the_same(self):
+        panel = self.ready_panel()
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        first, waiting = panel.parameters.result, STANDBY.pid
+        self.assertIsNotNone(waiting, panel.ui.errorLabel.text)
+        pids = []
+        take = STANDBY.take
+
+        def watched(arguments, environment):
+            process = take(arguments, environment)
+            pids.append(process and process.pid)
+            return process
+
+        with mock.patch.object(STANDBY, "take", watched):
+            panel.ui.applyButton.click()
+            wait_until(lambda: panel.segment_tab.job is None)
+        self.assertEqual(pids, [waiting])
+        second, reference = panel.parameters.result, self.volumes["t1c"]
+        self.assertIsNot(second, first)
+        self.assertTrue(np.array_equal(label_array(second, reference), label_array(first, reference)))
+        self.assertEqual(self.left_behind(), [])
+        self.assertNotIn(STANDBY.pid, (None, waiting))
+        panel.cleanup()
+        self.assertIsNone(STANDBY.pid)
 
     def canceled_at(self, panel, stage):
         """Press the button when the panel names the stage, and check that nothing is left; False if it never did."""

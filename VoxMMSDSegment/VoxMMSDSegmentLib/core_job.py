@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -48,6 +49,10 @@ class CoreJob(ABC):
     def _receive(self) -> None:
         """The child has ended well. Raises VoxMMSDError where nothing can be made of what it left."""
 
+    def _waiting(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen | None:
+        """A process that was started ahead for such a call, at work on it now; None where there is none."""
+        return None
+
     @property
     def log(self) -> str:
         return self.child.log if self.child else ""
@@ -71,7 +76,8 @@ class CoreJob(ABC):
         self._clear()
 
     def _start_child(self, arguments: list[str]) -> None:
-        self.child = Child(arguments, self._run, self._on_events, self._on_end, scratch_in(self._folder))
+        scratch = scratch_in(self._folder)
+        self.child = Child(arguments, self._run, self._on_events, self._on_end, scratch, self._waiting)
         try:
             self.child.start()
         except VoxMMSDError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from slicer.i18n import tr as _
 from voxmmsd.labels import MODALITIES
 from voxmmsd.records.result import ResultRecord, read_result_record
 from VoxMMSDLib.background import Steps
+from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import Write, write_each
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib import pace
@@ -119,6 +121,9 @@ class SegmentJob(CoreJob):
         reference = files[self.case.reference_key]
         self._fingerprints = {key: fingerprint(file, reference) for key, file in files.items()}
 
+    def _waiting(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen | None:
+        return STANDBY.take(arguments, environment)
+
     def _receive(self) -> None:
         self._show(self._shown_in_steps(self._files()), self._shown)
 
@@ -132,6 +137,7 @@ class SegmentJob(CoreJob):
 
     def _shown(self, node: Any) -> None:
         pace.remember(self.case, self.options, self._plan.took)
+        STANDBY.prepare()  # who has applied once will do so again
         self._on_done(node)
 
     def _files(self) -> ResultFiles:

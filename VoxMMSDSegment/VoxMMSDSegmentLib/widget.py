@@ -19,6 +19,7 @@ from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.background import Slices, Steps, to_error_log
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
+from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import belonging, results
@@ -114,6 +115,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self._orphans_timer.stop()
+        STANDBY.close()
         if self._building is not None:
             self._building.stop()
         for tab in (self.segment_tab, self._review_tab):

@@ -9,6 +9,7 @@ from voxmmsd.inference.engines.choice import (
     bounded_threads,
     choose_backend,
     fallback_backends,
+    load_libraries,
     open_backend,
     open_engine,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "bounded_threads",
     "choose_backend",
     "fallback_backends",
+    "load_libraries",
     "open_backend",
     "open_engine",
 ]

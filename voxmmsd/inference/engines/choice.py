@@ -20,7 +20,7 @@ from voxmmsd.files import read_json, write_json_atomic
 from voxmmsd.home import home
 from voxmmsd.inference.engines.engine import Engine
 from voxmmsd.inference.engines.on_onnxruntime import OnnxEngine
-from voxmmsd.inference.engines.on_openvino import OpenVinoEngine, half_precision_there, is_installed
+from voxmmsd.inference.engines.on_openvino import OpenVinoEngine, half_precision_there, is_installed, load_openvino
 from voxmmsd.models.package import ONNX, ModelPackage, refuse_pretrained
 
 _MEASURED_SIDE, _REPEATS = 64, 2
@@ -117,6 +117,13 @@ def open_backend(package: ModelPackage, backend: Backend, threads: int = 0) -> E
     from voxmmsd.inference.engines.on_torch import open_torch
 
     return open_torch(package, backend.device, threads, backend.half)
+
+
+def load_libraries() -> None:
+    """Import what an engine is going to import on this machine, without opening a model."""
+    _gpus_here()
+    if is_installed():
+        load_openvino()
 
 
 def fallback_backends(package: ModelPackage, backend: Backend, threads: int = 0) -> Iterator[Backend]:

@@ -30,6 +30,11 @@ def half_precision_there() -> bool:
     return is_installed() and "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def load_openvino() -> None:
+    """Import it."""
+    _core()
+
+
 class OpenVinoEngine(HostEngine):
     """A package's ONNX file in OpenVINO; ``threads`` 0: all cores; ``half``: in bfloat16.
 
