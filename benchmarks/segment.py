@@ -2,6 +2,7 @@
 
     python benchmarks/segment.py --model MODEL --cases FOLDER [--splits FILE --part validation] [--count 2] [--rounds 3]
                                  [--only NAME ...] [--threads N]
+    python benchmarks/segment.py --split [--against COMMIT] [--model MODEL] --cases FOLDER [--count 1] [--rounds 3]
     python benchmarks/segment.py --random 16 32 64 128 256 --cases FOLDER ...
 
 ``--random``: a network of these channels with random weights at 1 mm: its speed is that of a trained one, its Dice
@@ -12,20 +13,28 @@ network was taught, ``sliding_window_inference`` with windows of 96^3, overlap 0
 Ours is what ``segment`` does with a case, the findings before and the review list after included. Every variant is a
 process of its own with its libraries and its network loaded; the variants take turns, case by case. Seconds are
 medians; CPU seconds, of all threads, suffer less from other programs. Peak memory is the process's, libraries included.
+
+``--split``: what each stage costs (``stage_costs.py``), cold (a fresh process of the command line) and warm, for this
+version and that of ``--against``, beside the plain path, which is warm; ratios are of CPU seconds. Labels are compared.
+
 Dice: mean over the regions that the expert drew, in points. Agreement: Dice of the tumor with that of the plain path.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import nibabel as nib
@@ -47,6 +56,7 @@ from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.wording import text_table
 
+ROOT = Path(__file__).resolve().parent.parent
 WINDOW, OVERLAP, MEMORY = 96, 0.5, 4 * 2**30
 
 
@@ -193,6 +203,7 @@ def _labels(file: Path, package: ModelPackage) -> np.ndarray:
 def compare(given: argparse.Namespace, out: Path) -> None:
     if given.random:
         given.model = str(random_package(out / "random", tuple(given.random)).folder)
+    given.model = given.model or str(resolve_model("").folder)
     package = resolve_model(given.model)
     cases = list(find_cases(given.cases).cases)
     if given.splits:
@@ -222,6 +233,81 @@ def compare(given: argparse.Namespace, out: Path) -> None:
     print(text_table(rows))
 
 
+def split(given: argparse.Namespace, out: Path) -> None:
+    trees = {"now": ROOT}
+    if given.against:
+        trees["before"] = out / "before"
+        subprocess.run(
+            ["git", "-C", ROOT, "worktree", "add", "-q", "--detach", trees["before"], given.against], check=True
+        )
+    try:
+        _split(given, out, trees)
+    finally:
+        if given.against:
+            subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", trees["before"]], check=True)
+
+
+def _split(given: argparse.Namespace, out: Path, trees: dict[str, Path]) -> None:
+    cases = find_cases(given.cases).cases[: given.count or 1]
+    given.model = given.model or str(resolve_model("").folder)
+    plain_worker = Worker(PLAIN, given, out)
+    costs: dict[tuple[str, str], list[dict[str, list[float]]]] = defaultdict(list)
+    for number in range(given.rounds):
+        for case in cases:
+            plain_worker.segment(case.id)
+            for how, tree in product(("cold", "warm"), trees):
+                place = out / f"{tree}-{how}-{case.id}-{number}"
+                command = [sys.executable, "-P", Path(__file__).with_name("stage_costs.py"), how, given.model]
+                command += [
+                    next(iter(case.modalities.values())).path.parent,
+                    place,
+                    str(given.threads),
+                    str(time.time()),
+                ]
+                told = subprocess.run(
+                    command,
+                    env={**os.environ, "PYTHONPATH": str(trees[tree])},
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=True,
+                )
+                costs[how, tree].append(json.loads(told.stdout.splitlines()[-1]))
+                print(
+                    f"round {number + 1}, {case.id}, {how}, {tree}: {costs[how, tree][-1]}", file=sys.stderr, flush=True
+                )
+    plain_worker.close()
+    for how in ("cold", "warm"):
+        print(text_table(_stage_rows(how, {tree: costs[how, tree] for tree in trees})))
+    wall, cpu = (statistics.median(cost[key] for cost in plain_worker.costs) for key in ("seconds", "cpu"))
+    print(f"plain path, warm: {wall:.2f} seconds, {cpu:.2f} CPU seconds")
+    for case in cases if given.against else ():
+        files = [next((out / f"{tree}-cold-{case.id}-0").glob("*-voxmmsd.nii.gz")) for tree in trees]
+        one, other = (np.asarray(nib.load(file).dataobj) for file in files)
+        same = "the same labels" if np.array_equal(one, other) else f"Dice {dice(one > 0, other > 0):.5f}"
+        print(f"{case.id}: {same}, {hashlib.sha256(one.tobytes()).hexdigest()[:16]}")
+
+
+def _stage_rows(how: str, costs: dict[str, list[dict[str, list[float]]]]) -> list[tuple[str, ...]]:
+    """Medians of wall and CPU seconds by stage, of each version, and how many times less CPU seconds it is now."""
+    names = [name for tree in costs for name in (f"{tree}: seconds", "CPU seconds")]
+    rows: list[tuple[str, ...]] = [(how, *names, *(["times less"] if len(costs) > 1 else []))]
+    total = [
+        {**cost, "sum": [sum(c[i] for c in cost.values()) for i in range(2)]} for one in costs.values() for cost in one
+    ]
+    rounds = len(total) // len(costs)
+    for stage in total[0]:
+        found = [
+            [
+                statistics.median(cost[stage][which] for cost in total[n * rounds : (n + 1) * rounds])
+                for which in range(2)
+            ]
+            for n in range(len(costs))
+        ]
+        ratio = [f"{found[1][1] / max(found[0][1], 1e-3):.1f}"] if len(found) > 1 else []
+        rows.append((stage, *(f"{value:.2f}" for pair in found for value in pair), *ratio))
+    return rows
+
+
 def random_package(folder: Path, channels: tuple[int, ...]) -> ModelPackage:
     import torch
 
@@ -246,8 +332,8 @@ def calibration_cases(folder: Path, package: ModelPackage) -> list[Case]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--model")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", help="default: the model in use, the starter at first")
     model.add_argument("--random", type=int, nargs="+", metavar="CHANNELS")
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--splits", type=Path)
@@ -256,6 +342,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="NAME")
+    parser.add_argument("--split", action="store_true", help="what each stage costs")
+    parser.add_argument("--against", metavar="COMMIT", help="with --split: an earlier version to compare with")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -263,7 +351,7 @@ def main() -> None:
         work(given.work, given.model, given.cases, given.threads, given.out)
         return
     with tempfile.TemporaryDirectory() as out:
-        compare(given, Path(out))
+        (split if given.split else compare)(given, Path(out))
 
 
 if __name__ == "__main__":
