@@ -24,6 +24,7 @@ slicer.util.confirmYesNoDisplay = lambda text, *_, **__: bool(asked.append(text)
 slicer.util.errorDisplay = lambda text, *_, **__: shown.append(text)
 qt.QFileDialog.getOpenFileName = staticmethod(lambda *_: "")
 qt.QFileDialog.getSaveFileName = staticmethod(lambda *_: "")
+qt.QFileDialog.getExistingDirectory = staticmethod(lambda *_: "")
 panel = slicer.util.getNewModuleWidget("VoxMMSDSegment")
 panel.enter()
 for name in ("a t1", "a t2"):

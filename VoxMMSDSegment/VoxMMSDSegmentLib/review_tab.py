@@ -21,6 +21,7 @@ from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
 from VoxMMSDSegmentLib.colors import signal_color
+from VoxMMSDSegmentLib.dicom_box import DicomBox
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
@@ -52,6 +53,7 @@ class ReviewTab:
         self._timer.setInterval(REBUILD_AFTER_MS)
         self._timer.connect("timeout()", self.rebuild_now)
         self._scroller = Scroller(ui.acceptedLabel)
+        self.dicom = DicomBox(ui, self._say_kept)
         self._to_top = Scroller(ui.resultSelector)
         self._connect()
 
@@ -96,6 +98,7 @@ class ReviewTab:
         ui.placesWidget.setCurrentNode(self._places())
         self._edit(result)
         self.carry.show(result)
+        self.dicom.show(result)
         self._forget_code_of_another_case()
         if result is not None:
             self._segmentation = result.GetSegmentation()
