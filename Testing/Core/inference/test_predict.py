@@ -238,8 +238,8 @@ def test_stages_are_told_and_what_was_made_of_the_images_is_written_when_asked_f
     finer = nib.load(files["t2f"])
     nib.save(nib.Nifti1Image(np.asarray(finer.dataobj)[1:], finer.affine @ _shifted_by_a_voxel()), files["t2f"])
     options = SegmentConfig(
-        out=str(tmp_path / "out"), model=str(package.folder), brain_mask="t1c", align=True, intermediates=True, id="a",
-        **{key: str(file) for key, file in files.items()},
+        out=str(tmp_path / "out"), model=str(package.folder), brain_mask="t1c", align=True, save_intermediates=True,
+        id="a", **{key: str(file) for key, file in files.items()},
     )  # fmt: skip
     (file,) = segment_cases(options).written
     assert {one.name for one in file.parent.glob("a-voxmmsd-*.nii.gz")} == {
