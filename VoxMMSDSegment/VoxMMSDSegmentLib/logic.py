@@ -135,6 +135,42 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         job.start()
         return _awaited(outcome) if wait else job
 
+    def report(
+        self,
+        result: Any,
+        folder: Path,
+        case_id: str = "case",
+        *,
+        wait: bool = True,
+        on_done: Callable[[Path, list[Any]], None] = lambda page, lesions: None,
+        on_failed: Callable[[Exception], None] = lambda error: None,
+    ) -> Any:
+        """Write a page and a PDF about a result, by the core's ``report``.
+
+        The page, or the ``ReportJob`` at work where ``wait`` is False. ``case_id``: names the files and is shown in
+        them; a code, no name. ``on_done`` is also given the diameters that were measured.
+
+        Raises:
+            MissingDependencyError: packages are missing, and installing them was declined.
+            InputError: images are gone, or a report is there already (only with ``wait``).
+        """
+        dependencies.ensure()
+        from VoxMMSDSegmentLib.report_job import ReportJob
+
+        outcome: list[Any] = []
+
+        def done(page: Path, lesions: list[Any]) -> None:
+            outcome.append(page)
+            on_done(page, lesions)
+
+        def failed(error: Exception) -> None:
+            outcome.append(error)
+            on_failed(error)
+
+        job = ReportJob(result, Path(folder), case_id, on_done=done, on_failed=failed)
+        job.start()
+        return _awaited(outcome) if wait else job
+
     def carry(
         self,
         result: Any,

@@ -14,6 +14,7 @@ from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, is_result
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
+from VoxMMSDSegmentLib.diameter_lines import lines_of
 from VoxMMSDSegmentLib.job import ResultFiles
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
 from VoxMMSDSegmentLib.regions import (
@@ -222,7 +223,7 @@ def belonging(node) -> list:
     roles += tuple(map(_STEP.format, MODALITIES))
     mask = node.GetNodeReference(BRAIN_MASK)
     own = [mask] if mask is not None and mask.GetAttribute(OURS) else []
-    own += round_nodes(node)
+    own += round_nodes(node) + lines_of(node)
     return own + [found for role in roles if (found := node.GetNodeReference(role)) is not None]
 
 

@@ -24,6 +24,7 @@ from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.dicom_box import DicomBox
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
+from VoxMMSDSegmentLib.report_box import ReportBox
 from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
 from VoxMMSDSegmentLib.saving import with_ending
 from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
@@ -55,6 +56,7 @@ class ReviewTab:
         self._scroller = Scroller(ui.acceptedLabel)
         self.dicom = DicomBox(ui, self._say_kept)
         self._to_top = Scroller(ui.resultSelector)
+        self.reports = ReportBox(ui, logic, self._say_kept)
         self._connect()
 
     def _connect(self) -> None:
@@ -254,6 +256,7 @@ class ReviewTab:
 
     def close(self) -> None:
         self._stop_accepting()
+        self.reports.stop()
         self._scroller.stop()
         self._to_top.stop()
         self.exit()
@@ -263,6 +266,7 @@ class ReviewTab:
     def forget_scene(self) -> None:
         """The scene closes: its nodes, the editor's among them, are gone."""
         self._stop_accepting()
+        self.reports.stop()
         self.show(None)
         self._logic.case_folders.clear()
         self.forget_case()
@@ -297,6 +301,7 @@ class ReviewTab:
         )
         for widget in (ui.saveButton, ui.checkedCheck, ui.regionsCheck, ui.show3DButton):
             widget.setEnabled(there)
+        self.reports.show(self._result)
         ui.overlayCheck.setEnabled(uncertainty is not None)
         ui.thresholdSlider.setEnabled(uncertainty is not None)
         ui.nextPlaceButton.setEnabled(places is not None)

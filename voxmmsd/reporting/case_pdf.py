@@ -77,14 +77,14 @@ def _pictures(page: _Page, shown: ShownCase) -> None:
     axes = part.subplots(squeeze=False)
     for panel in axes.ravel():
         panel.set_facecolor(BACKGROUND)
-    draw_planes(axes, shown, names, 7)
+    draw_planes(axes, shown, names, _INK, _SMALL)
     drawn = drawn_lesions(shown)
     if drawn:
         page.top += 0.2
         box = page.room(1.25)
-        part = page.figure.add_gridspec(
-            1, MOST_LESIONS, left=box[0], right=box[2], bottom=box[1], top=box[3], wspace=0.05
-        )
+        spare = (box[2] - box[0]) * (MOST_LESIONS - len(drawn)) / MOST_LESIONS / 2
+        part = page.figure.add_gridspec(1, len(drawn), left=box[0] + spare, right=box[2] - spare, bottom=box[1],
+                                        top=box[3], wspace=0.05)  # fmt: skip
         draw_lesions(part.subplots(squeeze=False)[0], shown, _INK, _SMALL)
     page.figure.legend(handles=legend(shown.schema), loc="upper center", ncols=5, frameon=False, fontsize=_SMALL,
                        bbox_to_anchor=(0.5, 1 - page.top / _HEIGHT))  # fmt: skip

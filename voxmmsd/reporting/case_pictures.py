@@ -71,8 +71,8 @@ def _head_box(shown: ShownCase) -> tuple[slice, slice, slice]:
     return bounding_box(inside | (shown.label_zyx > 0), 3) or (slice(0, 1), slice(0, 1), slice(0, 1))
 
 
-def draw_planes(axes: Any, shown: ShownCase, names: Sequence[str], size: float = 9) -> None:
-    """Into ``axes`` (modality, plane)."""
+def draw_planes(axes: Any, shown: ShownCase, names: Sequence[str], color: str = TEXT, size: float = 9) -> None:
+    """Into ``axes`` (modality, plane); the modalities' names stand beside them."""
     box, places = _head_box(shown), slices_to_show(shown)
     for row, name in enumerate(names):
         image = shown.images[name]
@@ -88,8 +88,8 @@ def draw_planes(axes: Any, shown: ShownCase, names: Sequence[str], size: float =
             _crop(panel, box, axis, shown.grid)
             letters(panel, left, up, f"{plane} {places[axis]}")
             if column == 0:
-                panel.text(0.02, 0.98, MODALITY_NAMES[name], color=TEXT, fontsize=size, va="top",
-                           transform=panel.transAxes)  # fmt: skip
+                panel.text(-0.03, 0.5, MODALITY_NAMES[name], color=color, fontsize=size, ha="right", va="center",
+                           rotation=90, transform=panel.transAxes)  # fmt: skip
 
 
 def gray_top(image: np.ndarray) -> float:

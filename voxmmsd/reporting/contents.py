@@ -162,9 +162,11 @@ def _origin(shown: ShownCase, info: ModelInfo | None) -> list[str]:
     record = shown.record
     given = ", ".join(MODALITY_NAMES[name] for name in record.inputs)
     lacking = ", ".join(MODALITY_NAMES[name] for name in record.missing)
+    model = [f"Model {record.model.id or 'unknown'}"]
+    model += [f"weights {record.model.weights_sha256[:12]}"] if record.model.weights_sha256 else []
+    model += [f"of voxmmsd {record.model.version}"] if record.model.version else []
     said = [
-        f"Model {record.model.id}, weights {record.model.weights_sha256[:12]}, of voxmmsd {record.model.version}; "
-        f"this report by voxmmsd {voxmmsd.__version__}.",
+        "; ".join([", ".join(model), f"this report by voxmmsd {voxmmsd.__version__}"]) + ".",
         f"Images: {given}" + (f"; without {lacking}." if lacking else "."),
     ]
     if shown.edited_voxels is not None:

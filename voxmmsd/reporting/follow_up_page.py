@@ -298,7 +298,8 @@ def _chart(found: FollowUp, file: Path) -> Path:
 
 
 def _finish(panel: Any, at: Sequence[Any], known: bool) -> None:
-    panel.set_ylim(bottom=0)
+    highest = max((float(np.max(line.get_ydata())) for line in panel.lines), default=0.0)
+    panel.set_ylim(0, 1.08 * highest or 1)
     panel.set_xlabel("days since the first visit" if known else "visit")
     if not known:
         panel.set_xticks(at)

@@ -1,0 +1,100 @@
+"""A report is written beside Slicer, and the diameters it measures are lines that the user may move."""
+
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import slicer
+import slicer_case
+from phantom_case import add_result, add_volumes, phantom
+from slicer_case import wait_until
+
+from voxmmsd.labels import indices_from_values
+from voxmmsd.measuring.lesions import find_lesions
+from VoxMMSDLib.segments import label_array, set_mask
+from VoxMMSDSegmentLib.diameter_lines import find_lines, lines_of, show_lines
+from VoxMMSDSegmentLib.result import remove_result
+
+
+class ReportTest(slicer_case.ModuleTest):
+    def setUp(self):
+        super().setUp()
+        self.made = phantom()
+        self.volumes = add_volumes(self.made)
+        self.panel = self.open_panel("VoxMMSDSegment")
+        self.ui, self.tab = self.panel.ui, self.panel.review_tab
+        self.result = add_result(self.made, self.volumes, self.folder, findings=["warning: t2f is thick; prefer 3-D"])
+        self.panel.parameters.result = self.result
+        self.opened = []
+        opened = mock.patch("qt.QDesktopServices.openUrl", lambda url: self.opened.append(Path(url.toLocalFile())))
+        opened.start()
+        self.addCleanup(opened.stop)
+
+    def report(self):
+        with mock.patch("qt.QFileDialog.getExistingDirectory", return_value=str(self.folder / "reports")):
+            self.ui.reportButton.click()
+        wait_until(lambda: self.tab.reports.job is None, 120)
+        return self.ui.acceptedLabel.text
+
+    def measured(self):
+        labels = label_array(self.result, self.volumes["t1c"])
+        indices = indices_from_values(labels, self.made.schema, "here")
+        return [
+            one for one in find_lesions(indices, self.made.schema, self.made.grid, "ET").lesions if one.is_measurable
+        ]
+
+    def test_the_button_writes_and_opens_a_page_and_leaves_nothing_of_the_patient(self):
+        said = self.report()
+        self.assertIn("case-voxmmsd-report.html", said)
+        page = self.folder / "reports" / "case-voxmmsd-report.html"
+        self.assertEqual(self.opened, [page])
+        self.assertTrue(page.with_suffix(".pdf").is_file())
+        text = page.read_text(encoding="utf-8")
+        self.assertIn("t2f is thick", text)
+        self.assertIn("Places to check", text)
+        self.assertIn("toy-model-1", text)
+        self.assertNotIn("visit1", text)
+        self.assertNotIn("corrected by a person", text)
+        self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
+
+    def test_corrected_labels_are_reported_under_the_code_and_a_second_report_is_refused_in_a_sentence(self):
+        set_mask(self.result, "ED", np.zeros(self.made.label_zyx.shape, bool), self.volumes["t1c"])
+        self.ui.caseEdit.setText("site1-007")
+        self.report()
+        text = (self.folder / "reports" / "site1-007-voxmmsd-report.html").read_text(encoding="utf-8")
+        self.assertIn("corrected by a person", text)
+        self.assertIn("exists already", self.report())
+        self.assertEqual(len(self.opened), 1)
+        self.assertTrue(self.ui.reportButton.enabled)
+
+    def test_there_is_no_report_without_a_result(self):
+        self.panel.parameters.result = None
+        self.assertFalse(self.ui.reportButton.enabled)
+
+    def test_lines_have_the_lengths_of_the_diameters_and_go_with_the_result(self):
+        lines = show_lines(self.result, find_lines(self.made.label_zyx, self.made.schema, self.made.grid.affine_xyz))
+        expected = [
+            line.length_mm for one in self.measured() for line in (one.diameters.longest, one.diameters.perpendicular)
+        ]
+        self.assertGreater(len(lines), 1)
+        self.assertTrue(np.allclose([node.GetMeasurement("length").GetValue() for node in lines], expected[:8]))
+        self.assertFalse(any(node.GetLocked() for node in lines))
+        remove_result(self.result)
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])
+
+    def test_lines_that_the_user_moved_stay_and_those_that_were_deleted_come_back(self):
+        lesions = find_lines(self.made.label_zyx, self.made.schema, self.made.grid.affine_xyz)
+        first = show_lines(self.result, lesions)[0]
+        first.SetNthControlPointPositionWorld(0, [1.0, 2.0, 3.0])
+        self.assertIs(show_lines(self.result, lesions)[0], first)
+        for node in lines_of(self.result):
+            slicer.mrmlScene.RemoveNode(node)
+        self.assertEqual(len(show_lines(self.result, lesions)), 2 * len(lesions))
+
+    def test_a_report_that_is_under_way_ends_with_the_scene(self):
+        with mock.patch("qt.QFileDialog.getExistingDirectory", return_value=str(self.folder / "reports")):
+            self.ui.reportButton.click()
+        self.assertIsNotNone(self.tab.reports.job)
+        slicer.mrmlScene.Clear()
+        self.assertIsNone(self.tab.reports.job)
+        self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])

@@ -1,0 +1,92 @@
+"""*Report...*: the button, where the report goes, and the diameters that it leaves in the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.errors import VoxMMSDError
+from voxmmsd.ids import safe_id
+from VoxMMSDLib import settings
+from VoxMMSDSegmentLib.case import CASE_ID
+from VoxMMSDSegmentLib.diameter_lines import LesionLines, lines_of, show_lines
+from VoxMMSDSegmentLib.words import error_in_words
+
+
+class ReportBox:
+    """Follows one result. ``say`` shows a text below the buttons."""
+
+    def __init__(self, ui: Any, logic: Any, say: Callable[[str], None]) -> None:
+        self._ui, self._logic, self._say = ui, logic, say
+        self._result: Any = None
+        self.job: Any = None
+        ui.reportButton.connect("clicked()", self._choose)
+        self.update()
+
+    def show(self, result: Any) -> None:
+        """Follow another result, or none."""
+        self._result = result
+        self.update()
+
+    def stop(self) -> None:
+        """The panel or the scene goes."""
+        if self.job is not None:
+            self.job.close()
+            self._end("")
+
+    def update(self) -> None:
+        self._ui.reportButton.setEnabled(self._result is not None and self.job is None)
+
+    def _choose(self) -> None:
+        last = settings.read("reports", str(Path.home()))
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the report"), last)
+        if folder:
+            settings.write("reports", str(folder))
+            self.write(Path(folder))
+
+    def write(self, folder: Path) -> None:
+        """Write the report of the result into ``folder``; Slicer stays usable."""
+        result, code = self._result, self._ui.caseEdit.text.strip()
+        try:
+            self.job = self._logic.report(
+                result,
+                folder,
+                code if code and safe_id(code) == code else CASE_ID,
+                wait=False,
+                on_done=lambda page, lesions: self._written(result, page, lesions),
+                on_failed=lambda error: self._end(_failed_in_words(error)),
+            )
+        except VoxMMSDError as error:
+            self._end(_failed_in_words(error))
+            return
+        self._say(_("The report is being written ..."))
+        self.update()
+
+    def _written(self, result: Any, page: Path, lesions: list[LesionLines]) -> None:
+        said = _("Report written as {name}.").format(name=escape(page.name))
+        if slicer.mrmlScene.IsNodePresent(result):
+            kept = bool(lines_of(result))
+            if show_lines(result, lesions):
+                said += " " + (
+                    _("The diameters in the scene are as you left them.")
+                    if kept
+                    else _("Its diameters are lines in the scene that can be moved.")
+                )
+        self._end(said)
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
+
+    def _end(self, said: str) -> None:
+        self.job = None
+        self._say(said)
+        self.update()
+
+
+def _failed_in_words(error: Exception) -> str:
+    problem, remedy = error_in_words(error)
+    return f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
