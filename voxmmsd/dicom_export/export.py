@@ -14,6 +14,7 @@ from voxmmsd.dicom_export.series import SourceSeries, read_source
 from voxmmsd.dicom_export.volumes import report_of
 from voxmmsd.errors import InputError
 from voxmmsd.files import write_bytes_atomic
+from voxmmsd.records.findings import blocking
 
 SEGMENTATION, REPORT = "-voxmmsd-seg.dcm", "-voxmmsd-volumes-sr.dcm"
 
@@ -56,6 +57,11 @@ def write_dicom(
 ) -> Exported:
     """As ``export_dicom``, of what was read. ``overwrite``: files there are remains of a call that was cut off."""
     placed, remarks = on_series(result, series, other_grid=other_grid)
+    if result.doubtful:
+        found = "; ".join(finding.text for finding in blocking(result.record.findings))
+        remarks.append(
+            f"the labels were written despite blocking findings, and the DICOM SEG calls them doubtful: {found}"
+        )
     contents = contents_of(result, series, placed.array)
     try:
         segmentation = segmentation_of(contents)

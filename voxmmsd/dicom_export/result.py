@@ -13,6 +13,7 @@ from voxmmsd.data.volume import Volume
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.files import read_json, sha256_of
 from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.records.findings import blocking
 from voxmmsd.records.result import ENDING, ResultRecord, read_result_record
 
 LABELS = "-voxmmsd.nii.gz"
@@ -32,6 +33,11 @@ class ExportedResult:
     label: Volume
     edited: bool
     made: datetime
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it was written despite blocking findings (``--force``)."""
+        return bool(blocking(self.record.findings))
 
     @property
     def case_id(self) -> str:

@@ -143,7 +143,7 @@ def segmentation_of(contents: Contents) -> Any:
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=described,
         content_label="VOXMMSD",
-        content_description=f"Brain tumor by model {name}"[: _LONGEST - len(FOR_RESEARCH) - 2] + f", {FOR_RESEARCH}",
+        content_description=_described(contents, name),
         coding_schemes=_coding_schemes(contents.segments),
         **contents.general("SEG"),
     )
@@ -151,6 +151,12 @@ def segmentation_of(contents: Contents) -> Any:
     _set_identifiers(dataset, contents)
     _set_spacing(dataset, contents.series.grid)
     return dataset
+
+
+def _described(contents: Contents, model: str) -> str:
+    """A line of 64 characters at most; labels that were written despite blocking findings are called doubtful."""
+    ending = f"{', doubtful' if contents.result.doubtful else ''}, {FOR_RESEARCH}"
+    return f"Brain tumor by model {model}"[: _LONGEST - len(ending)] + ending
 
 
 def _numbered(contents: Contents) -> np.ndarray:

@@ -18,6 +18,8 @@ from voxmmsd.data.grid import Grid
 from voxmmsd.dicom_export.export import export_dicom
 from voxmmsd.errors import InputError, MissingDependencyError
 from voxmmsd.labels import SCHEMAS, schema_named
+from voxmmsd.records.findings import Finding, Severity
+from voxmmsd.records.result import ModelUsed
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -108,6 +110,17 @@ def test_the_model_is_named_and_edited_labels_are_not_called_automatic(tmp_path,
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
     edited = made.result(tmp_path / "edited", source, sha256="0" * 64)
     assert read(export_dicom(edited, source))[0].SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+def test_labels_that_were_written_by_force_are_called_doubtful(tmp_path, source, result):
+    assert "doubtful" not in read(export_dicom(result, source))[0].ContentDescription
+    finding = Finding(Severity.BLOCKING, "implausible", "the tumor fills the brain", "look at it")
+    model = ModelUsed("a model with a very long name " * 3, "1", "ab" * 32)
+    forced = export_dicom(made.result(tmp_path / "forced", source, findings=(finding,), model=model), source)
+    assert "the tumor fills the brain" in forced.remarks[0]
+    described = read(forced)[0].ContentDescription
+    assert described.endswith(", doubtful, research use only")
+    assert len(described) <= 64
 
 
 def volumes(report):
