@@ -162,6 +162,8 @@ def test_labels_that_are_not_there_are_no_segments(tmp_path, source):
     segmentation, report = read(export_dicom(made.result(tmp_path / "results", source, array), source))
     assert [one.SegmentLabel for one in segmentation.SegmentSequence] == ["Necrotic core", "Enhancing tumor"]
     assert sorted(volumes(report)) == [1, 2]
+    counts = {number: len(places) for number, places in masks(segmentation).items()}
+    assert counts == {1: (array == 1).sum(), 2: (array == 4).sum()}
 
 
 def test_exporting_again_is_the_same_instance_byte_by_byte_and_another_result_is_another(tmp_path, source, result):
