@@ -11,3 +11,6 @@ LINE_COLORS = (BLUE, ORANGE, GREEN, PINK, (0, 0, 80), (120, 80, 80), (40, 0, 0))
 REGION_COLORS = {"WT": (242, 255, 242), "TC": (160, 0, 0)}
 """sRGB colors of the outlines of regions that are made of several tissues, over these in their own colors; beside those
 of all tissues only near-white and dark ones are left that everybody tells apart."""
+
+BRAIN_COLOR = (64, 200, 255)
+"""sRGB color of the outline of a brain mask: it lies over a head in gray, around all tissues."""

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from voxmmsd.colors import LINE_COLORS, REGION_COLORS
-from voxmmsd.data.volume import Grid
+from voxmmsd.colors import BRAIN_COLOR, LINE_COLORS, REGION_COLORS
+from voxmmsd.data.volume import Grid, Volume, canonical
 from voxmmsd.files import written_aside
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES, LabelSchema
 
@@ -27,6 +27,7 @@ LINES = tuple((red / 255, green / 255, blue / 255) for red, green, blue in LINE_
 """Colors of a chart's lines in their order, as matplotlib takes them."""
 # Axis of a canonical RAS array (z, y, x), its name, and the letters at the left and top of its picture.
 _PLANES = ((0, "axial", "R", "A"), (1, "coronal", "R", "S"), (2, "sagittal", "A", "S"))
+_THROUGH = (0.2, 0.4, 0.6, 0.8)  # of a mask's extent
 
 
 def overlay_picture(
@@ -73,6 +74,33 @@ def overlay_picture(
     figure.legend(handles=_legend(label_zyx, reference_label_zyx, schema, grid), loc="outside lower center", ncols=4,
                   frameon=False, labelcolor=TEXT, fontsize=10)  # fmt: skip
     figure.suptitle(title, color=TEXT, fontsize=13)
+    return save_figure(figure, file)
+
+
+def mask_picture(head: Volume, mask_zyx: np.ndarray, file: Path, title: str = "") -> Path:
+    """Write a PNG of a brain mask, bool ``(z, y, x)``, as an outline over the head on whose grid it lies.
+
+    Four slices of each plane, evenly through the mask; they are turned as in ``overlay_picture``.
+    """
+    turned = canonical(head)
+    inside = canonical(Volume(mask_zyx.astype(np.uint8), head.grid)).array > 0
+    brightest = float(np.percentile(turned.array, 99.5)) or 1.0
+    heights = [_extent(turned.grid, axis)[1] / _extent(turned.grid, axis)[0] for axis, *_ in _PLANES]
+    figure = Figure((10.4, 2.6 * sum(heights) + 0.7), facecolor=_BACKGROUND, layout="constrained")
+    axes = figure.subplots(3, len(_THROUGH), squeeze=False, height_ratios=heights)
+    for row, (axis, name, left, top) in enumerate(_PLANES):
+        extent = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        first, last = (extent[0], extent[-1]) if extent.size else (0, inside.shape[axis] - 1)
+        for panel, share in zip(axes[row], _THROUGH, strict=True):
+            place = round(first + share * (last - first))
+            shown = _slice(turned.array, axis, place)
+            panel.imshow(shown, cmap="gray", vmin=0, vmax=brightest, aspect=_extent(turned.grid, axis)[2])
+            panel.set_axis_off()
+            outline = _slice(inside, axis, place)
+            if outline.any() and not outline.all():
+                panel.contour(outline, levels=[0.5], colors=[_rgb(BRAIN_COLOR)], linewidths=1.0)
+            _letters(panel, left, top, f"{name} {place}")
+    figure.suptitle(title, color=_TEXT, fontsize=13)
     return save_figure(figure, file)
 
 

@@ -117,9 +117,11 @@ class Stages:
         prediction, withheld = computed.prediction, blocking(computed.of_result)
         if self.config.force and withheld:
             prediction, withheld = replace(prediction, notes=(*prediction.notes, FORCED)), ()
+        made_mask = self.config.from_scanner or self.config.brain_mask in WORDS
         if self.config.save_intermediates:
-            made_mask = self.config.from_scanner or self.config.brain_mask in WORDS
             write_intermediates(prediction.volumes, self.out, made_mask=made_mask)
+        if made_mask and (self.config.picture or self.config.save_intermediates):
+            _draw_mask(prediction.volumes, self.out)
         if self.config.picture or withheld:
             _draw(prediction, self.out, [finding.text for finding in computed.of_result])
         # The record is written last: where it is, all is there.
@@ -171,6 +173,15 @@ def look_first(
     if not force:
         refuse(findings, case.id)
     return findings
+
+
+def _draw_mask(volumes: CaseVolumes, out: Path) -> None:
+    from voxmmsd.evaluation.pictures import mask_picture
+
+    if volumes.brain_mask_zyx is not None:
+        head = Volume(volumes.image.array[MODALITIES.index(volumes.reference)], volumes.image.grid)
+        file = out / f"{volumes.case.id}-voxmmsd-brain-mask.png"
+        mask_picture(head, volumes.brain_mask_zyx, file, title=f"{volumes.case.id}: brain mask")
 
 
 def _draw(prediction: Prediction, out: Path, remarks: Sequence[str]) -> None:

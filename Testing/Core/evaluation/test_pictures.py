@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voxmmsd.data.volume import Grid
-from voxmmsd.evaluation.pictures import curves_picture, overlay_picture, tumor_slices, validation_picture
+from voxmmsd.data.volume import Grid, Volume
+from voxmmsd.evaluation.pictures import curves_picture, mask_picture, overlay_picture, tumor_slices, validation_picture
 from voxmmsd.labels import schema_named
 
 SCHEMA = schema_named("brats-gli-2023")
@@ -53,6 +53,25 @@ def test_a_case_without_tumor_and_one_with_the_experts_outline_can_be_drawn(tmp_
     assert share_of_orange(empty).sum() < 1500  # the legend's patch alone
     outlined = draw(tmp_path, np.zeros((30, 32, 34), np.uint8), reference_label_zyx=tumor())
     assert (outlined.min(axis=-1) > 200).sum() > (empty.min(axis=-1) > 200).sum()
+
+
+def test_a_brain_mask_is_an_outline_over_the_head_at_its_place(tmp_path):
+    head = Volume(np.full((40, 42, 44), 90, np.int16), Grid((40, 42, 44), np.eye(4)))
+    mask = np.zeros(head.array.shape, bool)
+    mask[10:30, 10:30, 30:42] = True  # the patient's right
+    pixels = np.asarray(Image.open(mask_picture(head, mask, tmp_path / "m.png")).convert("RGB")).astype(int)
+    outline = (pixels[..., 2] > pixels[..., 0] + 80) & (pixels[..., 1] > pixels[..., 0] + 40)
+    columns = np.nonzero(outline[: len(outline) // 3])[1]  # four axial slices
+    panel = pixels.shape[1] / 4
+    assert len({int(column // panel) for column in columns}) == 4, "one in each slice"
+    assert (columns % panel).mean() < 0.45 * panel, "the patient's right is on the left"
+    assert outline.mean() < 0.02, "an outline, not a filled mask"
+
+
+def test_a_mask_of_nothing_or_of_everything_can_be_drawn(tmp_path):
+    head = Volume(np.zeros((20, 20, 20), np.int16), Grid((20, 20, 20), np.eye(4)))
+    for fill in (False, True):
+        assert mask_picture(head, np.full(head.array.shape, fill), tmp_path / f"{fill}.png").is_file()
 
 
 def test_curves_are_drawn_as_they_go(tmp_path):
