@@ -9,7 +9,6 @@ import vtk
 from phantom_case import TOY_MODEL, add_result, add_volumes, moved, phantom
 from slicer_case import press_find, wait_until
 
-from voxmmsd.data.strippers import installed
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
@@ -128,12 +127,13 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertIsNone(self.tab.findings.button(self.by_kind()["not-aligned"]))
         self.assertTrue(self.tab.options().intermediates)
 
-    def test_a_head_is_aligned_and_stripped_by_one_click(self):
+    def test_a_head_is_segmented_as_from_the_scanner_by_one_click(self):
         self.choose(**add_volumes(self.made, ("t1c", "t2f")))
         with mock.patch("voxmmsd.data.brain_mask.LARGEST_BRAIN_ML", 1.0):
-            self.press("skull", "Align and strip")
-            self.assertTrue(self.ui.alignCheck.checked)
-            self.assertEqual(self.ui.stripCombo.currentData, installed()[0])
+            self.press("skull", "From the scanner")
+            self.assertTrue(self.ui.fromScannerCheck.checked)
+            self.assertFalse(self.ui.alignCheck.enabled, "it is part of that")
+            self.assertTrue(self.tab.options().intermediates, "the mask is to be seen")
             self.assertNotIn("skull", self.by_kind())
 
     def test_images_on_other_grids_are_kept_as_resampled_by_one_click(self):
@@ -143,6 +143,7 @@ class PanelTest(slicer_case.ModuleTest):
         volumes["t2f"].SetSpacing(*(2 * size for size in volumes["t2f"].GetSpacing()))
         self.choose(**volumes)
         self.assertFalse(self.tab.options().intermediates)
+        self.assertIsNotNone(self.tab.findings.button(self.by_kind()["different-grids"], "From the scanner"))
         self.press("different-grids", "Resample")
         self.assertTrue(self.ui.intermediatesCheck.checked)
         self.assertTrue(self.tab.options().intermediates)

@@ -21,7 +21,7 @@ from voxmmsd.models.registry import registry_folder
 from voxmmsd.models.subsets import SUBSETS, subset_key
 from voxmmsd.phantom import write_phantom
 from VoxMMSDLib.child import child_environment, python_slicer
-from VoxMMSDLib.segments import label_array, value_of
+from VoxMMSDLib.segments import label_array, mask_of, value_of
 from VoxMMSDLib.standby import STANDBY
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
@@ -248,7 +248,7 @@ class RunTest(slicer_case.ModuleTest):
         import nibabel
 
         kept = np.asarray(nibabel.load(case.image_file("t2f")).dataobj).T
-        inside = slicer.util.arrayFromVolume(result.GetNodeReference(BRAIN_MASK)) > 0
+        inside = mask_of(result.GetNodeReference(BRAIN_MASK), ["Brain"], t1c)
         self.assertTrue(np.allclose(kept, np.where(inside, slicer.util.arrayFromVolume(aligned), 0), atol=1e-3))
 
     def test_replacing_asks_and_undo_brings_back_what_was_drawn(self):

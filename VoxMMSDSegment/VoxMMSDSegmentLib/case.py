@@ -28,6 +28,7 @@ class SlicerCase:
     reference: str = ""
     operated: bool = False
     align: bool = False
+    from_scanner: bool = False
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.volumes) - set(MODALITIES)):
@@ -86,7 +87,8 @@ class SlicerCase:
             options += ["--brain-mask", str(folder / "brain-mask.nii")]
             writes.append(mask_write(self.brain_mask, self.reference_node, folder / "brain-mask.nii"))
             yield
-        return [*options, *["--postoperative"] * self.operated, *["--align"] * self.align], writes
+        switches = {"postoperative": self.operated, "align": self.align, "from-scanner": self.from_scanner}
+        return [*options, *(f"--{name}" for name, is_on in switches.items() if is_on)], writes
 
 
 def _voxel_volume(node) -> float:

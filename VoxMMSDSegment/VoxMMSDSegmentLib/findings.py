@@ -252,11 +252,9 @@ class FitsItsText(qt.QObject):
 def how_to_fix(finding: Finding) -> str:
     """What can be done about a finding, in the panel's words: the core speaks of its command line."""
     ways = {
-        "skull": _(
-            "Align and strip the images first, or choose a brain mask above, such as one made by the extension HD-BET."
-        ),
+        "skull": _("Check From the scanner: the brain is extracted first. Or choose a brain mask above."),
         "not-aligned": _("Check Align: the images are registered to each other first."),
-        "different-grids": _("Nothing to do if they were registered to each other; else check Align."),
+        "different-grids": _("Nothing to do if they were registered to each other; else check From the scanner."),
         "packages": _("They are downloaded once, after a question."),
     }
     return ways.get(finding.kind) or _("How to fix it: {text}.").format(text=in_panel_words(finding.remedy))

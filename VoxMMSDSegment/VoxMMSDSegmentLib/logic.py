@@ -45,6 +45,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         reference: str = "",
         operated: bool = False,
         align: bool = False,
+        from_scanner: bool = False,
         options: Options | None = None,
         wait: bool = True,
         on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -55,7 +56,8 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
 
         ``nodes``: ``t1n``, ``t1c``, ``t2w``, ``t2f`` -> volume node, whichever there are. ``model``: a model's id or
         name, a package folder or zip; by default the newest accepted one. ``brain_mask``: a volume or segmentation.
-        ``reference``: modality whose grid the result has. ``options``: how to compute; ``model`` is taken from here.
+        ``reference``: modality whose grid the result has. ``from_scanner``: align the images and extract the brain
+        first. ``options``: how to compute; ``model`` is taken from here.
 
         Raises:
             InputError: no image, or one that cannot be used.
@@ -63,7 +65,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
             VoxMMSDError: the core could not segment the case; says why and the way out (only with ``wait``).
             Canceled: it was canceled while it waited.
         """
-        case = SlicerCase(dict(nodes), brain_mask, reference, operated, align)
+        case = SlicerCase(dict(nodes), brain_mask, reference, operated, align, from_scanner)
         dependencies.ensure()
         chosen = Options(**{**vars(options or Options()), "model": model or (options.model if options else "")})
         outcome: list[Any] = []

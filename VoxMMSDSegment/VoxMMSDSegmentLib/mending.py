@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 
 class Mending:
-    """Buttons for findings; each changes what is chosen in ``parameters`` or in the panel's ``ui``."""
+    """Buttons for findings; each changes what is chosen in ``parameters``."""
 
-    def __init__(self, parameters, ui) -> None:
-        self._parameters, self._ui = parameters, ui
+    def __init__(self, parameters) -> None:
+        self._parameters = parameters
 
     def is_chosen(self, finding: Finding) -> bool:
         """Whether what is chosen takes care of it already."""
-        align, resample = self._parameters.align, self._parameters.intermediates
-        return {"not-aligned": align, "different-grids": align or resample}.get(finding.kind, False)
+        scanner, resample = self._parameters.fromScanner, self._parameters.intermediates
+        align = self._parameters.align or scanner
+        return {"skull": scanner, "not-aligned": align, "different-grids": align or resample}.get(finding.kind, False)
 
     def suggestions(self, finding: Finding, before: Sequence[Finding]) -> list[Suggestion]:
         """``before``: the findings above it, which may offer the same already."""
@@ -34,9 +35,9 @@ class Mending:
             "constant": self._leave_out,
             "label-map": self._leave_out,
             "wrong-slot": self._swap,
-            "skull": self._strip,
+            "skull": self._from_scanner,
             "not-aligned": self._align,
-            "different-grids": self._align_or_resample,
+            "different-grids": self._scanner_or_resample,
             "bent": self._harden,
         }.get(finding.kind)
         pair = {finding.modality, finding.seems}
@@ -59,20 +60,16 @@ class Mending:
         )
         return [Suggestion(_("Swap"), hint, lambda: self._choose(**{one: second, other: first}))]
 
-    def _strip(self, _finding: Finding) -> list[Suggestion]:
-        def act() -> None:
-            self._choose(align=True)
-            self._ui.stripCombo.setCurrentIndex(1)  # the best that is installed
-
-        hint = _("Align the images and strip the skull first.")
-        return [Suggestion(_("Align and strip"), hint, act)]
+    def _from_scanner(self, _finding: Finding) -> list[Suggestion]:
+        hint = _("Align the images and extract the brain first.")
+        return [Suggestion(_("From the scanner"), hint, lambda: self._choose(fromScanner=True))]
 
     def _align(self, _finding: Finding) -> list[Suggestion]:
         return [Suggestion(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]
 
-    def _align_or_resample(self, finding: Finding) -> list[Suggestion]:
+    def _scanner_or_resample(self, finding: Finding) -> list[Suggestion]:
         hint = _("They lie right: only resample them, and add them as they were segmented.")
-        return [*self._align(finding), Suggestion(_("Resample"), hint, lambda: self._choose(intermediates=True))]
+        return [*self._from_scanner(finding), Suggestion(_("Resample"), hint, lambda: self._choose(intermediates=True))]
 
     def _harden(self, finding: Finding) -> list[Suggestion]:
         def act() -> None:

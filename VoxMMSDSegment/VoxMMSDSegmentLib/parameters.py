@@ -13,7 +13,8 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 @parameterNodeWrapper
 class Parameters:
-    """``reference``: modality whose grid the result has, empty for the core's choice. ``intermediates``: resampled
+    """``reference``: modality whose grid the result has, empty for the core's choice. ``fromScanner``: align the images
+    and extract the brain first. ``intermediates``: resampled
     images are wanted as volumes. ``model``: id, empty for the newest accepted one. ``result``: of the last run, or the
     one chosen for review."""
 
@@ -26,6 +27,7 @@ class Parameters:
     reference: str = ""
     operated: bool = False
     align: bool = False
+    fromScanner: bool = False
     intermediates: bool = False
     model: str = ""
     result: vtkMRMLSegmentationNode

@@ -13,6 +13,7 @@ from voxmmsd.records.findings import Finding, Severity
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, is_result
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
+from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK, mask_of_result, mask_steps, show_mask
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.diameter_lines import lines_of
 from VoxMMSDSegmentLib.job import ResultFiles
@@ -36,7 +37,6 @@ from VoxMMSDSegmentLib.rounds import (
 
 REVIEW, WARNINGS = "VoxMMSD.Review", "VoxMMSD.Warnings"  # attributes: places to check; what the images were warned of
 # Node references. A step is an image as it was segmented, where it was aligned or resampled.
-BRAIN_MASK = "VoxMMSD.BrainMask"
 _INPUT, _STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
 
 
@@ -84,6 +84,9 @@ def results() -> list:
 def hide_results(but) -> None:
     """Hide the other results and their outlines: two tumors on one brain cannot be told apart."""
     for node in results():
+        mask = mask_of_result(node)
+        if node is not but and mask is not None and mask.GetAttribute(OURS):  # not one that the user has taken
+            show_mask(node, False)
         for one in (node, regions_node(node)):
             if node is not but and one is not None and one.GetDisplayNode() is not None:
                 one.GetDisplayNode().SetVisibility(False)
@@ -129,10 +132,20 @@ def replace_result(old, new) -> None:
             remove_whole(before)
         if after is not None:
             after.SetName(after.GetName().replace(new.GetName(), old.GetName(), 1))
+    _take_over_mask(old, new)
     remove_whole(new.GetNodeReference(REGIONS_ROLE))
     remove_whole(new)
     rebuild(old, reference)
     old.GetDisplayNode().SetVisibility(True)
+
+
+def _take_over_mask(old, new) -> None:
+    before, after = mask_of_result(old), new.GetNodeReference(BRAIN_MASK)
+    old.SetNodeReferenceID(BRAIN_MASK, after.GetID() if after is not None else None)
+    if before is not None and before is not after and before.GetAttribute(OURS):
+        remove_whole(before)
+    if after is not None and after.GetAttribute(OURS):
+        after.SetName(after.GetName().replace(new.GetName(), old.GetName(), 1))
 
 
 def reference_of(result):
@@ -167,10 +180,9 @@ def _load_steps(node, case: SlicerCase, files: ResultFiles) -> Steps:
         image.SetAttribute(OURS, "step")
         node.SetNodeReferenceID(_STEP.format(key), image.GetID())
         yield
-    if files.brain_mask is not None:
+    if files.brain_mask is not None and case.brain_mask is None:
         name = _("{name} brain mask").format(name=node.GetName())
-        mask = yield from read_steps(files.brain_mask, name, LABELS)
-        mask.SetAttribute(OURS, "brain mask")
+        mask = yield from mask_steps(files.brain_mask, name, case.reference_node)
         node.SetNodeReferenceID(BRAIN_MASK, mask.GetID())
         yield
 

@@ -22,6 +22,7 @@ from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
 from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.dicom_box import DicomBox
+from VoxMMSDSegmentLib.mask_box import MaskBox
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.report_box import ReportBox
@@ -49,6 +50,7 @@ class ReviewTab:
         self.overlay = Overlay()
         self.accepting: AcceptJob | None = None
         self.carry = CarryBox(ui, logic, self._show_places, on_nodes)
+        self.mask = MaskBox(ui, logic, on_nodes)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(REBUILD_AFTER_MS)
@@ -87,6 +89,7 @@ class ReviewTab:
     def show(self, result) -> None:
         """Follow another result, or none."""
         result = result if is_result(result) else None
+        self.mask.show(result)  # that of the same result may be another now
         if result is self._result:
             return
         self._leave()

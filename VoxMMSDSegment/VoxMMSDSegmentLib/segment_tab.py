@@ -23,6 +23,7 @@ from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.findings import FindingsList, Lookout, Suggestion
+from VoxMMSDSegmentLib.hd_bet_button import HdBetButton
 from VoxMMSDSegmentLib.job import Options, SegmentJob
 from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
@@ -52,6 +53,7 @@ class SegmentTab:
         self.models = ModelsBox(ui, self._model_chosen)
         self._lookout = Lookout(self._show_findings)
         self._computer = ComputerOptions(ui)
+        self.hd_bet = HdBetButton(ui, self._computer, self._say, self._show_error)
         self._searching = Searching(ui.findButton, self._say, self._search_failed)
         self._look_timer = _once_after(LOOK_AFTER_MS, self.look)
         self._cancel_timer = _once_after(DOUBLE_CLICK_MS, self._update_apply)
@@ -97,6 +99,7 @@ class SegmentTab:
             return
         self._ui.anywayButton.setVisible(False)  # what was withheld is of other images
         self._fill_reference_combo()
+        self._ui.alignCheck.setEnabled(not self._parameters.fromScanner)  # it is part of that
         if self.models.is_read:
             self.models.show_card(list(self.volumes()))
         self._update_apply()
@@ -150,7 +153,7 @@ class SegmentTab:
             self._show_unchecked()
             return
         reference = SlicerCase(volumes, reference=self._reference()).reference_key if volumes else ""
-        to_strip = bool(self._ui.stripCombo.currentData)
+        to_strip = bool(self._ui.stripCombo.currentData) or self._parameters.fromScanner
         self._lookout.look(volumes, self._parameters.brainMask, to_strip, reference)
 
     def look_now(self) -> None:
@@ -162,7 +165,7 @@ class SegmentTab:
     def _show_findings(self, found: tuple[Finding, ...]) -> None:
         if self._parameters is None:
             return
-        mending = Mending(self._parameters, self._ui)
+        mending = Mending(self._parameters)
         mended = frozenset(n for n, finding in enumerate(found) if mending.is_chosen(finding))
         ways = {n: mending.suggestions(finding, found[:n]) for n, finding in enumerate(found) if n not in mended}
         self.findings.show(found, ways, mended)
@@ -183,6 +186,7 @@ class SegmentTab:
             self._show_error(*error_in_words(error))
             return
         self._computer.fill_strippers()
+        self.hd_bet.update()
         self.look()
 
     def _align(self) -> bool:
@@ -246,6 +250,7 @@ class SegmentTab:
             reference=self._reference(),
             operated=parameters.operated,
             align=self._align(),
+            from_scanner=parameters.fromScanner,
             options=replace(self.options(), force=force),
             wait=False,
             on_progress=self._show_progress,
@@ -254,8 +259,8 @@ class SegmentTab:
         )
 
     def options(self) -> Options:
-        ui = self._ui
-        strip = "" if self._parameters.brainMask is not None else ui.stripCombo.currentData or ""
+        ui, parameters = self._ui, self._parameters
+        strip = "" if parameters.brainMask is not None else ui.stripCombo.currentData or ""
         return Options(
             device=ui.deviceCombo.currentData or DEVICES[0],
             memory=ui.memoryEdit.text.strip(),
@@ -265,7 +270,10 @@ class SegmentTab:
             tta=ui.ttaCheck.checked,
             uncertainty=ui.uncertaintyCheck.checked,
             # The training library is given the case as it was segmented.
-            intermediates=bool(strip) or self._align() or self._parameters.intermediates,
+            intermediates=bool(strip)
+            or self._align()
+            or self._parameters.fromScanner
+            or self._parameters.intermediates,
         )
 
     def _save_state(self, result) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import MissingDependencyError
 from VoxMMSDLib import dependencies
+from VoxMMSDLib.torch_package import install_torch, pytorch_utils
 
-TORCH = ">=2.4,!=2.9.*"
 MONAI = "monai>=1.4"
 TRAINING = {**dependencies.SEGMENTING, "matplotlib": "matplotlib>=3.8", "onnx": "onnx>=1.16"}
 
@@ -26,12 +25,12 @@ def ensure_training() -> None:
     wanted = [*(["torch"] if needs_torch else []), *(["MONAI"] if needs_monai else []), *dependencies.missing(TRAINING)]
     if not wanted:
         return
-    utils = _pytorch_utils() if needs_torch else None  # before the question: without it a yes is of no use
+    utils = pytorch_utils(_("Training")) if needs_torch else None  # before the question: without it a yes is of no use
     question = _("Training needs these packages, which will be downloaded into Slicer: {names}. Install them now?")
     if not slicer.util.confirmYesNoDisplay(question.format(names=", ".join(wanted))):
         raise MissingDependencyError(f"not installed: {', '.join(wanted)}", "press the button again to install them")
     if utils is not None:
-        _install_torch(utils)
+        install_torch(utils)
     if needs_monai:
         with dependencies.pip_explained([MONAI]):
             slicer.util.pip_install(f"--no-deps {MONAI}")  # of what it asks for all is there; torch stays as it is
@@ -41,24 +40,3 @@ def ensure_training() -> None:
         raise MissingDependencyError(
             f"could not be installed: {', '.join(still)}", "see the Python console for pip's words"
         )
-
-
-def _pytorch_utils() -> Any:
-    try:
-        import PyTorchUtils
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Training needs torch, which the extension PyTorch installs",
-            "install that in the Extensions Manager, restart Slicer, and press the button again",
-        ) from error
-    return PyTorchUtils
-
-
-def _install_torch(utils: Any) -> None:
-    logic = utils.PyTorchUtilsLogic()
-    try:
-        torch = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
-    except Exception as error:  # its own kinds, pip's and the network's
-        raise MissingDependencyError(f"torch could not be installed ({error})", "PyTorch Utils says more") from error
-    if torch is None:
-        raise MissingDependencyError("torch could not be installed", "the module PyTorch Utils says why")

@@ -85,22 +85,22 @@ def mask_picture(head: Volume, mask_zyx: np.ndarray, file: Path, title: str = ""
     turned = canonical(head)
     inside = canonical(Volume(mask_zyx.astype(np.uint8), head.grid)).array > 0
     brightest = float(np.percentile(turned.array, 99.5)) or 1.0
-    heights = [_extent(turned.grid, axis)[1] / _extent(turned.grid, axis)[0] for axis, *_ in _PLANES]
-    figure = Figure((10.4, 2.6 * sum(heights) + 0.7), facecolor=_BACKGROUND, layout="constrained")
+    heights = [slice_extent(turned.grid, axis)[1] / slice_extent(turned.grid, axis)[0] for axis, *_ in _PLANES]
+    figure = Figure((10.4, 2.6 * sum(heights) + 0.7), facecolor=BACKGROUND, layout="constrained")
     axes = figure.subplots(3, len(_THROUGH), squeeze=False, height_ratios=heights)
     for row, (axis, name, left, top) in enumerate(_PLANES):
         extent = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
         first, last = (extent[0], extent[-1]) if extent.size else (0, inside.shape[axis] - 1)
         for panel, share in zip(axes[row], _THROUGH, strict=True):
             place = round(first + share * (last - first))
-            shown = _slice(turned.array, axis, place)
-            panel.imshow(shown, cmap="gray", vmin=0, vmax=brightest, aspect=_extent(turned.grid, axis)[2])
+            shown = seen_slice(turned.array, axis, place)
+            panel.imshow(shown, cmap="gray", vmin=0, vmax=brightest, aspect=slice_extent(turned.grid, axis)[2])
             panel.set_axis_off()
-            outline = _slice(inside, axis, place)
+            outline = seen_slice(inside, axis, place)
             if outline.any() and not outline.all():
-                panel.contour(outline, levels=[0.5], colors=[_rgb(BRAIN_COLOR)], linewidths=1.0)
-            _letters(panel, left, top, f"{name} {place}")
-    figure.suptitle(title, color=_TEXT, fontsize=13)
+                panel.contour(outline, levels=[0.5], colors=[rgb(BRAIN_COLOR)], linewidths=1.0)
+            letters(panel, left, top, f"{name} {place}")
+    figure.suptitle(title, color=TEXT, fontsize=13)
     return save_figure(figure, file)
 
 
