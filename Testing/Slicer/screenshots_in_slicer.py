@@ -1,13 +1,15 @@
 """Pictures of VoxMMSDSegment in Slicer's whole window, for the README and the tutorials; made by Slicer itself:
 
     Slicer --no-splash --additional-module-paths VoxMMSDSegment \
-        --python-script Testing/Slicer/screenshots_in_slicer.py CASE OUT [--model MODEL] [--carry] [--keep-open]
+        --python-script Testing/Slicer/screenshots_in_slicer.py CASE OUT \\
+        [--model MODEL] [--carry | --from-scanner] [--keep-open]
 
 CASE is the folder of a public case, OUT the folder of the pictures (``segment.png``, ``review.png``,
 ``uncertainty.png``), MODEL a model in the registry (by default the one in use). The segmentation shown is the model's
 own. ``--carry`` makes others (``carry-before.png``, ``carry-after.png``): the axial slice with the largest error is
-corrected by the case's own label, and that is carried through the volume. ``pngquant --ext .png --force OUT/*.png``
-afterwards makes the files a quarter as large. The screen must hold 1600 x 1000 pixels.
+corrected by the case's own label, and that is carried through the volume. ``--from-scanner``, for a case with its
+skull, makes ``brain-mask.png``: the case by one click, with the mask that was made. ``pngquant --ext .png --force
+OUT/*.png`` afterwards makes the files a quarter as large. The screen must hold 1600 x 1000 pixels.
 """
 
 import argparse
@@ -46,6 +48,9 @@ def main():
         panel.parameters.model = options.model
     panel.segment_tab.look_now()
     _settle()
+    if options.from_scanner:
+        _from_scanner(panel, out)
+        return options.keep_open
     panel.ui.applyButton.click()
     wait_until(lambda: "Segmenting" in panel.ui.stageLabel.text or panel.segment_tab.job is None, SECONDS)
     _picture(out / "segment.png")
@@ -75,6 +80,7 @@ def _options():
     parser.add_argument("out")
     parser.add_argument("--model", default="")
     parser.add_argument("--carry", action="store_true")
+    parser.add_argument("--from-scanner", action="store_true")
     parser.add_argument("--keep-open", action="store_true")
     return parser.parse_args(sys.argv[1:])
 
@@ -116,6 +122,17 @@ def _carry(panel, result, folder, out):
     for button, name in ((ui.beforeButton, "carry-before.png"), (ui.afterButton, "carry-after.png")):
         button.click()
         _picture(out / name)
+
+
+def _from_scanner(panel, out):
+    kinds = [finding.kind for finding in panel.segment_tab.findings.findings]
+    panel.segment_tab.findings.button(kinds.index("skull"), "From the scanner").click()
+    panel.segment_tab.look_now()
+    panel.ui.applyButton.click()
+    wait_until(lambda: panel.segment_tab.job is None, SECONDS)
+    if panel.parameters.result is None:
+        raise RuntimeError(f"{panel.ui.errorLabel.text}\n{panel.ui.logText.plainText}")
+    _picture(out / "brain-mask.png")
 
 
 def _expert_label(folder, result):
