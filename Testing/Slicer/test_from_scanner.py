@@ -49,7 +49,7 @@ class FromScannerTest(slicer_case.ModuleTest):
         self.assertEqual((display.GetVisibility(), display.GetVisibility2DFill(), display.GetVisibility3D()), (1, 0, 0))
         brain = self.made.image_czyx[1] > 0
         self.assertGreater((self.voxels(mask) & brain).sum(), 0.99 * brain.sum())
-        self.assertFalse(self.box().row.isHidden())
+        self.assertTrue(self.box().use_button.enabled)
         self.box().shown_check.click()
         self.assertEqual(display.GetVisibility(), 0)
 
@@ -78,9 +78,9 @@ class FromScannerTest(slicer_case.ModuleTest):
         remove_result(result)
         self.assertFalse(slicer.mrmlScene.IsNodePresent(mask))
 
-    def test_without_a_mask_there_is_no_row(self):
+    def test_without_a_mask_there_is_none_to_use(self):
         self.segmented()
-        self.assertTrue(self.box().row.isHidden())
+        self.assertFalse(self.box().use_button.enabled)
 
     @slicer_case.needs_main_window
     def test_correct_opens_the_segment_editor_with_the_mask(self):

@@ -1,4 +1,7 @@
-"""A row below a result: the brain mask that was made for it, to look at, to correct and to use again."""
+"""A row below a result: the brain mask that was made for it, to look at, to correct and to use again.
+
+The row is always there: Slicer's dock gives a section no more height where a row appears later.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ class MaskBox:
         """Follow another result, or none."""
         self._result = result
         mask = mask_of_result(result)
-        self.row.setVisible(mask is not None)
+        for widget in (self.shown_check, self.edit_button, self.use_button):
+            widget.setEnabled(mask is not None)
         self.shown_check.setChecked(mask is not None and bool(mask.GetDisplayNode().GetVisibility()))
 
     def _show(self, shown: bool) -> None:
