@@ -68,7 +68,8 @@ $(DOCS): $(READY)
 	@touch $@
 
 $(HD_BET): $(READY)
-	@$(RUN)/python -m pip install --quiet -c constraints.txt --no-deps --target $@.new $(HD_BET_PACKAGES) && mv $@.new $@ || { \
+	@$(RUN)/python -m pip install --quiet -c constraints.txt --no-deps --target $@.new $(HD_BET_PACKAGES) && \
+	  rm -rf $@ && mv $@.new $@ || { \
 	  echo "HD-BET could not be installed: its long test is skipped"; rm -rf $@.new; }
 
 clean:
