@@ -102,7 +102,8 @@ def _record(result: Any, case_id: str, schema: LabelSchema, reference: str) -> R
         schema=schema.name,
         case=case_id,
         labels={label.key: label.value for label in schema.labels},
-        model=ModelUsed(result.GetAttribute(MODEL) or "", "", result.GetAttribute(WEIGHTS) or ""),
+        # Scenes of version 0.1 do not say which weights: the core wants a word.
+        model=ModelUsed(result.GetAttribute(MODEL) or "", "", result.GetAttribute(WEIGHTS) or "unknown"),
         reference=reference,
         findings=tuple(finding for finding in found if finding is not None),
         review=tuple(json.loads(result.GetAttribute(REVIEW) or "[]")),
