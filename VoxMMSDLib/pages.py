@@ -14,7 +14,7 @@ class FitsItsText(qt.QObject):
 
     def eventFilter(self, page, event):
         if event.type() in (qt.QEvent.Resize, qt.QEvent.LayoutRequest):
-            height = page.layout().minimumHeightForWidth(page.width)
+            height = max(0, page.layout().minimumHeightForWidth(page.width))  # -1: it shows no text that wraps
             if height != page.minimumHeight:
                 page.setMinimumHeight(height)
         return False

@@ -51,6 +51,14 @@ class TrainResultTest(train_case.TrainTest):
         chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
         self.assertEqual(chart.GetNumberOfPlotSeriesNodes(), 2)
 
+    def test_whoever_comes_back_to_the_tab_waits_for_no_bars_that_are_there_already(self):
+        result = self.show().result
+        chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+        result.refresh()
+        self.assertIs(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode"), chart)
+        slicer.mrmlScene.Clear()
+        self.assertIsNot(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode"), None)
+
     def test_a_model_that_was_compared_with_none_has_its_own_bars_alone(self):
         ui = self.show(regions={"WT": [None, 0.8]}).result.ui
         self.assertNotIn(square(0), ui.plotLabel.text)

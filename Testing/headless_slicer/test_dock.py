@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from headless_slicer import host
 from headless_slicer.main_window import DOCK_WIDTH, MainWindow
@@ -150,6 +150,24 @@ def test_each_page_has_the_height_that_its_wrapped_texts_need(window, training):
     for page in visit(window, training):
         width = QtWidgets.QWidget.width(page)
         assert QtWidgets.QWidget.minimumHeight(page) == QtWidgets.QWidget.layout(page).minimumHeightForWidth(width) > 0
+
+
+def test_a_page_without_text_that_wraps_gets_no_height_below_0_of_which_qt_warns():
+    import qt
+
+    from VoxMMSDLib.pages import FitsItsText
+
+    page, fit = qt.QWidget(), FitsItsText()
+    page.setLayout(qt.QVBoxLayout())
+    page.layout().addWidget(qt.QLabel("short"))
+    page.installEventFilter(fit)
+    said = []
+    before = QtCore.qInstallMessageHandler(lambda _kind, _where, text: said.append(text))
+    try:
+        QtCore.QCoreApplication.sendEvent(page, QtGui.QResizeEvent(QtCore.QSize(300, 200), QtCore.QSize(1, 1)))
+    finally:
+        QtCore.qInstallMessageHandler(before)
+    assert said == []
 
 
 def test_what_a_button_says_is_scrolled_into_view(window, training):

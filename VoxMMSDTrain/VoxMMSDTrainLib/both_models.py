@@ -104,7 +104,7 @@ def _opened(library_folder: Path, found: _Read, colors: tuple[int, ...]) -> Step
         return ()
     case_id = found.case.id
     volumes = yield from load_images(found.case)
-    show(volumes)
+    yield from show(volumes)
     shown = []
     for (title, labels), color in zip(found.labels.items(), colors, strict=False):
         fitting = [volume for volume in volumes.values() if labels.grid.same_as(core_grid(volume))]

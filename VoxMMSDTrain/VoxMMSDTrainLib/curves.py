@@ -69,6 +69,7 @@ class CurvePlot:
         place.layout().addWidget(self._view)
         self._own: list = []
         self._drawn: dict[str, object] = {}  # name to series node, of the curves that are drawn
+        self._bars: tuple | None = None  # labels, values and colors of the bars that are drawn
         self.remove()
 
     def show(self, title: str, curves: Mapping[str, Curve]) -> None:
@@ -86,7 +87,13 @@ class CurvePlot:
         self._drawn = dict(zip(curves, series, strict=True))
 
     def show_bars(self, labels: Sequence[str], bars: Mapping[str, Sequence[float]], colors: Mapping[str, int]) -> None:
-        """Draw a group of bars for each label, a bar per name in it and in its color, in place of what was there."""
+        """Draw a group of bars for each label, a bar per name in it and in its color, in place of what was there.
+
+        Those that are there already stay as they are: to make their nodes anew holds Slicer up.
+        """
+        wanted = (list(labels), {name: list(values) for name, values in bars.items()}, dict(colors))
+        if self._is_there() and self._bars == wanted:
+            return
         self.remove()
         series = []
         for name, values in bars.items():
@@ -100,6 +107,7 @@ class CurvePlot:
             one.SetLabelColumnName(_LABELS)
             series.append(one)
         self._draw(", ".join(bars), "", series)
+        self._bars = wanted
 
     def _draw(self, title: str, x_title: str, series: Sequence) -> None:
         chart = self._node("vtkMRMLPlotChartNode", title)
@@ -124,7 +132,7 @@ class CurvePlot:
             if slicer.mrmlScene.IsNodePresent(node):
                 slicer.mrmlScene.RemoveNode(node)
         self._own.clear()
-        self._drawn = {}
+        self._drawn, self._bars = {}, None
 
     def _is_there(self) -> bool:
         return bool(self._own) and all(slicer.mrmlScene.IsNodePresent(node) for node in self._own)

@@ -73,7 +73,7 @@ def open_case(folder: Path, case_id: str) -> Steps:
     from voxmmsd.library import LibraryRecords
 
     if (node := opened_labels(case_id, LibraryRecords(folder))) is not None and opened_volumes():
-        show(opened_volumes())
+        yield from show(opened_volumes())
         return node
     found = yield lambda: read_case(folder, case_id)
     if not (yield from close_case(folder)):
@@ -85,7 +85,8 @@ def open_case(folder: Path, case_id: str) -> Steps:
         _fitting(volumes, found.labels),
         {LIBRARY: found.library_id, CASE: case_id, OPENED: case_id},
     )
-    show(volumes)
+    yield
+    yield from show(volumes)
     return node
 
 
@@ -100,9 +101,18 @@ def load_images(case: LibraryCase) -> Steps:
     return volumes
 
 
-def show(volumes: Mapping[str, Any]) -> None:
-    """Put the image that shows a tumor best into the slice views."""
-    slicer.util.setSliceViewerLayers(background=shown_first(volumes), fit=True)
+def show(volumes: Mapping[str, Any]) -> Steps:
+    """Put the image that shows a tumor best into the slice views and fit them to it, one view in a step."""
+    shown, views, logics = shown_first(volumes).GetID(), slicer.app.layoutManager(), {}
+    if views is not None:  # there is a main window
+        found = views.mrmlSliceLogics()
+        for logic in (found.GetItemAsObject(number) for number in range(found.GetNumberOfItems())):
+            logics[logic.GetSliceCompositeNode().GetID()] = logic
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        composite.SetBackgroundVolumeID(shown)
+        if composite.GetID() in logics:
+            logics[composite.GetID()].FitSliceToBackground()
+        yield
 
 
 def shown_first(volumes: Mapping[str, Any]):

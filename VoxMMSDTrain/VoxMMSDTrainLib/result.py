@@ -58,23 +58,27 @@ class ResultSection:
 
     def refresh(self) -> None:
         """Runs may have finished, models may have come."""
-        folders = finished(self._run.folder)
-        if folders != self._folders:
-            choice, was = self.ui.runChoice, self.ui.runChoice.currentText
-            self._folders, names = folders, [folder.name for folder in folders]
-            was_blocked = choice.blockSignals(True)
-            choice.clear()
-            choice.addItems(names)
-            choice.setCurrentIndex(names.index(was) if was in names else 0)
-            choice.blockSignals(was_blocked)
+        self._offer_runs()
         self._choose()
 
     def show(self, folder: Path) -> None:
         """Choose a run that has just finished."""
-        self.refresh()
+        self._offer_runs(folder.name)
         if folder in self._folders:
-            self.ui.runChoice.setCurrentIndex(self._folders.index(folder))
             self._choose_other()
+        else:
+            self._choose()
+
+    def _offer_runs(self, chosen: str = "") -> None:
+        """``chosen``: the run to choose; without it, or where it is not there, the one of before, or the latest."""
+        self._folders, choice = finished(self._run.folder), self.ui.runChoice
+        names = [folder.name for folder in self._folders]
+        wanted = next((name for name in (chosen, choice.currentText) if name in names), None)
+        was_blocked = choice.blockSignals(True)
+        choice.clear()
+        choice.addItems(names)
+        choice.setCurrentIndex(names.index(wanted) if wanted is not None else 0)
+        choice.blockSignals(was_blocked)
 
     def redraw(self) -> None:
         """After the scene was closed: its nodes are gone."""

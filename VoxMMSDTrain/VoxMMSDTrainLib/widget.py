@@ -48,6 +48,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._building = Slices(self._setup_steps(pages), lambda _: None, to_error_log).start()
 
     def _setup_steps(self, pages) -> Steps:
+        yield _read_models
         self.run = RunSection(pages["Run"], self.logic, self.onRunFinished)
         yield
         self.work = Work()
@@ -134,3 +135,11 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         page.installEventFilter(self._fit)
         self.ui.tabs.addTab(page, title)
         return slicer.util.childWidgetVariables(page)
+
+
+def _read_models() -> None:
+    """In a thread: each file of each model is hashed, for the first time, and the sections find it done."""
+    import voxmmsd.library  # noqa: F401 - the first section reads it
+    from voxmmsd.models.registry import list_models
+
+    list_models()
