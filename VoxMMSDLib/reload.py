@@ -13,7 +13,7 @@ PACKAGES = ("VoxMMSDLib", "VoxMMSDSegmentLib", "VoxMMSDTrainLib", "voxmmsd")
 
 def forget_packages() -> None:
     """Drop our packages from ``sys.modules``, so that a reloaded module imports them anew."""
-    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+    for name in [name for name in list(sys.modules) if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
 
 

@@ -12,13 +12,13 @@ from VoxMMSDLib.reload import MODULES, PACKAGES
 class ReloadTest(slicer_case.ModuleTest):
     def setUp(self):
         super().setUp()
-        ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES}
+        ours = {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in PACKAGES}
         tops = {name: (sys.modules[name], dict(vars(sys.modules[name]))) for name in MODULES}
         self.addCleanup(self.bring_back, ours, tops)
 
     def bring_back(self, ours, tops):
         """For the tests after this one, which imported what was there before."""
-        for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+        for name in [name for name in list(sys.modules) if name.partition(".")[0] in PACKAGES]:
             del sys.modules[name]
         sys.modules.update(ours)
         for name, (module, contents) in tops.items():

@@ -119,8 +119,12 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.library.refresh()  # a case may be open in the scene that was loaded
 
     def cleanup(self):
-        self.work.stop()
-        for section in (self.run, self.library, self.task, self.result):
+        if self._building is not None:
+            self._building.stop()
+        built = vars(self)  # what was not built yet is not built to be closed
+        if "work" in built:
+            self.work.stop()
+        for section in (built[name] for name in ("run", "library", "task", "result") if name in built):
             section.cleanup()
         self.logic.cleanup()
         self.removeObservers()
