@@ -18,7 +18,7 @@ def in_panel_words(text: str) -> str:
             _("Correct the images or their slots and segment again, or press Show it anyway"),
         ),
         ("look at the picture, and at the images (`voxmmsd check`)", _("look at the images")),
-        ("segment with --from-scanner, which aligns and strips", _("press Align and strip")),
+        ("segment with --from-scanner, which aligns and strips", _("check From the scanner")),
     ):
         text = text.replace(of_a_shell, of_the_panel)
     return text
