@@ -125,8 +125,11 @@ def _carry(panel, result, folder, out):
 
 
 def _from_scanner(panel, out):
+    panel.segment_tab.look_now()  # while another look is on its way, no row can be clicked
     kinds = [finding.kind for finding in panel.segment_tab.findings.findings]
     panel.segment_tab.findings.button(kinds.index("skull"), "From the scanner").click()
+    if not panel.ui.fromScannerCheck.checked:
+        raise RuntimeError("the switch was not set")
     panel.segment_tab.look_now()
     panel.ui.applyButton.click()
     wait_until(lambda: panel.segment_tab.job is None, SECONDS)
