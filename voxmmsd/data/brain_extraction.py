@@ -28,7 +28,7 @@ MARGIN = 6  # voxels of air kept around the head
 AIR = 0.15  # of the scaled intensity
 LEAST_BRAIN_ML = 200.0
 LEAST_PROBABILITY = 0.3  # a tumor that is cut away is worse than a rim of skull
-CLOSING_MM = 8.0  # so wide are the notches that are closed: tumors at the surface
+CLOSING_MM = 4.0  # so wide are the notches that are closed: tumors at the surface
 
 
 def extract_brain(head: Volume) -> np.ndarray:
