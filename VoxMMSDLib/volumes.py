@@ -75,7 +75,7 @@ def mask_write(node, reference, file: Path) -> Write:
     mask = mask_of(node, node.GetSegmentation().GetSegmentIDs(), reference)
     if not mask.any():
         raise InputError(
-            _("{name}: holds no segment to take for the brain").format(name=node.GetName()),
+            _("{name}: contains no segment that could be the brain").format(name=node.GetName()),
             _("choose another segmentation, or draw the brain in it"),
         )
     return array_write(mask.astype("uint8"), ijk_to_world(reference), file, node.GetName())
@@ -198,10 +198,8 @@ def refuse_bent(node) -> None:
     """Raises InputError: the volume whose grid the result is to have lies under a transform that is not linear."""
     if is_bent(node):
         raise InputError(
-            _("{name}: lies under a transform that is not linear, so no result can have its voxels").format(
-                name=node.GetName()
-            ),
-            _("harden the transform of a copy, or take another image for the result"),
+            _("{name}: has a nonlinear transform, so a result cannot share its voxel grid").format(name=node.GetName()),
+            _("harden the transform of a copy, or choose another image for the result"),
         )
 
 

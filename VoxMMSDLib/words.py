@@ -27,6 +27,6 @@ def in_words(error: BaseException) -> tuple[str, str]:
     logging.error("Vox-MMSD: %s", error, exc_info=error)
     fault = f"{type(error).__name__}: {error}".removesuffix(": ")
     return (
-        _("Something unforeseen went wrong inside Vox-MMSD ({fault})").format(fault=fault),
+        _("An unexpected error occurred in Vox-MMSD ({fault})").format(fault=fault),
         _("View > Error Log says where; please report it"),
     )

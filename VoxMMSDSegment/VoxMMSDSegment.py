@@ -32,8 +32,9 @@ class VoxMMSDSegment(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["The SlicerVoxMMSD developers"]
         self.parent.helpText = _(
-            "Segments brain tumors on T1, contrast-enhanced T1, T2 and FLAIR images, whichever of them there are; the "
-            "result is reviewed, corrected and taught back to the model. Not a medical device; research use only."
+            "Segments brain tumors on T1, contrast-enhanced T1, T2 and FLAIR images, in any combination; "
+            "results can be reviewed, corrected and used to train the next model. Not a medical device; "
+            "research use only."
         )
         slicer.app.connect("startupCompleted()", self._when_slicer_has_started)
         self.parent.acknowledgementText = _(

@@ -30,7 +30,7 @@ class VoxMMSDTrain(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["The SlicerVoxMMSD developers"]
         self.parent.helpText = _(
-            "Teaches the segmentation model: pre-training on scans without labels, fine-tuning on corrected cases. "
+            "Trains the segmentation model: pre-training on scans without labels, fine-tuning on corrected cases. "
             "Not a medical device; research use only."
         )
         self.parent.acknowledgementText = _(

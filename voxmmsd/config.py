@@ -199,7 +199,7 @@ def _check_range(item: dataclasses.Field, value: Any) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, int | float) and not (abs(number) < math.inf and least <= number <= most):
             raise ConfigError(
-                f"{flag_of(item)}: {number!r:.40} makes no sense", f"give {wanted or f'{least:g} to {most:g}'}"
+                f"{flag_of(item)}: {number!r:.40} is out of range", f"give {wanted or f'{least:g} to {most:g}'}"
             )
     if stated and value == ():
         raise ConfigError(f"{flag_of(item)}: is empty", "give at least one")
@@ -230,7 +230,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             return float(value)
         except OverflowError:
             raise ConfigError(
-                f"{name}: a number of {len(str(value))} digits makes no sense", "give a smaller one"
+                f"{name}: a number of {len(str(value))} digits is out of range", "give a smaller one"
             ) from None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}", f"give {_A_VALUE[hint]}")

@@ -33,13 +33,13 @@ def failure_of(error: Exception) -> VoxMMSDError:
             f"{error.name} is not installed, and this verb needs it", "install it with pip install 'voxmmsd[train]'"
         )
     if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-        return VoxMMSDError(f"memory does not suffice ({error})", "give less at once, or take a machine with more")
+        return VoxMMSDError(f"not enough memory ({error})", "process less at once, or use a machine with more memory")
     return Fault(f"internal fault: {type(error).__name__}: {error}", "run again with --debug and report what it says")
 
 
 def _of_system(error: OSError) -> VoxMMSDError | None:
     if is_disk_full(error):
-        return VoxMMSDError(f"the disk is full ({error})", "free some room and call again")
+        return VoxMMSDError(f"the disk is full ({error})", "free disk space and call again")
     if error.errno in _DENIED and error.filename:
         return VoxMMSDError(f"{error.filename}: {error.strerror}", "check its permissions, or name another place")
     return _of_limits(error)
@@ -47,9 +47,9 @@ def _of_system(error: OSError) -> VoxMMSDError | None:
 
 def _of_limits(error: OSError) -> VoxMMSDError | None:
     if "No usable temporary directory" in str(error):
-        return VoxMMSDError("no folder for temporary files can be written", "name one that can (TMPDIR=FOLDER)")
+        return VoxMMSDError("no folder for temporary files is writable", "name one that is (TMPDIR=FOLDER)")
     if isinstance(error, FileNotFoundError) and not _stands_somewhere():
-        return VoxMMSDError("the folder that this was called in is gone", "change to one that is there (cd)")
+        return VoxMMSDError("the current folder no longer exists", "change to an existing folder (cd)")
     if error.errno == errno.EFBIG:
         return VoxMMSDError("a file would grow beyond what the system allows", "raise the limit (ulimit -f)")
     if error.errno in _TOO_MANY_FILES:

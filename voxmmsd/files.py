@@ -137,7 +137,7 @@ def read_json(path: Path) -> Any:
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     if status.st_size > LARGEST_JSON_BYTES:
         raise ValueError(f"its {status.st_size:,} bytes are more than any such file has")
     return parse_json(path.read_text(encoding="utf-8-sig"))

@@ -249,7 +249,7 @@ def schema_named(name: str) -> LabelSchema:
     try:
         return SCHEMAS[name]
     except KeyError:
-        raise ConfigError(f"no label schema {name!r}", f"choose one of {', '.join(SCHEMAS)}") from None
+        raise ConfigError(f"unknown label schema {name!r}", f"choose one of {', '.join(SCHEMAS)}") from None
 
 
 def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> np.ndarray:
@@ -312,7 +312,7 @@ def whole_numbers(labels: np.ndarray, where: str) -> np.ndarray:
     off = ~(np.abs(labels - whole) <= 1e-3)
     if off.any():
         raise InputError(
-            f"{where}: holds {labels[off].flat[0]!s}, not a whole number: it is no label map (or was resampled with "
+            f"{where}: holds {labels[off].flat[0]!s}, not a whole number: it is not a label map (or was resampled with "
             "interpolation)",
             "give the original labels",
         )

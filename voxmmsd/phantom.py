@@ -98,7 +98,7 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
         InputError: something else with that name exists, or the folder belongs to another data set.
     """
     if not 1 <= count <= _MOST_PATIENTS:
-        raise ConfigError(f"--count {count}: makes no sense", f"give 1 to {_MOST_PATIENTS}")
+        raise ConfigError(f"--count {count}: is out of range", f"give 1 to {_MOST_PATIENTS}")
     _check_size((side, side, side))
     _refuse_another_data_set(folder / "dataset.json")
 

@@ -298,7 +298,7 @@ def score(segmentation: Segmentation | PathLike, reference: PathLike, schema: st
 def _schema_of(file: Path, schema: str) -> LabelSchema:
     own = recorded_schema(file) or (schema_named(schema) if schema else None)
     if own is None:
-        raise ConfigError(f"{file}: which label schema it follows cannot be determined", "name it with schema=...")
+        raise ConfigError(f"{file}: its label schema cannot be determined", "name it with schema=...")
     return own
 
 

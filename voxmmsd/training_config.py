@@ -188,6 +188,6 @@ class PretrainConfig(TrainingConfig):
             )
         if self.mask_size < 1 or self.block % self.mask_size:
             raise ConfigError(
-                f"pretrain: --block {self.block} is no multiple of --mask-size {self.mask_size}",
+                f"pretrain: --block {self.block} is not a multiple of --mask-size {self.mask_size}",
                 "give a --block that --mask-size divides",
             )

@@ -38,7 +38,7 @@ def test_help_answers_for_every_verb(verb, capsys):
 def test_former_names_of_options_are_understood_and_not_listed(tmp_path, capsys):
     old = ["--balanced", "2", "--frozen"]  # out of range, so that nothing starts
     assert main(["finetune", str(tmp_path), "--run", str(tmp_path / "run"), *old]) == 2
-    assert "class-balancing: 2.0 makes no sense" in capsys.readouterr().err
+    assert "class-balancing: 2.0 is out of range" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["finetune", "--help"])
     shown = capsys.readouterr().out
@@ -70,18 +70,18 @@ def test_help_loads_neither_torch_nor_numpy():
         (["finetune", "."], "--run DIR must be given"),
         (["finetune"], "name at least one folder"),
         (["segment", "."], "--out DIR must be given"),
-        (["segment", ".", "--out", "o", "--model", "nothing"], "nothing: is no model package"),
+        (["segment", ".", "--out", "o", "--model", "nothing"], "nothing: is not a model package"),
         (["segment", ".", "--out", "o"], "voxmmsd finetune"),
         (["evaluate", "nowhere", "."], "nowhere: no such file or folder"),
         (["models", "accept"], "MODEL must be given"),
-        (["models", "export", "nothing"], "nothing: is no model package"),
+        (["models", "export", "nothing"], "nothing: is not a model package"),
         (["models", "rollback"], "nothing to roll back"),
-        (["models", "delete", "../x"], "has no model of the id"),
+        (["models", "delete", "../x"], "has no model with the id"),
         (["library", "list"], "LIBRARY must be given"),
-        (["library", "next", "."], ".: is no training library"),
+        (["library", "next", "."], ".: is not a training library"),
         (["library", "add", "new", "nowhere"], "nowhere: no such file or folder"),
-        (["verify", "nothing"], "nothing: is no model package"),
-        (["cases", ".", "--schema", "brats-1999"], "no label schema 'brats-1999'"),
+        (["verify", "nothing"], "nothing: is not a model package"),
+        (["cases", ".", "--schema", "brats-1999"], "unknown label schema 'brats-1999'"),
         (["doctor", "--device", "cuda"], "finds no such device"),
         (["finetune", ".", "--run", "r", "--config", "missing.json"], "missing.json: cannot be read"),
     ],

@@ -63,7 +63,7 @@ def test_dropout_is_that_of_the_paper():
 
 
 def test_cells_must_fill_a_block():
-    with pytest.raises(ConfigError, match="--block 40 is no multiple of --mask-size 16"):
+    with pytest.raises(ConfigError, match="--block 40 is not a multiple of --mask-size 16"):
         make_config(PretrainConfig, {"block": 40})
 
 

@@ -128,7 +128,7 @@ def test_a_record_too_large_or_no_file_is_not_read(tmp_path):
     with (tmp_path / "huge.json").open("wb") as stream:
         stream.truncate(1 << 40)
     os.mkfifo(tmp_path / "pipe.json")
-    for name, why in (("huge.json", "more than any"), ("pipe.json", "no regular file")):
+    for name, why in (("huge.json", "more than any"), ("pipe.json", "not a regular file")):
         with pytest.raises(ValueError, match=why):
             read_json(tmp_path / name)
 

@@ -94,9 +94,9 @@ IMAGES = {
     "a gzip cut short": (lambda p: p.raw(lambda old: old[: len(old) // 2]), "truncated"),
     "a gzip cut in its header": (lambda p: p.raw(lambda old: old[:7]), "truncated"),
     "a damaged gzip": (lambda p: p.raw(lambda old: old[:900] + b"\0\xff" * 9 + old[918:]), "damaged|truncated"),
-    "a wrong magic number": (lambda p: p.header_bytes(344, b"nii\0"), "no NIfTI file"),
-    "a text": (lambda p: p.raw(b"not an image, but a text " * 50), "no NIfTI file"),
-    "a picture's bytes": (lambda p: p.raw(b"\x89PNG\r\n\x1a\n" + bytes(2000)), "no NIfTI file"),
+    "a wrong magic number": (lambda p: p.header_bytes(344, b"nii\0"), "not a NIfTI file"),
+    "a text": (lambda p: p.raw(b"not an image, but a text " * 50), "not a NIfTI file"),
+    "a picture's bytes": (lambda p: p.raw(b"\x89PNG\r\n\x1a\n" + bytes(2000)), "not a NIfTI file"),
     "a plain file cut short": (lambda p: p.raw(lambda old: gzip.decompress(old)[:3000]), "truncated|cannot hold"),
     "NaN": (lambda p: p.save(with_value(np.nan)), "1 NaN or infinite"),
     "infinity": (lambda p: p.save(with_value(np.inf)), "1 NaN or infinite"),
@@ -128,9 +128,9 @@ IMAGES = {
     "voxels far behind the end": (lambda p: p.header_bytes(108, struct.pack("<f", 1e9)), "cannot hold|truncated"),
     "a singular affine": (lambda p: p.save(affine=SINGULAR), "singular"),
     "an affine of NaN": (lambda p: p.header_bytes(280, struct.pack("<f", np.nan)), "NaN"),
-    "spacing 0": (lambda p: p.header_bytes(296, bytes(16)), "spacing .* not believable"),
-    "spacing 100 mm": (lambda p: p.save(affine=np.diag([1, 1, 100, 1.0])), "spacing .* not believable"),
-    "spacing in metres": (lambda p: p.save(affine=np.diag([0.001, 0.001, 0.001, 1.0])), "spacing .* not believable"),
+    "spacing 0": (lambda p: p.header_bytes(296, bytes(16)), "spacing .* is implausible"),
+    "spacing 100 mm": (lambda p: p.save(affine=np.diag([1, 1, 100, 1.0])), "spacing .* is implausible"),
+    "spacing in metres": (lambda p: p.save(affine=np.diag([0.001, 0.001, 0.001, 1.0])), "spacing .* is implausible"),
     "elsewhere in space": (lambda p: p.save(affine=FAR), "elsewhere|not lie on|do not overlap"),
 }
 
@@ -371,7 +371,7 @@ CALLS = {
     "a run in a file": (lambda p: ["finetune", p.cases, "--run", p.write("s", "x")], ["/s: is a file"]),
     "a run in the user's folder": (
         lambda p: ["finetune", p.cases, "--run", p.cases],
-        ["is not empty and no run folder"],
+        ["is not empty and not a run folder"],
     ),
     "phantoms that stand there": (
         lambda p: ["phantom", p.write("p/phantom-000-000/x", "x").parents[1]],
@@ -457,7 +457,7 @@ CALLS = {
         ["gone.nii", "no such file"],
     ),
     "no model": (lambda p: ["segment", p.cases, "--out", "out"], ["no model is in use", "finetune"]),
-    "a model that there is not": (lambda p: segment(p, model="unheard-of"), ["unheard-of", "is no model package"]),
+    "a model that there is not": (lambda p: segment(p, model="unheard-of"), ["unheard-of", "is not a model package"]),
     "a model whose weights were changed": (
         lambda p: segment(p, model=(f := p.model_copy(), (f / "model.onnx").write_bytes(b"x"))[0]),
         ["model.onnx", "checksum"],
@@ -497,7 +497,7 @@ CALLS = {
             "--engine",
             "torch",
         ],
-        ["weights.safetensors", "does not fit"],
+        ["weights.safetensors", "does not match"],
     ),
     "a model that was only pre-trained": (
         lambda p: segment(p, model=recorded(p, schema="")),
@@ -513,7 +513,7 @@ CALLS = {
     ),
     "a prediction on another grid": (
         lambda p: evaluated(p, lambda f: nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.uint8), AFFINE), f)),
-        [f"{CASE}-voxmmsd", "another grid"],
+        [f"{CASE}-voxmmsd", "different grid"],
     ),
     "a prediction cut short": (
         lambda p: evaluated(p, lambda f: f.write_bytes(f.read_bytes()[:-40])),
@@ -543,7 +543,7 @@ CALLS = {
     "a visit whose images are gone": (lambda p: visits(p)[:-3], ["no run lies beside it", "--case"]),
     "a report of labels that are no result": (
         lambda p: ["report", p.file("seg"), "--out", p.root / "out"],
-        ["is no result of `voxmmsd segment`"],
+        ["is not a result of `voxmmsd segment`"],
     ),
     "a report of labels that were edited in place": (
         lambda p: (

@@ -90,7 +90,7 @@ def test_what_is_saved_is_read_back_and_scores_as_the_segmentation_itself(here):
         found.save("labels.nii.gz")
     with pytest.raises(InputError, match=r"written as NIfTI; give a name that ends in \.nii\.gz"):
         found.save("labels.nrrd")
-    with pytest.raises(ConfigError, match="which label schema it follows cannot be determined; name it"):
+    with pytest.raises(ConfigError, match="its label schema cannot be determined; name it"):
         voxmmsd.score(saved, expert)
 
 
@@ -103,7 +103,7 @@ def test_what_is_saved_is_read_back_and_scores_as_the_segmentation_itself(here):
         ({"t1c": "x.nii.gz"}, "no such file"),
         ({"t1c": nibabel.Nifti1Image(np.ones((4, 4), np.uint8), np.eye(4))}, "not a 3-D volume"),
         ({"t1c": nibabel.Nifti1Image(np.full((8, 8, 8), np.nan), np.eye(4))}, "t1c: holds 512 NaN"),
-        ({"t1c": nibabel.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.diag([1e3, 1, 1, 1]))}, "not believable"),
+        ({"t1c": nibabel.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.diag([1e3, 1, 1, 1]))}, "is implausible"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

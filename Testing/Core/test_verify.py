@@ -14,7 +14,7 @@ def test_a_library_is_whole_until_a_file_changes(tmp_path, capsys):
     assert verify(str(library.folder)) == (f"{library.folder}: a library of 1 case, whole", True)
     (library.folder / "cases" / "case-000" / "images" / "t1c.nii.gz").write_bytes(b"")
     assert main(["verify", str(library.folder)]) == 2
-    assert "t1c.nii.gz: does not fit its checksum" in capsys.readouterr().out
+    assert "t1c.nii.gz: does not match its checksum" in capsys.readouterr().out
 
 
 def test_models_are_whole_until_a_file_changes(tmp_path):
@@ -24,7 +24,7 @@ def test_models_are_whole_until_a_file_changes(tmp_path):
     package.onnx.write_bytes(b"")
     text, whole = verify("")
     assert not whole
-    assert "model.onnx: does not fit its checksum" in text
+    assert "model.onnx: does not match its checksum" in text
 
 
 def test_a_run_with_a_damaged_checkpoint_is_not_whole(tmp_path):
@@ -39,5 +39,5 @@ def test_a_run_with_a_damaged_checkpoint_is_not_whole(tmp_path):
 
 
 def test_what_is_none_of_these_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="is no model package"):
+    with pytest.raises(ModelError, match="is not a model package"):
         verify(str(tmp_path / "nothing"))

@@ -144,7 +144,7 @@ class CarryTest(carry_case.CarryCase):
         before = self.labels()
         self.carry()
         self.assertTrue(np.array_equal(self.labels() == NCR, before == NCR))
-        self.assertIn("Left as it was: Necrotic core.", self.ui.carriedLabel.text)
+        self.assertIn("Left unchanged: Necrotic core.", self.ui.carriedLabel.text)
         editor = self.ui.segmentEditor.mrmlSegmentEditorNode()
         editor.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteVisibleSegments)
         self.assertEqual(self.box._locked(), ["NCR", "ED"])

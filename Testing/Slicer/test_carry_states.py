@@ -73,7 +73,7 @@ class CarryStatesTest(carry_case.CarryCase):
         self.result.SetAttribute("VoxMMSD.Model", "toy-model-1")
         known = json.dumps(dict.fromkeys(self.volumes, "another hash"))
         self.result.SetAttribute("VoxMMSD.Fingerprints", known)
-        with self.assertRaisesRegex(InputError, "T1 has changed since this result was made of it"):
+        with self.assertRaisesRegex(InputError, "T1 has changed since this result was made from it"):
             logic.carry(self.result)
         slicer.mrmlScene.RemoveNode(t2w)
         with self.assertRaisesRegex(InputError, "the image given as T2 is no longer in the scene"):
@@ -121,7 +121,7 @@ class CarryStatesTest(carry_case.CarryCase):
         self.correct_slice()
         self.ui.carryButton.click()
         wait_until(lambda: self.box.job is None)
-        self.assertIn("FLAIR has changed since this result was made of it", self.ui.carryLabel.text)
+        self.assertIn("FLAIR has changed since this result was made from it", self.ui.carryLabel.text)
         image[:] = as_it_was
         self.settled()
         self.carry()

@@ -171,7 +171,7 @@ class PanelTest(slicer_case.ModuleTest):
         self.bend(volumes["t1c"])
         self.choose(**volumes)
         self.assertEqual(self.found("bent").severity, "blocking")
-        with self.assertRaisesRegex(InputError, "not linear.*harden"):
+        with self.assertRaisesRegex(InputError, "nonlinear.*harden"):
             SlicerCase(self.tab.volumes()).export(self.folder)
         self.press("bent", "Harden a copy")
         copy = self.panel.parameters.t1c

@@ -333,7 +333,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
             self.ui.caseEdit.setText("site1-008")
             self.ui.acceptButton.click()
             self.assertEqual((len(asked), started), (1, []))
-            self.assertIn("as the model gave them", asked[0])
+            self.assertIn("exactly as the model predicted them", asked[0])
             self.ui.checkedCheck.click()
             self.ui.acceptButton.click()
             self.assertEqual((len(asked), started), (1, [True]))

@@ -316,7 +316,7 @@ class RunTest(slicer_case.ModuleTest):
         panel = self.open_panel("VoxMMSDSegment")
         with self.assertLogs(level="ERROR") as told:
             panel.segment_tab._failed(KeyError("labels"))
-        self.assertIn("unforeseen went wrong inside Vox-MMSD (KeyError: ", panel.ui.errorLabel.text)
+        self.assertIn("unexpected error occurred in Vox-MMSD (KeyError: ", panel.ui.errorLabel.text)
         self.assertIn("report it", panel.ui.errorLabel.text)
         self.assertIn("labels", told.output[0])
 

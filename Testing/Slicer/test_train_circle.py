@@ -23,7 +23,7 @@ class TrainCircleTest(train_case.TrainTest):
 
         first = self.train(panel, "first", self.phantoms(count=2), steps=3)
         result = panel.result.ui
-        self.assertIn("was compared with no other model", result.verdictLabel.text)
+        self.assertIn("was not compared with another model", result.verdictLabel.text)
         result.acceptButton.click()
         self.wait_for_work(panel)
         self.assertIn("is in use from now on", result.noticeLabel.text)

@@ -87,8 +87,8 @@ class TrainElsewhereTest(train_case.TrainTest):
 
         write_json_atomic(run / "status.json", {**status, "heartbeat": time.time() - 3600})
         panel.run.look()
-        self.assertIn("interrupted, no sign of life since", ui.stateLabel.text)
-        self.assertIn("Look at gpu-7 first", ui.noticeLabel.text)
+        self.assertIn("interrupted, no response since", ui.stateLabel.text)
+        self.assertIn("Check gpu-7 first", ui.noticeLabel.text)
         self.assertTrue(ui.resumeButton.enabled and not ui.pauseButton.enabled)
         self.assertEqual(ui.runsTable.item(0, 2).text(), "interrupted")
 

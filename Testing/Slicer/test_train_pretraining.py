@@ -96,6 +96,6 @@ class TrainPretrainingTest(train_case.TrainTest):
         self.assertFalse(ui.previewBox.isHidden())
         self.assertFalse(ui.previewImage.pixmap.isNull())
         self.assertRegex(ui.previewCaption.text, r"step \d+ \(\d+ of \d+\)")
-        picture = matplotlib.image.imread(sorted((folder / "previews").glob("*.png"))[0])[..., :3]
+        picture = matplotlib.image.imread(sorted((folder / "previews").glob("step-*.png"))[0])[..., :3]
         seen, _restored, truth = np.array_split(picture.mean(axis=2), 3, axis=1)
         self.assertGreater((seen < 0.05).mean(), (truth < 0.05).mean())  # seven of eight cells are masked

@@ -85,8 +85,10 @@ class TrainResultTest(train_case.TrainTest):
         self.assertTrue(panel.result.ui.openButton.enabled)
 
     def test_errors_of_the_core_are_said_without_its_command_line(self):
-        error = LibraryError("/data/library: is no training library (it has no x)", "`voxmmsd library add` makes one")
-        self.assertEqual(plain(error), "/data/library: is no training library (it has no x)")
+        error = LibraryError(
+            "/data/library: is not a training library (it has no x)", "`voxmmsd library add` makes one"
+        )
+        self.assertEqual(plain(error), "/data/library: is not a training library (it has no x)")
         self.assertEqual(plain(LibraryError("no new case", "name one with --case")), "no new case")
         self.assertEqual(plain(LibraryError("no t1n", "give t1n, t2f")), "no T1; give T1, FLAIR")
         self.assertEqual(plain(LibraryError("disk; full", "free some room")), "disk; full; free some room")

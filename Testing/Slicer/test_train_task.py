@@ -36,10 +36,10 @@ class TrainTaskTest(train_case.TrainTest):
         self.assertEqual(ui.dataPath.currentPath, str(self.folder / "library"))
         self.assertEqual(ui.startChoice.currentText, "from scratch")
         self.assertEqual(ui.stepsBox.value, 4000)  # nothing has learned yet: no tenth of the steps
-        self.assertIn("teach a first model", ui.dataNotice.text)
+        self.assertIn("train a first model", ui.dataNotice.text)
         first = self.train(panel, "first", self.folder / "library", steps=3)
         result = panel.result.ui
-        self.assertIn("was compared with no other model", result.verdictLabel.text)
+        self.assertIn("was not compared with another model", result.verdictLabel.text)
         self.assertIn("1 hold-out cases", result.detailLabel.text)
         self.assertEqual(panel.library.ui.casesTable.item(0, 3).text(), "run first")
         result.acceptButton.click()

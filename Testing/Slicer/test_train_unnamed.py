@@ -43,7 +43,7 @@ class TrainUnnamedTest(train_case.TrainTest):
         ui = panel.result.ui
         ui.equalButton.click()
         self.wait_for_work(panel)
-        self.assertEqual(ui.unnamedNotice.text, "Written down: both are alike.")
+        self.assertEqual(ui.unnamedNotice.text, "Recorded: both are equally good.")
         self.assertEqual(pairs(library)[0].choice, "equal")
 
     def test_a_choice_is_written_down_and_only_then_named(self):

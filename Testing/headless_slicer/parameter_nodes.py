@@ -192,7 +192,7 @@ class _Wrapper:
             name = child.property("SlicerParameterName")
             if name:
                 if name not in self._fields:
-                    raise ValueError(f"widget {child.objectName} names the parameter {name!r}, which there is not")
+                    raise ValueError(f"widget {child.objectName} names the parameter {name!r}, which does not exist")
                 widgets[name] = child
         return self._connect(widgets)
 

@@ -292,8 +292,8 @@ def _on_tip(edits: str) -> str:
 
 
 _OFF_TIP = _(
-    "Correct the result first, best a whole slice where the error is largest: nothing was edited since the model, or "
-    "the last carry, gave these labels."
+    "Correct the result first, ideally a whole slice where the error is largest: nothing was edited since the model, "
+    "or the last carry, gave these labels."
 )
 
 
@@ -306,7 +306,7 @@ def _in_words(about: About, schema: Any) -> str:
         if key in names and round(before, 2) != round(after, 2)
     ]
     voxels = about.refined.carried_voxels
-    said = [_("Carried to {voxels} voxels; Undo takes it back.").format(voxels=f"{voxels:,}")]
+    said = [_("Carried to {voxels} voxels; Undo reverts it.").format(voxels=f"{voxels:,}")]
     if not voxels:
         said = [_("Nothing else in this volume looks like what you edited: no other voxel was changed.")]
     if about.is_doubtful:
@@ -316,5 +316,5 @@ def _in_words(about: About, schema: Any) -> str:
         )
         said.append(text.format(share=f"{about.refined.agreement:.0%}"))
     if held := [names[key] for key in about.refined.locked if key in names]:
-        said.append(_("Left as it was: {names}.").format(names=", ".join(held)))
+        said.append(_("Left unchanged: {names}.").format(names=", ".join(held)))
     return "<br>".join(map(escape, said)) + (f"<table>{''.join(rows)}</table>" if rows else "")

@@ -222,8 +222,8 @@ class _Told:
         for key, expected in self.fingerprints.items():
             if self.reference in images and fingerprint(images[key], images[self.reference]) != expected:
                 raise InputError(
-                    _("{name} has changed since this result was made of it").format(name=MODALITY_NAMES[key]),
-                    _("bring it back as it was, or segment the images again"),
+                    _("{name} has changed since this result was made from it").format(name=MODALITY_NAMES[key]),
+                    _("restore it, or segment the images again"),
                 )
 
     def record(self, base: Base, labels: Path, origin: Path, inputs: dict[str, str]) -> ResultRecord:

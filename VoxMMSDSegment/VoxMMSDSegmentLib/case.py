@@ -37,7 +37,7 @@ class SlicerCase:
             raise InputError(_("no image is chosen"), _("choose at least one of T1, T1 contrast, T2 and FLAIR"))
         if self.reference and self.reference not in self.volumes:
             raise InputError(
-                _("the result is to have the grid of {name}, which is not chosen").format(name=self.reference),
+                _("the result should have the grid of {name}, which is not chosen").format(name=self.reference),
                 _("choose that image, too, or another grid"),
             )
 

@@ -178,11 +178,11 @@ def _bent(volumes: Mapping[str, Any], reference: str) -> tuple[Finding, ...]:
         if not is_bent(node):
             continue
         if key == reference:
-            text = _("{name}: lies under a transform that is not linear: no result can have its voxels")
+            text = _("{name}: has a nonlinear transform: a result cannot share its voxel grid")
             remedy = _("harden a copy, or choose another image for the result")
             found.append(Finding(BLOCKING, "bent", text.format(name=key), remedy, key))
         else:
-            text = _("{name}: lies under a transform that is not linear and will be resampled")
+            text = _("{name}: has a nonlinear transform and will be resampled")
             found.append(Finding(WARNING, "bent", text.format(name=key), _("harden a copy to see how"), key))
     return tuple(found)
 
@@ -255,6 +255,6 @@ def how_to_fix(finding: Finding) -> str:
         "skull": _("Check From the scanner: the brain is extracted first. Or choose a brain mask above."),
         "not-aligned": _("Check Align: the images are registered to each other first."),
         "different-grids": _("Nothing to do if they were registered to each other; else check From the scanner."),
-        "packages": _("They are downloaded once, after a question."),
+        "packages": _("They are downloaded once, after you confirm."),
     }
     return ways.get(finding.kind) or _("How to fix it: {text}.").format(text=in_panel_words(finding.remedy))

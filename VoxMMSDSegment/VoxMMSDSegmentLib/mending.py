@@ -68,7 +68,7 @@ class Mending:
         return [Suggestion(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]
 
     def _scanner_or_resample(self, finding: Finding) -> list[Suggestion]:
-        hint = _("They lie right: only resample them, and add them as they were segmented.")
+        hint = _("They are aligned: only resample them, and add the resampled images.")
         return [*self._from_scanner(finding), Suggestion(_("Resample"), hint, lambda: self._choose(intermediates=True))]
 
     def _harden(self, finding: Finding) -> list[Suggestion]:
@@ -76,5 +76,5 @@ class Mending:
             with slicer.util.tryWithErrorDisplay(_("The image could not be hardened."), waitCursor=True):
                 self._choose(**{finding.modality: hardened_copy(getattr(self._parameters, finding.modality))})
 
-        hint = _("Take a copy with the transform applied; your image stays as it is.")
+        hint = _("Use a copy with the transform applied; your image stays unchanged.")
         return [Suggestion(_("Harden a copy"), hint, act)]

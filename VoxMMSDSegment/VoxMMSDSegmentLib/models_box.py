@@ -150,7 +150,7 @@ def _id_in_use() -> str:
 def _card(package: ModelPackage, modalities: Sequence[str]) -> str:
     info = package.info
     tissues = ", ".join(label.name for label in schema_named(info.schema).labels)
-    lines = [_("Finds: {tissues}.").format(tissues=escape(tissues))]
+    lines = [_("Segments: {tissues}.").format(tissues=escape(tissues))]
     lines.append(scores_text(info, modalities))
     lines.append("<i>" + _("Research use only.") + "</i> " + escape(info.limits))
     return "<br>".join(lines)

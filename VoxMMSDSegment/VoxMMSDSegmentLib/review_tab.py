@@ -300,7 +300,7 @@ class ReviewTab:
             if not there
             else self._accept_tip
             if coded
-            else _("Write a case code first: letters and digits, never a name.")
+            else _("Enter a case code first: letters and digits, never a name.")
         )
         for widget in (ui.saveButton, ui.checkedCheck, ui.regionsCheck, ui.show3DButton):
             widget.setEnabled(there)
@@ -392,7 +392,7 @@ def _accepted_in_words(version, left_out: list[str]) -> str:
     )
     if not left_out:
         return said
-    more = _("Left out, since the model knows no such tissue: {names}.").format(names=escape(", ".join(left_out)))
+    more = _("Left out, because the model has no such tissue: {names}.").format(names=escape(", ".join(left_out)))
     return f"{said} {more}"
 
 

@@ -176,7 +176,7 @@ class SegmentTab:
 
         text = _("the images are not checked yet: Python packages are missing")
         finding = Finding(NOTE, "packages", text, _("install them"))
-        install = Suggestion(_("Install..."), _("Download the packages into Slicer, after a question."), self._install)
+        install = Suggestion(_("Install..."), _("Download the packages into Slicer, after you confirm."), self._install)
         self.findings.show((finding,), {0: [install]}, frozenset())
 
     def _install(self) -> None:
@@ -300,7 +300,7 @@ class SegmentTab:
     def _replaced(self, node) -> Any:
         """The last result of the same images, made what ``node`` is, where the user agrees; else ``node``."""
         last = last_result_of(self._volumes_at_start, but=node)
-        question = _("Replace {name}? Undo in the segment editor brings its segments back.")
+        question = _("Replace {name}? Undo in the segment editor restores its segments.")
         if last is None or not slicer.util.confirmYesNoDisplay(question.format(name=last.GetName())):
             return node
         self._save_state(last)

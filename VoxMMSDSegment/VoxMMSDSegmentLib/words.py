@@ -14,7 +14,7 @@ def in_panel_words(text: str) -> str:
     text = words.with_names(text).replace(f"case {CASE_ID}: ", "")
     for of_a_shell, of_the_panel in (
         (
-            "--force writes it all the same",
+            "--force writes it anyway",
             _("Correct the images or their slots and segment again, or press Show it anyway"),
         ),
         ("look at the picture, and at the images (`voxmmsd check`)", _("look at the images")),

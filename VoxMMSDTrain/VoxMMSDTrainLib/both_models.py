@@ -78,7 +78,7 @@ def open_pair(library_folder: Path) -> Steps:
         library = open_library(library_folder)
         waiting = [pair for pair in pairs(library) if not pair.choice]
         if not waiting:
-            raise LibraryError(_("No pair waits for an answer"), _("press Show a pair"))
+            raise LibraryError(_("No pair is waiting for an answer"), _("press Show a pair"))
         pair = waiting[-1]
         files = {_("first"): pair.first, _("second"): pair.second}
         schema = schema_named(pair.schema)

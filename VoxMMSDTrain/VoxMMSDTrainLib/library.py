@@ -133,7 +133,7 @@ class LibrarySection:
         from voxmmsd.library import is_library
 
         if not is_library(self.folder):
-            return _("There is no library here yet: Add makes one, and so does Accept in the segmentation module.")
+            return _("There is no library here yet: Add creates one, and so does Accept in the segmentation module.")
         accepted = sum(case.accepted is not None for case in self._cases)
         held = sum(case.part == "hold-out" for case in self._cases)
         return _("{count} cases, {accepted} with an accepted label, {held} held out; {shown} shown").format(
@@ -183,7 +183,7 @@ class LibrarySection:
         self._say(_("Opening {case} ...").format(case=case_id))
         node = yield from library_case.open_case(self.folder, case_id)
         if node is None:
-            self._say(_("The case before stays open."))
+            self._say(_("The previous case stays open."))
             self.choose(library_case.opened_case())
             return None
         self.choose(case_id)

@@ -191,7 +191,7 @@ class ResultSection:
         from voxmmsd.models.registry import rollback
 
         before, after = rollback()
-        said = _("{before} is taken back; in use now: {after}.")
+        said = _("{before} was rolled back; now in use: {after}.")
         self._decided(said.format(before=before, after=after or _("none")))
 
     def _importing(self) -> Steps:
@@ -227,7 +227,7 @@ class ResultSection:
         self.compared.clear()
         shown = yield from open_both(self.comparison, library_of(self.comparison), case_id)
         if not shown:
-            self._say_of_cases(_("The case before stays open."))
+            self._say_of_cases(_("The previous case stays open."))
             return
         self.compared.show(shown)
         self._both = shown
@@ -265,7 +265,7 @@ def _headline(found: RunResult | None) -> str:
     if not found.schema:
         return _("A pre-trained network: it cannot segment yet, fine-tuning can start from it.")
     if not found.old:
-        return _("{model}: was compared with no other model.").format(model=found.model)
+        return _("{model}: was not compared with another model.").format(model=found.model)
     if found.outcome == Outcome.BETTER and found.few:
         return _("The new model was better, on {count} patient(s) only: too few to be sure.").format(
             count=found.patients
@@ -273,9 +273,9 @@ def _headline(found: RunResult | None) -> str:
     outcomes = {
         Outcome.BETTER: _("The new model is better."),
         Outcome.WORSE: _("The new model is worse."),
-        Outcome.ALIKE: _("Old and new model are alike."),
+        Outcome.ALIKE: _("The old and the new model perform alike."),
     }
-    return outcomes.get(found.outcome, _("Nothing can be said of old and new model."))
+    return outcomes.get(found.outcome, _("The old and the new model cannot be compared."))
 
 
 def _details(found: RunResult | None) -> str:
@@ -283,11 +283,11 @@ def _details(found: RunResult | None) -> str:
         return ""
     if not found.old:
         if not found.text:
-            return _("No labeled case was held out: nothing is known of how good it is.")
+            return _("No labeled case was held out, so its accuracy is unknown.")
         return _("Dice on {cases} cases, which it did not learn from:").format(cases=found.text)
     lines = [_("{new} against {old}: {text}.").format(new=found.model, old=found.old, text=found.text)]
     if found.few:
-        lines.append(_("Few patients count: look at the cases yourself before you decide."))
+        lines.append(_("Only few patients count: look at the cases yourself before you decide."))
     return "<br>".join(lines)
 
 

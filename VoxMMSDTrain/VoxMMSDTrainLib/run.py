@@ -128,7 +128,9 @@ class RunSection:
         if run.error:
             return run.error
         if run.state is RunState.INTERRUPTED and run.host != socket.gethostname():
-            text = _("Look at {host} first: if the run is gone there, Resume continues it here, on this computer.")
+            text = _(
+                "Check {host} first: if the run no longer exists there, Resume continues it here, on this computer."
+            )
             return text.format(host=run.host)
         if run.state is RunState.INTERRUPTED:
             return _("Its process is gone. Resume continues from the newest checkpoint.")
@@ -200,10 +202,10 @@ class RunSection:
         )
 
     def _pause(self, _checked: bool) -> None:
-        self._ask(self._logic.pause, _("Pause was asked for: the run saves a checkpoint after this step and leaves."))
+        self._ask(self._logic.pause, _("Pausing: the run saves a checkpoint after this step and stops."))
 
     def _cancel(self, _checked: bool) -> None:
-        self._ask(self._logic.cancel, _("Cancel was asked for: the run ends after this step."))
+        self._ask(self._logic.cancel, _("Canceling: the run ends after this step."))
 
     def _ask(self, request: Callable[[Path], None], answer: str) -> None:
         try:

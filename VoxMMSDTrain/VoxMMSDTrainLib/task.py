@@ -50,7 +50,7 @@ class TaskSection:
             Size(_("Quick"), "small", 0.25),
             Size(_("Standard"), "small", 1.0),
             Size(_("Full: a larger network, for GPUs"), "paper", 1.0),
-            Size(_("Trial: to see that all works"), "tiny", 1.0),
+            Size(_("Trial: to check that everything works"), "tiny", 1.0),
         ]
         self._starts: list[models.Choice] = []
         self._forms = {kind: OptionsForm(ui.moreStack, kind) for kind in (FinetuneConfig, PretrainConfig)}
@@ -188,9 +188,11 @@ class TaskSection:
         text = _("A training library: {train} labeled cases to learn from, {held} held out to judge by.")
         text = text.format(train=len(accepted) - held, held=held)
         if self.verb == "finetune" and not self.start:
-            text += " " + _("From scratch they teach a first model, compared with the one in use, if there is one.")
+            text += " " + _(
+                "From scratch, they train a first model, which is compared with the one in use, if there is one."
+            )
         if self.verb == "finetune" and not held:
-            text += " " + _("Without one that is held out, nobody can tell how good a model is.")
+            text += " " + _("Without a held-out case, the accuracy of a model is unknown.")
         return text
 
     def _estimate(self) -> None:
@@ -302,9 +304,9 @@ def estimate_in_words(found: dict[str, Any]) -> str:
         ),
     ]
     advice = {
-        "too long": _("That is not sensible on this CPU: export the job to a GPU server."),
+        "too long": _("This is not practical on this CPU: export the job to a GPU server."),
         "memory": _("There is not enough memory: choose smaller patches or a smaller size."),
-        "disk": _("There is not enough room on the disk: choose another folder for the runs."),
+        "disk": _("There is not enough disk space: choose another folder for the runs."),
     }
     warnings = [f"<b>⚠ {advice[problem]}</b>" for problem in found["problems"]]
     if found["seconds"] > MANY_HOURS * 3600 and "too long" not in found["problems"]:
@@ -313,8 +315,8 @@ def estimate_in_words(found: dict[str, Any]) -> str:
 
 
 def _many_hours(device: str) -> str:
-    text = _("That is many hours: choose Quick or fewer steps to see first what it brings.")
-    return text + " " + _("On a GPU server it is a small part of that.") if device == "cpu" else text
+    text = _("This takes many hours: try Quick or fewer steps first.")
+    return text + " " + _("On a GPU server it takes a fraction of that.") if device == "cpu" else text
 
 
 def _long(seconds: float) -> str:

@@ -57,7 +57,7 @@ class UnnamedPairs:
         self._compared.clear()
         number, case_id, shown = yield from open_pair(library_of(self._comparison))
         if not shown:
-            self._say(_("The case before stays open; the pair waits."))
+            self._say(_("The previous case stays open; the pair is kept."))
             return
         self._compared.show(shown)
         self._number, self._pair = number, shown
@@ -101,7 +101,7 @@ class UnnamedPairs:
 
         chosen, told = yield write_down
         self._number = ""
-        said = _("Written down. It was {model}.").format(model=chosen) if chosen else _("Written down: both are alike.")
+        said = _("Recorded. It was {model}.").format(model=chosen) if chosen else _("Recorded: both are equally good.")
         if told.old + told.new:
             said += _(" So far {tally}.").format(tally=told.text)
         self._say(said)

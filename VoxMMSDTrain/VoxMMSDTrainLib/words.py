@@ -44,7 +44,7 @@ def sentence(run: RunView) -> str:
         text += _(" on {host}").format(host=run.host)
         text += f", {run.stage}" if run.stage else ""
     if run.silent_since:
-        text += _(", no sign of life since {time:%Y-%m-%d %H:%M:%S}").format(time=run.silent_since)
+        text += _(", no response since {time:%Y-%m-%d %H:%M:%S}").format(time=run.silent_since)
     text += _("; step {step} of {total}").format(step=run.step, total=run.total) if run.total else ""
     if run.state is RunState.RUNNING and run.seconds_left is not None:
         text += _(", {time} left").format(time=in_words(run.seconds_left))

@@ -74,12 +74,12 @@ def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: 
             compared on this case before.
     """
     if len(said) != 2:
-        raise LibraryError(f"a pair is of two models, {', '.join(said) or 'none'} given", "name two different models")
+        raise LibraryError(f"a pair needs two models, {', '.join(said) or 'none'} given", "name two different models")
     case, meaning = library.case(case_id), schema_named(schema)
     labels = {model: on_grid_of_case(case, label, schema) for model, label in said.items()}
     one, other = labels.values()
     if one.grid.same_as(other.grid) and (one.array == other.array).all():
-        raise LibraryError(f"case {case_id}: both models say the same", "choose another case")
+        raise LibraryError(f"case {case_id}: both models give the same labels", "choose another case")
     if any(pair.case_id == case_id and pair.models == frozenset(said) for pair in pairs(library)):
         raise LibraryError(f"case {case_id}: these two models were compared on it already", "choose another case")
     models = sorted(said)
@@ -104,14 +104,14 @@ def choose(library: Library, number: str, better: str) -> Pair:
         LibraryError: no such pair, or it was chosen already.
     """
     if better not in ANSWERS:
-        raise ConfigError(f"no answer {better!r}", f"choose one of {', '.join(ANSWERS)}")
+        raise ConfigError(f"unknown answer {better!r}", f"choose one of {', '.join(ANSWERS)}")
     pair = next((pair for pair in pairs(library) if pair.number == number), None)
     if pair is None:
         raise LibraryError(f"{library.folder}: has no pair {number!r}", "`voxmmsd library blind` makes one")
     with writing(library.folder):
         if (pair.folder / "choice.json").exists():
             raise LibraryError(
-                f"pair {number}: was chosen already, and a choice stands",
+                f"pair {number}: was chosen already, and a choice is final",
                 "make another pair with `voxmmsd library blind`",
             )
         write_json_atomic(pair.folder / "choice.json", {"format": 1, "better": better, "time": now()})
@@ -158,7 +158,7 @@ def _read_pair(folder: Path) -> Pair:
         models = frozenset((sealed[FIRST], sealed[SECOND]))
         return Pair(folder.name, about["case"], about["schema"], folder, models, better, sealed.get(better, ""))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LibraryError(f"{folder}: is not a whole pair ({error!r})", "move it out of the library") from error
+        raise LibraryError(f"{folder}: is not a complete pair ({error!r})", "move it out of the library") from error
 
 
 def _loaded(file: Path) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def _widest_schema(names: Sequence[str], parent: ModelPackage | None, library: L
     if not wide:
         listed = ", ".join(schema.name for schema in used)
         raise InputError(
-            f"{library.folder}: its labels follow the schemas {listed}, none of which knows the tissues of all",
+            f"{library.folder}: its labels follow the schemas {listed}, none of which covers the tissues of all",
             "name one that does with --schema",
         )
     return parent.info.schema if parent and parent.info.schema in wide else wide[0]

@@ -31,5 +31,5 @@ def without_bias_field(volume: Volume, mask_zyx: np.ndarray) -> np.ndarray:
         corrector.Execute(sitk.Shrink(image, shrink), sitk.Shrink(inside, shrink))
         field = sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(image))
     except RuntimeError as error:
-        raise InputError(f"the bias field cannot be found ({reason_of(error)})", "leave --n4 out") from error
+        raise InputError(f"the bias field could not be estimated ({reason_of(error)})", "leave --n4 out") from error
     return (array / np.exp(field)).astype(np.float32)

@@ -79,7 +79,7 @@ def mask_of_stripped(volume: Volume, modality: str) -> np.ndarray:
     size_ml = mask.sum() * volume.grid.voxel_volume_ml
     if not 0 < size_ml <= LARGEST_BRAIN_ML:
         raise InputError(
-            f"{modality} is no brain mask: {size_ml:,.0f} ml of it are above 0, and a brain has at most "
+            f"{modality} is not a brain mask: {size_ml:,.0f} ml of it are above 0, and a brain has at most "
             f"{LARGEST_BRAIN_ML:,.0f} ml",
             "name a modality that is stripped, or give a mask with --brain-mask FILE",
         )

@@ -245,14 +245,14 @@ def _label(case: Case, schema: LabelSchema | None, places: _Places, reader: _Rea
     volume = reader.read_label(case.label)  # what is no label map at all is said to be that, before its schema
     if schema is None:
         raise InputError(
-            f"{path}: which label schema it follows cannot be told", f"name it with --schema ({', '.join(SCHEMAS)})"
+            f"{path}: its label schema cannot be determined", f"name it with --schema ({', '.join(SCHEMAS)})"
         )
     drawn_on = places.drawn_on(volume.grid)
     if drawn_on is None:
         raise InputError(
             f"{path}: the label's grid ({_spacing(volume.grid)}) is that of none of the case's images "
             f"({', '.join(places.grids)})",
-            "give the image it was drawn on",
+            "add the image that the label was drawn on",
         )
     indices = Volume(indices_from_values(volume.array, schema, str(path)), volume.grid)
     indices = places.moved(indices, drawn_on)

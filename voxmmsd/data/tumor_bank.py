@@ -76,7 +76,7 @@ def refuse_held_out(bank: TumorBank, held: Iterable[Splittable]) -> None:
         named = f"{', '.join(known[:5])}{' ...' if len(known) > 5 else ''}"
         raise InputError(
             f"{bank.file}: has tumors of patients who are held out for validation or test ({named})",
-            "take them out of the bank, or out of these parts of the splits",
+            "remove them from the bank, or from these parts of the splits",
         )
 
 
@@ -95,7 +95,7 @@ def _mapped(label: np.ndarray, own: str, schema: LabelSchema, file: Path) -> np.
             raise InputError(
                 f"{file}: labels {tissue.name} ({tissue.key}, schema {own}), which the model's schema {schema.name} "
                 "does not know",
-                "take a bank of the model's tissues",
+                "use a tumor bank with the model's tissues",
             )
         table[index] = there or 0
     return table[indices]

@@ -27,7 +27,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.array.shape[-3:] != self.grid.shape_zyx:
-            raise ValueError(f"array {self.array.shape} does not fit grid {self.grid.shape_zyx}")
+            raise ValueError(f"array {self.array.shape} does not match grid {self.grid.shape_zyx}")
 
 
 def bounding_box(mask_zyx: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice] | None:

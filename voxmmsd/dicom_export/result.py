@@ -60,7 +60,7 @@ def read_result(file: Path) -> ExportedResult:
         InputError: no result, no record, or labels that are none of its schema.
     """
     if not file.name.endswith(LABELS) or not file.is_file():
-        raise InputError(f"{file}: is no result of `voxmmsd segment`", f"give its CASEID{LABELS}")
+        raise InputError(f"{file}: is not a result of `voxmmsd segment`", f"give its CASEID{LABELS}")
     beside = file.with_name(file.name.removesuffix(LABELS) + ENDING)
     remedy = "segment the case again, and export that result"
     try:

@@ -151,7 +151,7 @@ def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
     assert case.label is not None
     if case.schema is None:
         read_values(case.label)  # what is no label map at all is said to be that
-        raise InputError(f"{case.label.path}: which label schema it follows cannot be told", "name it with --schema")
+        raise InputError(f"{case.label.path}: its label schema cannot be determined", "name it with --schema")
     schema = schema_named(case.schema)
     label = read_label(case.label, schema)
     reference, grid = label.array, label.grid
@@ -194,7 +194,7 @@ def labels_on(grid: Grid, indices: Volume, own: LabelSchema, schema: LabelSchema
     if (found := on_same_voxels(indices, grid)) is not None:
         return found.array
     raise InputError(
-        f"{where}: lies on another grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx})",
+        f"{where}: is on a different grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx})",
         "segment with --reference set to the image that the label was drawn on",
     )
 

@@ -61,7 +61,7 @@ class Variant:
 
 def _refuse_ours(*tables: dict[str, Any]) -> None:
     if ours := sorted(_OURS & {key for table in tables for key in table}):
-        raise ConfigError(f"compare: the experiment itself decides on {', '.join(ours)}", "take it out of the table")
+        raise ConfigError(f"compare: the experiment itself decides on {', '.join(ours)}", "remove it from the table")
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,12 @@ class ExperimentConfig:
         if strange := sorted(set(variant.cases) - set(self.cases)):
             raise ConfigError(
                 f"compare: [variants.{method}] asks for {strange[0]} cases, the experiment for {self.cases}",
-                "add that number to the experiment's cases, or take it out of the table",
+                "add that number to the experiment's cases, or remove it from the table",
             )
         if self.baseline != method and (late := set(self.cases_of(method)) - set(self.cases_of(self.baseline))):
             raise ConfigError(
                 f"compare: {method} at {min(late)} cases has no {self.baseline} to be compared with",
-                "try both at the same numbers of cases",
+                "run both with the same numbers of cases",
             )
 
     @property

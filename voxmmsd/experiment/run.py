@@ -122,7 +122,7 @@ class _Experiment:
         experiment, splits = self.experiment, self.splits
         if max(experiment.cases) > len(splits.train):
             raise ConfigError(
-                f"compare: {max(experiment.cases)} labeled cases asked for, {experiment.splits} gives "
+                f"compare: {max(experiment.cases)} labeled cases requested, {experiment.splits} gives "
                 f"{len(splits.train)} to train on",
                 "ask for fewer, or list more under train",
             )
@@ -133,8 +133,9 @@ class _Experiment:
         held = {*splits.validation, *splits.test}
         if open_ := sorted(entry.id for entry in self.entries if entry.id in held and entry.leaves_tissues_open):
             raise ConfigError(
-                f"compare: the labels of {', '.join(open_[:5])} leave tissues open, so not all regions can be scored",
-                f"take them out of {experiment.splits}'s validation and test",
+                f"compare: the labels of {', '.join(open_[:5])} do not define all tissues, so not all "
+                "regions can be scored",
+                f"remove them from {experiment.splits}'s validation and test",
             )
         if experiment.pretrain_splits:
             learned = read_splits(Path(experiment.pretrain_splits), self.entries)
@@ -142,7 +143,7 @@ class _Experiment:
                 raise ConfigError(
                     f"compare: {experiment.pretrain_splits} pre-trains on {', '.join(leaked[:5])}, which "
                     f"{experiment.splits} keeps back",
-                    "take them out of one of the two: a case that was pre-trained on cannot judge",
+                    "remove them from one of the two: a case that was pre-trained on cannot judge",
                 )
 
     def _warn_of_given_starts(self) -> None:
@@ -206,7 +207,7 @@ class _Experiment:
         file = self.folder / "draws" / f"{arm.cases}-cases-draw-{arm.draw}.json"
         if file.is_file() and read_json(file) != parts:
             raise ConfigError(
-                f"{file}: was drawn from other cases than {self.experiment.splits} gives now", "take another --run"
+                f"{file}: was drawn from other cases than {self.experiment.splits} gives now", "name another --run"
             )
         write_json_atomic(file, parts)
         return file

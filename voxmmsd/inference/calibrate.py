@@ -38,7 +38,7 @@ def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = N
     refuse_pretrained(package)
     if Path(model).suffix == ".zip" and Path(model).is_file():
         raise ModelError(
-            f"{model}: the temperature is written into the model's package, and a zip is only unpacked for reading",
+            f"{model}: the temperature is written into the model's package, and a zip is only read",
             f"import it with `voxmmsd models import {model}` and name it {package.info.id}",
         )
     with TemporaryDirectory(prefix="voxmmsd-") as place:

@@ -29,7 +29,7 @@ def parse_bytes(text: str) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match or float(match[1]) == 0:
-        raise ConfigError(f"--memory {text}: is no amount of memory", "write 4G or 800M")
+        raise ConfigError(f"--memory {text}: is not an amount of memory", "write 4G or 800M")
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 

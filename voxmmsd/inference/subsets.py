@@ -41,7 +41,7 @@ def evaluate_subsets(model: str, folder: Path, split: str, schema: str = "", dev
     package = resolve_model(model)
     if Path(model).suffix == ".zip" and Path(model).is_file():
         raise ModelError(
-            f"{model}: the table is written into the model's package, and a zip is only unpacked for reading",
+            f"{model}: the table is written into the model's package, and a zip is only read",
             f"import it with `voxmmsd models import {model}` and name it {package.info.id}",
         )
     engine = open_engine(package, device=device)

@@ -113,7 +113,7 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
         return
     if case.schema is None:
         read_values(case.label)  # what is no label map at all is said to be that
-        raise InputError(f"{case.label.path}: which label schema it follows cannot be told", "name it with --schema")
+        raise InputError(f"{case.label.path}: its label schema cannot be determined", "name it with --schema")
     label = read_label(case.label, schema_named(case.schema))
     if not _is_known(library, library.case(case_id), entry.accepted, label, case.schema):
         version = library.accept(case_id, label, case.schema, drawn_over=())
@@ -136,7 +136,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
         raise InputError(f"{file}: no such file", "give the record beside the result, or segment again") from error
     schema, model, review = record.schema, record.model.id, record.review
     if not model:
-        raise InputError(f"{file}: names no model that the result is of", "segment again")
+        raise InputError(f"{file}: does not name the model that made the result", "segment again")
     labels = file.with_name(f"{file.name.removesuffix('.json')}.nii.gz")
     label = read_label(Source(labels), schema_named(schema))
     case = library.case(case_id)
@@ -189,7 +189,7 @@ def accept_prediction(library: Library, case_id: str) -> LabelVersion:
     """
     case = library.case(case_id)
     if case.prediction is None or case.newest != case.prediction:
-        raise LibraryError(f"case {case_id}: has no prediction that waits for an answer", "give --label FILE")
+        raise LibraryError(f"case {case_id}: has no prediction to answer", "give --label FILE")
     return library.accept(case_id, library.read_label(case, case.prediction), case.prediction.schema)
 
 

@@ -66,7 +66,7 @@ def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: i
         LibraryError: the folder is not empty.
     """
     if not 0 <= hold_out_share <= 0.5:
-        raise ConfigError(f"a hold-out share of {hold_out_share:g} makes no sense", "give 0 to 0.5, such as 0.2")
+        raise ConfigError(f"a hold-out share of {hold_out_share:g} is out of range", "give 0 to 0.5, such as 0.2")
     if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
         raise LibraryError(f"{folder}: is not empty", "name a new folder for the training library")
     (folder / "cases").mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class Library(LibraryRecords):
         patient = patient or patient_of(case_id)
         check_code(patient, "patient")
         if part and part not in PARTS:
-            raise ConfigError(f"case {case_id}: no part {part!r}", f"choose one of {', '.join(PARTS)}")
+            raise ConfigError(f"case {case_id}: unknown part {part!r}", f"choose one of {', '.join(PARTS)}")
         kept = brain_only(case_id, images, brain_mask)
         content = image_hash(kept)
         with writing(self.folder):
@@ -180,7 +180,7 @@ class Library(LibraryRecords):
         newest = self.case(case_id).newest
         name = schema or (newest.schema if newest else "")
         if not name:
-            raise LibraryError(f"{file}: which label schema it follows cannot be told", "name it with --schema")
+            raise LibraryError(f"{file}: its label schema cannot be determined", "name it with --schema")
         label = read_label(Source(Path(file)), schema_named(name))
         who = read_volume(Source(Path(origins))) if origins else None
         return self.accept(case_id, label, name, drawn_over=drawn_over, origins=who)
@@ -213,12 +213,12 @@ class Library(LibraryRecords):
                 if entry.image_hash == content and entry.id == case_id:
                     return True
                 raise LibraryError(
-                    f"{self.folder}: case {entry.id} is there already with other images",
-                    "nothing is overwritten, give the new one another id",
+                    f"{self.folder}: case {entry.id} already exists with other images",
+                    "nothing is overwritten, give the new case another id",
                 )
             if entry.image_hash == content:
                 raise LibraryError(
-                    f"{self.folder}: the images of {case_id} are there already, as case {entry.id}",
+                    f"{self.folder}: the images of {case_id} are already in the library as case {entry.id}",
                     "leave this case out, or give it the same id",
                 )
         return False
@@ -289,7 +289,7 @@ def check_code(code: str, what: str) -> None:
     """A name has no digit; what has one, is short and is a file's name may well be a code."""
     if safe_id(code) != code or len(code) > _LONGEST_ID or not re.search(r"\d", code) or not code.isascii():
         raise LibraryError(
-            f"{what} {code!r}: must be a code, no name",
+            f"{what} {code!r}: must be a code, not a name",
             "give letters, digits, - and _, at least one digit, such as site1-007",
         )
 

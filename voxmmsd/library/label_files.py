@@ -33,7 +33,7 @@ def on_grid_of_case(case: LibraryCase, label: Volume, schema: str) -> Volume:
     if found is not None:
         return found
     raise LibraryError(
-        f"case {case.id}: the label's grid {label.grid.shape_zyx} is that of none of its images",
+        f"case {case.id}: the label's grid {label.grid.shape_zyx} matches none of its images",
         f"export the label on the grid of one of {', '.join(case.modalities)}",
     )
 
@@ -48,7 +48,7 @@ def origins_on(label: Volume, case: LibraryCase, origins: Volume) -> Volume:
     found = _on_grid_of_image(case, Volume(origins.array.astype(np.uint8), origins.grid)) if known else None
     if found is None or not found.grid.same_as(label.grid):
         raise LibraryError(
-            f"case {case.id}: who decided each voxel of the label is not told by a map of 0, 1 and 2 on its grid",
+            f"case {case.id}: the origin map is not a map of 0, 1 and 2 on the label's grid",
             "give the map that refine wrote beside these labels, or leave it out",
         )
     return found

@@ -39,7 +39,7 @@ def writing(folder: Path) -> Iterator[None]:
             ) from error
         if is_disk_full(error):
             raise LibraryError(
-                f"{folder}: the disk is full", "free some room and try again: what was there is whole"
+                f"{folder}: the disk is full", "free disk space and try again: existing files are intact"
             ) from error
         raise
 

@@ -34,7 +34,7 @@ class LibraryRecords:
         self.folder = Path(folder).expanduser()
         if not is_library(self.folder):
             raise LibraryError(
-                f"{self.folder}: is no training library (it has no {RECORD})",
+                f"{self.folder}: is not a training library (it has no {RECORD})",
                 f"`voxmmsd library add {self.folder} FOLDER` makes one",
             )
         self._about = read_record(self.folder / RECORD, lambda record: About(**record))
@@ -73,6 +73,6 @@ def _read_case(folder: Path, known: LibraryCase | None = None) -> LibraryCase:
         return known
     entry = read_record(folder / CASE_RECORD, CaseRecord.from_record)
     if entry.id != folder.name:
-        raise LibraryError(f"{folder}: holds the case {entry.id}", "give the folder its name back")
+        raise LibraryError(f"{folder}: holds the case {entry.id}", "rename the folder back")
     labels = [read_record(file, LabelVersion.from_record) for file in files]
     return LibraryCase(folder, entry, tuple(sorted(labels, key=lambda label: label.number)))

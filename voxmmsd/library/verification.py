@@ -49,6 +49,6 @@ def _wrong_in(case: LibraryCase) -> Iterator[str]:
         if not file.is_file():
             yield f"{file}: is missing"
         elif sha256_of(file) != expected:
-            yield f"{file}: does not fit its checksum; it was changed or damaged"
+            yield f"{file}: does not match its checksum; it was changed or damaged"
     if len({label.number for label in case.labels}) < len(case.labels):
         yield f"{case.folder / 'labels'}: two labels have one number"

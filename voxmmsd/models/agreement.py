@@ -48,7 +48,7 @@ def compare_networks(package: ModelPackage) -> float | None:
         raise ModelError(
             f"{package.folder}: its ONNX file and its weights are different networks (results differ by "
             f"{100 * difference:.0f} %, allowed are {100 * allowed:.0f} %)",
-            "take the model from where it was trained, and export it again",
+            "export the model again where it was trained",
         )
     return difference
 

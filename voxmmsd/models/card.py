@@ -84,7 +84,7 @@ def _few_steps(training: dict[str, Any]) -> list[str]:
     steps = (training.get("options") or {}).get("steps")
     if not isinstance(steps, int) or steps >= FEW_STEPS:
         return []
-    return [f"**Trained for {counted(steps, 'step')} only: this shows that the way works, and is no model to use.**"]
+    return [f"**Trained for {counted(steps, 'step')} only: this shows that the way works, and is not a model to use.**"]
 
 
 def _dice(value: float | None) -> str:

@@ -64,7 +64,7 @@ def _read(file: Path) -> Iterator[Decision]:
         try:
             yield Decision(**record)
         except TypeError as error:
-            raise ModelError(f"{file}, line {number}: is no decision ({error})", "remove the line") from error
+            raise ModelError(f"{file}, line {number}: is not a decision ({error})", "remove the line") from error
 
 
 def latest_decisions(decisions: tuple[Decision, ...]) -> dict[str, Decision]:

@@ -14,7 +14,7 @@ from voxmmsd.errors import ModelError
 
 _CONTROL = ("Loop", "If", "Scan", "SequenceMap")
 _DOMAINS = ("", "ai.onnx")
-_WAY = "take the model from where it was trained, and export it again"
+_WAY = "export the model again where it was trained"
 _MODEL_GRAPH, _MODEL_FUNCTIONS, _GRAPH_NODE, _GRAPH_TENSOR = 7, 25, 1, 5
 _NODE_ATTRIBUTE, _NODE_OPERATOR, _NODE_DOMAIN = 5, 4, 7
 _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 6, 11, 13, 14
@@ -34,7 +34,7 @@ def refuse_strange_graph(file: Path) -> None:
                 if number == _MODEL_GRAPH:
                     _check_graph(content, start, end, file)
         except (IndexError, ValueError) as error:
-            raise ModelError(f"{file}: is no ONNX file ({error})", _WAY) from None
+            raise ModelError(f"{file}: is not an ONNX file ({error})", _WAY) from None
 
 
 def _check_graph(content: mmap.mmap, start: int, end: int, file: Path) -> None:

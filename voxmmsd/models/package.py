@@ -151,7 +151,8 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
                 continue  # looked at before the card itself, since it may be put in its place at any time
             if sha256_of(folder / name) != expected:
                 raise ModelError(
-                    f"{folder / name}: does not fit its checksum", "the package was changed or damaged, import it again"
+                    f"{folder / name}: does not match its checksum",
+                    "the package was changed or damaged, import it again",
                 )
         if info.segments:
             _refuse_links_to_other_files(folder / ONNX)
@@ -256,7 +257,7 @@ def refuse_pretrained(package: ModelPackage) -> None:
     if not package.info.segments:
         raise ModelError(
             f"{package.info.id}: was pre-trained on unlabeled scans and cannot segment yet",
-            f"teach it labels with `voxmmsd finetune FOLDER --run DIR --from {package.folder}`",
+            f"fine-tune it on labeled cases with `voxmmsd finetune FOLDER --run DIR --from {package.folder}`",
         )
 
 
@@ -275,7 +276,7 @@ def _read_info(file: Path) -> ModelInfo:
         version = record.pop("format")
     except FileNotFoundError:
         raise ModelError(
-            f"{file.parent}: is no model package (it has no {RECORD})", "`voxmmsd models list` names the known ones"
+            f"{file.parent}: is not a model package (it has no {RECORD})", "`voxmmsd models list` names the known ones"
         ) from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"{file}: is not a model's record ({error!r})", "import or export the model again") from error
@@ -315,6 +316,6 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
         raise ConfigError(f"divides logits by {info.temperature:g}", "fit it again with `voxmmsd models calibrate`")
     if info.modalities != MODALITIES:
         raise ConfigError(
-            f"is for the modalities {info.modalities}, this version serves {MODALITIES}", "take another model"
+            f"is for the modalities {info.modalities}, this version serves {MODALITIES}", "choose another model"
         )
     return info

@@ -103,7 +103,7 @@ def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
     if found is not None and found.outcome == "worse" and not force:
         raise ModelError(
             f"{package.info.id}: is worse than {found.old or package.info.parent} ({found.text})",
-            "reject it, or accept it in spite of that with --force",
+            "reject it, or accept it anyway with --force",
         )
     package = import_model(package.folder)
     _decide(package.info.id, decisions.ACCEPTED)
@@ -140,10 +140,11 @@ def delete(model_id: str) -> int:
     folder = registry_folder() / model_id
     if not folder.is_dir() and model_id in {package.info.id for package in _packages_in(bundled_folder())}:
         raise ModelError(
-            f"{model_id}: comes along with the package and stays", "`voxmmsd models accept` takes another one into use"
+            f"{model_id}: is bundled with the package and cannot be deleted",
+            "`voxmmsd models accept` puts another one into use",
         )
     if safe_id(model_id) != model_id or not folder.is_dir():
-        raise ModelError(f"{registry_folder()}: has no model of the id {model_id!r}", "see `voxmmsd models list`")
+        raise ModelError(f"{registry_folder()}: has no model with the id {model_id!r}", "see `voxmmsd models list`")
     if list(accepted_times())[-1:] == [model_id]:
         raise ModelError(f"{model_id}: is in use", "accept another model or roll back first")
     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -183,7 +184,7 @@ def import_model(source: Path) -> ModelPackage:
 def _refuse_other_network(known: ModelInfo | None, package: ModelPackage, target: Path) -> None:
     """Raise an error unless the network is the same; scores and card may have been extended."""
     if known is not None and _network(known) != _network(package.info):
-        raise ModelError(f"{target}: another model of the id {package.info.id} is there", "rename one of them")
+        raise ModelError(f"{target}: another model with the id {package.info.id} is there", "rename one of them")
 
 
 def _is_copied(package: ModelPackage, target: Path) -> bool:
@@ -239,7 +240,7 @@ def resolve_model(spec: str = "") -> ModelPackage:
         return newest
     known = ", ".join(package.info.id for package in list_models()) or "none"
     raise ModelError(
-        f"{spec}: is no model package, zip, run with a model, or name of a model (known: {known})",
+        f"{spec}: is not a model package, zip, run with a model, or name of a model (known: {known})",
         "name one of these, or import it with `voxmmsd models import`",
     )
 
@@ -341,7 +342,7 @@ def _read_in_use(folder: Path) -> ModelPackage:
     try:
         package = read_package(folder)
         if package.info.id != folder.name:
-            raise ModelError(f"{folder}: holds a model of the id {package.info.id}", "give the folder that name")
+            raise ModelError(f"{folder}: holds a model with the id {package.info.id}", "give the folder that name")
         return package
     except ModelError as error:
         raise ModelError(

@@ -66,7 +66,7 @@ def load_network(package: ModelPackage) -> SegmentationNetwork:
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
-            f"{package.weights}: does not fit the network of model.json ({reason})", "import or train the model again"
+            f"{package.weights}: does not match the network of model.json ({reason})", "import or train the model again"
         ) from error
     return network.eval()
 

@@ -76,7 +76,9 @@ def make_bundle(
 
 def _own_wheel(source: Path, folder: Path) -> Path:
     if source.is_dir() and not (source / "pyproject.toml").is_file():
-        raise BundleError(f"{source}: holds no source to build a wheel of", "name a wheel or the source with --package")
+        raise BundleError(
+            f"{source}: contains no source to build a wheel from", "name a wheel or the source with --package"
+        )
     with TemporaryDirectory(prefix="voxmmsd-source-") as place:
         source = _copied(source, Path(place)) if source.is_dir() else source
         isolation = ["--no-build-isolation"] if _has_setuptools() else []

@@ -68,7 +68,7 @@ def read_contents(archive: zipfile.ZipFile) -> Contents:
         contents = Contents(**{**record, "models": tuple(record["models"])})
         present = {entry.filename for entry in archive.infolist() if not entry.is_dir()} - {RECORD}
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{name}: is no bundle of `voxmmsd bundle` ({error})", _MAKE_AGAIN) from error
+        raise BundleError(f"{name}: is not a bundle of `voxmmsd bundle` ({error})", _MAKE_AGAIN) from error
     if odd := sorted(present ^ set(contents.files)):
         raise BundleError(f"{name}: {odd[0]} is missing or in no list", "copy the bundle again")
     for file, digest in contents.files.items():

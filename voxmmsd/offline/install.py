@@ -65,7 +65,7 @@ def _call(*words: str) -> None:
         call = " ".join(words[:2])
         if any(sign in done.stdout for sign in _NO_ENVIRONMENT):
             raise BundleError(
-                f"{call} failed: {sys.executable} takes no packages",
+                f"{call} failed: {sys.executable} cannot install packages",
                 "make an environment and run the bundle there: `python3 -m venv voxmmsd-env`, then "
                 "`voxmmsd-env/bin/python FILE.zip`",
             )

@@ -188,7 +188,7 @@ def parse_planes(texts: Sequence[str], grid: Grid) -> tuple[Plane, ...] | None:
         first, last = int(match[2]), int(match[3] or match[2])
         if not first <= last < grid.shape_zyx[axis]:
             raise ConfigError(
-                f"--reviewed {text}: the image has the {match[1]} planes 0 to {grid.shape_zyx[axis] - 1} (axis "
+                f"--reviewed {text}: the image has {match[1]} planes 0 to {grid.shape_zyx[axis] - 1} (axis "
                 f"{_AXES[axis]})",
                 "name planes among them",
             )

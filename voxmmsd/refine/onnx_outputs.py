@@ -89,7 +89,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
         if key & 7 == _LENGTH:
             length, at = _varint(message, at)
             if at + length > len(message):
-                raise ValueError("it is cut off")
+                raise ValueError("it is truncated")
             yield key >> 3, message[at : at + length]
             at += length
         elif key & 7 == _VARINT:
@@ -97,7 +97,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
         elif key & 7 in (_EIGHT_BYTES, _FOUR_BYTES):
             at += 8 if key & 7 == _EIGHT_BYTES else 4
         else:
-            raise ValueError("it is no ONNX file")
+            raise ValueError("it is not an ONNX file")
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
@@ -111,7 +111,7 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
             return value, at
         shift += 7
         if shift > 63:
-            raise ValueError("it is no ONNX file")
+            raise ValueError("it is not an ONNX file")
 
 
 def _piece(number: int, content: bytes) -> bytes:

@@ -77,7 +77,7 @@ def read_result(file: Path) -> Edited:
         InputError: no result, no record, or a file that has changed since it was written.
     """
     if not file.name.endswith(ENDING) or not file.is_file():
-        raise InputError(f"{file}: is no result of `voxmmsd segment`", f"give its CASEID{ENDING}")
+        raise InputError(f"{file}: is not a result of `voxmmsd segment`", f"give its CASEID{ENDING}")
     beside = record_file(file)
     remedy = "segment the case again, and edit that result"
     try:
@@ -107,11 +107,11 @@ def _read_origin(file: Path, grid: Grid, refined: Refinement) -> np.ndarray:
     if not file.is_file() or sha256_of(file) != refined.origin_sha256:
         raise InputError(
             f"{file}: is missing or has changed",
-            "it says which voxels earlier rounds edited: bring it back, or refine the result of segment",
+            "it says which voxels earlier rounds edited: restore it, or refine the result of segment",
         )
     volume = read_volume(Source(file))
     if not volume.grid.same_as(grid) or volume.array.max() > CARRIED:
-        raise InputError(f"{file}: does not fit the labels beside it", "refine the result of segment")
+        raise InputError(f"{file}: does not match the labels beside it", "refine the result of segment")
     return volume.array.astype(np.uint8)
 
 
@@ -206,7 +206,7 @@ def read_edits(file: Path, result: Edited, new: NewLabel | None = None) -> np.nd
             )
         return turned.array
     raise InputError(
-        f"{file}: lies on another grid than {result.file} ({_sides(label.grid)} voxels against {_sides(grid)})",
+        f"{file}: is on a different grid than {result.file} ({_sides(label.grid)} voxels against {_sides(grid)})",
         "export the edited labels on the grid of the result",
     )
 
@@ -234,10 +234,10 @@ def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConf
     case = replace(chosen, id=result.case_id)
     for name, expected in result.record.inputs.items():
         if name not in case.modalities:
-            raise InputError(f"case {case.id}: its {name} is missing, which the result was made of", "bring it back")
+            raise InputError(f"case {case.id}: its {name} is missing, which the result was made from", "restore it")
         if source_sha256(case.modalities[name]) != expected:
             raise InputError(
-                f"{case.modalities[name].path}: has changed since {result.file.name} was made of it",
+                f"{case.modalities[name].path}: has changed since {result.file.name} was made from it",
                 "give the images as they were with --case, or segment the case again",
             )
     modalities = {name: case.modalities[name] for name in result.record.inputs}
@@ -275,7 +275,8 @@ def find_model(result: Edited, config: RefineConfig) -> ModelPackage:
     package = resolve_model(config.model or _model_named(result) or wanted.id)
     if package.info.files[WEIGHTS] != wanted.weights_sha256:
         raise ModelError(
-            f"{package.info.id}: has other weights than the model that made {result.file.name} ({wanted.id})",
+            f"{package.info.id}: has weights that differ from those of the model that made "
+            f"{result.file.name} ({wanted.id})",
             "name that one with --model, or segment the case again",
         )
     return package

@@ -134,7 +134,7 @@ def _features(result: Edited, config: RefineConfig, run: Run) -> CaseFeatures:
     )
     if not volumes.image.grid.same_as(result.label.grid):
         raise InputError(
-            f"case {case.id}: its {volumes.reference} has another grid than {result.file}",
+            f"case {case.id}: its {volumes.reference} is on a different grid than {result.file}",
             "give the images as they were segmented with --case",
         )
     _next(run, 0, result, "features")

@@ -119,5 +119,5 @@ def modalities_to_show(images: Mapping[str, Any], most: int = 2) -> tuple[str, .
     order = ("t1c", "t2f", "t2w", "t1n")
     chosen = [name for name in order if name in images][:most]
     if not chosen:
-        raise InputError("there is no image to show", "give the folder of the images with --case")
+        raise InputError("there is not an image to show", "give the folder of the images with --case")
     return tuple(sorted(chosen, key=order.index))

@@ -52,7 +52,7 @@ def stop(folder: Path, request: Request, wait_seconds: float = ANSWER_SECONDS) -
             return run
         time.sleep(0.1)
     raise RunError(
-        f"{folder}: was asked to {request} and has not answered in {wait_seconds:.0f} s",
+        f"{folder}: was asked to {request} and has not responded in {wait_seconds:.0f} s",
         f"wait: it will at its next step (now: {run.line()})",
     )
 

@@ -118,7 +118,7 @@ def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_d
     file = folder / CONFIG
     if not file.is_file():
         if folder.is_dir() and not all(_is_of_a_start(item.name) for item in folder.iterdir()):
-            raise RunError(f"{folder}: is not empty and no run folder", "name a new folder with --run")
+            raise RunError(f"{folder}: is not empty and not a run folder", "name a new folder with --run")
         return
     try:
         old = read_json(file)

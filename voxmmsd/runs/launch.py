@@ -80,7 +80,7 @@ def resume_call(folder: Path) -> tuple[str, dict[str, Any], Path]:
     directory = Path(record.get("directory", "."))
     if not directory.is_dir():
         raise RunError(
-            f"{folder}: was started in {directory}, which is not there",
+            f"{folder}: was started in {directory}, which does not exist",
             "restore that folder: its paths may be relative to it",
         )
     return str(record["verb"]), dict(record["call"]), directory
@@ -108,7 +108,7 @@ def _await_life(folder: Path, verb: str, process: subprocess.Popen, launch: str)
             write_status(folder, queued_status(verb, process.pid))
         time.sleep(0.05)
     raise RunError(
-        f"no sign of life after {SIGN_OF_LIFE_SECONDS:.0f} s",
+        f"no response within {SIGN_OF_LIFE_SECONDS:.0f} s",
         "see its log.txt, and start it again when the machine has room",
     )
 

@@ -249,7 +249,7 @@ def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: 
         raise
     except BaseException as error:
         if is_disk_full(error):
-            full = RunError(f"{folder}: the disk is full", "free some room and call again to continue")
+            full = RunError(f"{folder}: the disk is full", "free disk space and call again to continue")
             run.fail(full)
             raise full from error
         run.fail(error)

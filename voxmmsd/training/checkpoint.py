@@ -53,7 +53,7 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
         if not is_disk_full(error):
             raise
         raise RunError(
-            f"{file}: the disk is full", "earlier checkpoints are whole, free some room and call again to continue"
+            f"{file}: the disk is full", "earlier checkpoints are intact, free disk space and call again to continue"
         ) from error
 
 
@@ -72,7 +72,7 @@ def load_state(file: Path) -> dict[str, Any]:
     end = len(content) - len(_MARK) - 64
     payload = memoryview(content)[: max(0, end)]
     if content[max(0, end) :] != _MARK + hashlib.sha256(payload).hexdigest().encode():
-        raise RunError(f"{file}: checkpoint is damaged (its checksum does not fit)", "remove it")
+        raise RunError(f"{file}: checkpoint is damaged (its checksum does not match)", "remove it")
     try:
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler meets hostile bytes with whatever comes to its mind

@@ -26,7 +26,7 @@ def test_which_model_is_first_is_decided_by_chance_and_told_after_the_choice(fil
 def test_a_choice_stands(filled):
     library, said = filled
     pair = offer_pair(library, "case-000", said["case-000"], SCHEMA)
-    with pytest.raises(ConfigError, match="no answer 'left'"):
+    with pytest.raises(ConfigError, match="unknown answer 'left'"):
         choose(library, pair.number, "left")
     choose(library, pair.number, "equal")
     with pytest.raises(LibraryError, match="was chosen already"):
@@ -62,14 +62,14 @@ def test_many_choices_one_way_are_sure(filled):
 def test_what_cannot_be_compared_is_refused(filled):
     library, said = filled
     same = said["case-000"]["new"]
-    with pytest.raises(LibraryError, match="both models say the same"):
+    with pytest.raises(LibraryError, match="both models give the same labels"):
         offer_pair(library, "case-000", {"a": same, "b": same}, SCHEMA)
-    with pytest.raises(LibraryError, match="a pair is of two models"):
+    with pytest.raises(LibraryError, match="a pair needs two models"):
         offer_pair(library, "case-000", {"a": same}, SCHEMA)
     offer_pair(library, "case-000", said["case-000"], SCHEMA)
     with pytest.raises(LibraryError, match="compared on it already"):
         offer_pair(library, "case-000", said["case-000"], SCHEMA)
     assert len(pairs(library)) == 1
     (pairs(library)[0].folder / "sealed.json").write_text("[]")
-    with pytest.raises(LibraryError, match="is not a whole pair"):
+    with pytest.raises(LibraryError, match="is not a complete pair"):
         pairs(library)

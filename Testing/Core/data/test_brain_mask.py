@@ -144,7 +144,7 @@ def test_a_stripped_modality_gives_the_mask_of_the_others(case):
 def test_a_head_is_no_brain_mask_and_an_absent_modality_none_either(case):
     big = np.full((140, 140, 140), 9, np.int16)
     nib.save(nib.Nifti1Image(big, np.eye(4)), case.modalities["t2f"].path)
-    with pytest.raises(InputError, match=r"t2f is no brain mask: 2,744 ml"):
+    with pytest.raises(InputError, match=r"t2f is not a brain mask: 2,744 ml"):
         read_case(replace(case, modalities={"t2f": case.modalities["t2f"]}), with_label=False, brain_mask="t2f")
     with pytest.raises(InputError, match="has no t1n to take the brain mask from"):
         read_case(replace(case, modalities={"t2f": case.modalities["t2f"]}), brain_mask="t1n")

@@ -413,7 +413,7 @@ def test_a_json_list_may_name_channels(tmp_path):
     [
         ("a.json", "{", "cannot be read as a list"),
         ("a.json", "[1]", "list of objects"),
-        ("a.json", '[{"id": "a", "t1": 5}]', "is no image"),
+        ("a.json", '[{"id": "a", "t1": 5}]', "is not an image"),
         ("a.csv", "id,t1\na,x.nii\na,y.nii", "twice"),
         ("a.csv", "id,t1\n../a,x.nii", "its id is"),
         ("a.csv", "id,t1\n,x.nii", "its id is"),

@@ -57,7 +57,7 @@ def test_times_and_contrast_of_frames_tell_the_modality(tmp_path):
         ({"order": (0, 1, 2, 3, 0, 1, 2, 3)}, "several slices at one place: it holds more than one volume"),
         ({"order": (0, 1, 3)}, "missing or unevenly spaced"),
         ({"PlaneOrientationSequence": {}}, "is no DICOM image"),
-        ({"PixelMeasuresSequence": {}}, "tell no position in the patient"),
+        ({"PixelMeasuresSequence": {}}, "have no position in the patient"),
     ],
     ids=["two volumes", "a frame missing", "no plane", "no spacing"],
 )

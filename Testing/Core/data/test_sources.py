@@ -133,9 +133,9 @@ def test_complex_and_colored_voxels_are_refused(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("affine", "words"),
     [
-        (np.diag([1.0, 0, 1, 1]), "not believable"),
-        (np.diag([1000.0, 1, 1, 1]), "not believable"),
-        (np.diag([0.001, 0.001, 0.001, 1]), "not believable"),
+        (np.diag([1.0, 0, 1, 1]), "is implausible"),
+        (np.diag([1000.0, 1, 1, 1]), "is implausible"),
+        (np.diag([0.001, 0.001, 0.001, 1]), "is implausible"),
         (np.array([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "singular"),
         (np.diag([np.nan, 1, 1, 1]), "NaN"),
     ],
@@ -152,7 +152,7 @@ def test_a_spacing_of_zero_in_the_qform_is_refused(tmp_path):
     image.set_qform(np.diag([1.0, 1, 1, 1]), 1)
     nib.save(image, tmp_path / "a.nii")
     source = rewrite(tmp_path / "a.nii", lambda b: b.__setitem__(slice(80, 84), struct.pack("<f", 0)))
-    assert "not believable" in refusal(source)
+    assert "is implausible" in refusal(source)
 
 
 def test_the_sform_comes_before_the_qform(tmp_path):
@@ -175,7 +175,7 @@ def test_a_file_that_is_missing_empty_or_something_else_is_refused(tmp_path):
     (tmp_path / "empty.nii.gz").touch()
     assert "empty file" in refusal(Source(tmp_path / "empty.nii.gz"))
     (tmp_path / "text.nii.gz").write_text("Not found " * 100)
-    assert "no NIfTI" in refusal(Source(tmp_path / "text.nii.gz"))
+    assert "not a NIfTI" in refusal(Source(tmp_path / "text.nii.gz"))
     (tmp_path / "short.nii").write_bytes(b"abc")
     assert "truncated" in refusal(Source(tmp_path / "short.nii"))
 

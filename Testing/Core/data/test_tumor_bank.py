@@ -42,7 +42,7 @@ def test_a_bank_may_state_its_schema_and_its_voxels(tmp_path):
     ("changes", "problem"),
     [
         ({"label": np.full((2, 8, 6, 4), 3, np.uint8)}, r"labels \[3\] are not in schema brats-2021; name the bank's"),
-        ({"schema": "brats-1999"}, "no label schema 'brats-1999'; choose one"),
+        ({"schema": "brats-1999"}, "unknown label schema 'brats-1999'; choose one"),
         ({"patient": np.array(["one"])}, "and 1 patients, where .* damaged or no tumor bank; copy it again"),
         ({"image": np.zeros((2, 4, 8, 6, 4), np.float32)}, "float32, labels .* damaged"),
         ({"label": np.zeros((2, 8, 6, 5), np.uint8)}, r"labels \(2, 8, 6, 5\) uint8 .* are expected"),
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there_or_has_other_keys_is_refused(tmp_path):
 def test_a_tumor_of_a_patient_who_is_held_out_is_refused(tmp_path):
     bank = read_tumor_bank(written(tmp_path), SCHEMA)
     refuse_held_out(bank, [SimpleNamespace(id="three-0", patient_id="three")])
-    with pytest.raises(InputError, match=r"held out for validation or test \(TWO\); take them out of the bank"):
+    with pytest.raises(InputError, match=r"held out for validation or test \(TWO\); remove them from the bank"):
         refuse_held_out(bank, [SimpleNamespace(id="two-0", patient_id="TWO")])
 
 

@@ -126,7 +126,7 @@ def test_grids_that_differ_by_a_hair_are_the_same_and_by_a_tenth_of_a_millimeter
 
 
 def test_an_array_that_does_not_fit_its_grid_is_refused():
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="does not match"):
         Volume(np.zeros((2, 3, 4)), Grid((4, 3, 2), np.eye(4)))
 
 

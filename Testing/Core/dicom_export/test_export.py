@@ -397,7 +397,7 @@ def test_another_file_at_the_place_is_kept(source, result):
 
 
 def test_what_is_no_result_is_refused(tmp_path, source, result):
-    refused(result.with_name("case-seg.nii.gz"), source, "is no result")
+    refused(result.with_name("case-seg.nii.gz"), source, "is not a result")
     result.with_name("case-voxmmsd.json").unlink()
     refused(result, source, "is missing or is not a result's record")
 

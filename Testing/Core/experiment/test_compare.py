@@ -239,7 +239,7 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
     text = experiment.read_text(encoding="utf-8")
     for old, new, message in (
-        ("cases = [1, 2]", "cases = [1, 9]", "9 labeled cases asked for"),
+        ("cases = [1, 2]", "cases = [1, 9]", "9 labeled cases requested"),
         ('"vox-mmsd",', '"magic",', "unknown method magic"),
         ("draws = 2", "draws = 0", "at least one method"),
         ('"probe"]', '"Pro be"]', "unknown method Pro be"),

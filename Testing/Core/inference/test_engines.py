@@ -23,7 +23,7 @@ from voxmmsd.inference.engines import (
 )
 from voxmmsd.inference.engines.on_torch import fold_batchnorm
 
-HALF = pytest.mark.skipif(not on_openvino.half_precision_there(), reason="this CPU does not calculate with bfloat16")
+HALF = pytest.mark.skipif(not on_openvino.half_precision_there(), reason="this CPU does not support bfloat16")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def test_amounts_are_read_as_people_write_them(text, size):
 def test_no_amount_is_no_limit_and_nonsense_is_refused():
     assert parse_bytes("") is None
     for text in ("4X", "0", "much", "-1G"):
-        with pytest.raises(ConfigError, match="no amount of memory"):
+        with pytest.raises(ConfigError, match="not an amount of memory"):
             parse_bytes(text)
 
 

@@ -81,7 +81,7 @@ def test_results_of_segment_become_predictions_with_their_doubts(library, cases,
     assert (prediction.model, prediction.review[0]["effect_ml"]) == ("m-1", {"WT": 0.5})
     version = accept_prediction(library, "phantom-000-000")
     assert (version.kind, version.drawn_over, version.changed_voxel_count) == ("corrected", ("m-1",), 0)
-    with pytest.raises(LibraryError, match="no prediction that waits"):
+    with pytest.raises(LibraryError, match="no prediction to answer"):
         accept_prediction(library, "phantom-000-000")
 
 

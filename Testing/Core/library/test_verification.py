@@ -18,7 +18,7 @@ def filled(tmp_path):
 def test_a_changed_or_missing_file_is_named(filled, file):
     path = filled.folder / "cases" / "case-000" / file
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert [line.split(": ")[1][:12] for line in verify_library(filled)] == ["does not fit"]
+    assert [line.split(": ")[1][:14] for line in verify_library(filled)] == ["does not match"]
     path.unlink()
     (problem,) = verify_library(filled)
     assert problem == f"{path}: is missing"

@@ -93,7 +93,7 @@ def test_what_is_no_zip_or_no_model_or_a_changed_one_is_refused(package, tmp_pat
     with zipfile.ZipFile(tmp_path / "cut.zip", "w") as cut, zipfile.ZipFile(file) as whole:
         for name in whole.namelist():
             cut.writestr(name, whole.read(name)[:-1] if name == "model.onnx" else whole.read(name))
-    with pytest.raises(ModelError, match="does not fit its checksum"):
+    with pytest.raises(ModelError, match="does not match its checksum"):
         registry.import_model(tmp_path / "cut.zip")
     assert registry.list_models() == []
 

@@ -28,7 +28,7 @@ def test_half_a_line_of_a_killed_writer_decides_nothing_and_does_not_spoil_the_n
 def test_a_line_that_says_something_else_is_named(tmp_path):
     file = tmp_path / "decisions.jsonl"
     file.write_text('{"model": "a", "decision": "accepted", "time": "t"}\n{"model": "b"}\n')
-    with pytest.raises(ModelError, match="line 2: is no decision"):
+    with pytest.raises(ModelError, match="line 2: is not a decision"):
         read(file)
 
 

@@ -104,7 +104,7 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
 def test_a_changed_or_missing_file_is_named(copy, name):
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[:-1] + b"x")
-    with pytest.raises(ModelError, match=rf"{name}: does not fit its checksum"):
+    with pytest.raises(ModelError, match=rf"{name}: does not match its checksum"):
         read_package(copy)
     (copy / name).unlink()
     with pytest.raises(ModelError, match=rf"{name}: is missing"):
@@ -116,7 +116,7 @@ def test_a_changed_or_missing_file_is_named(copy, name):
     [
         ({"format": 99}, "is of format 99"),
         ({"window": "wide"}, "window: expected int, got 'wide'"),
-        ({"schema": "brats-1999"}, "no label schema 'brats-1999'"),
+        ({"schema": "brats-1999"}, "unknown label schema 'brats-1999'"),
         ({"extra": 1}, "unknown option extra"),
         ({"name": "gone"}, "lacks name"),
         ({"modalities": ["t1c"]}, "is for the modalities"),
@@ -138,13 +138,13 @@ def test_a_record_that_is_no_record_is_refused(copy, text):
 
 
 def test_a_folder_without_a_record_is_no_package(tmp_path):
-    with pytest.raises(ModelError, match="is no model package"):
+    with pytest.raises(ModelError, match="is not a model package"):
         read_package(tmp_path)
 
 
 def test_weights_of_another_network_are_refused(copy):
     change_record(copy, network={"channels": [4, 6, 10], "dropout": [0.0, 0.0, 0.2], "in_channels": 4})
-    with pytest.raises(ModelError, match="does not fit the network"):
+    with pytest.raises(ModelError, match="does not match the network"):
         load_network(read_package(copy))
 
 
@@ -162,7 +162,7 @@ def test_what_was_found_whole_is_read_again_only_where_a_file_has_changed(copy, 
     assert read_package(copy).info.id == "toy-1" and not read
     content = (copy / "model.onnx").read_bytes()
     (copy / "model.onnx").write_bytes(content[:-1] + b"x")
-    with pytest.raises(ModelError, match="does not fit its checksum"):
+    with pytest.raises(ModelError, match="does not match its checksum"):
         read_package(copy)
 
 
@@ -173,7 +173,7 @@ def test_verifying_believes_no_clock(copy):
         for file in copy.iterdir():
             os.utime(file, (1e9, 1e9))
         read_package(copy)
-    with pytest.raises(ModelError, match="does not fit its checksum"):
+    with pytest.raises(ModelError, match="does not match its checksum"):
         verify(str(copy))
 
 

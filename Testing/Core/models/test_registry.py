@@ -63,7 +63,7 @@ def test_a_model_is_found_by_folder_run_name_and_id(packages, tmp_path):
     for package in packages:
         registry.import_model(package.folder)
     assert registry.resolve_model("glioma").info.id == "two-1"
-    with pytest.raises(ModelError, match="unknown: is no model"):
+    with pytest.raises(ModelError, match="unknown: is not a model"):
         registry.resolve_model("unknown")
 
 
@@ -71,7 +71,7 @@ def test_two_models_of_one_id_are_told_apart(packages, tmp_path):
     registry.import_model(packages[0].folder)
     assert registry.import_model(packages[0].folder).info.id == "one-1"
     twin = toy_package(tmp_path / "twin", seed=5, id="one-1")
-    with pytest.raises(ModelError, match="another model of the id one-1"):
+    with pytest.raises(ModelError, match="another model with the id one-1"):
         registry.import_model(twin.folder)
 
 
@@ -90,7 +90,7 @@ def test_one_flipped_byte_in_the_accepted_model_is_an_error_and_no_other_model_t
     flip_a_byte(registry.accept(packages[1]).onnx)
     with pytest.raises(ModelError, match=r"two-1: is the accepted model, but its package is damaged.*models rollback"):
         registry.resolve_model()
-    with pytest.raises(ModelError, match="does not fit its checksum"):
+    with pytest.raises(ModelError, match="does not match its checksum"):
         registry.resolve_model("two-1")
     assert [p.info.id for p in registry.list_models()] == ["one-1"]
 
@@ -101,13 +101,13 @@ def test_a_damaged_model_is_listed_as_damaged_and_marked_where_it_is_in_use(pack
     assert row_of("two-1").startswith("*")
     assert "damaged" in row_of("two-1")
     assert "damaged: " in registry.report()
-    assert "does not fit its checksum" in registry.report()
+    assert "does not match its checksum" in registry.report()
 
 
 def test_a_name_does_not_fall_back_to_an_older_model_where_the_newest_of_it_is_damaged(packages):
     registry.import_model(packages[0].folder)
     flip_a_byte(registry.import_model(packages[1].folder).onnx)
-    with pytest.raises(ModelError, match="does not fit its checksum"):
+    with pytest.raises(ModelError, match="does not match its checksum"):
         registry.resolve_model("glioma")
 
 
@@ -123,7 +123,7 @@ def test_a_damaged_model_in_use_is_left_by_rolling_back_or_made_whole_by_importi
 
 def test_another_model_does_not_replace_a_damaged_one_of_its_id(packages, tmp_path):
     flip_a_byte(registry.import_model(packages[0].folder).onnx)
-    with pytest.raises(ModelError, match="another model of the id one-1"):
+    with pytest.raises(ModelError, match="another model with the id one-1"):
         registry.import_model(toy_package(tmp_path / "twin", seed=5, id="one-1").folder)
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_bundled_model_is_an_error_not_a_missing_one(tmp_path, monkeyp
     flip_a_byte(toy_package(tmp_path / "shared" / "toy").onnx)
     (tmp_path / "shared" / "notes").mkdir()
     monkeypatch.setenv("VOXMMSD_BUNDLED", str(tmp_path / "shared"))
-    with pytest.raises(ModelError, match="does not fit its checksum"):
+    with pytest.raises(ModelError, match="does not match its checksum"):
         registry.resolve_model()
     assert "notes" not in registry.report()
     newer = toy_package(tmp_path / "shared" / "newer", id="newer-1", created="2026-06-01T00:00:00+00:00")
@@ -214,7 +214,7 @@ def test_a_deleted_model_is_gone_from_disk_and_can_come_back(packages):
     with pytest.raises(ModelError, match="is in use"):
         registry.delete("one-1")
     for unknown in ("glioma", "../two-1", "", "two-1/"):
-        with pytest.raises(ModelError, match="has no model of the id"):
+        with pytest.raises(ModelError, match="has no model with the id"):
             registry.delete(unknown)
     assert registry.delete("two-1") == packages[1].size_bytes
     assert [p.name for p in registry.registry_folder().iterdir() if p.is_dir()] == ["one-1"]
@@ -266,7 +266,7 @@ def test_a_bundled_model_that_was_accepted_is_listed_once_and_one_that_was_not_c
     package = toy_package(tmp_path / "shared" / "toy")
     monkeypatch.setenv("VOXMMSD_BUNDLED", str(tmp_path / "shared"))
     assert registry.report().endswith(f"0 of 1 in {registry.registry_folder()}")
-    with pytest.raises(ModelError, match="comes along"):
+    with pytest.raises(ModelError, match="is bundled with the package"):
         registry.delete(package.info.id)
     registry.accept(package)
     assert [found.folder.parent for found in registry.list_models()] == [registry.registry_folder()]

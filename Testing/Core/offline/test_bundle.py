@@ -118,7 +118,7 @@ def test_no_zip_and_a_zip_of_something_else_are_told_from_a_bundle(tmp_path):
     with pytest.raises(BundleError, match="cannot be read as a bundle"):
         install_bundle(tmp_path / "text.zip")
     shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path, "text.zip")
-    with pytest.raises(BundleError, match="is no bundle"):
+    with pytest.raises(BundleError, match="is not a bundle"):
         install_bundle(tmp_path / "other.zip")
 
 

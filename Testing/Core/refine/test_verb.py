@@ -119,7 +119,7 @@ def test_features_are_kept_for_the_next_round(place):
 def test_the_case_and_the_model_may_be_named_where_the_run_is_gone(place, capsys):
     shutil.rmtree(place / "seen" / ".run")
     assert refine(place) == 2
-    assert "toy-1: is no model package" in capsys.readouterr().err
+    assert "toy-1: is not a model package" in capsys.readouterr().err
     assert refine(place, "--model", place / "toy") == 2
     assert "name the case's folder with --case" in capsys.readouterr().err
     assert refine(place, "--model", place / "toy", "--case", place / "cases" / CASE) == 0
@@ -168,7 +168,7 @@ def test_labels_on_another_grid_are_refused_and_the_same_voxels_in_another_order
     image = nib.load(place / "edited.nii.gz")
     nib.save(image.slicer[:31], place / "cut.nii.gz")
     assert refine(place, edited="cut.nii.gz") == 2
-    assert "lies on another grid than" in capsys.readouterr().err
+    assert "is on a different grid than" in capsys.readouterr().err
     turned = image.as_reoriented(np.array([[0, -1], [2, 1], [1, 1]]))
     nib.save(turned, place / "turned.nii.gz")
     assert refine(place, out="turned", edited="turned.nii.gz") == refine(place, out="straight") == 0
@@ -218,7 +218,7 @@ def test_images_that_have_changed_or_are_gone_are_refused(place, capsys):
     image = nib.load(file)
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj) + 1, image.affine), file)
     assert refine(place) == 2
-    assert f"{file}: has changed since {RESULT} was made of it" in capsys.readouterr().err
+    assert f"{file}: has changed since {RESULT} was made from it" in capsys.readouterr().err
     file.unlink()
     assert refine(place) == 2
     assert "its t2f is missing" in capsys.readouterr().err
@@ -230,14 +230,14 @@ def test_images_that_have_changed_or_are_gone_are_refused(place, capsys):
 def test_another_model_is_refused(place, capsys):
     toy_package(place / "other", seed=1, id="other-1")
     assert refine(place, "--model", place / "other") == 2
-    assert "other-1: has other weights than the model that made" in capsys.readouterr().err
+    assert "other-1: has weights that differ from those of the model that made" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--locked", "XY"], "its labels are NCR, ED, ET"),
-        (["--reviewed", "axial:99"], "the image has the axial planes 0 to 31"),
+        (["--reviewed", "axial:99"], "the image has axial planes 0 to 31"),
         (["--reviewed", "upwards"], "give strokes, or planes such as axial:60"),
     ],
 )

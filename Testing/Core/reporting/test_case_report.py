@@ -177,7 +177,7 @@ def test_the_model_is_found_by_its_weights_and_another_one_is_refused(tmp_path):
     assert model_info(found, str(package.folder)) == package.info
     assert model_info(found) is None  # not in the registry
     other = toy_package(tmp_path / "other", seed=1)
-    with pytest.raises(ModelError, match="other weights"):
+    with pytest.raises(ModelError, match="has weights that differ"):
         model_info(found, str(other.folder))
 
 

@@ -64,7 +64,7 @@ def test_a_paused_run_is_canceled_without_a_process(job):
 
 def test_a_run_that_does_not_answer_keeps_the_request(job):
     folder = job("deaf")
-    with pytest.raises(RunError, match="has not answered in 0 s"):
+    with pytest.raises(RunError, match="has not responded in 0 s"):
         stop(folder, Request.PAUSE, wait_seconds=0.3)
     assert json.loads((folder / "control.json").read_text(encoding="utf-8")) == {"request": "pause"}
 

@@ -88,7 +88,7 @@ def test_a_run_started_under_former_names_of_options_goes_on_under_the_present_o
 
 def test_a_folder_of_something_else_is_not_taken_for_a_run(tmp_path):
     (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(RunError, match="no run folder"), open_run(tmp_path, "finetune", {}, 1):
+    with pytest.raises(RunError, match="not a run folder"), open_run(tmp_path, "finetune", {}, 1):
         pass
     with pytest.raises(RunError, match="is a file"), open_run(tmp_path / "holiday.jpg", "finetune", {}, 1):
         pass
@@ -257,5 +257,8 @@ def test_a_run_that_was_killed_before_its_first_record_was_whole_is_started_anew
 def test_a_folder_of_anything_else_is_no_place_for_a_run(left, tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / left).write_text("{", encoding="utf-8")
-    with pytest.raises(RunError, match="is not empty and no run folder"), open_run(tmp_path / "r", "finetune", {}, 1):
+    with (
+        pytest.raises(RunError, match="is not empty and not a run folder"),
+        open_run(tmp_path / "r", "finetune", {}, 1),
+    ):
         pass

@@ -57,7 +57,7 @@ def test_a_model_has_learned_from_the_patients_of_its_bank_whose_names_it_does_n
 
 @pytest.mark.parametrize("held", ["phantom-000-001", "phantom-000-002"])
 def test_a_patient_of_the_bank_in_validation_or_test_is_refused_before_a_step(store, tmp_path, held):
-    with pytest.raises(InputError, match=rf"held out for validation or test \({held}\); take them out"):
+    with pytest.raises(InputError, match=rf"held out for validation or test \({held}\); remove them"):
         finetune(options(store, tmp_path / "run", bank(tmp_path / "bank.npz", "one", held)))
     assert not (tmp_path / "run" / "checkpoints").exists()
 

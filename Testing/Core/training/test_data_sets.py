@@ -179,7 +179,7 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept_and_resumes_ex
 def test_a_target_that_is_no_schema_is_refused(stores, tmp_path):
     from voxmmsd.errors import ConfigError
 
-    with pytest.raises(ConfigError, match="no label schema 'brats'"):
+    with pytest.raises(ConfigError, match="unknown label schema 'brats'"):
         finetune(options(stores, tmp_path / "run", target_schema="brats"))
 
 

@@ -217,7 +217,7 @@ def test_a_full_disk_stops_the_run_in_good_order_and_with_room_it_continues(stor
     folder, resize = small_disk
     one = max(file.stat().st_size for file in (straight / "finetune" / "checkpoints").glob("step-*.pt"))
     resize(f"{2 * one // 1024 + 100}k")  # best, one checkpoint, and not quite the next
-    with pytest.raises(RunError, match="the disk is full; earlier checkpoints are whole"):
+    with pytest.raises(RunError, match="the disk is full; earlier checkpoints are intact"):
         train("finetune", store, folder / "run")
     run = view_run(folder / "run")
     assert run.state == "failed"

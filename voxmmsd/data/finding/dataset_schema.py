@@ -31,7 +31,7 @@ _PED_NOTE = "labels taken as BraTS-PED 2024's (1 ET, 2 NET, 3 CC, 4 ED); the rel
 _MIXED_NOTE = (
     "its data set has pre- and post-treatment time points: labels taken as brats-gli-2024's, whose 1 to 3 are 2023's"
 )
-_UNKNOWN_NOTE = f"which label schema it follows cannot be told: name it with --schema ({', '.join(SCHEMAS)})"
+_UNKNOWN_NOTE = f"its label schema cannot be determined: name it with --schema ({', '.join(SCHEMAS)})"
 
 
 def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
@@ -63,7 +63,7 @@ def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
 def _check(draft: Draft) -> None:
     if draft.schema is not None and draft.schema not in SCHEMAS:
         raise InputError(
-            f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which there is not",
+            f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which does not exist",
             f"choose one of {', '.join(SCHEMAS)}",
         )
 
@@ -90,7 +90,7 @@ def _dataset_record(file: Path) -> Any:
         return None
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{file}: cannot be read ({error}), so which label schema its cases follow cannot be told",
+            f"{file}: cannot be read ({error}), so the label schema of its cases cannot be determined",
             "correct or remove it, or name the schema with --schema",
         ) from error
 

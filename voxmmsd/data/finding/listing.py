@@ -68,7 +68,7 @@ def write_list(file: Path, cases: Sequence[Case]) -> None:
         InputError: the file exists, or its name tells no list, or CSV cannot say which volume or series is meant.
     """
     if file.suffix.lower() not in (".csv", ".json"):
-        raise InputError(f"{file}: is no name of a list of cases", "give one that ends in .csv or .json")
+        raise InputError(f"{file}: is not a name of a list of cases", "give one that ends in .csv or .json")
     if file.exists():
         raise InputError(f"{file}: exists already", "nothing is overwritten, name another file")
     as_json = file.suffix.lower() == ".json"
@@ -142,5 +142,5 @@ def _source(value: Any, file: Path, where: str) -> Source:
     record = value if isinstance(value, dict) else {"path": value}
     path, channel = record.get("path"), record.get("channel")
     if not isinstance(path, str) or not (channel is None or isinstance(channel, int)):
-        raise InputError(f"{where}: {value!r} is no image", "give a path, or {'path': ..., 'channel': number}")
+        raise InputError(f"{where}: {value!r} is not an image", "give a path, or {'path': ..., 'channel': number}")
     return Source(file.parent / Path(path.strip()).expanduser(), channel, record.get("series_uid"))

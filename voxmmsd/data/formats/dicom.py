@@ -148,7 +148,7 @@ def read_dicom_file(file: Path) -> Image:
 
 def _volume_of(series: Series) -> Image:
     if series.why_no_volume:
-        raise InputError(f"{series.folder}: {series.why_no_volume}", "export a single, whole volume of it")
+        raise InputError(f"{series.folder}: {series.why_no_volume}", "export a single, complete volume of it")
     first = series.files[0]
     try:
         if series.slice_count > len(series.files):

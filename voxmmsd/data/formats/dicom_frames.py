@@ -81,7 +81,7 @@ def frames_of(file: Path) -> Frames:
         return _frames(header, file)
     except _BROKEN as error:
         raise InputError(
-            f"{file}: is a multi-frame DICOM file whose frames tell no position in the patient",
+            f"{file}: is a multi-frame DICOM file whose frames have no position in the patient",
             "export it as a series of single slices",
         ) from error
 

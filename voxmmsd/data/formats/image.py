@@ -56,7 +56,7 @@ def checked_grid(shape_xyz: tuple[int, ...], affine_xyz: np.ndarray, path: Path)
     low, high = SPACING_RANGE_MM
     if (spacing < low).any() or (spacing > high).any():
         raise InputError(
-            f"{path}: voxel spacing {_times(spacing.round(6).tolist())} mm is not believable ({low:g} to {high:g} mm "
+            f"{path}: voxel spacing {_times(spacing.round(6).tolist())} mm is implausible ({low:g} to {high:g} mm "
             "expected)",
             "correct its header",
         )

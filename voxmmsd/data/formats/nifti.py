@@ -82,7 +82,7 @@ def _header(content: _Forward, path: Path) -> Any:
         return nifti1.Nifti1Header.from_fileobj(io.BytesIO(start), check=False)
     if start[4:8] == b"n+2\0":
         return nifti2.Nifti2Header.from_fileobj(io.BytesIO(start + bytes(content.take(540 - 348))), check=False)
-    raise InputError(f"{path}: is no NIfTI file (its magic number is missing)", "give the original .nii or .nii.gz")
+    raise InputError(f"{path}: is not a NIfTI file (its magic number is missing)", "give the original .nii or .nii.gz")
 
 
 def _layout(header: Any, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
@@ -115,7 +115,7 @@ def _grid(header: Any, shape: tuple[int, ...], path: Path) -> tuple[Any, tuple[s
         affine = header.get_sform() if sform else header.get_qform() if qform else header.get_base_affine()
     except (HeaderDataError, ValueError) as error:
         raise InputError(
-            f"{path}: its NIfTI header gives no valid orientation ({error})", "correct its header"
+            f"{path}: its NIfTI header has no valid orientation ({error})", "correct its header"
         ) from error
     affine = np.asarray(affine, np.float64)
     affine[:3] *= unit

@@ -95,7 +95,7 @@ def choose_backend(
     candidates += [Backend("openvino", half=half)] if is_installed() and (not half or half_precision_there()) else []
     candidates += [] if half else [Backend("onnx")]
     if not candidates:
-        raise ConfigError("--precision half: nothing installed here computes so on this CPU", "choose float32")
+        raise ConfigError("--precision half: no installed engine supports it on this CPU", "choose float32")
     return candidates[0] if len(candidates) == 1 else _fastest(package, candidates, threads, say)
 
 

@@ -50,7 +50,7 @@ class OpenVinoEngine(HostEngine):
                 "install it with `pip install 'voxmmsd[openvino]'`, or choose --engine onnx",
             )
         if half and not half_precision_there():
-            raise ConfigError("--precision half: this CPU does not calculate with bfloat16", "choose float32")
+            raise ConfigError("--precision half: this CPU does not support bfloat16", "choose float32")
         with loading(package):
             self._model = _core().read_model(str(package.onnx))
             inputs = [item.any_name for item in self._model.inputs]
