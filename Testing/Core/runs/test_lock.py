@@ -1,10 +1,10 @@
-import json
 import threading
 import time
 
 import pytest
 
 from voxmmsd.errors import RunError
+from voxmmsd.files import write_json_atomic
 from voxmmsd.runs import lock, open_run, read_status
 
 
@@ -19,7 +19,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 def beat(folder, state="running"):
     status = {"verb": "finetune", "state": state, "host": "elsewhere", "pid": 1, "heartbeat": time.time(), "step": 3}
-    (folder / "status.json").write_text(json.dumps(status))
+    write_json_atomic(folder / "status.json", status)  # as a run writes it: it is read meanwhile
 
 
 def test_a_run_of_a_host_that_was_lost_a_moment_ago_is_taken_over(elsewhere):
