@@ -14,7 +14,7 @@ from voxmmsd.errors import ConfigError, MemoryBudgetError
 
 SMALLEST_SIDE = 32  # smaller windows see too little around them
 _SHARE_OF_FREE = 0.8  # without a limit: other programs want to live too
-_CASE_BYTES = 46  # per voxel of the reference: read as four modalities, looked at, labels brought back to it
+_CASE_BYTES = 52  # per voxel of the reference: read as four modalities, looked at, labels brought back to it
 _ROUND = 50 * 2**20
 _UNITS = {"": 2**30, "K": 2**10, "M": 2**20, "G": 2**30}
 
