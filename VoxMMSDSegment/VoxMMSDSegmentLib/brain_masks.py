@@ -9,7 +9,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.colors import BRAIN_COLOR
-from voxmmsd.errors import InputError
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import Frame, Part
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
@@ -63,21 +62,3 @@ def show_mask(result: Any, shown: bool) -> None:
 def adopt(mask: Any) -> None:
     """The user takes a mask for an input: from now on it is a node like any other."""
     mask.RemoveAttribute(OURS)
-
-
-def edit(mask: Any, reference: Any) -> None:
-    """Go to the module Segment Editor with a mask over its image.
-
-    Raises:
-        InputError: Slicer runs without a main window.
-    """
-    try:
-        slicer.util.selectModule("SegmentEditor")
-    except RuntimeError as error:
-        raise InputError(
-            _("There is no main window to open the Segment Editor in"), _("start Slicer with its window")
-        ) from error
-    editor = slicer.util.getModuleWidget("SegmentEditor").editor
-    editor.setSegmentationNode(mask)
-    if reference is not None:
-        editor.setSourceVolumeNode(reference)

@@ -12,7 +12,8 @@ import qt
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
-from VoxMMSDSegmentLib.brain_masks import adopt, edit, mask_of_result, show_mask
+from VoxMMSDLib.segment_editor import open_segment_editor
+from VoxMMSDSegmentLib.brain_masks import adopt, mask_of_result, show_mask
 from VoxMMSDSegmentLib.result import reference_of
 from VoxMMSDSegmentLib.words import error_in_words
 
@@ -58,7 +59,7 @@ class MaskBox:
         if (mask := mask_of_result(self._result)) is None:  # deleted meanwhile
             return
         try:
-            edit(mask, reference_of(self._result))
+            open_segment_editor(mask, reference_of(self._result))
         except VoxMMSDError as error:
             self._ui.stageLabel.setText(" ".join(error_in_words(error)))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.formats.dicom import Series, may_be_dicom, read_series, series_in
-from voxmmsd.data.formats.dicom_frames import frames_of
+from voxmmsd.data.formats.dicom_frames import BROKEN, frames_of
 from voxmmsd.data.grid import Grid
 from voxmmsd.dicom_export.package import highdicom
 from voxmmsd.errors import InputError
@@ -115,17 +115,17 @@ def _told(series: Series) -> str:
 
 
 def _header(file: Path) -> Any:
-    from pydicom import dcmread
+    import pydicom
 
     try:
-        header = dcmread(file, stop_before_pixels=True)
+        header = pydicom.dcmread(file, stop_before_pixels=True)
         for name in _MAY_BE_EMPTY:
             if name not in header:
                 setattr(header, name, None)
         for name in header.dir("CodeSequence"):
             if not all(header[name].value):  # an item without a code, as de-identification may leave it
                 del header[name]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+    except (*BROKEN, pydicom.errors.InvalidDicomError) as error:
         raise InputError(f"{file}: its DICOM header cannot be read ({error!s:.200})", "export it again") from error
     return header
 

@@ -17,8 +17,9 @@ import numpy as np
 
 from voxmmsd.errors import InputError, MissingDependencyError
 
-_BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, TypeError, ValueError,
-           struct.error)  # fmt: skip
+# What pydicom raises, beside InvalidDicomError, where a header is damaged.
+BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, TypeError, ValueError,
+          struct.error)  # fmt: skip
 _ONE_PLANE = 1e-3  # of a direction cosine
 _TAGS = (
     "NumberOfFrames",
@@ -79,7 +80,7 @@ def frames_of(file: Path) -> Frames:
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
         return _frames(header, file)
-    except _BROKEN as error:
+    except (*BROKEN, pydicom.errors.InvalidDicomError) as error:
         raise InputError(
             f"{file}: is a multi-frame DICOM file whose frames have no position in the patient",
             "export it as a series of single slices",
