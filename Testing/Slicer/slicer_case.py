@@ -5,8 +5,11 @@ import os
 import tempfile
 from pathlib import Path
 
+import qt
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
+
+from VoxMMSDLib.settings import PREFIX
 
 
 class ModuleTest(ScriptedLoadableModuleTest):
@@ -25,6 +28,10 @@ class ModuleTest(ScriptedLoadableModuleTest):
         for name, folder in (("VOXMMSD_HOME", "home"), ("VOXMMSD_BUNDLED", "no-starter")):
             self.addCleanup(_restore, name, os.environ.get(name))
             os.environ[name] = str(self.folder / folder)
+        # Nor is a folder or a run that the user, or another test, has chosen; the user's choices are put back.
+        chosen = _settings()
+        self.addCleanup(_put_settings, chosen)
+        _put_settings({})
 
     def open_panel(self, name, whole=True):
         """A new panel of the module; it is cleaned up and deleted after the test.
@@ -86,6 +93,20 @@ def _take_down(panel):
     manager = slicer.app.moduleManager()
     manager.disconnect("moduleAboutToBeUnloaded(QString)", panel._onModuleAboutToBeUnloaded)
     panel.parent.delete()
+
+
+def _settings():
+    """What the modules keep in Slicer's settings."""
+    kept = qt.QSettings()
+    return {key: kept.value(key) for key in kept.allKeys() if key.startswith(PREFIX)}
+
+
+def _put_settings(wanted):
+    kept = qt.QSettings()
+    for key in set(_settings()) - set(wanted):
+        kept.remove(key)
+    for key, value in wanted.items():
+        kept.setValue(key, value)
 
 
 def _restore(name, value):

@@ -19,7 +19,6 @@ class CircleTest(train_case.TrainTest):
     def test_corrections_make_the_model_segment_a_new_patient_better(self):
         library = self.folder / "library"
         settings.write("library", str(library))
-        settings.write("TrainDatafinetune", "")
         teach, segment = self.open_panel("VoxMMSDTrain"), self.open_panel("VoxMMSDSegment")
         poor = self.taught(teach, "poor", self.phantoms(count=3, side=SIDE), steps=3, size=32)
         self.judge(teach, library)

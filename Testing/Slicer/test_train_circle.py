@@ -16,8 +16,6 @@ from VoxMMSDTrainLib.tables import chosen_row
 class TrainCircleTest(train_case.TrainTest):
     def test_from_cases_to_an_accepted_model_and_back(self):
         settings.write("library", str(self.folder / "library"))
-        for key in ("TrainDatafinetune", "TrainRun", "TrainRunsFolder"):
-            settings.write(key, "")
         panel = self.open_panel("VoxMMSDTrain")
         self.assertEqual(panel.result.ui.verdictLabel.text, "No finished run yet.")
 

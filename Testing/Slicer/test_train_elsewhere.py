@@ -19,8 +19,6 @@ from VoxMMSDLib import settings
 class TrainElsewhereTest(train_case.TrainTest):
     def setUp(self):
         super().setUp()
-        for key in ("library", "TrainDatafinetune", "TrainRun", "TrainRunsFolder"):
-            settings.write(key, "")
         settings.write("TrainDevice", "cpu")
 
     @unittest.skipIf(shutil.which("bash") is None, "the job's command is a bash script")

@@ -20,7 +20,6 @@ class TrainLibraryTest(train_case.TrainTest):
     def setUp(self):
         super().setUp()
         settings.write("library", str(self.folder / "library"))
-        settings.write("TrainDatafinetune", "")
 
     def test_cases_come_in_by_the_add_button_and_are_filtered(self):
         panel = self.open_panel("VoxMMSDTrain")

@@ -14,7 +14,6 @@ import slicer.packaging
 import train_case
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from VoxMMSDLib import settings
 from VoxMMSDTrainLib import training_packages
 
 TORCH = ("installTorch", ">=2.4,!=2.9.*")
@@ -78,11 +77,6 @@ class Machine:
 
 
 class TrainPackagesTest(train_case.TrainTest):
-    def setUp(self):
-        super().setUp()
-        for key in ("library", "TrainDatafinetune"):
-            settings.write(key, "")
-
     def press_start(self, machine, extension=True):
         """Press it on a machine; what the panel says, and the runs that were started."""
         panel = self.open_panel("VoxMMSDTrain")

@@ -15,8 +15,6 @@ from VoxMMSDLib import settings
 class TrainPretrainingTest(train_case.TrainTest):
     def setUp(self):
         super().setUp()
-        for key in ("library", "TrainDatafinetune", "TrainDatapretrain", "TrainRun", "TrainRunsFolder"):
-            settings.write(key, "")
         settings.write("TrainDevice", "cpu")
 
     def test_scans_are_learned_from_watched_paused_resumed_and_canceled(self):

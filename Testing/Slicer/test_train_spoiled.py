@@ -15,8 +15,6 @@ from VoxMMSDLib import settings
 class TrainSpoiledTest(train_case.TrainTest):
     def setUp(self):
         super().setUp()
-        for key in ("library", "TrainDatafinetune", "TrainDatapretrain", "TrainRun", "TrainRunsFolder"):
-            settings.write(key, "")
         settings.write("TrainDevice", "cpu")
 
     def run_folder(self, name, model):

@@ -14,8 +14,6 @@ from VoxMMSDTrainLib.task import estimate_in_words
 class TrainTaskTest(train_case.TrainTest):
     def setUp(self):
         super().setUp()
-        for key in ("library", "TrainDatafinetune", "TrainDatapretrain"):
-            settings.write(key, "")
         settings.write("TrainDevice", "cpu")
 
     def test_a_preset_fills_the_numbers_and_a_task_has_its_own(self):
