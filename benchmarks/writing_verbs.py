@@ -23,6 +23,7 @@ HEAVY = (
     "refine.verb",
     "reporting.case_report",
     "reporting.follow_up_page",
+    "reporting.registered_images",
     "dicom_export.export",
 )
 
@@ -58,7 +59,8 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
     def follow(place: Path) -> list[str]:
         results = sorted(map(str, (source / "visits" / "results").glob("*-voxmmsd.nii.gz")))
         images = sorted(map(str, (source / "visits" / "cases").iterdir()))
-        return ["follow", *results, "--case", *images, "--days", "0", "30", "--out", str(place / "out")]
+        return ["follow", *results, "--case", *images, "--days", "0", "30", "--registered",
+                "--out", str(place / "out")]  # fmt: skip
 
     def exported_dicom(place: Path) -> list[str]:
         result = next((source / "in-dicom").glob("*-voxmmsd.nii.gz"))

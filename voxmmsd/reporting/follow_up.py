@@ -9,6 +9,7 @@ from typing import Any
 
 from voxmmsd.measuring.lesions import Lesion, matches
 from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, Assessment, assessed, change
+from voxmmsd.reporting.shown import modalities_to_show
 from voxmmsd.reporting.visits import Visit
 
 FORMAT = 1
@@ -221,6 +222,12 @@ def _event(
     if split and merged:
         return Event.REGROUPED
     return Event.SPLIT if split else Event.MERGED if merged else Event.MATCHED
+
+
+def common_modality(found: FollowUp) -> str:
+    """That by which the visits were registered, and in which they are shown."""
+    common = [n for n in found.visits[0].shown.images if all(n in visit.shown.images for visit in found.visits)]
+    return modalities_to_show(dict.fromkeys(common), 1)[0]
 
 
 def share_of(before: float, after: float) -> str:

@@ -1,4 +1,4 @@
-"""The follow-up as a page, a record and a table: ``follow-up.html``, ``.json`` and ``.csv``."""
+"""The follow-up as a page, a table, a chart and a record: ``follow-up.html``, ``.csv``, ``.png`` and ``.json``."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from matplotlib.lines import Line2D
 from voxmmsd.data.volume import Grid, Volume, resample
 from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.pictures import BACKGROUND, LINES, TEXT, save_figure, seen_slice, tumor_slices
-from voxmmsd.files import write_json_atomic, write_text_atomic
+from voxmmsd.files import write_json_atomic, write_text_atomic, written_aside
 from voxmmsd.labels import MODALITY_NAMES
 from voxmmsd.measuring.lesions import LEAST_ML, indices_of
 from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, CAVEAT, NAMES, Assessment, Thresholds
 from voxmmsd.reporting.case_pictures import draw_slice, gray_top
 from voxmmsd.reporting.contents import DIAMETERS
-from voxmmsd.reporting.follow_up import Event, FollowUp, Track, share_of
-from voxmmsd.reporting.shown import modalities_to_show
+from voxmmsd.reporting.follow_up import Event, FollowUp, Track, common_modality, share_of
 
-PAGE, RECORD, TABLE = "follow-up.html", "follow-up.json", "follow-up.csv"
+PAGE, TABLE, CHART, RECORD = "follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json"
 _NAMES = {"ET": "Enhancing tumor", "WT": "Whole tumor"}
 _NOW, _THEN = "#ffb000", "#ffffff"  # outlines: of the visit itself, and of the first one
 
 
-def write_follow_up(found: FollowUp, folder: Path) -> tuple[Path, Path, Path]:
-    """Write page, table and record; the record last: where it is, all is there."""
-    page, table, record = folder / PAGE, folder / TABLE, folder / RECORD
+def write_follow_up(found: FollowUp, folder: Path) -> tuple[Path, Path, Path, Path]:
+    """Write page, table, chart and record; the record last: where it is, all is there."""
+    page, table, chart, record = (folder / name for name in (PAGE, TABLE, CHART, RECORD))
     _write_page(found, page)
     write_text_atomic(table, csv_text(found))
+    with written_aside(chart) as aside:
+        _chart(found, aside, upright=True)
     write_json_atomic(record, found.record())
-    return page, table, record
+    return page, table, chart, record
 
 
 def visit_name(found: FollowUp, number: int) -> str:
@@ -237,20 +238,15 @@ def _visit_notes(found: FollowUp) -> list[str]:
 
 
 def _slices_caption(found: FollowUp) -> str:
-    name = MODALITY_NAMES[_common_modality(found)]
+    name = MODALITY_NAMES[common_modality(found)]
     return f"{name}, registered, the same axial slice: the visit's own outline in orange, that of the first in white."
-
-
-def _common_modality(found: FollowUp) -> str:
-    common = [n for n in found.visits[0].shown.images if all(n in visit.shown.images for visit in found.visits)]
-    return modalities_to_show(dict.fromkeys(common), 1)[0]
 
 
 def _slices(found: FollowUp, file: Path) -> Path:
     """Each visit's slice through the largest extent over all visits, on the first visit's grid."""
     grid = found.visits[0].shown.grid
     key = "ET" if "ET" in found.tracks and any(volumes["ET"] for volumes in found.volumes_ml) else "WT"
-    name = _common_modality(found)
+    name = common_modality(found)
     masks = [_carried(found, number, key, grid) for number in range(len(found.visits))]
     place = tumor_slices(np.any(masks, axis=0), grid.shape_zyx)[0]
     height = grid.shape_zyx[1] * grid.spacing_mm_zyx[1] / (grid.shape_zyx[2] * grid.spacing_mm_zyx[2])
@@ -279,12 +275,13 @@ def _carried(found: FollowUp, number: int, key: str, grid: Grid) -> np.ndarray:
     return resample(Volume(mask, visit.grid), grid, order=0).array > 0
 
 
-def _chart(found: FollowUp, file: Path) -> Path:
-    """Volumes and the sum of products over days, or over visits where days are not known."""
+def _chart(found: FollowUp, file: Path, *, upright: bool = False) -> Path:
+    """Volumes and the sum of products over days, or over visits where days are not known; ``upright``: one below the
+    other, for a narrow place."""
     known = all(visit.days is not None for visit in found.visits)
     at = [visit.days if known else number + 1 for number, visit in enumerate(found.visits)]
-    figure = Figure((8.4, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure((4.2, 5.2) if upright else (8.4, 3.2), layout="constrained")
+    left, right = figure.subplots(*((2, 1) if upright else (1, 2)))
     for key, color in zip(found.tracks, LINES, strict=False):
         left.plot(at, [volumes[key] for volumes in found.volumes_ml], "o-", color=color, label=_NAMES[key])
     left.set(title="Volume", ylabel="ml")

@@ -24,12 +24,16 @@ class FollowConfig:
     case: tuple[str, ...] = option(
         (), "folder of each visit's images, if they are not where they were segmented", affects=Affects.INPUT
     )
+    registered: bool = option(
+        False, "also write each visit's image and labels as NIfTI, placed on the first visit, to look at them together"
+    )
     patient: str = option("", "code of the patient, if names do not tell that all visits are of one")
 
 
 def run(config: FollowConfig) -> None:
     from voxmmsd.reporting.follow_up import followed
     from voxmmsd.reporting.follow_up_page import RECORD, write_follow_up
+    from voxmmsd.reporting.registered_images import write_registered
     from voxmmsd.reporting.visits import read_visits, registered
 
     require(" ".join(config.visits), "VISITS")
@@ -44,7 +48,11 @@ def run(config: FollowConfig) -> None:
         if visit.registration:
             print(visit.registration, file=sys.stderr)
         ready.append(visit)
-    for file in write_follow_up(followed(ready), out):
+    found = followed(ready)
+    if config.registered:
+        for file in write_registered(found, out):
+            print(file)
+    for file in write_follow_up(found, out):
         print(file)
 
 

@@ -122,7 +122,7 @@ def test_a_visit_without_tumor_is_said_where_others_have_one(tmp_path):
 
 def test_what_is_written_has_days_and_no_date(tmp_path):
     visits = read(tmp_path, [(A, 8, 3)], [(A, 9, 3)], days=(0, 93))
-    page, table, record = write_follow_up(followed(visits), tmp_path / "out")
+    page, table, _chart, record = write_follow_up(followed(visits), tmp_path / "out")
     texts = [file.read_text(encoding="utf-8") for file in (page, table, record)]
     assert all("93" in text for text in texts)
     shown = re.sub(r"base64,[^\"]+", "", "".join(texts))
@@ -201,6 +201,7 @@ def test_the_verb_writes_page_record_and_table_and_overwrites_none(tmp_path, cap
     assert [line.rpartition("/")[2] for line in said.out.splitlines()] == [
         "follow-up.html",
         "follow-up.csv",
+        "follow-up.png",
         "follow-up.json",
     ]
     assert "stays where it is" in said.err
@@ -214,3 +215,25 @@ def test_a_schema_without_enhancing_tumor_is_followed_by_its_whole_tumor(tmp_pat
     assert list(found.tracks) == ["WT"]
     assert found.by_diameters == ()
     write_follow_up(found, tmp_path / "out")
+
+
+def test_registered_images_and_labels_lie_on_each_other_voxel_for_voxel_as_they_were(tmp_path):
+    balls = [(A, 10, 3), (B, 6, 3)]
+    files = [write_visit(tmp_path, IDS[n], balls, moved=MOVES[n], spacing_zyx=(2.0, 2.0, 2.0)) for n in range(2)]
+    run(
+        FollowConfig(
+            visits=tuple(map(str, files)),
+            case=tuple(folders(tmp_path, files)),
+            out=str(tmp_path / "out"),
+            registered=True,
+        )
+    )
+    first, later = (read_volume(Source(tmp_path / "out" / f"visit-{n}-labels.nii.gz")) for n in (1, 2))
+    places = [(one.grid.affine_xyz @ [*np.argwhere(one.array == 3).mean(axis=0)[::-1], 1])[:3] for one in (first, later)]
+    assert np.linalg.norm(places[0] - places[1]) < 1.5
+    assert set(np.unique(later.array)) == {0, 3}
+    assert (first.array > 0).sum() == (later.array > 0).sum()
+    image = read_volume(Source(tmp_path / "out" / "visit-2-t1c.nii.gz"))
+    own = read_volume(Source(tmp_path / "cases" / IDS[1] / f"{IDS[1]}-t1c.nii.gz"))
+    assert sorted(image.array.ravel()) == sorted(own.array.ravel())
+    assert np.allclose(image.grid.affine_xyz, later.grid.affine_xyz, atol=1e-4)
