@@ -229,7 +229,8 @@ def test_registered_images_and_labels_lie_on_each_other_voxel_for_voxel_as_they_
         )
     )
     first, later = (read_volume(Source(tmp_path / "out" / f"visit-{n}-labels.nii.gz")) for n in (1, 2))
-    places = [(one.grid.affine_xyz @ [*np.argwhere(one.array == 3).mean(axis=0)[::-1], 1])[:3] for one in (first, later)]
+    where = [np.argwhere(one.array == 3).mean(axis=0)[::-1] for one in (first, later)]
+    places = [(one.grid.affine_xyz @ [*at, 1])[:3] for one, at in zip((first, later), where, strict=True)]
     assert np.linalg.norm(places[0] - places[1]) < 1.5
     assert set(np.unique(later.array)) == {0, 3}
     assert (first.array > 0).sum() == (later.array > 0).sum()
