@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from unittest import mock
 
+import numpy as np
 import slicer
 import slicer_case
 import train_case
@@ -151,10 +152,10 @@ class TrainLibraryTest(train_case.TrainTest):
 
     def test_nodes_of_the_case_before_go_one_at_a_time(self):
         """Each costs Slicer a tenth of a second of its own."""
-        library = self.library(predicted=1)
+        self.library(predicted=1)
         self.open_next(self.open_panel("VoxMMSDTrain"))
         counts, answer = [], None
-        steps = library_case.close_case(library.folder)
+        steps = library_case.close_case()
         with suppress(StopIteration):
             while True:
                 asked = steps.send(answer)
@@ -178,6 +179,49 @@ class TrainLibraryTest(train_case.TrainTest):
         self.open(panel, "phantom-007-001")
         self.assertEqual(len(asked), 1)  # accepted: nothing is lost any more
         self.assertFalse(slicer.mrmlScene.IsNodePresent(node))
+
+    def test_a_case_of_another_library_is_asked_about_only_where_its_labels_were_changed(self):
+        self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        first = self.folder / "first library"
+        (self.folder / "library").rename(first)
+        self.library(predicted=2)  # another one, of the same cases
+        asked = self.answer(False)
+
+        self.use_library(panel, first)
+        self.open(panel, "phantom-007-000")
+        self.use_library(panel, self.folder / "library")
+        node = self.open(panel, "phantom-007-000")
+        self.assertEqual(asked, [])  # untouched
+        self.assertNotIn("already", panel.library.ui.noticeLabel.text)
+        self.clear_segment(node, "ET")
+        self.press_accept(panel)
+        self.use_library(panel, first)
+        node = self.open(panel, "phantom-007-001")
+        self.assertEqual(asked, [])  # accepted
+        self.clear_segment(node, "ET")
+        self.use_library(panel, self.folder / "library")
+        self.open(panel, "phantom-007-000")
+        self.assertEqual(len(asked), 1)
+        self.assertIn("phantom-007-001", asked[0])
+
+    def test_a_case_without_labels_is_closed_without_a_question_until_it_is_labeled(self):
+        self.library(unlabeled=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        asked = self.answer(False)
+        self.open(panel, "phantom-007-000")
+        node = self.open(panel, "phantom-007-001")
+        self.assertEqual(asked, [])
+        self.fill_segment(node, "ET")
+        self.open(panel, "phantom-007-000")
+        self.assertEqual(len(asked), 1)
+
+    def test_labels_of_another_place_or_class_are_other_labels(self):
+        labels = np.zeros((3, 4, 5), np.uint8)
+        self.assertEqual(library_case.fingerprint(labels), library_case.fingerprint(None))
+        labels[1, 2, 3] = 1
+        others = (labels, 2 * labels, np.roll(labels, 1, axis=2), None)
+        self.assertEqual(len({library_case.fingerprint(other) for other in others}), len(others))
 
     def test_labels_that_nobody_drew_are_accepted_on_purpose_only(self):
         library = self.library(predicted=1, unlabeled=1)
@@ -267,15 +311,29 @@ class TrainLibraryTest(train_case.TrainTest):
         self.wait_for_work(panel)
         return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
 
+    def use_library(self, panel, folder):
+        panel.library.ui.libraryPath.currentPath = str(folder)
+        self.wait_for_work(panel)
+
     def press_accept(self, panel):
         self.assertTrue(panel.library.ui.acceptButton.enabled)
         panel.library.ui.acceptButton.click()
         self.wait_for_work(panel)
 
     def clear_segment(self, node, segment_id):
-        from VoxMMSDLib.segments import mask_of, set_mask
+        """Leave no voxel of a segment; how many it had."""
+        from VoxMMSDLib.segments import mask_of
 
-        reference = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
-        mask = mask_of(node, [segment_id], reference)
-        set_mask(node, segment_id, 0 * arrayFromVolume(reference).astype("uint8"), reference)
-        return int(mask.sum())
+        count = int(mask_of(node, [segment_id], library_case.reference_of(node)).sum())
+        self.set_segment(node, segment_id, 0)
+        return count
+
+    def fill_segment(self, node, segment_id):
+        self.set_segment(node, segment_id, 1)
+
+    def set_segment(self, node, segment_id, value):
+        """Give every voxel of the image the same value in a segment: 0 or 1."""
+        from VoxMMSDLib.segments import set_mask
+
+        reference = library_case.reference_of(node)
+        set_mask(node, segment_id, (0 * arrayFromVolume(reference) + value).astype("uint8"), reference)

@@ -60,7 +60,7 @@ def open_both(comparison: RunResult, library_folder: Path, case_id: str) -> Step
             labels[_("expert")] = pieces_of(expert.array, schema_named(case.accepted.schema), expert.grid)
         return _Read(case, labels)
 
-    return (yield from _opened(library_folder, (yield read), (OLD_COLOR, NEW_COLOR, EXPERT_COLOR)))
+    return (yield from _opened((yield read), (OLD_COLOR, NEW_COLOR, EXPERT_COLOR)))
 
 
 def open_pair(library_folder: Path) -> Steps:
@@ -87,7 +87,7 @@ def open_pair(library_folder: Path) -> Steps:
         )
 
     number, found = yield read
-    shown = yield from _opened(library_folder, found, (FIRST_COLOR, SECOND_COLOR))
+    shown = yield from _opened(found, (FIRST_COLOR, SECOND_COLOR))
     return number, found.case.id, shown
 
 
@@ -99,8 +99,8 @@ def _labels_of(file: Path, schema: LabelSchema) -> Labels:
     return pieces_of(indices_from_values(volume.array, schema, str(file)), schema, volume.grid)
 
 
-def _opened(library_folder: Path, found: _Read, colors: tuple[int, ...]) -> Steps:
-    if not (yield from close_case(library_folder)):
+def _opened(found: _Read, colors: tuple[int, ...]) -> Steps:
+    if not (yield from close_case()):
         return ()
     case_id = found.case.id
     volumes = yield from load_images(found.case)

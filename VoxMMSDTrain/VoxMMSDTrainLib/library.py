@@ -179,7 +179,7 @@ class LibrarySection:
             self._work.start(steps, self._say_error)
 
     def _opening(self, case_id: str) -> Steps:
-        was_open = library_case.opened_labels(case_id) is not None
+        was_open = library_case.opened_labels(case_id, self.records()) is not None
         self._say(_("Opening {case} ...").format(case=case_id))
         node = yield from library_case.open_case(self.folder, case_id)
         if node is None:
@@ -213,6 +213,7 @@ class LibrarySection:
             return
         folder = self.folder
         version = yield lambda: library_case.accept(folder, correction)
+        node.SetAttribute(library_case.KEPT, correction.fingerprint)
         self._read()
         self.choose(case_id)
         said = _("{case}: label {number} is accepted, {count} voxels changed.")

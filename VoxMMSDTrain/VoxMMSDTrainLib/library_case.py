@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from voxmmsd.library import LibraryCase, LibraryRecords
 
 LIBRARY, CASE = "VoxMMSD.Library", "VoxMMSD.LibraryCase"  # attributes of the labels: the library's id, never its path
+KEPT = "VoxMMSD.LabelsInLibrary"  # attribute of the labels: the fingerprint of what the library holds
 OPENED = "VoxMMSD.OpenedCase"  # attribute of each node that came with a case: they go together
 MODALITY = "VoxMMSD.Modality"  # attribute of its volumes
 DEFAULT_SCHEMA = "brats-gli-2023"  # of a library without a single label
@@ -39,6 +40,7 @@ class CaseOnDisk:
     library_id: str
     case: LibraryCase
     labels: Labels
+    fingerprint: str
 
     @property
     def id(self) -> str:
@@ -57,9 +59,22 @@ def read_case(folder: Path, case_id: str) -> CaseOnDisk:
     case = library.case(case_id)
     newest = case.newest
     if newest is None:
-        return CaseOnDisk(library.id, case, Labels(schema_named(schema_in_use(library)), None, {}))
+        return CaseOnDisk(library.id, case, Labels(schema_named(schema_in_use(library)), None, {}), fingerprint(None))
     label = library.read_label(case, newest)
-    return CaseOnDisk(library.id, case, pieces_of(label.array, schema_named(newest.schema), label.grid))
+    labels = pieces_of(label.array, schema_named(newest.schema), label.grid)
+    return CaseOnDisk(library.id, case, labels, fingerprint(label.array))
+
+
+def fingerprint(indices_zyx: np.ndarray | None) -> str:
+    """SHA-256 of the labeled voxels and their classes; ``None``: no voxel is labeled. Touches no node."""
+    from hashlib import sha256
+
+    import numpy as np
+
+    if indices_zyx is None:
+        return sha256().hexdigest()
+    labeled = np.flatnonzero(indices_zyx)
+    return sha256(labeled.astype("<i8").tobytes() + indices_zyx.ravel()[labeled].astype(np.uint8).tobytes()).hexdigest()
 
 
 def open_case(folder: Path, case_id: str) -> Steps:
@@ -76,14 +91,14 @@ def open_case(folder: Path, case_id: str) -> Steps:
         yield from show(opened_volumes())
         return node
     found = yield lambda: read_case(folder, case_id)
-    if not (yield from close_case(folder)):
+    if not (yield from close_case()):
         return None
     volumes = yield from load_images(found.case)
     node = segmentation_of(
         found.labels,
         f"{case_id} labels",
         _fitting(volumes, found.labels),
-        {LIBRARY: found.library_id, CASE: case_id, OPENED: case_id},
+        {LIBRARY: found.library_id, CASE: case_id, OPENED: case_id, KEPT: found.fingerprint},
     )
     yield
     yield from show(volumes)
@@ -119,13 +134,10 @@ def shown_first(volumes: Mapping[str, Any]):
     return next(volumes[name] for name in _SHOWN_FIRST if name in volumes)
 
 
-def close_case(folder: Path) -> Steps:
-    """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted.
-
-    ``folder``: of the library that is in use.
-    """
+def close_case() -> Steps:
+    """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted."""
     node = next(iter(_labels_in_scene()), None)
-    if node is not None and (yield from _has_unaccepted_changes(folder, node)):
+    if node is not None and (yield from _has_unaccepted_changes(node)):
         question = _("The labels of {case} were changed and not accepted. Close the case and lose the changes?")
         if not slicer.util.confirmYesNoDisplay(question.format(case=node.GetAttribute(CASE))):
             return False
@@ -135,28 +147,16 @@ def close_case(folder: Path) -> Steps:
     return True
 
 
-def _has_unaccepted_changes(folder: Path, node) -> Steps:
+def _has_unaccepted_changes(node) -> Steps:
+    """Whether labels are other than those that the library held when they were opened or accepted.
+
+    So, too, where that cannot be told. The library itself may be another one by now, or out of reach.
+    """
     reference = reference_of(node)
     if reference is None:
         return True
-    now = yield from snapshot(node, reference)
-    grid, library_id, case_id = core_grid(reference), node.GetAttribute(LIBRARY), node.GetAttribute(CASE)
-    return (yield lambda: _is_changed(folder, library_id, case_id, now.indices(), grid))
-
-
-def _is_changed(folder: Path, library_id: str, case_id: str, indices: np.ndarray, grid: Any) -> bool:
-    """Whether labels are other than the newest of the case; so, too, where that cannot be told."""
-    from voxmmsd.errors import VoxMMSDError
-    from voxmmsd.library import open_library
-
-    try:
-        library = open_library(folder)
-        case = library.case(case_id)
-        if library.id != library_id:
-            return True
-        return not is_as_newest(library, case, indices, grid)
-    except VoxMMSDError:
-        return True
+    now, kept = (yield from snapshot(node, reference)), node.GetAttribute(KEPT)
+    return (yield lambda: fingerprint(now.indices()) != kept)
 
 
 def is_as_newest(library, case: LibraryCase, indices: np.ndarray, grid: Any) -> bool:
@@ -177,6 +177,7 @@ class Correction:
     grid: Any
     is_empty: bool
     is_untouched: bool
+    fingerprint: str
 
 
 def read_correction(folder: Path, node) -> Steps:
@@ -201,7 +202,7 @@ def read_correction(folder: Path, node) -> Steps:
             raise InputError(f"{name}: was not opened from this library", "open the case here first")
         indices = now.indices()
         untouched = is_as_newest(library, library.case(case_id), indices, grid)
-        return Correction(case_id, schema, indices, grid, not indices.any(), untouched)
+        return Correction(case_id, schema, indices, grid, not indices.any(), untouched, fingerprint(indices))
 
     return (yield compared)
 
