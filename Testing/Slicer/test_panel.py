@@ -26,6 +26,14 @@ def center_of(array, affine):
     return (affine @ [*index[::-1], 1])[:3]
 
 
+def tag_in_uid(uid, tag):
+    """What a DICOM database says of a series whose uid is its patient, modality and date."""
+    patient, key, date = uid.split(".")
+    description = {"t1n": "t1 ax", "t1c": "t1 ax post gd", "t2w": "t2 tse", "t2f": "flair"}[key]
+    tags = {"0008,0060": "MR", "0008,103e": description, "0010,0020": patient, "0008,0020": date}
+    return tags.get(tag, "")
+
+
 class PanelTest(slicer_case.ModuleTest):
     def setUp(self):
         super().setUp()
@@ -76,6 +84,36 @@ class PanelTest(slicer_case.ModuleTest):
             for node in sets[name].values():
                 tree.SetItemParent(tree.GetItemByDataNode(node), study)
         self.assertEqual(find_volumes(sets["first"]["t1c"]).volumes, sets["first"])
+
+    def in_studies_of_their_own(self, prefix, date):
+        """Volumes as Slicer's module DICOM loads an archive that gives each series a study of its own."""
+        tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+        volumes = add_volumes(self.made, prefix=prefix)
+        for key, node in volumes.items():
+            study = tree.CreateStudyItem(tree.GetSceneItemID(), date)
+            tree.SetItemParent(tree.GetItemByDataNode(node), study)
+            node.SetAttribute("DICOM.instanceUIDs", f"{prefix}.{key}.{date}")
+        return volumes
+
+    def test_find_them_joins_studies_of_one_series_by_patient_and_date(self):
+        first, later = (
+            self.in_studies_of_their_own(name, date) for name, date in (("A", "20200101"), ("A", "20200301"))
+        )
+        other = self.in_studies_of_their_own("B", "20200101")
+        database = SimpleNamespace(isOpen=True, fileForInstance=lambda uid: "x.dcm", instanceValue=tag_in_uid)
+        with mock.patch.object(slicer, "dicomDatabase", database, create=True):
+            for volumes in (first, later, other):
+                found = find_volumes(volumes["t1c"])
+                self.assertEqual(found.volumes, volumes)
+            self.panel.parameters.t1c = later["t1c"]
+            press_find(self.panel)
+            self.assertIn("patient and date", self.ui.stageLabel.text)
+            # A study that holds several series is a study.
+            tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+            study = tree.GetItemParent(tree.GetItemByDataNode(first["t1c"]))
+            tree.SetItemParent(tree.GetItemByDataNode(first["t2f"]), study)
+            two = {key: first[key] for key in ("t1c", "t2f")}
+            self.assertEqual(find_volumes(first["t1c"]).volumes, two)
 
     def test_find_them_says_where_two_lay_claim(self):
         add_volumes(self.made)

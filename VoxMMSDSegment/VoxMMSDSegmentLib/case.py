@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,27 +99,32 @@ def _voxel_volume(node) -> float:
 @dataclass
 class Found:
     """What a search came to: modality -> volume node; modalities that several volumes laid claim to; those told by
-    their voxels alone; the brain mask, where one is named so."""
+    their voxels alone; the brain mask, where one is named so; whether it went through several studies of one day."""
 
     volumes: dict[str, Any] = field(default_factory=dict)
     doubtful: list[str] = field(default_factory=list)
     by_content: list[str] = field(default_factory=list)
     brain_mask: Any = None
+    of_one_day: bool = False
 
 
 def find_volumes(beside: Any = None) -> Found:
     """The four modalities among the volumes of one study, by their names and DICOM tags, the rest by their voxels.
 
-    ``beside``: a volume whose study is searched; by default the study of the newest volume. Volumes without a telling
-    name fill what the names left empty, where it is sure.
+    ``beside``: a volume whose study is searched; by default the study of the newest volume. Where each DICOM series has
+    a study of its own, those of the patient and the day are searched. Volumes without a telling name fill what the
+    names left empty, where it is sure.
     """
     return search(beside)()
 
 
 def search(beside: Any = None) -> Callable[[], Found]:
     """As ``find_volumes``, in two halves: what the scene holds is taken here, the rest may be done in a thread."""
-    seen = [Seen.of(node) for node in _volumes_of_study(beside)]
-    return lambda: _found(seen)
+    nodes = _volumes_of_study(beside)
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    of_one_day = len({_study(tree, node) for node in nodes}) > 1
+    seen = [Seen.of(node) for node in nodes]
+    return lambda: replace(_found(seen), of_one_day=of_one_day)
 
 
 @dataclass(frozen=True)
@@ -209,8 +214,23 @@ def _volumes_of_study(beside: Any) -> list[Any]:
     if not images:
         return []
     tree = slicer.mrmlScene.GetSubjectHierarchyNode()
-    study = _study(tree, beside or images[-1])
-    return [node for node in nodes if _study(tree, node) == study]
+    chosen = beside or images[-1]
+    together = _studies_of_its_day(tree, nodes, chosen) or {_study(tree, chosen)}
+    return [node for node in nodes if _study(tree, node) in together]
+
+
+def _studies_of_its_day(tree, nodes: Sequence[Any], chosen: Any) -> set[int]:
+    """As the core joins them: some archives give each series a study of its own. Empty where that is not so."""
+    day = _patient_and_day(chosen)
+    same = [_study(tree, node) for node in nodes if day is not None and _patient_and_day(node) == day]
+    return set(same) if len(set(same)) == len(same) else set()
+
+
+def _patient_and_day(node: Any) -> tuple[str, str] | None:
+    """Of a volume from DICOM; None where its tags do not tell both."""
+    tags = _dicom_tags(node)
+    told = (tags.get("patient_id", ""), tags.get("study_date", ""))
+    return told if all(told) else None
 
 
 def _may_be_input(node) -> bool:

@@ -63,6 +63,8 @@ def in_words(found: Found) -> str:
     if not found.volumes:
         return _("No volume of this study looks like T1, T1 contrast, T2 or FLAIR: choose them by hand.")
     said = []
+    if found.of_one_day:
+        said.append(_("Each series has a study of its own: matched by patient and date."))
     if found.doubtful:
         names = ", ".join(MODALITY_NAMES[key] for key in dict.fromkeys(found.doubtful))
         said.append(_("There are several volumes for {names}: check the choice.").format(names=names))
