@@ -78,6 +78,14 @@ class FromScannerTest(slicer_case.ModuleTest):
         remove_result(result)
         self.assertFalse(slicer.mrmlScene.IsNodePresent(mask))
 
+    def test_bias_fields_are_removed_where_that_is_asked_for(self):
+        self.assertNotIn("--n4", self.tab.options().arguments())
+        self.ui.n4Check.setChecked(True)
+        seen = []
+        with mock.patch.object(self.tab, "_say", seen.append):
+            self.segmented()
+        self.assertTrue([text for text in seen if text.startswith("Removing bias fields")], seen)
+
     def test_without_a_mask_there_is_none_to_use(self):
         self.segmented()
         self.assertFalse(self.box().use_button.enabled)

@@ -50,6 +50,6 @@ class ProgressTest(slicer_case.ModuleTest):
         self.assertEqual(plan.took, {"reading": 4.0, "segmenting": 5.0})
 
     def test_stages_that_are_not_asked_for_are_none(self):
-        every = stages_of(align=True, strip=True)
+        every = stages_of(align=True, strip=True, correct=True)
         self.assertEqual(every, tuple(FIRST_GUESS))
-        self.assertEqual(set(every) - set(stages_of(align=False, strip=False)), {"aligning", "stripping"})
+        self.assertEqual(set(every) - set(stages_of(align=False, strip=False)), {"aligning", "stripping", "correcting"})

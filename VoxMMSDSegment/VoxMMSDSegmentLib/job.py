@@ -35,6 +35,7 @@ class Options:
     memory: str = ""
     smallest: tuple[str, ...] = ()
     brain_mask: str = ""
+    n4: bool = False
     tta: bool = False
     uncertainty: bool = True
     intermediates: bool = False
@@ -51,7 +52,7 @@ class Options:
         given = [text for flag, value in values.items() if value for text in (flag, value)]
         given += ["--min-component", *self.smallest] * bool(self.smallest)
         given += ["--save-intermediates"] * self.intermediates
-        return given + [f"--{name}" for name in ("tta", "uncertainty", "force") if getattr(self, name)]
+        return given + [f"--{name}" for name in ("n4", "tta", "uncertainty", "force") if getattr(self, name)]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def expected(case: SlicerCase, options: Options) -> dict[str, float]:
     """Seconds by stage, in the order of a run."""
     known = _known(_kind(case, options))
     strip = bool(options.brain_mask) or (case.from_scanner and case.brain_mask is None)
-    stages = stages_of(align=case.align or case.from_scanner, strip=strip)
+    stages = stages_of(align=case.align or case.from_scanner, strip=strip, correct=options.n4)
     slower = {"segmenting": MIRRORS if options.tta else 1}
     return {stage: known.get(stage, FIRST_GUESS[stage] * slower.get(stage, 1)) for stage in stages}
 

@@ -14,9 +14,9 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 @parameterNodeWrapper
 class Parameters:
     """``reference``: modality whose grid the result has, empty for the core's choice. ``fromScanner``: align the images
-    and extract the brain first. ``intermediates``: resampled
-    images are wanted as volumes. ``model``: id, empty for the newest accepted one. ``result``: of the last run, or the
-    one chosen for review."""
+    and extract the brain first. ``n4``: remove bias fields first. ``intermediates``: resampled images are wanted as
+    volumes. ``model``: id, empty for the newest accepted one. ``result``: of the last run, or the one chosen for
+    review."""
 
     t1n: vtkMRMLScalarVolumeNode
     t1c: vtkMRMLScalarVolumeNode
@@ -28,6 +28,7 @@ class Parameters:
     operated: bool = False
     align: bool = False
     fromScanner: bool = False
+    n4: bool = False
     intermediates: bool = False
     model: str = ""
     result: vtkMRMLSegmentationNode

@@ -17,6 +17,7 @@ FIRST_GUESS = {
     "reading": 12.0,
     "aligning": 70.0,
     "stripping": 10.0,
+    "correcting": 60.0,
     "segmenting": 20.0,
     "writing": 4.0,
     "showing": 2.0,
@@ -40,6 +41,7 @@ STAGES = {
     "reading": _("Reading the images"),
     "aligning": _("Aligning the images"),
     "stripping": _("Looking for the brain"),
+    "correcting": _("Removing bias fields"),
     "segmenting": _("Segmenting"),
     "features": _("Computing the network's features, once for this case"),
     "carrying": _("Carrying your edits"),
@@ -62,9 +64,9 @@ class Progress:
         return _("{stage}, about {time} left").format(stage=self.stage, time=in_words(max(1.0, self.seconds_left)))
 
 
-def stages_of(*, align: bool, strip: bool) -> tuple[str, ...]:
+def stages_of(*, align: bool, strip: bool, correct: bool = False) -> tuple[str, ...]:
     """The stages of a run in their order."""
-    wanted = {"aligning": align, "stripping": strip}
+    wanted = {"aligning": align, "stripping": strip, "correcting": correct}
     return tuple(stage for stage in FIRST_GUESS if wanted.get(stage, True))
 
 

@@ -267,13 +267,15 @@ class SegmentTab:
             precision=ui.precisionCombo.currentData or PRECISIONS[0],
             brain_mask=strip,
             smallest=tuple(ui.smallestEdit.text.split()),
+            n4=parameters.n4,
             tta=ui.ttaCheck.checked,
             uncertainty=ui.uncertaintyCheck.checked,
             # The training library is given the case as it was segmented.
             intermediates=bool(strip)
             or self._align()
-            or self._parameters.fromScanner
-            or self._parameters.intermediates,
+            or parameters.fromScanner
+            or parameters.n4
+            or parameters.intermediates,
         )
 
     def _save_state(self, result) -> None:
