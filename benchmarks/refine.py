@@ -37,11 +37,11 @@ from voxmmsd.data.preprocess import Prepared
 from voxmmsd.data.store import Entry, open_store
 from voxmmsd.data.volume import Volume, resample
 from voxmmsd.evaluation.pictures import LINES, save_figure
-from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.labels import CARRIED, LabelSchema, schema_named
 from voxmmsd.models.package import WEIGHTS, ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.refine.carry import CarrySettings, refine
-from voxmmsd.refine.evidence import CARRIED, Evidence, Plane, find_evidence
+from voxmmsd.refine.evidence import Evidence, Plane, find_evidence
 from voxmmsd.refine.features import LEVELS, CaseFeatures, compute_features
 from voxmmsd.refine.fitting import FitSettings
 from voxmmsd.refine.kept import read_features, write_features

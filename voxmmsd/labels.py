@@ -32,6 +32,9 @@ Inner tissues cover those around them: whole tumor, core and enhancing tumor are
 overlap: each voxel has its most probable class (of equally probable ones that with the lower index).
 """
 
+PREDICTED, EDITED, CARRIED = 0, 1, 2
+"""Who decided a voxel of a label, in maps of origins: the model, a person, or ``refine`` from that person's edits."""
+
 
 @dataclass(frozen=True)
 class Terminology:

@@ -113,6 +113,11 @@ class FinetuneConfig(TrainingConfig):
     region_dice: float = option(
         0.0, "weight of a Dice loss on the regions (WT, TC, ET), added to that on the labels", range=_AT_LEAST_0
     )
+    edited_weight: float = option(
+        1.0,
+        "weight in the loss of voxels that a person edited, where the label went through `refine`; all others weigh 1",
+        range=_AT_LEAST_1,
+    )
     ema_decay: float = option(
         0.0, "decay of an exponential moving average of the weights, used as the result (0: off)", range=_SHARE
     )

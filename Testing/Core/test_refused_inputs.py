@@ -388,6 +388,11 @@ CALLS = {
     "a window of less than nothing": (lambda p: segment(p, p.cases, "--window", "-8"), ["window"]),
     "less than no steps": (lambda p: (p.other(), finetune(p, "--steps", "-1"))[1], ["steps"]),
     "no channels": (lambda p: (p.other(), finetune(p, "--channels", "0", "0"))[1], ["channels"]),
+    "a weight of edited voxels below 1": (lambda p: (p.other(), finetune(p, "--edited-weight", "0.5"))[1], ["edited"]),
+    "a weight of edited voxels where nobody knows them": (
+        lambda p: (p.other(), finetune(p, "--edited-weight", "3"))[1],
+        ["--edited-weight 3: only a training library knows"],
+    ),
     "a patch of nothing": (lambda p: (p.other(), finetune(p, "--patch", "0"))[1], ["patch"]),
     "a batch of nothing": (lambda p: (p.other(), finetune(p, "--batch", "0"))[1], ["batch"]),
     "an unknown transform": (

@@ -18,7 +18,7 @@ from voxmmsd.data.splits import Splits, check_splits
 from voxmmsd.data.store import Entry, prepare_cases
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import ConfigError, InputError, LibraryError, RunError
-from voxmmsd.files import read_json, write_json_atomic
+from voxmmsd.files import read_json, sha256_of, write_json_atomic
 from voxmmsd.labels import converted_indices, index_of_tissue, schema_named, values_from_indices
 from voxmmsd.library import HOLD_OUT, LabelVersion, Library, LibraryCase, is_library, open_library
 from voxmmsd.model_config import PreprocessConfig
@@ -123,24 +123,31 @@ def corrected_entries(
     All are prepared like the cases of ``start``, if there is one, so that the voxel size is the same.
 
     Raises:
-        LibraryError: a label is missing or was modified.
+        LibraryError: a label, or who decided its voxels, is missing or was modified.
         InputError: a case cannot be read, or a label has a tissue that the schema lacks.
     """
     store = Path(config.store) if config.store else run.folder / "store"
-    cases = []
+    cases, origins = [], {}
     for case_id, number in corrections.labels.items():
         case = library.case(case_id)
         label = next((label for label in case.labels if label.number == number), None)
         if label is None:
             raise LibraryError(f"{case.folder}: label {number} is gone", "restore it, or start a new run")
         cases.append(_labeled(library, case, label, corrections.schema, store))
+        if config.edited_weight != 1 and case_id not in corrections.held:
+            origins[case_id] = _origins(case, label)
     run.say(f"corrections: {len(corrections.new)} new, {len(cases)} labels in all, schema {corrections.schema}")
     preprocess = start.info.preprocess if start else PreprocessConfig()
     result = prepare_cases(cases, store, preprocess, workers=config.workers, on_case=lambda _: run.stop_if_asked())
     result.refuse_failures()
+    ours = [replace(entry, origins=origins.get(entry.id)) for entry in result.entries]
+    if config.edited_weight != 1:
+        known = sum(file is not None for file in origins.values())
+        say = run.say if known else run.warn
+        say(f"--edited-weight {config.edited_weight:g}: {known} of {len(origins)} labels say what a person edited")
     others = tuple(folder for folder in config.folders if Path(folder).resolve() != library.folder.resolve())
     more = labeled_entries(replace(config, folders=others), run) if others else ()
-    entries = [*result.entries, *more]
+    entries = [*ours, *more]
     check_preprocess(entries)
     return entries
 
@@ -179,6 +186,16 @@ def _labeled(library: Library, case: LibraryCase, label: LabelVersion, schema: s
     converted = Volume(values_from_indices(indices, ours), read.grid)
     write_nifti(file, converted.array, converted.grid)
     return replace(plain, label=Source(file), schema=schema)
+
+
+def _origins(case: LibraryCase, label: LabelVersion) -> Path | None:
+    """The file of who decided each voxel of a label; None where that is not known."""
+    if label.origins is None:
+        return None
+    file = case.origins_file(label)
+    if not file.is_file() or sha256_of(file) != label.origins.sha256:
+        raise LibraryError(f"{file}: is missing or was changed after it was accepted", "restore it from a backup")
+    return file
 
 
 def _id_of(parent: ModelPackage | None) -> str:

@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 
 from voxmmsd.data.case import Case
-from voxmmsd.data.formats.sources import source_sha256
+from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
 from voxmmsd.data.preprocess import Preprocess
 from voxmmsd.data.reading import read_case
-from voxmmsd.data.volume import Grid
+from voxmmsd.data.volume import Grid, canonical, resample
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.failures import failure_of_case
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
-from voxmmsd.labels import MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
+from voxmmsd.labels import EDITED, MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
 from voxmmsd.model_config import PreprocessConfig
 
 _MOST_PROCESSES = 4  # per core: thousands of them would only take memory
@@ -36,7 +36,7 @@ _MOST_PROCESSES = 4  # per core: thousands of them would only take memory
 # Raise it whenever other voxels come out of the same images: entries of earlier formats are then prepared again.
 # Testing/Core/data/test_store_format.py fails until that is done.
 FORMAT = 2
-_OF_A_TRAINING = ("folder", "mapping", "cohort")  # fields of an entry that its record does not hold
+_OF_A_TRAINING = ("folder", "mapping", "cohort", "origins")  # fields of an entry that its record does not hold
 _CHANNELS = len(MODALITIES)
 _LABEL_IT = "put the expert's label beside its images and prepare it again, or leave the case out"
 
@@ -59,6 +59,7 @@ class Entry:
     notes: tuple[str, ...] = ()
     mapping: tuple[int, ...] | None = None  # from the stored class indices to those of ``schema``; see ``mapped_onto``
     cohort: str = ""  # the data set that it came with, where a training reads several
+    origins: Path | None = None  # file of who decided each voxel of the label, where a training reads it
 
     @property
     def has_label(self) -> bool:
@@ -82,6 +83,13 @@ class Entry:
             raise InputError(f"{self.array_file}: case {self.id} has no labels", _LABEL_IT)
         stored = self._array()[_CHANNELS]
         return stored if self.mapping is None else np.array(self.mapping, np.uint8)[stored]
+
+    def edited(self) -> np.ndarray | None:
+        """Which voxels of the label a person edited, ``(z, y, x)`` bool; None where no file of origins is named."""
+        if self.origins is None:
+            return None
+        who = canonical(read_volume(Source(self.origins)))
+        return resample(who, self.grid, order=0).array == EDITED
 
     @property
     def leaves_tissues_open(self) -> bool:

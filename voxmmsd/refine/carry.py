@@ -18,8 +18,8 @@ from scipy import ndimage
 from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.inference.clean_up import without_small
-from voxmmsd.labels import LabelSchema
-from voxmmsd.refine.evidence import CARRIED, PREDICTED, Evidence, distance_mm, inside_of, places_on
+from voxmmsd.labels import CARRIED, PREDICTED, LabelSchema
+from voxmmsd.refine.evidence import Evidence, distance_mm, inside_of, places_on
 from voxmmsd.refine.features import CaseFeatures
 from voxmmsd.refine.fitting import Fit, FitSettings, fit, scores
 

@@ -16,10 +16,10 @@ from scipy import ndimage
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
+from voxmmsd.labels import EDITED
 
 MOST_PLANES = 12
 THIN = 0.5  # of the width of the changes: thicker stacks of planes are strokes of a round brush
-PREDICTED, EDITED, CARRIED = 0, 1, 2  # who decided a voxel
 STROKES = "strokes"
 _VIEWS = {"axial": "SI", "coronal": "AP", "sagittal": "LR"}
 _AXES = "zyx"

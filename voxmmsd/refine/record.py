@@ -20,12 +20,12 @@ from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.files import sha256_of
 from voxmmsd.inference.config import ReadingConfig, SegmentConfig
 from voxmmsd.inference.segment import cases_to_segment
-from voxmmsd.labels import MODALITIES, SCHEMAS, LabelSchema, index_of_tissue, indices_from_values, schema_named
+from voxmmsd.labels import CARRIED, MODALITIES, SCHEMAS, LabelSchema, index_of_tissue, indices_from_values, schema_named
 from voxmmsd.models.package import WEIGHTS, ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.records.result import Refinement, ResultRecord, read_result_record
 from voxmmsd.refine.config import RefineConfig
-from voxmmsd.refine.evidence import CARRIED, Plane
+from voxmmsd.refine.evidence import Plane
 from voxmmsd.runs import read_config
 
 ENDING = "-voxmmsd.nii.gz"

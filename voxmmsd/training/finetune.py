@@ -18,7 +18,7 @@ from torch import nn
 from voxmmsd.compute.processes import Processes, first_rank_first
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import Entry
-from voxmmsd.errors import RunError
+from voxmmsd.errors import ConfigError, RunError
 from voxmmsd.evaluation.pictures import validation_picture
 from voxmmsd.evaluation.temperature import NearLesion, fit_temperature
 from voxmmsd.inference.engines.on_torch import TorchEngine
@@ -50,6 +50,11 @@ def finetune(config: FinetuneConfig) -> Path:
 
     Raises: as ``run_training``.
     """
+    if config.edited_weight != 1:
+        raise ConfigError(
+            f"--edited-weight {config.edited_weight:g}: only a training library knows which voxels a person edited",
+            "leave it out, or train on a library",
+        )
 
     def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:
         with first_rank_first(processes):
@@ -97,7 +102,7 @@ class FineTuning(TrainingLoop):
         # A probe: kernels stay as they are, while BatchNorm's statistics follow the data as for any start.
         self.network.unet.requires_grad_(not config.linear_probe)
         open_labels = any(by_id[id_].leaves_tissues_open for id_ in splits.train)
-        self.loss = SegmentationLoss(self.schema.unions, config.region_dice, open_labels)
+        self.loss = SegmentationLoss(self.schema.unions, config.region_dice, open_labels, config.edited_weight)
         self.average = deepcopy(self.network) if config.ema_decay else None
         self.optimizer = adamw(self.network, config.weight_decay, self.recipe.head_pace)
         patches = PatchRecipe(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ from torch import Tensor
 from voxmmsd.compute.processes import Processes
 from voxmmsd.data.preprocess import input_scale
 from voxmmsd.data.store import Entry
+from voxmmsd.losses.segmentation import EDITED_BIT
 from voxmmsd.training.draws import Draw
 from voxmmsd.training.residency import resident
+from voxmmsd.transforms.elastic import Elastic
 from voxmmsd.transforms.transform import PlaceTransform, Transform
 from voxmmsd.views.intensity import IntensityRanges, change_intensity, draw_intensity
 from voxmmsd.views.spatial import PatchPlace, SpatialRanges, cut_patch, draw_matrix
@@ -68,13 +71,17 @@ class PatchSampler:
         self._by_cohort = [[i for i, entry in enumerate(self.entries) if entry.cohort == name] for name in cohorts]
         self._holders_by_cohort: list[dict[int, list[int]]] = []  # of the cohorts with any tumor
         self._scales = [torch.from_numpy(input_scale(entry.image())).to(device) for entry in self.entries]
-        self._resident = resident([array for entry in self.entries for array in _arrays(entry)], device)
+        edited = [entry.edited() for entry in self.entries]
+        self._marked = {i: self._with_bits(i, where) for i, where in enumerate(edited) if where is not None}
+        pairs = (self._arrays(index) for index in range(len(self.entries)))
+        self._resident = resident([array for pair in pairs for array in pair], device)
         self._find_labels()
 
     def batch(self, step: int, dropout_share: float = 1.0) -> tuple[Tensor, Tensor]:
         """Images ``(batch, 4, z, y, x)`` as ``input_scale`` has them and classes ``(batch, z, y, x)`` of a step.
 
-        On the device of the sampler. ``dropout_share``: fraction of the recipe's modality dropout in effect.
+        On the device of the sampler. ``dropout_share``: fraction of the recipe's modality dropout in effect. Voxels
+        that a person edited have ``EDITED_BIT`` added to their class, in cases whose entry names a file of origins.
         """
         first = (step * self.processes.size + self.processes.rank) * self.recipe.batch
         patches = [self._patch(first + item, dropout_share) for item in range(self.recipe.batch)]
@@ -83,7 +90,11 @@ class PatchSampler:
             rng = np.random.default_rng([self.seed, Draw.INTENSITY, first])
             generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
             for transform in self._of_batches:
-                image, label = transform.apply(image, label, transform.draw(image.shape, generator))
+                drawn = transform.draw(image.shape, generator)
+                if self._marked and not isinstance(transform, Elastic):  # which moves whole labels, as they are
+                    image, label = _with_marks_kept(transform, image, label, drawn)
+                else:
+                    image, label = transform.apply(image, label, drawn)
             image = change_intensity(image, draw_intensity(image.shape, self.recipe.intensity, generator))
         return image, label
 
@@ -111,8 +122,15 @@ class PatchSampler:
     def _case(self, index: int) -> tuple[np.ndarray | Tensor, np.ndarray | Tensor]:
         """Image and label of a case, on the GPU if they are kept there."""
         if self._resident is None:
-            return _arrays(self.entries[index])
+            return self._arrays(index)
         return self._resident[2 * index], self._resident[2 * index + 1]
+
+    def _arrays(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        entry = self.entries[index]
+        return entry.image(), self._marked[index] if index in self._marked else entry.label()
+
+    def _with_bits(self, index: int, edited: np.ndarray) -> np.ndarray:
+        return np.where(edited, np.uint8(EDITED_BIT), np.uint8(0)) | self.entries[index].label()
 
     def _tumor_place(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """Draw a label, then a case that has it, then one of its voxels: rare labels are seen as often as others.
@@ -163,8 +181,11 @@ class PatchSampler:
                 self._holders_by_cohort.append({label: holders for label, holders in held.items() if holders})
 
 
-def _arrays(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-    return entry.image(), entry.label()
+def _with_marks_kept(transform: Transform, image: Tensor, label: Tensor, drawn: Any) -> tuple[Tensor, Tensor]:
+    """A transform of labels with ``EDITED_BIT``, which it does not see; a voxel that gets another class loses it."""
+    plain = label % EDITED_BIT
+    image, changed = transform.apply(image, plain, drawn)
+    return image, torch.where(changed == plain, label, changed)
 
 
 def draw_kept(present: Sequence[bool], rng: np.random.Generator) -> np.ndarray:

@@ -456,3 +456,43 @@ def test_the_average_of_the_weights_is_kept_where_nobody_is_held_out(parent, tmp
     kept = load_state(run / "checkpoints" / "best.pt")["network"]
     assert all(torch.equal(kept[name], last["average"][name]) for name in kept)
     assert not torch.equal(kept["head.weight"], last["network"]["head.weight"])
+
+
+def library_with_origins(folder):
+    """Case-000 is a correction of which a person edited the enhancing tumor; case-001 is an expert's own."""
+    library = create_library(folder / "library", seed=0)
+    for number in (0, 1):
+        library.add_case(f"case-{number:03d}", images_of(phantom(number)), part="training")
+    label = label_of(phantom(0))
+    who = Volume((label.array == 3).astype(np.uint8), label.grid)
+    library.accept("case-000", label, SCHEMA, drawn_over=("toy-1",), origins=who)
+    library.accept("case-001", label_of(phantom(1)), SCHEMA)
+    return library
+
+
+def test_what_a_person_edited_weighs_more_where_that_is_known(parent, tmp_path):
+    library, run = library_with_origins(tmp_path), NullRun(tmp_path / "run")
+    config = options(library, parent, tmp_path / "run", edited_weight=4.0)
+    corrections = fixed_corrections(config, run, library, parent)
+    entries = corrected_entries(config, run, library, corrections, parent)
+    assert np.array_equal(entries[0].edited(), np.asarray(entries[0].label()) == 3)
+    assert entries[1].edited() is None
+
+
+def test_a_training_with_edited_voxels_that_weigh_more_differs_and_says_how_many_labels_know_them(parent, tmp_path):
+    library = library_with_origins(tmp_path)
+    even, more = (retuned(library, parent, tmp_path / f"run-{weight}", edited_weight=weight) for weight in (1, 4))
+    one, other = (load_network(package).state_dict()["head.weight"] for package in (even, more))
+    assert not torch.equal(one, other)
+    assert more.info.training["options"]["edited_weight"] == 4
+    said = (tmp_path / "run-4" / "log.txt").read_text(encoding="utf-8")
+    assert "--edited-weight 4: 1 of 2 labels say what a person edited" in said
+
+
+def test_origins_that_were_changed_are_refused_only_where_they_are_used(parent, tmp_path):
+    library = library_with_origins(tmp_path)
+    case = library.case("case-000")
+    case.origins_file(case.accepted).write_bytes(b"changed")
+    with pytest.raises(LibraryError, match=r"_origin\.nii\.gz: is missing or was changed after it was accepted"):
+        retuned(library, parent, tmp_path / "run", edited_weight=4.0)
+    retuned(library, parent, tmp_path / "even")

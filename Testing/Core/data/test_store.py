@@ -203,3 +203,17 @@ def test_an_unlabeled_case_has_no_label_to_give(tmp_path):
     assert not entry.has_label
     with pytest.raises(InputError, match="has no labels"):
         entry.label()
+
+
+@pytest.mark.parametrize("spacing", [1.0, 1.5, 2.0])
+def test_who_decided_each_voxel_goes_with_the_label_onto_the_prepared_grid(tmp_path, spacing):
+    cases = patients(tmp_path / "in", count=1)
+    image = nib.load(cases[0].label.path)
+    who = (np.asarray(image.dataobj) == 2).astype(np.uint8)  # edema was edited
+    who[np.asarray(image.dataobj) == 3] = 2  # enhancing tumor was carried
+    nib.save(nib.Nifti1Image(who, image.affine), tmp_path / "case_origin.nii.gz")
+    (entry,) = prepare_cases(cases, tmp_path / "store", PreprocessConfig(spacing_mm=spacing), workers=1).entries
+    assert entry.edited() is None
+    edited = replace(entry, origins=tmp_path / "case_origin.nii.gz").edited()
+    np.testing.assert_array_equal(edited, np.asarray(entry.label()) == 2)
+    assert edited.any()

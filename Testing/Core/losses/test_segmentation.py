@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from voxmmsd.losses.segmentation import SegmentationLoss
+from voxmmsd.losses.segmentation import EDITED_BIT, SegmentationLoss
 
 
 def logits_for(label, certainty, classes=4):
@@ -61,3 +61,42 @@ def test_balanced_every_class_counts_alike_in_the_cross_entropy_however_few_its_
     weights = 210**-0.5, 6**-0.5
     by_hand = (210 * weights[0] * right + 6 * weights[1] * wrong) / (210 * weights[0] + 6 * weights[1])
     assert half == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_a_voxel_that_a_person_edited_counts_as_often_as_its_weight_says():
+    """As if the edited voxel stood there three times, in the cross-entropy and in Dice."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(1, 4, 8, 1, 1, generator=generator)
+    label = torch.tensor([0, 1, 2, 3, 0, 1, 1, 2], dtype=torch.uint8).reshape(1, 8, 1, 1)
+    edited = torch.tensor([1, 0, 0, 0, 0, 1, 0, 0], dtype=torch.bool).reshape(1, 8, 1, 1)
+    again = torch.cat([torch.arange(8), torch.tensor([0, 0, 5, 5])])
+    marked = label + EDITED_BIT * edited.to(torch.uint8)
+    unions = {4: (1, 2, 3), 5: (2, 3)}
+    loss = SegmentationLoss(unions, region_weight=0.5, edited_weight=3.0)
+    found = float(loss(logits, marked))
+    assert found == pytest.approx(float(SegmentationLoss(unions, 0.5)(logits[:, :, again], label[:, again])), rel=1e-5)
+    assert found != pytest.approx(float(SegmentationLoss(unions, 0.5)(logits, label)), rel=1e-3)
+
+
+def test_balanced_an_edited_voxel_weighs_more_among_its_class():
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(1, 2, 4, 1, 1, generator=generator)
+    label = torch.tensor([0, 0, 0, 1 + EDITED_BIT], dtype=torch.uint8).reshape(1, 4, 1, 1)
+    each = torch.nn.functional.cross_entropy(logits, label.long() % EDITED_BIT, reduction="none").ravel()
+    weights = torch.tensor([1 / 3, 1 / 3, 1 / 3, 5.0])
+    loss = SegmentationLoss(edited_weight=5.0)
+    balanced, plain = float(loss(logits, label, balance=1.0)), float(loss(logits, label))
+    entropy = (weights * each).sum() / weights.sum() - (each[:3].sum() + 5 * each[3]) / 8
+    assert balanced - plain == pytest.approx(float(entropy), abs=1e-5)
+
+
+def test_an_edited_voxel_of_a_partially_labeled_case_counts_as_often():
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 4, 6, 1, 1, generator=generator)
+    label = torch.tensor([[0, 4, 4, 0, 4, 0], [0, 1, 2, 3, 0, 1]], dtype=torch.uint8).reshape(2, 6, 1, 1)
+    marked = label.clone()
+    marked[:, 1] += EDITED_BIT
+    again = torch.cat([torch.arange(6), torch.tensor([1, 1])])
+    loss = SegmentationLoss({4: (1, 2, 3)}, open_labels=True, edited_weight=3.0)
+    plain = SegmentationLoss({4: (1, 2, 3)}, open_labels=True)
+    assert float(loss(logits, marked)) == pytest.approx(float(plain(logits[:, :, again], label[:, again])), rel=1e-5)

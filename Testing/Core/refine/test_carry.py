@@ -5,10 +5,10 @@ import pytest
 from refine.made_features import ED, ET, NCR, SCHEMA, ball, features, grid
 
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.labels import schema_named
+from voxmmsd.labels import CARRIED, EDITED, PREDICTED, schema_named
 from voxmmsd.refine import find_evidence, refine
 from voxmmsd.refine.carry import CarrySettings
-from voxmmsd.refine.evidence import CARRIED, EDITED, PREDICTED, Plane
+from voxmmsd.refine.evidence import Plane
 from voxmmsd.refine.fitting import FitSettings, draw_samples
 from voxmmsd.refine.verb import LOW_AGREEMENT
 

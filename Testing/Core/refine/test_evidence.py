@@ -4,7 +4,8 @@ from refine.made_features import ED, ET, ball, grid
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
-from voxmmsd.refine.evidence import EDITED, Plane, distance_mm, find_evidence, parse_planes, planes_of
+from voxmmsd.labels import EDITED
+from voxmmsd.refine.evidence import Plane, distance_mm, find_evidence, parse_planes, planes_of
 
 
 def nothing():

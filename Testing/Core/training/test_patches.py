@@ -1,11 +1,17 @@
+from dataclasses import replace
+
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
 from voxmmsd.data.store import Entry
 from voxmmsd.data.volume import Grid
+from voxmmsd.labels import schema_named
+from voxmmsd.losses.segmentation import EDITED_BIT
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.training.patches import PatchRecipe, PatchSampler, draw_kept
+from voxmmsd.transforms.listed import make_transforms
 
 
 @pytest.fixture
@@ -157,3 +163,42 @@ def test_a_case_smaller_than_the_patch_is_padded_with_zeros(entries):
     image, label = PatchSampler(entries, recipe(size=64, batch=1), seed=0).batch(0)
     assert image.shape == (1, 4, 64, 64, 64)
     assert int((label == 1).sum()) == 20**3
+
+
+def edited_in(entries, where, folder):
+    """The same cases, the voxels of ``where`` edited by hand and those beside them carried."""
+    file = folder / "who_origin.nii.gz"
+    who = np.full(where.shape, 2, np.uint8)
+    who[where] = 1
+    nib.save(nib.Nifti1Image(who.T, entries[0].grid.affine_xyz), file)
+    return [replace(entry, origins=file) for entry in entries]
+
+
+@pytest.mark.parametrize("transforms", [(), ("elastic:p=1",)])
+def test_edited_voxels_stay_marked_where_patches_turn_and_bend(entries, tmp_path, transforms):
+    """Tissue 1 and nothing else was edited: the mark and the tissue stay together, voxel by voxel."""
+    listed = make_transforms(transforms, schema_named("brats-gli-2023"))
+    how = recipe(augment=True, transforms=listed)
+    marked = edited_in(entries, np.asarray(entries[0].label()) == 1, tmp_path)
+    plain, sampler = (PatchSampler(cases, how, seed=3) for cases in (entries, marked))
+    seen = 0
+    for step in range(6):
+        (image, label), (same, bits) = plain.batch(step), sampler.batch(step)
+        assert torch.equal(image, same) and torch.equal(label, bits % EDITED_BIT)
+        assert torch.equal(bits >= EDITED_BIT, label == 1)
+        seen += int((label == 1).sum())
+    assert seen
+
+
+def test_a_voxel_that_a_transform_gives_another_tissue_is_not_marked_any_more(entries, tmp_path):
+    marked = edited_in(entries, np.ones((40, 40, 40), bool), tmp_path)
+    how = recipe(augment=True, size=32, transforms=make_transforms(("paste:p=1",), schema_named("brats-gli-2023")))
+    plain = PatchSampler(marked, recipe(augment=True, size=32), seed=4)
+    pasted = PatchSampler(marked, how, seed=4)
+    changed = 0
+    for step in range(8):
+        before, after = plain.batch(step)[1], pasted.batch(step)[1]
+        other = before % EDITED_BIT != after % EDITED_BIT
+        assert torch.equal(after >= EDITED_BIT, (before >= EDITED_BIT) & ~other)
+        changed += int(other.sum())
+    assert changed
