@@ -10,8 +10,9 @@ Cases come from a prepared store with labels. Readers, each correcting what its 
 
 Methods: *carried* (``voxmmsd.refine``); *painted alone*; *fill between slices* (ITK's morphological contour
 interpolation between the corrected planes, the prediction outside them; PyPI itk-morphologicalcontourinterpolation);
-*grow from seeds* (Slicer's vtkImageGrowCutSegment of slicer-core on FLAIR, seeds are the corrected planes). The last
-two are left out, with a word, where their package is not installed. *elsewhere*: of the voxels that carrying changed
+*grow from seeds* (Slicer's vtkImageGrowCutSegment of slicer-core on FLAIR; seeds are the corrected planes, or the dabs
+and, beyond 20 mm of them, the prediction). The last two are left out, with a word, where their package is not
+installed; dabs have no *fill between slices*. *elsewhere*: of the voxels that carrying changed
 outside the edits, the share that were right before and are wrong now.
 
 ``--pyramid`` asks what the features are worth: the pyramid of another network (WEIGHTS.safetensors, which takes torch),
@@ -47,6 +48,7 @@ from voxmmsd.refine.fitting import FitSettings
 from voxmmsd.refine.kept import read_features, write_features
 
 SLICES, DABS, DAB_MM = (1, 2, 3, 6), (1, 3, 5, 10), 16.0
+SEED_MM = 20.0  # a dab alone is no seed against another label; the prediction nearer than this is decided anew
 VIEWS = ("axial", "coronal", "sagittal")  # normals along z, y and x of a prepared case
 Method = Callable[["Case", np.ndarray, tuple[Plane, ...]], np.ndarray]
 
@@ -136,15 +138,27 @@ def fill_between(case: Case, painted: np.ndarray, planes: tuple[Plane, ...]) -> 
 
 
 def grow_from_seeds(case: Case, painted: np.ndarray, planes: tuple[Plane, ...]) -> np.ndarray:
-    """Slicer's grow-cut on FLAIR; tissue of the corrected planes, healthy one too, is the seed."""
+    """Tissue of the corrected planes, healthy one too, is the seed."""
+    seeded = np.zeros(painted.shape, bool)
+    for plane in planes:
+        plane.of(seeded)[...] = True
+    return _grown(case, painted, seeded)
+
+
+def grow_from_dabs(case: Case, painted: np.ndarray, dabbed: np.ndarray) -> np.ndarray:
+    """The dabs, and the prediction beyond SEED_MM of all of them, are the seeds."""
+    apart = ndimage.distance_transform_edt(~dabbed, sampling=case.entry.grid.spacing_mm_zyx)
+    return _grown(case, painted, dabbed | (apart > SEED_MM))
+
+
+def _grown(case: Case, painted: np.ndarray, seeded: np.ndarray) -> np.ndarray:
+    """Slicer's grow-cut on FLAIR, from the labels of what is seeded inside the tissue."""
     from slicer_core import vtkImageGrowCutSegment
     from vtkmodules.util.numpy_support import vtk_to_numpy
 
     image = np.asarray(case.entry.image())
     tissue = image.any(axis=0)
-    seeds = np.zeros_like(painted)
-    for plane in planes:
-        plane.of(seeds)[...] = np.where(plane.of(tissue), plane.of(painted) + 1, 0)
+    seeds = np.where(seeded & tissue, painted + 1, 0)
     grow = vtkImageGrowCutSegment()
     for give, array in (
         (grow.SetIntensityVolume, image[3].astype(np.int16)),
@@ -169,10 +183,15 @@ def _as_vtk(array_zyx: np.ndarray) -> object:
 
 def dab(case: Case, shown: np.ndarray) -> tuple[np.ndarray, int]:
     """Where the next dab lies, bool, and the label that it paints."""
-    largest: tuple[int, np.ndarray, int] = (0, np.zeros(shown.shape, bool), 0)
+    where = np.zeros(shown.shape, bool)
+    if not (shown != case.truth).any():
+        return where, 0
+    (box,) = ndimage.find_objects((shown != case.truth).astype(np.uint8))
+    mine, theirs = shown[box], case.truth[box]
+    largest: tuple[int, np.ndarray, int] = (0, where[box], 0)
     for said in range(case.schema.class_count):
         for true in set(range(case.schema.class_count)) - {said}:
-            numbered, count = ndimage.label((shown == said) & (case.truth == true))
+            numbered, count = ndimage.label((mine == said) & (theirs == true))
             sizes = np.bincount(numbered.ravel(), minlength=2)
             sizes[0] = 0
             if count and sizes.max() > largest[0]:
@@ -182,10 +201,12 @@ def dab(case: Case, shown: np.ndarray) -> tuple[np.ndarray, int]:
     center = np.unravel_index(depth.argmax(), depth.shape)
     apart = np.indices(error.shape) - np.array(center)[:, None, None, None]
     mm = np.asarray(case.entry.grid.spacing_mm_zyx)[:, None, None, None]
-    return error & (((apart * mm) ** 2).sum(axis=0) <= (DAB_MM / 2) ** 2), true
+    where[box] = error & (((apart * mm) ** 2).sum(axis=0) <= (DAB_MM / 2) ** 2)
+    return where, true
 
 
-def dabs(case: Case, carry: bool) -> dict[int, list[float]]:
+def dabs(case: Case, name: str) -> dict[int, list[float]]:
+    """Dice after each number of dabs by a method's name; the reader looks at what the method shows."""
     painted, shown = case.predicted.copy(), case.predicted
     found = {0: case.dice(shown)}
     origin = np.zeros_like(painted)
@@ -193,8 +214,10 @@ def dabs(case: Case, carry: bool) -> dict[int, list[float]]:
         where, label = dab(case, shown)
         painted[where] = label
         origin[where] = 1
-        evidence = Evidence(case.entry.grid, painted, origin, (), int(where.sum()))
-        shown = case.carry(evidence) if carry else painted.copy()
+        if name == "carried":
+            shown = case.carry(Evidence(case.entry.grid, painted, origin, (), int(where.sum())))
+        else:
+            shown = grow_from_dabs(case, painted, origin > 0) if name == "grow from seeds" else painted.copy()
         if count in DABS:
             found[count] = case.dice(shown)
     return found
@@ -328,7 +351,7 @@ def main() -> None:
         if "slices" in given.edits:
             found |= {f"slice, {name}": slices(case, method) for name, method in methods.items()}
         if "dabs" in given.edits:
-            found |= {f"dab, {name}": dabs(case, name == "carried") for name in methods if name not in _NEEDS}
+            found |= {f"dab, {name}": dabs(case, name) for name in methods if name != "fill between slices"}
         spent = f"{np.mean(case.seconds):.1f} s a round, {case.spoiled:.3f} elsewhere" if case.seconds else ""
         print(f"{entry.id}: {spent}", file=sys.stderr, flush=True)
         if given.out:

@@ -80,3 +80,25 @@ def test_a_figure_is_drawn_of_the_results(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", command)
     readers.main()
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_dabs_grow_from_seeds_no_farther_than_the_prediction_that_was_kept_as_a_seed(case):
+    pytest.importorskip("slicer_core")
+    image = np.where(TRUTH > 0, 200, 100).astype(np.uint8)
+    case.entry.image = lambda: np.stack([image] * 4)
+    dabbed = ball((16, 16, 16), 3)
+    painted = np.where(dabbed, ED, 0).astype(np.uint8)
+    grown = readers.grow_from_dabs(case, painted, dabbed)
+    assert (grown[dabbed] == ED).all()
+    assert (grown == TRUTH).mean() > 0.97 > (painted == TRUTH).mean()
+    corners = np.indices(TRUTH.shape).reshape(3, -1).T[:: TRUTH.size - 1]
+    assert (grown[tuple(corners.T)] == 0).all()
+
+
+def test_a_reader_finds_no_further_dab_where_nothing_is_wrong(case):
+    where, label = readers.dab(case, case.truth)
+    assert not where.any() and label == 0
+    case.predicted = case.truth.copy()
+    assert readers.dabs(case, "painted alone") == {
+        count: [1.0, *[pytest.approx(np.nan, nan_ok=True)] * 2] for count in (0, *readers.DABS)
+    }
