@@ -22,7 +22,7 @@ import stripping  # noqa: E402
 
 REPOSITORY = HERE.parents[1]
 NEEDED = ("nibabel>=5.2", "onnxruntime>=1.17", "safetensors>=0.4.3", "scipy>=1.11", "tqdm>=4.66", "psutil>=5.9",
-          "matplotlib>=3.8", "onnx>=1.16")  # fmt: skip
+          "matplotlib>=3.8", "onnx>=1.16", "highdicom>=0.28")  # fmt: skip
 TO_TRAIN = ("torch", "monai")
 TORCH_FOR_CPUS = "https://download.pytorch.org/whl/cpu"
 TRAIN = ("test_circle", "test_train_circle", "test_train_elsewhere", "test_train_pretraining", "test_train_run",

@@ -10,7 +10,13 @@ import download_slicer
 import pytest
 import run_in_slicer
 
-from headless_slicer.host import REPOSITORY
+from headless_slicer.host import MODULES, REPOSITORY, load_module, start
+
+start()
+for _name in MODULES:
+    load_module(_name)
+from VoxMMSDSegmentLib import to_dicom  # noqa: E402
+from VoxMMSDTrainLib import training_packages  # noqa: E402
 
 TESTS = REPOSITORY / "Testing" / "Slicer"
 
@@ -26,6 +32,12 @@ def test_without_torch_the_tests_that_train_are_left_out_by_name(capsys):
     assert set(every) - set(there) == set(run_in_slicer.TRAIN) <= set(every)
     said = capsys.readouterr().out
     assert all(name in said for name in run_in_slicer.TRAIN)
+
+
+def test_no_test_is_skipped_for_want_of_a_package_that_the_modules_would_have_installed():
+    wanted = {**training_packages.TRAINING, **to_dicom.PACKAGES}
+    of_slicer = {"SimpleITK"}
+    assert {wanted[name] for name in wanted.keys() - of_slicer} <= set(run_in_slicer.NEEDED)
 
 
 def test_slicer_is_found_where_its_archive_puts_it(tmp_path):
