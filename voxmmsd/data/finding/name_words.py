@@ -13,8 +13,11 @@ SEQUENCES = ("T1", "T1N", "T1C", "T2", "FLAIR")
 
 _WORD = re.compile(
     r"(?:pre|post)[-_ .]?(?:op(?:erative)?|treatment|tx|rt|surgery|surgical|chemo)(?![a-z])"
-    r"|dark[-_ ]?(?:extra[-_ ])?fluid|mp[-_ .]?rage|gold[-_ ]?standard|fat[-_ ]?sat|w/o|s/c|t1(?=w/o)"
-    r"|t[12]\*|\+ ?[ck](?![^\W_])|(?<![^\W_])[ck]\+|[^\W_]+",
+    r"|dark[-_ ]?(?:extra[-_ ])?fluid|mp[-_ .]?rage|gold[-_ ]?standard|fat[-_ ]?sat|w/out|w/o|w/c(?![^\W_])|t1(?=w/o)"
+    r"|(?:un|non)[-_ ]enhanced"
+    r"|(?<![^\W_])s/c(?![^\W_])|(?<![^\W_])[su]/(?= ?\w)"
+    r"|t[12]\*|\+ ?[ck](?![^\W_])|(?<![^\W_])[ck]\+"
+    r"|(?<=[ _(])-(?:[ck]|gd|gado?|km)(?![^\W_])|(?<![^\W_])[ck]-(?![^\W_])|\(-\)|[^\W_]+",
     re.IGNORECASE,
 )
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -25,6 +28,7 @@ _TECHNIQUE = (
     r"|tfl3d|tfl|fl2d|fl3d|n4)"
 )
 _CONTRAST = r"(?:ce|ca|c|gadolinium|gado|gad|gd|postcontrast|postgd|post|contrast|km|ks|enhanced|enh|inj)"
+_NEGATED = rf"(?:pre|non?|wo){_CONTRAST}"
 _TARGET = r"(?:t1\w{0,3}|t2\w{0,3}|flair|mni\w*|sri\w*|atlas|eve)"
 _TISSUE_OF_SPM = r"(?:r|m|w|mw|rc|wc|mwc)?[pc][0-6](?:sub|t1|t2)?|i?y|u_rc1"
 
@@ -37,7 +41,7 @@ _ROLES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("target", rf"(?:reg|affine|rigid|syn|flirt|ants|dramms|warped)(?:to|2){_TARGET}"),
         ("link", r"(?:reg|affine|rigid|syn|flirt|ants|dramms)(?:to|2)|ref|space|to|in|onto|2|on|reg"),
         ("T1C", rf"(?:{_PLANE}|s|hr)*(?:ce|c)t1(?:{_TECHNIQUE}|{_PLANE})*"),
-        ("T1N", rf"{_PLANE}*t1w?(?:n|nc|pre|native|nativ)"),
+        ("T1N", rf"{_PLANE}*t1w?(?:n|nc|pre|native|nativ|{_NEGATED})"),
         ("T1C", rf"(?:{_PLANE}|s)*t1(?:{_TECHNIQUE}|{_PLANE})*{_CONTRAST}+(?:{_PLANE})*"),
         ("FLAIR", r"t2fl?|t2df|dark[-_ ]?(?:extra[-_ ])?fluid|t2flair.*"),
         ("T1", rf"(?:{_PLANE}|s|hr|[rmw]{{1,2}})*t1(?:{_TECHNIQUE}|{_PLANE})*|t1_?flair|mp[-_ .]?rage|f?spgr|bravo"),
@@ -51,14 +55,17 @@ _ROLES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("inversion", r"tirm?"),
         (
             "post",
-            r"post|pos|p[oó]s|postcontrast|poscontraste|postgd|gd|gado\w*|gad|contrast|contraste|kontrast|ce|km|ks|cte"
-            r"|civ|mdc|inj|inject\w*|injet\w*|enhanced|withcontrast|\+ ?[ck]|[ck]\+|apr[eè]s|nach|dopo",
+            r"post|pos|p[oó]s|postcontrast|poscontraste|postgd|gd|gado\w*|gad|contrast|contraste|kontrast(?:u|em|mittel\w*)?|ce|km|ks|cte"
+            r"|civ|c?mdc|w/c|inj|inject\w*|injet\w*|enhanced|withcontrast|\+ ?[ck]|[ck]\+|apr[eè]s|nach|dopo",
         ),
         (
             "pre",
-            r"pre|precontrast\w*|pr[eé]|noncontrast|nocontrast|unenhanced|nativ[eo]?|without|wo|w/o|s/c|non|no|ohne|vor"
-            r"|sans|avant|sin|sem|senza|prima|utan|blanco|zonder|before|antes"
-            r"|f[oö]re|voor|basal",
+            rf"pre|precontrast\w*|pr[eé]|{_NEGATED}|(?:un|non)[-_ ]?enhanced|nativ[eo]?|s/c|vor|avant|prima|blanco"
+            r"|before|antes|f[oö]re|voor|basal|-(?:[ck]|gd|gado?|km)|[ck]-",
+        ),
+        (
+            "without",
+            r"without|wo|w/o|w/out|non|not?|ohne|sans|sem|sine?|senza|ut[ae]n|uden|zonder|bez|[su]/|\(-\)",
         ),
         ("brain mask", r"(?:brain|skull)_?masks?|hdbet_?mask"),
         (

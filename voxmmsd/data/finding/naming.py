@@ -20,6 +20,10 @@ _KINDS = ("label", "brain mask", "mask")
 _ANCHORS = (*SEQUENCES, *_KINDS)
 _DESCRIBING = ("post", "pre", "brain", "tumor", "automatic", "foreign", "noise", "target", "gradient echo", "inversion")
 _SESSION_WORDS = ("ses", "session", "visit", "tp", "timepoint", "time")
+_AND = ("and", "und", "et", "e", "y", "och", "en")
+_WITH = ("w", "with", "mit", "avec", "con", "com", "med", "met")
+_AGENTS = ("gado", "gad")  # they name a sequence where no other word does
+_AGENT_IN_GERMAN = ("km", "kontrast", "kontrastmittel")
 _FOREIGN = "its name tells a sequence or map that is not used here"
 
 
@@ -51,6 +55,7 @@ def read_name(name: str) -> NameReading:
         return _read_bids(bids)
     derived = _drop_targets(name, words)
     _place_contrast_letters(words)
+    _place_negations(words)
     _settle_weak_words(words)
     return replace(_read_words(name, words), derived=derived)
 
@@ -94,12 +99,43 @@ def _place_contrast_letters(words: list[Word]) -> None:
     for before, word in pairwise(words):
         if before.role == "T1" and word.text in ("c", "n"):
             word.role = "post" if word.text == "c" else "pre"
+        if before.text in ("n", "o", "u") and word.text in _AGENT_IN_GERMAN:  # "nach", "ohne", "uden"
+            before.role = "noise" if before.text == "n" else "without"
         if word.role in ("post", "pre") and before.text in _SESSION_WORDS:
             word.role = "id"
         if before.role == "pre" and word.role in ("post", "T1?") and word.text not in ("post", "pos"):
             word.role = "noise"  # "without contrast", "pre contrast"
         if before.role in (*SEQUENCES, "post") and word.text == "sub":
             word.role = "foreign"  # a subtraction
+
+
+def _place_negations(words: list[Word]) -> None:
+    """``ohne KM`` has no contrast agent; ``post gd ohne FS`` lacks fat saturation, and has one.
+
+    ``with and without contrast`` tells nothing, ``native_T1_post`` is in its native space.
+    """
+    for index, word in enumerate(words):
+        after = words[index + 1] if index + 1 < len(words) else None
+        if word.role == "without" and after is not None and _tells_agent(after):
+            word.role, after.role = ("noise", "noise") if _is_both(words[:index]) else ("pre", "noise")
+    given = any(_tells_agent(word) for word in words)
+    for word in words:
+        if word.role == "without":
+            word.role = "noise" if given and word is not words[-1] else "pre"
+        elif word.text == "native" and given:
+            word.role = "noise"
+
+
+def _tells_agent(word: Word) -> bool:
+    return word.role == "post" or (word.role == "T1?" and word.text in _AGENTS)
+
+
+def _is_both(before: list[Word]) -> bool:
+    """Whether ``without`` follows ``with``, or ``with and``."""
+    said = [word.text for word in before[-2:]]
+    if said and said[-1] in _AND:
+        said.pop()
+    return bool(said) and said[-1] in _WITH
 
 
 def _settle_weak_words(words: list[Word]) -> None:
@@ -110,7 +146,7 @@ def _settle_weak_words(words: list[Word]) -> None:
             before.role = word.role = "foreign"
     for word in words:
         if word.role.endswith("?"):
-            sequence = "T1C" if word.text in ("gado", "gad") else word.role.rstrip("?")
+            sequence = "T1C" if word.text in _AGENTS else word.role.rstrip("?")
             beside = "post" if sequence == "T1C" else "id" if sequence == "PD" else "noise"
             word.role = beside if named else "foreign" if sequence == "PD" else sequence
             named = True
@@ -159,6 +195,7 @@ def _modality(sequences: list[str], post: bool, pre: bool) -> str | None:
 
 
 _BIDS = re.compile(r"(?P<case>sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?)(?P<rest>(?:_[a-zA-Z]+-[^_]+)*)_(?P<suffix>\w+)")
+_NO_AGENT = ("none", "n", "0", "false", "plain")
 _BIDS_SEQUENCES = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
 _BIDS_SUFFIXES = (
     *(*_BIDS_SEQUENCES, "mask", "dseg", "probseg", "roi"),
@@ -170,14 +207,22 @@ _BIDS_SUFFIXES = (
 
 
 def _read_bids(bids: re.Match[str]) -> NameReading:
-    """A name ``sub-01_ses-1_ce-gd_T1w``: the suffix tells the kind, ``ce-`` contrast, ``desc-``, ``label-`` whose
-    mask."""
+    """A name ``sub-01_ses-1_ce-gd_T1w``: the suffix tells the kind, ``ce-`` (or ``acq-``) the contrast agent.
+
+    ``ce-none`` is without. ``desc-`` and ``label-`` tell whose mask it is.
+    """
     entities = dict(part.split("-", 1) for part in bids["rest"].split("_") if part)
     suffix, head = bids["suffix"], bids["case"]
     if suffix in _BIDS_SEQUENCES:
-        modality = "t1c" if "ce" in entities and suffix == "T1w" else _BIDS_SEQUENCES[suffix]
+        modality, is_plain = _BIDS_SEQUENCES[suffix], False
+        if modality == "t1n":
+            agent = entities.get("ce", "")
+            roles = {word.role for word in words_of(agent or entities.get("acq", ""))}
+            denied = agent.lower() in _NO_AGENT or bool({"pre", "without"} & roles)
+            modality = "t1c" if (agent or "post" in roles) and not denied else "t1n"
+            is_plain = modality == "t1n" and not denied
         derived = "space" in entities or "desc" in entities
-        return NameReading("modality", modality, head, derived=derived, is_plain_t1=modality == "t1n")
+        return NameReading("modality", modality, head, derived=derived, is_plain_t1=is_plain)
     of = " ".join(word.text for name in ("desc", "label") for word in words_of(entities.get(name, "")))
     if suffix == "roi" or re.search("tumor|lesion|wmh|glioma", of):
         return NameReading("label", head=head)
