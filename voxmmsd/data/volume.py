@@ -77,7 +77,7 @@ def box_on(target: Grid, box: tuple[slice, slice, slice], source: Grid) -> tuple
     Linear interpolation with its smoothing against aliasing is meant.
     """
     matrix = _index_map(source, target)
-    sigma = _smoothing(np.asarray(target.spacing_mm_zyx) / np.asarray(source.spacing_mm_zyx), matrix)
+    sigma = _smoothing(source, target, matrix)
     margin = int(_REACH * sigma.max() + 0.5) + 1
     back = np.linalg.inv(matrix)
     start = back @ [*(side.start - margin for side in box), 1]
@@ -103,17 +103,14 @@ def resample(volume: Volume, target: Grid, order: int = 1) -> Volume:
     if exact:
         _copy_exact(channels, out, matrix)
     else:
-        shrink = np.asarray(target.spacing_mm_zyx) / np.asarray(volume.grid.spacing_mm_zyx)
+        sigma = _smoothing(volume.grid, target, matrix) if order else np.zeros(3)
         for channel, result in zip(channels, out, strict=True):
-            _interpolate(channel, matrix, shrink, order, result)
+            _interpolate(channel, matrix, sigma, order, result)
     return Volume(out.reshape(*volume.array.shape[:-3], *target.shape_zyx), target)
 
 
-def _interpolate(
-    source_zyx: np.ndarray, matrix: np.ndarray, shrink_zyx: np.ndarray, order: int, out: np.ndarray
-) -> None:
+def _interpolate(source_zyx: np.ndarray, matrix: np.ndarray, sigma: np.ndarray, order: int, out: np.ndarray) -> None:
     """Write into ``out``, which is all 0, what lies at ``matrix @ index``: only of the box that is not 0."""
-    sigma = _smoothing(shrink_zyx, matrix) if order else np.zeros(3)
     margin = int(_REACH * sigma.max() + 0.5) + 1
     near = _box_between(matrix, out.shape, source_zyx.shape, margin)
     inside = bounding_box(source_zyx[near], margin)
@@ -193,11 +190,16 @@ def _source_axes(matrix: np.ndarray, target_zyx: tuple[int, ...]) -> tuple[int, 
     return (axes[0], axes[1], axes[2]) if is_aligned else None
 
 
-def _smoothing(shrink_zyx: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Standard deviations (voxels) of the Gaussian against aliasing; 0 if it would hardly change anything."""
-    # Spacings are per axis of either grid: bring the target's to the source's axes through the index map.
-    share = np.abs(matrix[:3, :3]) / np.abs(matrix[:3, :3]).sum(axis=1, keepdims=True)
-    sigma = np.maximum(0.0, (share @ shrink_zyx - 1) / 2)
+def _smoothing(source: Grid, target: Grid, matrix: np.ndarray) -> np.ndarray:
+    """Standard deviations (voxels of the source) of the Gaussian against aliasing; 0 if it changes hardly anything.
+
+    Each axis of the source is smoothed for the target's spacing along it: the mean over the target's axes, weighted by
+    the squared cosines of the angles between them and it.
+    """
+    source_mm, target_mm = np.asarray(source.spacing_mm_zyx), np.asarray(target.spacing_mm_zyx)
+    share = (matrix[:3, :3] * source_mm[:, None] / target_mm) ** 2
+    share /= share.sum(axis=1, keepdims=True)
+    sigma = np.maximum(0.0, (share @ target_mm / source_mm - 1) / 2)
     return sigma if (sigma > 0.05).any() else np.zeros(3)
 
 
