@@ -6,13 +6,14 @@ from unittest import mock
 import numpy as np
 import slicer
 import slicer_case
+import vtk
 from phantom_case import add_result, add_volumes, phantom
 from slicer_case import wait_until
 
 from voxmmsd.labels import indices_from_values
 from voxmmsd.measuring.lesions import find_lesions
 from VoxMMSDLib.segments import label_array, set_mask
-from VoxMMSDSegmentLib.diameter_lines import find_lines, lines_of, show_lines
+from VoxMMSDSegmentLib.diameter_lines import MOST_LESIONS, find_lines, lines_of, show_lines
 from VoxMMSDSegmentLib.result import remove_result
 
 
@@ -35,6 +36,15 @@ class ReportTest(slicer_case.ModuleTest):
             self.ui.reportButton.click()
         wait_until(lambda: self.tab.reports.job is None, 120)
         return self.ui.acceptedLabel.text
+
+    def lesions(self):
+        return find_lines(self.made.label_zyx, self.made.schema, self.made.grid.affine_xyz)
+
+    def lines(self):
+        """All lines, put into the scene at once."""
+        for _step in show_lines(self.result, self.lesions()):
+            pass
+        return lines_of(self.result)
 
     def measured(self):
         labels = label_array(self.result, self.volumes["t1c"])
@@ -72,7 +82,7 @@ class ReportTest(slicer_case.ModuleTest):
         self.assertFalse(self.ui.reportButton.enabled)
 
     def test_lines_have_the_lengths_of_the_diameters_and_go_with_the_result(self):
-        lines = show_lines(self.result, find_lines(self.made.label_zyx, self.made.schema, self.made.grid.affine_xyz))
+        lines = self.lines()
         expected = [
             line.length_mm for one in self.measured() for line in (one.diameters.longest, one.diameters.perpendicular)
         ]
@@ -83,13 +93,29 @@ class ReportTest(slicer_case.ModuleTest):
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])
 
     def test_lines_that_the_user_moved_stay_and_those_that_were_deleted_come_back(self):
-        lesions = find_lines(self.made.label_zyx, self.made.schema, self.made.grid.affine_xyz)
-        first = show_lines(self.result, lesions)[0]
+        first = self.lines()[0]
         first.SetNthControlPointPositionWorld(0, [1.0, 2.0, 3.0])
-        self.assertIs(show_lines(self.result, lesions)[0], first)
+        self.assertIs(self.lines()[0], first)
         for node in lines_of(self.result):
             slicer.mrmlScene.RemoveNode(node)
-        self.assertEqual(len(show_lines(self.result, lesions)), 2 * len(lesions))
+        self.assertEqual(len(self.lines()), 2 * len(self.measured()[:MOST_LESIONS]))
+
+    def test_lines_say_nothing_in_the_error_log(self):
+        window, before = vtk.vtkStringOutputWindow(), vtk.vtkOutputWindow.GetInstance()
+        self.addCleanup(vtk.vtkOutputWindow.SetInstance, before)
+        vtk.vtkOutputWindow.SetInstance(window)
+        self.assertTrue(self.lines())
+        self.assertEqual(window.GetOutput(), "")
+
+    def test_lines_come_one_at_a_time_and_end_with_the_result(self):
+        """Each costs Slicer a part of a second that it would stand still."""
+        steps = show_lines(self.result, self.lesions())
+        for count in (0, 1):
+            next(steps)
+            self.assertEqual(len(lines_of(self.result)), count)
+        remove_result(self.result)
+        self.assertEqual(list(steps), [])
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])
 
     def test_a_report_that_is_under_way_ends_with_the_scene(self):
         with mock.patch("qt.QFileDialog.getExistingDirectory", return_value=str(self.folder / "reports")):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 from slicer.i18n import tr as _
 
+from VoxMMSDLib.background import Steps
 from VoxMMSDSegmentLib.case import OURS
 
 if TYPE_CHECKING:
@@ -58,8 +59,11 @@ def lines_of(result: Any) -> list[Any]:
     return [node for node in nodes if node is not None]
 
 
-def show_lines(result: Any, lesions: list[LesionLines]) -> list[Any]:
-    """Put the lines into the scene; those of an earlier call stay, since the user may have moved them."""
+def show_lines(result: Any, lesions: list[LesionLines]) -> Steps:
+    """Put the lines into the scene, each in a step, and return them.
+
+    Those of an earlier call stay, since the user may have moved them.
+    """
     if present := lines_of(result):
         return present
     result.RemoveNodeReferenceIDs(LINES_ROLE)
@@ -67,6 +71,9 @@ def show_lines(result: Any, lesions: list[LesionLines]) -> list[Any]:
     made = []
     for lesion in lesions:
         for kind, (start, end) in lesion.ends.items():
+            yield
+            if not slicer.mrmlScene.IsNodePresent(result):
+                return made
             name = _("{name} lesion {number} {kind}")
             node = _line(name.format(name=result.GetName(), number=lesion.number, kind=names[kind]), start, end)
             node.GetDisplayNode().SetSelectedColor(*_COLORS[kind])
@@ -76,9 +83,11 @@ def show_lines(result: Any, lesions: list[LesionLines]) -> list[Any]:
 
 
 def _line(name: str, start: tuple[float, ...], end: tuple[float, ...]) -> Any:
-    # Both points before the node is in the scene: there each one would be drawn anew.
+    # Both points before the node is added to the scene: there each one would be drawn anew. Without a scene, the
+    # length would have no unit, and Slicer warns of that.
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsLineNode")
     node.UnRegister(None)
+    node.SetScene(slicer.mrmlScene)
     node.SetName(name)
     node.SetAttribute(OURS, "diameter")
     for point in (start, end):

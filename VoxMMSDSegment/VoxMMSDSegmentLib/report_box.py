@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.ids import safe_id
 from VoxMMSDLib import settings
+from VoxMMSDLib.background import Slices, Steps
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.diameter_lines import LesionLines, lines_of, show_lines
 from VoxMMSDSegmentLib.words import error_in_words
@@ -25,6 +26,7 @@ class ReportBox:
     def __init__(self, ui: Any, logic: Any, say: Callable[[str], None]) -> None:
         self._ui, self._logic, self._say = ui, logic, say
         self._result: Any = None
+        self._showing: Slices | None = None
         self.job: Any = None
         ui.reportButton.connect("clicked()", self._choose)
         self.update()
@@ -36,6 +38,8 @@ class ReportBox:
 
     def stop(self) -> None:
         """The panel or the scene goes."""
+        if self._showing is not None:
+            self._showing.stop()
         if self.job is not None:
             self.job.close()
             self._end("")
@@ -59,27 +63,35 @@ class ReportBox:
                 folder,
                 code if code and safe_id(code) == code else CASE_ID,
                 wait=False,
-                on_done=lambda page, lesions: self._written(result, page, lesions),
-                on_failed=lambda error: self._end(_failed_in_words(error)),
+                on_done=lambda page, lesions: self._show(self._written(result, page, lesions)),
+                on_failed=self._fail,
             )
         except VoxMMSDError as error:
-            self._end(_failed_in_words(error))
+            self._fail(error)
             return
         self._say(_("The report is being written ..."))
         self.update()
 
-    def _written(self, result: Any, page: Path, lesions: list[LesionLines]) -> None:
+    def _show(self, steps: Steps) -> None:
+        self._showing = Slices(steps, self._end, self._fail).start()
+
+    def _written(self, result: Any, page: Path, lesions: list[LesionLines]) -> Steps:
+        """Show what was written; the text that says so."""
         said = _("Report written as {name}.").format(name=escape(page.name))
         if slicer.mrmlScene.IsNodePresent(result):
             kept = bool(lines_of(result))
-            if show_lines(result, lesions):
+            if (yield from show_lines(result, lesions)):
                 said += " " + (
                     _("The diameters in the scene are as you left them.")
                     if kept
                     else _("Its diameters are lines in the scene that can be moved.")
                 )
-        self._end(said)
+        yield
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
+        return said
+
+    def _fail(self, error: Exception) -> None:
+        self._end(_failed_in_words(error))
 
     def _end(self, said: str) -> None:
         self.job = None
