@@ -15,7 +15,7 @@ import qt
 
 # ``yield`` lets the window live for a moment; ``yield function`` calls the function in a thread, where it must touch
 # neither MRML nor Qt, and gives back what it returned or raised.
-Steps = Generator[Callable[[], Any] | None, Any, Any]
+Steps = Generator[Any, Any, Any]
 BREATH_MS = 5  # between two slices or two moments of a thread: Slicer's own
 MOMENT_S = 0.02  # for which Slicer leaves Python to a thread
 
@@ -121,7 +121,7 @@ class Background(Slices):
 
     def wait(self) -> None:
         """Until it has ended and its function was called; Slicer stands still meanwhile."""
-        if self.is_at_work:
+        if self.is_at_work and self._call is not None:
             self._call.has_ended()
             self.turn()
 
@@ -158,7 +158,7 @@ class Work:
 
     def stop(self) -> None:
         """Give it up: the scene or the panel goes. What a thread is writing is written to its end."""
-        if self.is_running:
+        if self._slices is not None and self._slices.is_at_work:
             self._slices.stop()
             self._tell()
 

@@ -108,7 +108,6 @@ class Child:
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._seen = 0
         self._process: subprocess.Popen | None = None
-        self._reader: threading.Thread | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._look)
@@ -177,6 +176,7 @@ class Child:
     def _look(self) -> None:
         events = list(read_events(self.run_folder / "events.jsonl"))
         new, self._seen = events[self._seen :], len(events)
+        assert self._process is not None  # the timer runs while there is one
         code = self._process.poll()
         self._on_tick(new)
         if code is not None:

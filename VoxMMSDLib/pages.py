@@ -1,8 +1,19 @@
-"""Pages of a panel's tabs as Slicer shows them: each with the height that it was given as its least, and no more."""
+"""Pages of a panel's tabs: their widgets by name, and the height that Slicer must leave them."""
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import qt
+
+
+class Page(Protocol):
+    """The widgets of a ``.ui`` file by their names there.
+
+    ``Testing/headless_slicer/test_pages.py`` checks that each name that is used is in the file.
+    """
+
+    def __getattr__(self, name: str, /) -> Any: ...
 
 
 class FitsItsText(qt.QObject):

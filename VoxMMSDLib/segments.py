@@ -182,10 +182,11 @@ def _box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """The smallest box around what is true; of no size where nothing is."""
     import numpy as np
 
-    planes = mask.any(axis=2)
+    planes = np.any(mask, axis=2)
     lines = (planes.any(axis=1), planes.any(axis=0), mask.any(axis=(0, 1)))
     inside = [np.flatnonzero(line) for line in lines]
-    return tuple(slice(int(i[0]), int(i[-1]) + 1) if i.size else slice(0, 0) for i in inside)
+    z, y, x = (slice(int(i[0]), int(i[-1]) + 1) if i.size else slice(0, 0) for i in inside)
+    return z, y, x
 
 
 def mask_of(node, segment_ids: Iterable[str], reference) -> np.ndarray:

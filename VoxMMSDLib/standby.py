@@ -47,8 +47,10 @@ class Standby:
         """The process that waited, at work on these arguments; None where none did that can be used."""
         if not self._is_usable():
             self.close()
-            return None
         process, self._process = self._process, None
+        if process is None:
+            return None
+        assert process.stdin is not None  # it was started with pipes
         try:
             process.stdin.write(told(arguments, environment))
             process.stdin.close()
@@ -63,8 +65,9 @@ class Standby:
         if process is not None:
             end_group(process)
             process.wait(timeout=10)
-            process.stdin.close()
-            process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def _is_usable(self) -> bool:
         return (

@@ -55,16 +55,10 @@ class AcceptJob(CoreJob):
         self.case_id = case_id
         self._result, self._library, self._on_done = result, library, on_done
 
-    def start(self) -> None:
-        """Raises LibraryError: the case's id is no code."""
+    def _check(self) -> None:
         from voxmmsd.library.folder import check_code
 
-        try:
-            check_code(self.case_id, "case id")
-        except Exception:
-            self.close()
-            raise
-        super().start()
+        check_code(self.case_id, "case id")
 
     def _sending(self) -> Steps:
         options, writes = yield from writes_for_library(self._result, self._folder)

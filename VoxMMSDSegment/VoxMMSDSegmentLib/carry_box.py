@@ -14,9 +14,11 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import Canceled, VoxMMSDError
 from VoxMMSDLib.background import Slices, Steps
 from VoxMMSDLib.dependencies import missing
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import label_array, schema_of, segments_by_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDLib.volumes import ijk_to_world
+from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.places import list_places
 from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.result import REVIEW, reference_of
@@ -36,7 +38,9 @@ class CarryBox:
     """Follows one result. ``on_places`` hears that its list of places is another now, ``on_nodes`` of nodes that are no
     inputs."""
 
-    def __init__(self, ui: Any, logic: Any, on_places: Callable[[], None], on_nodes: Callable[[], None]) -> None:
+    def __init__(
+        self, ui: Page, logic: VoxMMSDSegmentLogic, on_places: Callable[[], None], on_nodes: Callable[[], None]
+    ) -> None:
         self._ui, self._logic, self._on_places, self._on_nodes = ui, logic, on_places, on_nodes
         self._result: Any = None
         self._looking: Slices | None = None
@@ -100,6 +104,7 @@ class CarryBox:
     def _steps_to_look(self) -> Steps:
         reference = reference_of(self._result)
         base, label = base_of(self._result, reference), label_array(self._result, reference)
+        assert base is not None  # or there was nothing to look at
         affine = ijk_to_world(reference)
         if missing():  # the button asks to install them
             return _("your edits") if (label != base.label).any() else ""

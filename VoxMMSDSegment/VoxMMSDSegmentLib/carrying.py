@@ -92,8 +92,8 @@ class CarryJob(CoreJob):
         super().__init__(place, place / "out" / ".run", on_failed, plan, on_progress)
         self.result, self.case, self._locked = result, case, locked
         self._save_state, self._on_done = save_state, on_done
-        self._sent: np.ndarray | None = None
-        self._base: Base | None = None
+        self._sent: np.ndarray  # as these, once ``_sending`` has begun
+        self._base: Base
         self._is_applying = False
 
     def cancel(self) -> None:
@@ -107,9 +107,10 @@ class CarryJob(CoreJob):
         """Labels and, once for a case, its images out of the scene and to files; the core's arguments."""
         result, case = self.result, self.case
         reference = reference_in_scene(result)
-        self._base, self._sent = base_of(result, reference), label_array(result, reference)
-        if self._base is None:
+        base = base_of(result, reference)
+        if base is None:
             raise _base_is_gone(result)
+        self._base, self._sent = base, label_array(result, reference)
         arguments = ["refine", str(self._folder / f"{STEM}.nii.gz"), "--edited", str(self._folder / "edited.nii")]
         arguments += ["--out", str(self._folder / "out"), "--features", str(case.features)]
         arguments += ["--locked", *self._locked] * bool(self._locked)
@@ -180,15 +181,18 @@ class CarryJob(CoreJob):
             for name in (f"{STEM}.nii.gz", f"{STEM}_origin.nii.gz")
         )
         refined = read_result_record(out / f"{STEM}.json").refined
-        ml = {
-            one.key: tuple(float((labels == one.value).sum()) * voxel for labels in (self._sent, label))
-            for one in schema.labels
-        }
+        assert refined is not None  # it is a record of ``refine``
+
+        def volume(labels: np.ndarray, value: int) -> float:
+            return float((labels == value).sum()) * voxel
+
+        ml = {one.key: (volume(self._sent, one.value), volume(label, one.value)) for one in schema.labels}
         places = changed_places(self._sent, label, affine_xyz, voxel, schema)
         about = About(refined, refined.agreement < LOW_AGREEMENT, ml, tuple(places))
         return _Carried(label, packed(label, origin), about)
 
     def _applied(self, number: int) -> None:
+        assert self._plan is not None
         pace.remember_carry(self._plan.took)
         self._on_done(number)
 

@@ -10,6 +10,7 @@ from voxmmsd.config import DEVICES
 from voxmmsd.data.strippers import STRIPPERS, installed
 from voxmmsd.inference.config import PRECISIONS
 from VoxMMSDLib import settings
+from VoxMMSDLib.pages import Page
 
 _DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mps": "MPS (Apple)"}
 
@@ -17,7 +18,7 @@ _DEVICE_NAMES = {"auto": "automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA)", "mp
 class ComputerOptions:
     """Fills the widgets, shows what was kept and keeps every change."""
 
-    def __init__(self, ui) -> None:
+    def __init__(self, ui: Page) -> None:
         self._ui = ui
         for device in DEVICES:
             ui.deviceCombo.addItem(_DEVICE_NAMES.get(device, device), device)

@@ -41,6 +41,9 @@ class CoreJob(ABC):
         self._slices: Slices | None = None
         slicer.app.connect("aboutToQuit()", self.close)
 
+    def _check(self) -> None:  # noqa: B027 - most calls have nothing to check
+        """Raises VoxMMSDError: what is seen to be wrong at once, before anything is written."""
+
     @abstractmethod
     def _sending(self) -> Steps:
         """Take the inputs out of the scene and write them; returns the arguments of the child."""
@@ -58,7 +61,15 @@ class CoreJob(ABC):
         return self.child.log if self.child else ""
 
     def start(self) -> None:
-        """Inputs are taken out of the scene and written, and the child is started, beside Slicer."""
+        """Inputs are taken out of the scene and written, and the child is started, beside Slicer.
+
+        Raises VoxMMSDError: what ``_check`` sees; all is cleared away then.
+        """
+        try:
+            self._check()
+        except Exception:
+            self.close()
+            raise
         self._slices = Slices(self._sending(), self._start_child, self._fail).start()
         self._tell()
 
@@ -88,10 +99,11 @@ class CoreJob(ABC):
     def _on_events(self, events: list[dict]) -> None:
         if self._plan is not None:
             self._plan.follow(events, time.monotonic())
-        if not self.child.is_canceled:
+        if self.child is None or not self.child.is_canceled:
             self._tell()
 
     def _on_end(self, code: int) -> None:
+        assert self.child is not None  # it is the child that has ended
         try:
             if self.child.is_canceled:
                 raise Canceled(_("canceled"))

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib import settings
 from VoxMMSDLib.dependencies import SEGMENTING, ensure
+from VoxMMSDLib.pages import Page
 from VoxMMSDSegmentLib.result import reference_of
 from VoxMMSDSegmentLib.saving import reference_in_scene
 from VoxMMSDSegmentLib.to_dicom import PACKAGES, DicomJob, series_files
@@ -23,7 +24,7 @@ from VoxMMSDSegmentLib.words import error_in_words
 class DicomBox:
     """Follows one result. ``say`` shows a line of rich text below the buttons."""
 
-    def __init__(self, ui: Any, say: Callable[[str], None]) -> None:
+    def __init__(self, ui: Page, say: Callable[[str], None]) -> None:
         self._ui, self._say = ui, say
         self._result: Any = None
         self.job: DicomJob | None = None

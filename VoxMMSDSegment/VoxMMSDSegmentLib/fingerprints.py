@@ -13,7 +13,7 @@ def fingerprint(file: Path, reference: Path) -> str:
     import nibabel as nib
     import numpy as np
 
-    image, other = nib.load(file), nib.load(reference)
+    image, other = nib.Nifti1Image.from_filename(file), nib.Nifti1Image.from_filename(reference)
     to_reference = np.linalg.solve(other.affine, image.affine)
     digest = hashlib.sha256(np.array2string(np.round(to_reference, _DECIMALS) + 0.0).encode())
     with file.open("rb") as stream:

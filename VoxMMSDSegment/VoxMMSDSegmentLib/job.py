@@ -95,19 +95,13 @@ class SegmentJob(CoreJob):
         self._out = folder / "out"
         self._fingerprints: dict[str, str] = {}
 
-    def start(self) -> None:
-        """Raises InputError: an image cannot be used."""
-        try:
-            self.case.refuse_unusable()
-        except Exception:
-            self.close()
-            raise
-        super().start()
-
     def cancel(self) -> None:
         if self.child is not None and self.child.is_running:
             self._on_progress(Progress(_("Canceling")))
         super().cancel()
+
+    def _check(self) -> None:
+        self.case.refuse_unusable()
 
     def _sending(self) -> Steps:
         images, writes = yield from self.case.writes(self._folder)
@@ -137,6 +131,7 @@ class SegmentJob(CoreJob):
         return (yield from self._show_files(files))
 
     def _shown(self, node: Any) -> None:
+        assert self._plan is not None
         pace.remember(self.case, self.options, self._plan.took)
         STANDBY.prepare()  # who has applied once will do so again
         self._on_done(node)
@@ -145,6 +140,7 @@ class SegmentJob(CoreJob):
         stem = f"{CASE_ID}-voxmmsd"
         record_file = self._out / f"{stem}.json"
         if not record_file.is_file():
+            assert self.child is not None
             raise self.child.why(0)
         beside = {name: self._out / f"{stem}-{name}.nii.gz" for name in ("uncertainty", "brain-mask", *MODALITIES)}
         there = {name: file for name, file in beside.items() if file.is_file()}

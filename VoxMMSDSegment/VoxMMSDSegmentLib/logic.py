@@ -34,7 +34,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         self.case_folders = CaseFolders()
 
     def getParameterNode(self) -> Parameters:
-        return Parameters(super().getParameterNode())
+        return Parameters(super().getParameterNode())  # type: ignore[call-arg]  # the decorator's constructor
 
     def segment(
         self,

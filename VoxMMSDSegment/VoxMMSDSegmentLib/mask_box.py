@@ -12,8 +12,10 @@ import qt
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segment_editor import open_segment_editor
 from VoxMMSDSegmentLib.brain_masks import adopt, mask_of_result, show_mask
+from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import reference_of
 from VoxMMSDSegmentLib.words import error_in_words
 
@@ -21,7 +23,7 @@ from VoxMMSDSegmentLib.words import error_in_words
 class MaskBox:
     """Follows one result; ``on_used`` is called once its mask has become an input."""
 
-    def __init__(self, ui: Any, logic: Any, on_used: Callable[[], None]) -> None:
+    def __init__(self, ui: Page, logic: VoxMMSDSegmentLogic, on_used: Callable[[], None]) -> None:
         self._ui, self._logic, self._on_used = ui, logic, on_used
         self._result: Any = None
         self.row = qt.QWidget()

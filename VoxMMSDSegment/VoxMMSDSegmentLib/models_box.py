@@ -16,6 +16,7 @@ from voxmmsd.models import registry
 from voxmmsd.models.archive import export_model
 from voxmmsd.models.package import ModelInfo, ModelPackage
 from voxmmsd.models.subsets import expectation
+from VoxMMSDLib.pages import Page
 from VoxMMSDSegmentLib.words import in_panel_words
 
 NEWEST = ""  # of the combo's data: the newest accepted model
@@ -24,7 +25,7 @@ NEWEST = ""  # of the combo's data: the newest accepted model
 class ModelsBox:
     """Ties the combo, the card and the four buttons; ``on_change`` is called with the id chosen by the user."""
 
-    def __init__(self, ui, on_change: Callable[[str], None]) -> None:
+    def __init__(self, ui: Page, on_change: Callable[[str], None]) -> None:
         self._ui, self._on_change = ui, on_change
         self._packages: dict[str, ModelPackage] = {}
         self._modalities: Sequence[str] = MODALITIES
@@ -99,13 +100,18 @@ class ModelsBox:
             self._on_change(self.chosen_id)
 
     def _use(self) -> None:
+        package = self.chosen
+        if package is None:
+            return
         with slicer.util.tryWithErrorDisplay(_("The model could not be put into use.")):
-            registry.accept(self.chosen)
+            registry.accept(package)
             self.refresh(NEWEST)
             self._on_change(NEWEST)
 
     def _export(self) -> None:
         package = self.chosen
+        if package is None:
+            return
         name = f"{package.info.id}.zip"
         file = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Export model"), name, _("Model packages (*.zip)")
@@ -116,6 +122,8 @@ class ModelsBox:
 
     def _delete(self) -> None:
         package = self.chosen
+        if package is None:
+            return
         question = _("Delete the model {name} ({size:.0f} MB) from this computer?")
         if slicer.util.confirmYesNoDisplay(question.format(name=package.info.name, size=package.size_bytes / 1e6)):
             with slicer.util.tryWithErrorDisplay(_("The model could not be deleted.")):
@@ -123,7 +131,8 @@ class ModelsBox:
 
     def delete_chosen(self) -> None:
         """Raises ModelError: the model is in use, or bundled."""
-        registry.delete(self.chosen.info.id)
+        if self.chosen is not None:
+            registry.delete(self.chosen.info.id)
         self.refresh(NEWEST)
         self._on_change(NEWEST)
 

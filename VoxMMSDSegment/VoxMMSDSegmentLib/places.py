@@ -92,7 +92,7 @@ def _innermost(region, start_zyx, affine_xyz) -> list[float]:
     return [float(value) for value in (affine_xyz @ [*place[::-1], 1.0])[:3]]
 
 
-def make_places_node(result, review: list[dict], schema: LabelSchema) -> Steps:
+def make_places_node(result, review: Sequence[Mapping[str, Any]], schema: LabelSchema) -> Steps:
     """A locked list of the doubtful places of a result's record; none where there are no such places."""
     texts = [f"{number}: {_in_words(place, schema)}" for number, place in enumerate(review, start=1)]
     if review:
@@ -134,7 +134,7 @@ def _change_in_words(place: Mapping[str, Any], schema: LabelSchema) -> str:
     return _("changed: {new}, was {old} ({ml:.2f} ml)").format(new=new, old=old, ml=place["ml"])
 
 
-def _in_words(place: dict, schema: LabelSchema) -> str:
+def _in_words(place: Mapping[str, Any], schema: LabelSchema) -> str:
     one, other = _named(place, schema)
     effect = max(place["effect_ml"].values())
     return _("{one} or {other} ({effect:.2f} ml)").format(one=one, other=other, effect=effect)

@@ -6,6 +6,8 @@ stroke would eat into the regions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -87,7 +89,7 @@ def _rebuild_regions(node, schema: LabelSchema, regions: dict[Region, Part], ref
         node.EndModify(was_modifying)
 
 
-def make_table_node(result, predicted_ml: dict[str, float]):
+def make_table_node(result, predicted_ml: Mapping[str, float]):
     """Volumes in ml, predicted beside edited."""
     import json
 

@@ -15,15 +15,17 @@ from voxmmsd.errors import VoxMMSDError
 from voxmmsd.ids import safe_id
 from VoxMMSDLib import settings
 from VoxMMSDLib.background import Slices, Steps
+from VoxMMSDLib.pages import Page
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.diameter_lines import LesionLines, lines_of, show_lines
+from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.words import error_in_words
 
 
 class ReportBox:
     """Follows one result. ``say`` shows a text below the buttons."""
 
-    def __init__(self, ui: Any, logic: Any, say: Callable[[str], None]) -> None:
+    def __init__(self, ui: Page, logic: VoxMMSDSegmentLogic, say: Callable[[str], None]) -> None:
         self._ui, self._logic, self._say = ui, logic, say
         self._result: Any = None
         self._showing: Slices | None = None

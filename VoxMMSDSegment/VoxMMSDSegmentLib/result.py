@@ -231,7 +231,7 @@ def _predicted_labels(node, file) -> Steps:
 
 def belonging(node) -> list:
     """The nodes that were made for a result."""
-    roles = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, BEFORE)
+    roles: tuple[str, ...] = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, BEFORE)
     roles += tuple(map(_STEP.format, MODALITIES))
     mask = node.GetNodeReference(BRAIN_MASK)
     own = [mask] if mask is not None and mask.GetAttribute(OURS) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
 from VoxMMSDLib.background import Steps, at_once
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
 from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.dicom_box import DicomBox
+from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.mask_box import MaskBox
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
@@ -30,6 +33,8 @@ from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
 from VoxMMSDSegmentLib.saving import with_ending
 from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
+
+Observe = Callable[[Any, Any, Callable[..., None]], Any]  # a node, an event, what hears of it
 
 REBUILD_AFTER_MS = 400
 NAMES_WIDTH = 150
@@ -41,7 +46,14 @@ EFFECTS = ("Paint", "Draw", "Erase", "Threshold", "Grow from seeds", "Smoothing"
 class ReviewTab:
     """Follows one result; observers are those of the widget that owns the tab; ``on_nodes`` hears of new nodes."""
 
-    def __init__(self, ui, logic, observe, unobserve, on_nodes) -> None:
+    def __init__(
+        self,
+        ui: Page,
+        logic: VoxMMSDSegmentLogic,
+        observe: Observe,
+        unobserve: Observe,
+        on_nodes: Callable[[], None],
+    ) -> None:
         self._ui, self._logic, self._observe, self._unobserve = ui, logic, observe, unobserve
         self._result: Any = None
         self._segmentation: Any = None

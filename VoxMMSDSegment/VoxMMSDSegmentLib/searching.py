@@ -40,7 +40,7 @@ class Searching:
 
     def forget(self) -> None:
         """The panel or the scene goes."""
-        if self.is_at_work:
+        if self._work is not None and self._work.is_at_work:
             self._work.forget()
             self._button.setEnabled(True)
 

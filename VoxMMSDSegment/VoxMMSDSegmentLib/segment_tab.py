@@ -19,12 +19,14 @@ from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from voxmmsd.models import registry
 from VoxMMSDLib.background import Background, Slices, Steps
 from VoxMMSDLib.dependencies import ensure, missing
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.findings import FindingsList, Lookout, Suggestion
 from VoxMMSDSegmentLib.hd_bet_button import HdBetButton
 from VoxMMSDSegmentLib.job import Options, SegmentJob
+from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
 from VoxMMSDSegmentLib.progress import Progress
@@ -43,7 +45,7 @@ AUTOMATIC = ""
 class SegmentTab:
     """``show_result`` shows a new segmentation node, in steps."""
 
-    def __init__(self, ui, logic, show_result: Callable[[Any], Steps]) -> None:
+    def __init__(self, ui: Page, logic: VoxMMSDSegmentLogic, show_result: Callable[[Any], Steps]) -> None:
         self._ui, self._logic, self._show_result = ui, logic, show_result
         self._showing: Slices | None = None
         self._volumes_at_start: dict[str, Any] = {}

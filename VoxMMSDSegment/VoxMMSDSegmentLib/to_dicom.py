@@ -15,7 +15,7 @@ from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.ids import safe_id
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import MODEL, SCHEMA, label_array
-from VoxMMSDLib.volumes import array_write, ijk_to_world, write_each
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS, WEIGHTS
@@ -89,7 +89,7 @@ class DicomJob(CoreJob):
         label_file, series = self._folder / f"{stem}-voxmmsd.nii.gz", self._folder / "series"
         series.mkdir()
         told = {name: result.GetAttribute(name) or "" for name in (SCHEMA, MODEL, WEIGHTS)}
-        writes = [
+        writes: list[Write] = [
             array_write(labels, ijk_to_world(reference), label_file, result.GetName()),
             lambda: _write_record(label_file, stem, told, as_made=as_made),
             *(partial(shutil.copyfile, file, series / f"{number:05}.dcm") for number, file in enumerate(files)),

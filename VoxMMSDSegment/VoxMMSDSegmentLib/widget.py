@@ -6,6 +6,7 @@ segment editor take longer: they follow in slices, or at once where they are ask
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,12 +36,15 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.moduleName = "VoxMMSDSegment"
-        self.logic = self.ui = self.parameters = None
-        self.segment_tab = self._review_tab = None
-        self._building = None
-        self._gui_tags = []
-        self._pages = []  # those that follow the parameters
-        self._orphans = []
+        self.logic: VoxMMSDSegmentLogic  # these three from ``setup`` on
+        self.ui: Widgets
+        self.segment_tab: SegmentTab
+        self.parameters: Any = None
+        self._review_tab: ReviewTab | None = None
+        self._building: Slices | None = None
+        self._gui_tags: list[Any] = []
+        self._pages: list[Any] = []  # those that follow the parameters
+        self._orphans: list[str] = []
         self._orphans_timer = qt.QTimer()
         self._orphans_timer.setSingleShot(True)
         self._orphans_timer.connect("timeout()", self._remove_orphans)
@@ -92,9 +96,10 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._building.finish()
 
     @property
-    def review_tab(self):
+    def review_tab(self) -> ReviewTab:
         """The second tab; built now where its turn has not come yet."""
         self.finish_setup()
+        assert self._review_tab is not None
         return self._review_tab
 
     @property
@@ -118,10 +123,12 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         STANDBY.close()
         if self._building is not None:
             self._building.stop()
-        for tab in (self.segment_tab, self._review_tab):
-            if tab is not None:  # where setup() failed half way, Slicer still cleans up
-                tab.close()
-        if self.segment_tab is not None:
+        has_tab = "segment_tab" in vars(self)  # where setup() failed half way, Slicer still cleans up
+        if has_tab:
+            self.segment_tab.close()
+        if self._review_tab is not None:
+            self._review_tab.close()
+        if has_tab:
             self._follow(None)
         self.removeObservers()
 
@@ -194,7 +201,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class Widgets:
     """The panel's widgets by name; where a name is not there yet, the rest of the panel is built first."""
 
-    def __init__(self, finish) -> None:
+    def __init__(self, finish: Callable[[], None]) -> None:
         self._finish = finish
 
     def add(self, page) -> None:

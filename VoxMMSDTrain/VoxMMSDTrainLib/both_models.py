@@ -107,7 +107,9 @@ def _opened(found: _Read, colors: tuple[int, ...]) -> Steps:
     yield from show(volumes)
     shown = []
     for (title, labels), color in zip(found.labels.items(), colors, strict=False):
-        fitting = [volume for volume in volumes.values() if labels.grid.same_as(core_grid(volume))]
+        fitting = [
+            volume for volume in volumes.values() if labels.grid is not None and labels.grid.same_as(core_grid(volume))
+        ]
         reference = (fitting or [shown_first(volumes)])[0]
         node = segmentation_of(labels, f"{case_id} {title}", reference, {OPENED: case_id}, is_shown=False)
         shown.append(Shown(title, node, color))

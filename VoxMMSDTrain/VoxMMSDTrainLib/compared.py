@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import slicer
 from slicer.i18n import tr as _
 
+from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib.curves import color_of, square
 
 OUTLINE_PIXELS = 2
@@ -25,7 +26,7 @@ class Shown:
 class Compared:
     """The choice below the cases of the tab Result, and what it does to the nodes' display."""
 
-    def __init__(self, ui) -> None:
+    def __init__(self, ui: Page) -> None:
         self._ui = ui
         self._shown: tuple[Shown, ...] = ()
         ui.shownChoice.connect("currentIndexChanged(int)", self._apply)

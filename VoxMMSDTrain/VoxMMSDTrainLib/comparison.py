@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxmmsd.corrections.verdict import COMPARISON, HoldOutCase, Outcome, read_comparison
@@ -27,7 +27,7 @@ class RunResult:
     text: str = ""
     few: bool = False
     patients: int = 0
-    regions: Mapping[str, tuple[float | None, float | None]] = ()
+    regions: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     cases: tuple[HoldOutCase, ...] = ()
 
     @property

@@ -167,8 +167,8 @@ def snapshot(node, reference) -> Generator[None, None, Snapshot]:
     values = {label.value: label.key for label in schema.labels}
     parts: dict[str, Any] = {}
     for segment_id in segmentation.GetSegmentIDs():
-        key = values.get(value_of(segmentation.GetSegment(segment_id)))
-        if key is not None:
+        value = value_of(segmentation.GetSegment(segment_id))
+        if value is not None and (key := values.get(value)) is not None:
             parts[key] = (*parts.get(key, ()), _copied(node, segment_id, reference))
             yield
     return Snapshot(schema, _shape(reference), parts)

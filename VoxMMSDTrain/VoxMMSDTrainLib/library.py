@@ -16,6 +16,7 @@ from voxmmsd.runs import list_runs
 from VoxMMSDLib import dependencies, settings
 from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import library_case, tables, words
 from VoxMMSDTrainLib.correcting import open_editor
 from VoxMMSDTrainLib.run import RunSection
@@ -30,7 +31,7 @@ ALL = ""
 class LibrarySection:
     """``on_changed`` hears when cases or labels came in."""
 
-    def __init__(self, ui, run: RunSection, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ui: Page, run: RunSection, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
         self.ui, self._run, self._work, self._on_changed = ui, run, work, on_changed
         self.shown: list[LibraryCase] = []
         self._cases: tuple[LibraryCase, ...] = ()
@@ -162,7 +163,8 @@ class LibrarySection:
             self._begin(self._opening(self._chosen))
 
     def _open_next(self) -> None:
-        self._begin(self._opening(self._next.case_id))
+        if self._next is not None:
+            self._begin(self._opening(self._next.case_id))
 
     def _correct(self) -> None:
         self._begin(self._correcting(self._chosen))
@@ -244,6 +246,7 @@ class LibrarySection:
 
     def _added(self, _code: int) -> None:
         child, self._adding = self._adding, None
+        assert child is not None  # it has ended
         shown = [line for line in child.log.splitlines() if not words.is_for_a_command_line(line)]
         lines = [line.removeprefix(ERROR).removeprefix(REMEDY) for line in shown]
         self.refresh()
@@ -257,7 +260,7 @@ class LibrarySection:
         except VoxMMSDError as error:
             self._say_error(error)
 
-    def _say_error(self, error: VoxMMSDError) -> None:
+    def _say_error(self, error: Exception) -> None:
         self._say(words.plain(error))
 
     def _say(self, text: str) -> None:

@@ -8,6 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from voxmmsd.runs.following import Preview
+from VoxMMSDLib.pages import Page
 
 WIDTH = 320  # what the frame leaves of a panel of 400 pixels
 
@@ -22,7 +23,7 @@ def fitted(picture, ratio: float):
 class Previews:
     """Follows the newest picture until the user goes back to an earlier one."""
 
-    def __init__(self, ui) -> None:
+    def __init__(self, ui: Page) -> None:
         self._ui = ui
         self._previews: Sequence[Preview] = ()
         self._number = -1

@@ -14,6 +14,7 @@ from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.evaluation.means import nan_mean
 from VoxMMSDLib import dependencies
 from VoxMMSDLib.background import Steps, Work
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDTrainLib import tables, words
 from VoxMMSDTrainLib.both_models import open_both
@@ -30,7 +31,7 @@ NOTHING = "–"
 class ResultSection:
     """Only proposes: a model comes into use by the button, and one that is worse by a tick more."""
 
-    def __init__(self, ui, run: RunSection, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ui: Page, run: RunSection, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
         self.ui, self._run, self._work, self._on_decided = ui, run, work, on_decided
         self.comparison: RunResult | None = None
         self._folders: list[Path] = []
@@ -68,6 +69,12 @@ class ResultSection:
             self._choose_other()
         else:
             self._choose()
+
+    @property
+    def _shown_run(self) -> RunResult:
+        """For what is done with a run: its buttons are enabled where one is shown."""
+        assert self.comparison is not None
+        return self.comparison
 
     def _offer_runs(self, chosen: str = "") -> None:
         """``chosen``: the run to choose; without it, or where it is not there, the one of before, or the latest."""
@@ -138,10 +145,10 @@ class ResultSection:
         bars = {_("old"): [old for old, _new in regions.values()], _("new"): [new for _old, new in regions.values()]}
         known = {name: any(value is not None for value in values) for name, values in bars.items()}
         colors = {name: number for number, name in enumerate(bars) if known[name]}  # new is new's, also alone
-        bars = {name: [value or 0.0 for value in bars[name]] for name in colors}  # a bar of 0 is said by the legend
-        self.ui.plotLabel.visible = bool(bars)
-        if bars:
-            self._plot.show_bars(list(regions), bars, colors)
+        heights = {name: [value or 0.0 for value in bars[name]] for name in colors}  # a bar of 0 is said by the legend
+        self.ui.plotLabel.visible = bool(heights)
+        if heights:
+            self._plot.show_bars(list(regions), heights, colors)
         else:
             self._plot.remove()
         # A plot view writes no names at the axis of bars (qMRMLPlotView.cxx), so the panel does.
@@ -159,8 +166,9 @@ class ResultSection:
                 self._both = ()
                 self._say_of_cases("")
         segments = found is not None and bool(found.schema)
-        state = state_of(found.model) if segments else ""
-        may_accept = segments and state != "accepted" and (not found.is_worse or ui.forceBox.checked)
+        state = state_of(found.model) if found is not None and segments else ""
+        is_worse = found is not None and found.is_worse
+        may_accept = segments and state != "accepted" and (not is_worse or ui.forceBox.checked)
         ui.acceptButton.enabled = is_free and may_accept
         ui.rejectButton.enabled = is_free and segments and state != "rejected"
         ui.rollBackButton.enabled = is_free and bool(accepted_times())
@@ -177,7 +185,7 @@ class ResultSection:
     def _accepting(self) -> Steps:
         from voxmmsd.models.registry import accept, list_models, resolve_model
 
-        folder, is_forced = str(self.comparison.folder), self.ui.forceBox.checked
+        folder, is_forced = str(self._shown_run.folder), self.ui.forceBox.checked
         package = yield lambda: accept(resolve_model(folder), force=is_forced)
         yield list_models  # here a file that is new is hashed, and not where the window would wait for it
         self._decided(_("{model} is in use from now on, in the segmentation module too.").format(model=package.info.id))
@@ -185,7 +193,7 @@ class ResultSection:
     def _reject(self) -> None:
         from voxmmsd.models.registry import reject, resolve_model
 
-        package = reject(resolve_model(str(self.comparison.folder)))
+        package = reject(resolve_model(str(self._shown_run.folder)))
         self._decided(_("{model} is rejected; its run stays.").format(model=package.info.id))
 
     def _roll_back(self) -> None:
@@ -218,7 +226,7 @@ class ResultSection:
     def _open(self) -> None:
         row = tables.chosen_row(self.ui.casesTable)
         if row is not None and self._do(dependencies.ensure, self.ui.casesNotice):
-            self._begin(self._opening(self.comparison.cases[row].case_id), self.ui.casesNotice)
+            self._begin(self._opening(self._shown_run.cases[row].case_id), self.ui.casesNotice)
 
     def _begin(self, steps: Steps, notice) -> None:
         self._work.start(steps, lambda error: self._put(notice, words.plain(error)))
@@ -226,7 +234,7 @@ class ResultSection:
     def _opening(self, case_id: str) -> Steps:
         self._say_of_cases(_("Opening {case} ...").format(case=case_id))
         self.compared.clear()
-        shown = yield from open_both(self.comparison, library_of(self.comparison), case_id)
+        shown = yield from open_both(self._shown_run, library_of(self._shown_run), case_id)
         if not shown:
             self._say_of_cases(_("The previous case stays open."))
             return
@@ -276,7 +284,8 @@ def _headline(found: RunResult | None) -> str:
         Outcome.WORSE: _("The new model is worse."),
         Outcome.ALIKE: _("The old and the new model perform alike."),
     }
-    return outcomes.get(found.outcome, _("The old and the new model cannot be compared."))
+    unknown = _("The old and the new model cannot be compared.")
+    return outcomes.get(found.outcome, unknown) if found.outcome is not None else unknown
 
 
 def _details(found: RunResult | None) -> str:
@@ -293,9 +302,8 @@ def _details(found: RunResult | None) -> str:
 
 
 def _three(old: float | None, new: float | None) -> tuple[str, str, str]:
-    numbers = [value is not None and math.isfinite(value) for value in (old, new)]
-    return (
-        f"{old:.3f}" if numbers[0] else NOTHING,
-        f"{new:.3f}" if numbers[1] else NOTHING,
-        f"{new - old:+.3f}" if all(numbers) else NOTHING,
-    )
+    def shown(value: float, form: str = ".3f") -> str:
+        return format(value, form) if math.isfinite(value) else NOTHING
+
+    before, after = (math.nan if value is None else value for value in (old, new))
+    return shown(before), shown(after), shown(after - before, "+.3f")

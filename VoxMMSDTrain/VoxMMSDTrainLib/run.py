@@ -13,6 +13,7 @@ from voxmmsd.errors import VoxMMSDError
 from voxmmsd.runs import RunState, RunView, list_runs
 from voxmmsd.runs.following import Follower, News
 from VoxMMSDLib import settings
+from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import tables, words
 from VoxMMSDTrainLib.curves import CurvePlot, groups, short_name, square
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
@@ -25,7 +26,9 @@ FOLDER, RUN = "TrainRunsFolder", "TrainRun"  # settings
 class RunSection:
     """Shows runs and the chosen one; ``on_finished`` hears of a run that ended well while it was looked at."""
 
-    def __init__(self, ui, logic: VoxMMSDTrainLogic, on_finished: Callable[[Path], None] = lambda folder: None) -> None:
+    def __init__(
+        self, ui: Page, logic: VoxMMSDTrainLogic, on_finished: Callable[[Path], None] = lambda folder: None
+    ) -> None:
         self.ui, self._logic, self._on_finished = ui, logic, on_finished
         self.follower: Follower | None = None
         self._plot, self._previews = CurvePlot(ui.plotView), Previews(ui)
@@ -109,6 +112,12 @@ class RunSection:
             return
         self._show(news)
 
+    @property
+    def _followed(self) -> Follower:
+        """For what is done with a run: its buttons are enabled where one is followed."""
+        assert self.follower is not None
+        return self.follower
+
     def _show(self, news: News) -> None:
         self._show_state(news.run)
         if news.log:
@@ -117,7 +126,7 @@ class RunSection:
             self._offer_curves()
             self._draw()
         if news.has_previews:
-            self._previews.show(self.follower.previews)
+            self._previews.show(self._followed.previews)
         was, self._state = self._state, news.run.state
         if was != news.run.state:
             self._say(self._notice(news.run))
@@ -134,8 +143,8 @@ class RunSection:
             return text.format(host=run.host)
         if run.state is RunState.INTERRUPTED:
             return _("Its process is gone. Resume continues from the newest checkpoint.")
-        if self.follower.warnings:
-            return _("Warning: {text}").format(text=self.follower.warnings[-1])
+        if self._followed.warnings:
+            return _("Warning: {text}").format(text=self._followed.warnings[-1])
         return ""
 
     def _show_state(self, run: RunView | None) -> None:
@@ -176,7 +185,7 @@ class RunSection:
         self._list()
 
     def _offer_curves(self) -> None:
-        offered = list(groups(list(self.follower.curves)))
+        offered = list(groups(list(self._followed.curves)))
         choice = self.ui.curveChoice
         if [choice.itemText(i) for i in range(choice.count)] == offered:
             return
@@ -209,7 +218,7 @@ class RunSection:
 
     def _ask(self, request: Callable[[Path], None], answer: str) -> None:
         try:
-            request(self.follower.folder)
+            request(self._followed.folder)
         except VoxMMSDError as error:
             answer = words.plain(error)
         self._say(answer)
@@ -217,7 +226,7 @@ class RunSection:
 
     def _resume(self, _checked: bool) -> None:
         try:
-            self._logic.resume(self.follower.folder, self.started)
+            self._logic.resume(self._followed.folder, self.started)
         except VoxMMSDError as error:
             self._say(words.plain(error))
             return

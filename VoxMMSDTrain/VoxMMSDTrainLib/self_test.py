@@ -70,6 +70,7 @@ def _library_of_one(folder: Path) -> None:
     library = create_library(folder / "library", seed=0)
     (case,) = find_cases(folder / "cases").cases
     library.add_case(case.id, {name: read_volume(source) for name, source in case.modalities.items()})
+    assert case.label is not None and case.schema is not None
     label = read_volume(case.label)
     indices = indices_from_values(label.array, schema_named(case.schema), case.id)
     library.accept(case.id, Volume(indices, label.grid), case.schema, drawn_over=())

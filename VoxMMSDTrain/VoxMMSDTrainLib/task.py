@@ -17,6 +17,7 @@ from voxmmsd.verbs.finetune import configured
 from voxmmsd.wording import in_words
 from VoxMMSDLib import settings
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import models, words
 from VoxMMSDTrainLib.launch import options_file
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic, free_folder
@@ -41,7 +42,7 @@ class Size:
 class TaskSection:
     """Reads the choices, and hands them to the logic; ``on_start`` is called when a run is on its way."""
 
-    def __init__(self, ui, logic: VoxMMSDTrainLogic, run: RunSection, on_start: Callable[[], None]) -> None:
+    def __init__(self, ui: Page, logic: VoxMMSDTrainLogic, run: RunSection, on_start: Callable[[], None]) -> None:
         self.ui, self._logic, self._run, self._on_start = ui, logic, run, on_start
         self._child: Child | None = None  # an estimate, or the export of a job
         self._options = Path()  # the file of its options
@@ -120,7 +121,7 @@ class TaskSection:
             self.ui.dataPath.currentPath = str(library)
 
     @property
-    def _kind(self) -> type:
+    def _kind(self) -> type[FinetuneConfig] | type[PretrainConfig]:
         return FinetuneConfig if self.verb == "finetune" else PretrainConfig
 
     def _change_task(self, *_arguments) -> None:
@@ -159,12 +160,13 @@ class TaskSection:
         """Show what the preset says."""
         size = self._sizes[self.ui.presetChoice.currentIndex]
         given: dict[str, Any] = {"preset": size.preset, "folders": [self.ui.dataPath.currentPath]}
+        config: FinetuneConfig | PretrainConfig
         if self._kind is FinetuneConfig:  # what has learned already takes fewer steps
             config = configured({**given, "start": self.start})
         else:
             config = make_config(self._kind, given)
         self.ui.stepsBox.setValue(max(1, round(size.share * config.steps)))
-        self.ui.sizeBox.setValue(config.patch if self._kind is FinetuneConfig else config.block)
+        self.ui.sizeBox.setValue(config.patch if isinstance(config, FinetuneConfig) else config.block)
         self.ui.batchBox.setValue(config.batch)
         self.more_options.show(config)
         self._show_text(self.ui.estimateLabel, "")
@@ -217,6 +219,7 @@ class TaskSection:
 
         def ended(code: int) -> None:
             child, self._child = self._child, None
+            assert child is not None  # it has ended
             self._options.unlink(missing_ok=True)
             self._enable()
             if child.is_canceled:

@@ -11,6 +11,7 @@ from voxmmsd.errors import VoxMMSDError
 from VoxMMSDLib import dependencies
 from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import words
 from VoxMMSDTrainLib.both_models import open_pair
 from VoxMMSDTrainLib.compared import Compared, Shown
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class UnnamedPairs:
     """The part of the tab Result that is shown where few hold-out patients count."""
 
-    def __init__(self, ui, compared: Compared, work: Work) -> None:
+    def __init__(self, ui: Page, compared: Compared, work: Work) -> None:
         self._ui, self._compared, self._work = ui, compared, work
         self._comparison: RunResult | None = None
         self._child: Child | None = None
@@ -44,6 +45,12 @@ class UnnamedPairs:
         self._ui.unnamedBox.visible = comparison is not None and bool(comparison.old) and comparison.few
         self._enable()
 
+    @property
+    def _shown(self) -> RunResult:
+        """For what is done with a comparison: the box is visible where there is one."""
+        assert self._comparison is not None
+        return self._comparison
+
     def cleanup(self) -> None:
         if self._child is not None:
             self._child.close()
@@ -55,7 +62,7 @@ class UnnamedPairs:
     def _opening(self) -> Steps:
         self._say(_("Opening the pair ..."))
         self._compared.clear()
-        number, case_id, shown = yield from open_pair(library_of(self._comparison))
+        number, case_id, shown = yield from open_pair(library_of(self._shown))
         if not shown:
             self._say(_("The previous case stays open; the pair is kept."))
             return
@@ -64,7 +71,7 @@ class UnnamedPairs:
         self._say(_("{case} is open, segmented twice: which one is better?").format(case=case_id))
 
     def _make(self) -> None:
-        found = self._comparison
+        found = self._shown
         arguments = ["library", "blind", str(library_of(found)), "--old", found.old, "--new", str(found.folder)]
         try:
             dependencies.ensure()
@@ -78,7 +85,7 @@ class UnnamedPairs:
 
     def _made(self, code: int) -> None:
         child, self._child = self._child, None
-        if code:
+        if code and child is not None:
             self._say(words.plain(child.why(code)))
         else:
             self.open_pair()
@@ -88,7 +95,7 @@ class UnnamedPairs:
         self._work.start(self._choosing(answer), self._say_error)
 
     def _choosing(self, answer: str) -> Steps:
-        folder, number, compared_with = library_of(self._comparison), self._number, self._comparison.old
+        folder, number, compared_with = library_of(self._shown), self._number, self._shown.old
 
         def write_down() -> tuple[str, Tally]:
             from voxmmsd.corrections.blinded import choose, tally
@@ -115,7 +122,7 @@ class UnnamedPairs:
         for button in (self._ui.firstButton, self._ui.secondButton, self._ui.equalButton):
             button.enabled = is_free and bool(self._number)
 
-    def _say_error(self, error: VoxMMSDError) -> None:
+    def _say_error(self, error: Exception) -> None:
         self._say(words.plain(error))
 
     def _say(self, text: str) -> None:

@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from VoxMMSDLib.background import Slices, Steps, Work, to_error_log
-from VoxMMSDLib.pages import FitsItsText
+from VoxMMSDLib.pages import FitsItsText, Page
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibrarySection
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
@@ -31,9 +31,9 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.moduleName = "VoxMMSDTrain"
-        self.logic = None
-        self.ui = None
-        self._building = None
+        self.logic: VoxMMSDTrainLogic  # both from ``setup`` on
+        self.ui: Page
+        self._building: Slices | None = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -79,7 +79,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def enter(self):
-        if not self._building.is_at_work:
+        if self._building is None or not self._building.is_at_work:
             self.run.open()
             self.onTabChanged(self.ui.tabs.currentIndex)
 
@@ -92,7 +92,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onTabChanged(self, number):
         """Other modules and other processes may have changed what a tab shows."""
         section = (self.library, self.task, self.run, self.result)[number]
-        if section is not self.run:
+        if not isinstance(section, RunSection):
             section.refresh()
 
     def onRunFinished(self, folder):
@@ -126,14 +126,15 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.work.stop()
         for section in (built[name] for name in ("run", "library", "task", "result") if name in built):
             section.cleanup()
-        self.logic.cleanup()
+        if "logic" in built:  # where setup() failed half way, Slicer still cleans up
+            self.logic.cleanup()
         self.removeObservers()
 
     def onReload(self):
         renew_packages(self.moduleName)
         ScriptedLoadableModuleWidget.onReload(self)
 
-    def _tab(self, name: str, title: str):
+    def _tab(self, name: str, title: str) -> Page:
         """Load a tab's ``.ui`` file; its widgets by name."""
         page = slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui"))
         page.installEventFilter(self._fit)
