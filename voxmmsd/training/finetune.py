@@ -17,7 +17,7 @@ from torch import nn
 
 from voxmmsd.compute.processes import Processes, first_rank_first
 from voxmmsd.data.splits import Splits
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.errors import ConfigError, RunError
 from voxmmsd.evaluation.pictures import validation_picture
 from voxmmsd.evaluation.temperature import NearLesion, fit_temperature
@@ -81,12 +81,12 @@ class FineTuning(TrainingLoop):
         self,
         config: FinetuneConfig,
         run: RunLog,
-        entries: Sequence[Entry],
+        entries: Sequence[PreparedCase],
         splits: Splits,
         processes: Processes | None = None,
         *,
         recipe: Recipe | None = None,
-        drawn: Sequence[Entry] = (),
+        drawn: Sequence[PreparedCase] = (),
     ) -> None:
         super().__init__(config, run, processes)
         self.config, self.splits = config, splits
@@ -104,7 +104,7 @@ class FineTuning(TrainingLoop):
         open_labels = any(by_id[id_].leaves_tissues_open for id_ in splits.train)
         self.loss = SegmentationLoss(self.schema.unions, config.region_dice, open_labels, config.edited_weight)
         self.average = deepcopy(self.network) if config.ema_decay else None
-        self.optimizer = adamw(self.network, config.weight_decay, self.recipe.head_pace)
+        self.optimizer = adamw(self.network, config.weight_decay, self.recipe.head_lr_scale)
         patches = PatchRecipe(
             config.patch,
             config.batch,
@@ -210,7 +210,7 @@ class FineTuning(TrainingLoop):
             for name in names
         }
 
-    def _picture(self, entry: Entry, predicted: np.ndarray) -> None:
+    def _picture(self, entry: PreparedCase, predicted: np.ndarray) -> None:
         """Picture of the first validation case, the same at every validation."""
         if entry is not self.validation[0] or entry.leaves_tissues_open:
             return

@@ -29,7 +29,7 @@ from voxmmsd.terminal import progress_bar
 from voxmmsd.training.checkpoint import Checkpointer
 from voxmmsd.training.draws import Draw
 from voxmmsd.training.memory_fallback import MemoryFallback
-from voxmmsd.training.optimization import KeptBuffers, optimize
+from voxmmsd.training.optimization import KeptBuffers, load_optimizer, optimize
 from voxmmsd.training.parallel_losses import ParallelLosses
 from voxmmsd.training.step_metrics import StepMetrics
 from voxmmsd.training_config import TrainingConfig
@@ -225,7 +225,7 @@ class TrainingLoop(ABC):
             return
         if state["scaler"] and self.precision.scaler.is_enabled():  # else it goes on in another precision
             self.precision.scaler.load_state_dict(state["scaler"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.step = state["step"]
         self.metrics.load_state(state)
         self.memory.load_state(state, self.trained)

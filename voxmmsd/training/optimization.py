@@ -26,24 +26,35 @@ def sgd(network: nn.Module, weight_decay: float) -> SGD:
     return optimizer
 
 
-def adamw(network: SegmentationNetwork, weight_decay: float, head_pace: float) -> AdamW:
+def adamw(network: SegmentationNetwork, weight_decay: float, head_lr_scale: float) -> AdamW:
     """Fused AdamW for all trainable parameters; on real cases it learns rare labels in a third of the steps of SGD.
 
-    ``head_pace``: learning rate of the head relative to that of the body. BatchNorm keeps the input of a new head at
-    unit scale, so logits can only grow with the weights of the head, and AdamW changes each weight by about the
+    ``head_lr_scale``: learning rate of the head relative to that of the body. BatchNorm keeps the input of a new head
+    at unit scale, so logits can only grow with the weights of the head, and AdamW changes each weight by about the
     learning rate per step. With one learning rate for all layers the softmax stays near uniform for hundreds of steps.
     """
-    body, head = _groups(network.unet, weight_decay), _groups(network.head, weight_decay, head_pace)
+    body, head = _groups(network.unet, weight_decay), _groups(network.head, weight_decay, head_lr_scale)
     return AdamW([*body, *head], lr=0.0, fused=True)
 
 
-def _groups(network: nn.Module, weight_decay: float, pace: float = 1.0) -> list[dict[str, Any]]:
-    """Parameter groups: weight decay on kernels only, not on biases and norms. ``pace`` scales the learning rate."""
+def _groups(network: nn.Module, weight_decay: float, lr_scale: float = 1.0) -> list[dict[str, Any]]:
+    """Parameter groups: weight decay on kernels only, not on biases and norms.
+
+    ``lr_scale`` multiplies the learning rate.
+    """
     parameters = [p for p in network.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "pace": pace},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "pace": pace},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "lr_scale": lr_scale},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "lr_scale": lr_scale},
     ]
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Restore the optimizer of a checkpoint; older ones call ``lr_scale`` ``pace``."""
+    groups = [
+        {"lr_scale" if key == "pace" else key: value for key, value in group.items()} for group in state["param_groups"]
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def optimize(
@@ -60,7 +71,7 @@ def optimize(
     changes with the step.
     """
     for group in optimizer.param_groups:
-        group["lr"] = group["pace"] * learning_rate
+        group["lr"] = group["lr_scale"] * learning_rate
     if weight_decay is not None:
         optimizer.param_groups[0]["weight_decay"] = weight_decay
     precision.scaler.unscale_(optimizer)

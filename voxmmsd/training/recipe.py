@@ -31,14 +31,14 @@ class Keep(StrEnum):
 class Recipe:
     """How a network is fine-tuned.
 
-    ``head_pace``: learning rate of the head relative to that of the body. ``class_balance``: 1 weights the classes of
-    the cross-entropy by their inverse frequency, 0 not at all. ``dropout_share``: fraction of the modality dropout that
-    is in effect. ``batchnorm_frozen_from``: the step from which BatchNorm uses its running averages.
+    ``head_lr_scale``: learning rate of the head relative to that of the body. ``class_balance``: 1 weights the classes
+    of the cross-entropy by their inverse frequency, 0 not at all. ``dropout_share``: fraction of the modality dropout
+    that is in effect. ``batchnorm_frozen_from``: the step from which BatchNorm uses its running averages.
     ``head_only_until``: the step from which the whole network is trained and not only its head.
     """
 
     learning_rate: Schedule
-    head_pace: float
+    head_lr_scale: float
     class_balance: Schedule
     dropout_share: Schedule
     batchnorm_frozen_from: float
@@ -51,7 +51,7 @@ def standard(config: FinetuneConfig, keep: Keep = Keep.BEST) -> Recipe:
     warmup, peak = round(config.warmup * config.steps), config.learning_rate
     return Recipe(
         learning_rate=lambda step: warmed_cosine(step, config.steps, warmup, peak, LAST_RATE * peak),
-        head_pace=FRESH_HEAD,
+        head_lr_scale=FRESH_HEAD,
         class_balance=falling_balance(round(config.class_balancing * config.steps)),
         dropout_share=rising_dropout(config.steps),
         batchnorm_frozen_from=config.freeze_batchnorm_after * config.steps,
@@ -75,7 +75,7 @@ def gentle(config: FinetuneConfig) -> Recipe:
 
     return Recipe(
         learning_rate=learning_rate,
-        head_pace=1.0,  # the head has learned already
+        head_lr_scale=1.0,  # the head has learned already
         class_balance=lambda step: 0.0,
         dropout_share=rising_dropout(config.steps),
         batchnorm_frozen_from=0,

@@ -16,7 +16,7 @@ from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Request, Run, view_run
 from voxmmsd.runs.curves import read_curves
 from voxmmsd.runs.events import read_events
-from voxmmsd.training.checkpoint import load_state, newest_checkpoint
+from voxmmsd.training.checkpoint import load_state, newest_checkpoint, save_state
 from voxmmsd.training.finetune import FineTuning, finetune
 from voxmmsd.training.pretrain import PreTraining, pretrain
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
@@ -256,6 +256,25 @@ def test_a_disk_that_others_have_filled_stops_the_run_in_good_order_too(
     train("pretrain", store, folder / "run")
     assert_same_weights(straight / "pretrain", folder / "run")
     assert read_curves(straight / "pretrain") == read_curves(folder / "run")
+
+
+@pytest.mark.parametrize("verb", TRAININGS)
+def test_a_run_whose_checkpoints_have_the_former_name_of_the_learning_rates_factor_continues(
+    verb, store, straight, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Run, "asked", lambda self: Request.PAUSE if self.step >= 3 else None)
+    with pytest.raises(Canceled, match="paused"):
+        train(verb, store, tmp_path / "run")
+    monkeypatch.undo()
+    file = max((tmp_path / "run" / "checkpoints").glob("step-*.pt"))
+    state = load_state(file)
+    for group in state["optimizer"]["param_groups"]:
+        group["pace"] = group.pop("lr_scale")
+    save_state(file, state)
+
+    train(verb, store, tmp_path / "run")
+
+    assert_same_weights(straight / verb, tmp_path / "run")
 
 
 def test_a_run_that_is_paused_again_before_its_first_step_is_as_far_as_it_was(store, tmp_path, monkeypatch):

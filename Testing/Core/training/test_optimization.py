@@ -7,10 +7,10 @@ from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.training.optimization import LARGEST_GRADIENT, adamw, optimize, sgd
 
 
-def test_the_head_moves_at_its_own_pace():
+def test_the_head_has_a_learning_rate_of_its_own():
     torch.manual_seed(0)
     network = SegmentationNetwork(NetworkConfig.of((4, 6)), 3)
-    optimizer = adamw(network, weight_decay=0.0, head_pace=10.0)
+    optimizer = adamw(network, weight_decay=0.0, head_lr_scale=10.0)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
     loss = network(torch.rand(2, 4, 8, 8, 8)).square().mean()
     loss.backward()
@@ -46,7 +46,7 @@ def test_a_step_whose_gradient_is_not_finite_leaves_weights_and_momentum():
 
 def test_kernels_alone_decay_in_the_body_and_in_the_head():
     network = SegmentationNetwork(NetworkConfig.of((4, 6)), 3)
-    groups = adamw(network, weight_decay=0.01, head_pace=2.0).param_groups
+    groups = adamw(network, weight_decay=0.01, head_lr_scale=2.0).param_groups
     decays = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
     assert len(decays) == len(list(network.parameters()))
     for name, parameter in network.named_parameters():

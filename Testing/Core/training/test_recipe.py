@@ -94,11 +94,11 @@ def test_all_modalities_are_seen_in_the_first_quarter_and_a_subset_from_the_midd
 
 def test_the_head_learns_at_ten_times_the_rate_that_is_logged(finetuning):
     at(finetuning, 5).train_step()
-    rates = {group["pace"]: group["lr"] for group in finetuning.optimizer.param_groups}
+    rates = {group["lr_scale"]: group["lr"] for group in finetuning.optimizer.param_groups}
     assert rates == {1.0: finetuning.rates(5)["learning_rate"], 10.0: 10 * finetuning.rates(5)["learning_rate"]}
     heads = {id(parameter) for parameter in finetuning.network.head.parameters()}
     for group in finetuning.optimizer.param_groups:
-        assert all((id(parameter) in heads) == (group["pace"] == 10) for parameter in group["params"])
+        assert all((id(parameter) in heads) == (group["lr_scale"] == 10) for parameter in group["params"])
 
 
 def test_fine_tuning_warms_up_over_its_share_and_ends_at_a_hundredth(finetuning):
