@@ -21,7 +21,7 @@ import numpy as np
 from voxmmsd.compute.devices import choose_device
 from voxmmsd.config import make_config
 from voxmmsd.data.splits import read_splits
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.evaluation.statistics import paired
 from voxmmsd.experiment.parallel import score_at_once, train_at_once
 from voxmmsd.experiment.scoring import score_model
@@ -98,10 +98,10 @@ class CrossValidation:
         return text_table(rows)
 
 
-def folds(entries: Sequence[Entry], count: int) -> list[list[Entry]]:
+def folds(entries: Sequence[PreparedCase], count: int) -> list[list[PreparedCase]]:
     """Whole patients dealt out, data set by data set, in a fixed order that looks random."""
-    found: list[list[Entry]] = [[] for _ in range(count)]
-    by_cohort: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+    found: list[list[PreparedCase]] = [[] for _ in range(count)]
+    by_cohort: dict[str, dict[str, list[PreparedCase]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         by_cohort[entry.cohort][entry.patient_id].append(entry)
     turn = 0

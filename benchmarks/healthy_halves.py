@@ -22,7 +22,7 @@ import numpy as np
 
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.splits import read_splits
-from voxmmsd.data.store import Entry, open_store
+from voxmmsd.data.store import PreparedCase, open_store
 from voxmmsd.files import write_json_atomic
 from voxmmsd.labels import MODALITIES
 
@@ -55,7 +55,7 @@ def mirrored_half(image_czyx: np.ndarray, label_zyx: np.ndarray, margin_voxels: 
     return np.where(keeps, image_czyx, mirror).astype(image_czyx.dtype)
 
 
-def write_healthy(entries: Sequence[Entry], out: Path, margin_mm: float) -> list[str]:
+def write_healthy(entries: Sequence[PreparedCase], out: Path, margin_mm: float) -> list[str]:
     """Write the brains and their list; returns their ids."""
     rows = []
     for entry in entries:

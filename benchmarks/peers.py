@@ -33,7 +33,7 @@ from monai.transforms import (
 
 from voxmmsd.compute.devices import choose_device
 from voxmmsd.data.splits import read_splits
-from voxmmsd.data.store import Entry, open_store
+from voxmmsd.data.store import PreparedCase, open_store
 from voxmmsd.evaluation.scores import counted_dice, score_case
 from voxmmsd.labels import LabelSchema
 
@@ -91,7 +91,7 @@ def train(cases: list[CASE], options: argparse.Namespace, device: torch.device) 
     return network.eval(), steps
 
 
-def report(network: SegResNet, entries: list[Entry], patch: int, device: torch.device) -> None:
+def report(network: SegResNet, entries: list[PreparedCase], patch: int, device: torch.device) -> None:
     """Dice per region as ``voxmmsd compare`` has it: over the cases that have it, enhancing tumor above 0.5 ml."""
     dice: dict[str, list[float]] = {}
     for entry in entries:
@@ -120,7 +120,7 @@ def labels_from_regions(regions_czyx: np.ndarray, schema: LabelSchema) -> np.nda
     return labels
 
 
-def _case(entry: Entry) -> CASE:
+def _case(entry: PreparedCase) -> CASE:
     """Image normalized as the recipe has it, and its three regions, ``(channel, z, y, x)`` float32."""
     schema, label = entry.label_schema(), np.asarray(entry.label())
     regions = np.stack([np.isin(label, schema.region_indices(region)) for region in schema.regions[:3]])

@@ -27,7 +27,7 @@ from plain_pretraining import plain_batch, plain_step
 from voxmmsd.compute.devices import Precision, choose_device, keep_freed_memory
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.store import Entry, open_store, prepare_cases
+from voxmmsd.data.store import PreparedCase, open_store, prepare_cases
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.pretext import vox_mmsd
 from voxmmsd.training.blocks import BlockSampler
@@ -82,12 +82,12 @@ def main() -> None:
         )
 
 
-def _phantoms(folder: Path) -> tuple[Entry, ...]:
+def _phantoms(folder: Path) -> tuple[PreparedCase, ...]:
     write_phantoms(folder / "in", 2, seed=0, side=176)
     return prepare_cases(find_cases(folder / "in").cases, folder / "store").entries
 
 
-def compare(entries: tuple[Entry, ...], config: PretrainConfig, device: torch.device, steps: int) -> None:
+def compare(entries: tuple[PreparedCase, ...], config: PretrainConfig, device: torch.device, steps: int) -> None:
     """Measure and print."""
     print(f"{config.preset}: blocks of {config.block}^3, {config.batch} cases a step, {device}, {len(entries)} cases")
     sampler = BlockSampler(entries, config.block, config.batch, config.seed, device)

@@ -35,7 +35,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from voxmmsd.data.preprocess import Prepared
-from voxmmsd.data.store import Entry, open_store
+from voxmmsd.data.store import PreparedCase, open_store
 from voxmmsd.data.volume import Volume, resample
 from voxmmsd.evaluation.pictures import LINES, save_figure
 from voxmmsd.labels import CARRIED, LabelSchema, schema_named
@@ -57,7 +57,7 @@ Method = Callable[["Case", np.ndarray, tuple[Plane, ...]], np.ndarray]
 class Case:
     """A case of the store with its features; ``settings``: how edits are carried; ``axis``: normal of the planes."""
 
-    entry: Entry
+    entry: PreparedCase
     schema: LabelSchema
     features: CaseFeatures
     settings: CarrySettings
@@ -266,7 +266,7 @@ def other_pyramid(features: CaseFeatures, package: ModelPackage, weights: str) -
     return tuple(level[0].numpy().clip(-6e4, 6e4).astype(np.float16) for level in pyramid[:LEVELS])
 
 
-def load(entry: Entry, package: ModelPackage, keep: Path | None, settings: CarrySettings) -> Case:
+def load(entry: PreparedCase, package: ModelPackage, keep: Path | None, settings: CarrySettings) -> Case:
     schema = schema_named(package.info.schema)
     file = keep / f"{package.info.id}-{entry.id}.npz" if keep else None
     inputs = {"image": entry.image_hash}

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.store import Entry, open_store
+from voxmmsd.data.store import PreparedCase, open_store
 from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.uncertainty import entropy, review_list
@@ -28,7 +28,9 @@ from voxmmsd.models.registry import resolve_model
 AROUND_MM, BINS = 10, 15
 
 
-def measure(entry: Entry, package: ModelPackage, engine: Engine, tta: bool, temperature: float) -> dict[str, float]:
+def measure(
+    entry: PreparedCase, package: ModelPackage, engine: Engine, tta: bool, temperature: float
+) -> dict[str, float]:
     compute = predict_flipped if tta else predict_probabilities
     probabilities = tempered(compute(np.asarray(entry.image()), engine, package.info.window), temperature)
     predicted, expert = probabilities.argmax(axis=0), np.asarray(entry.label())
@@ -53,7 +55,7 @@ def measure(entry: Entry, package: ModelPackage, engine: Engine, tta: bool, temp
     }
 
 
-def _voxel(position: tuple[float, float, float], entry: Entry) -> tuple[int, ...]:
+def _voxel(position: tuple[float, float, float], entry: PreparedCase) -> tuple[int, ...]:
     index = np.linalg.solve(entry.grid.affine_zyx, [*position, 1.0])[:3]
     return tuple(np.rint(index).astype(int))
 

@@ -10,7 +10,7 @@ import torch
 
 from voxmmsd.corrections.verdict import HoldOutCase
 from voxmmsd.data.formats.writing import write_nifti
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.evaluation.scores import region_dice
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
@@ -25,7 +25,7 @@ def compare_on_hold_out(
     old: ModelPackage,
     new: SegmentationNetwork,
     schema: LabelSchema,
-    entries: Sequence[Entry],
+    entries: Sequence[PreparedCase],
     drawn_over: Mapping[str, Sequence[str]],
     device: torch.device,
     folder: Path,
@@ -65,7 +65,7 @@ def _knows(theirs: LabelSchema, region: Region, schema: LabelSchema) -> bool:
     return all(index_of_tissue(label, theirs) is not None for label in labels)
 
 
-def _unfair(entry: Entry, old: ModelPackage, drawn_over: Sequence[str], inherited: Learned) -> str:
+def _unfair(entry: PreparedCase, old: ModelPackage, drawn_over: Sequence[str], inherited: Learned) -> str:
     if old.info.id in drawn_over:
         return f"its label was drawn over the output of {old.info.id}, which favors it"
     return reason_learned(old, entry) or reason_inherited("the new model", inherited, entry)

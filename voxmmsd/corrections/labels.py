@@ -15,7 +15,7 @@ from voxmmsd.data.case import Case
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.splits import Splits, check_splits
-from voxmmsd.data.store import Entry, prepare_cases
+from voxmmsd.data.store import PreparedCase, prepare_cases
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import ConfigError, InputError, LibraryError, RunError
 from voxmmsd.files import read_json, sha256_of, write_json_atomic
@@ -117,7 +117,7 @@ def fixed_corrections(
 
 def corrected_entries(
     config: FinetuneConfig, run: RunLog, library: Library, corrections: Corrections, start: ModelPackage | None
-) -> list[Entry]:
+) -> list[PreparedCase]:
     """Prepared cases of the library with the fixed labels, followed by those of the other folders.
 
     All are prepared like the cases of ``start``, if there is one, so that the voxel size is the same.
@@ -152,7 +152,9 @@ def corrected_entries(
     return entries
 
 
-def corrected_splits(run: RunLog, library: Library, corrections: Corrections, entries: Sequence[Entry]) -> Splits:
+def corrected_splits(
+    run: RunLog, library: Library, corrections: Corrections, entries: Sequence[PreparedCase]
+) -> Splits:
     """Splits with the training cases of the library and all cases of other folders for training, and the held-out ones
     for comparison. They are written to the run.
 
@@ -168,7 +170,7 @@ def corrected_splits(run: RunLog, library: Library, corrections: Corrections, en
     return splits
 
 
-def mixed(entries: Sequence[Entry], new: Sequence[str]) -> list[Entry]:
+def mixed(entries: Sequence[PreparedCase], new: Sequence[str]) -> list[PreparedCase]:
     """Entries to draw patches from: new corrections as often as all earlier cases together, to forget neither."""
     fresh = [entry for entry in entries if entry.id in set(new)]
     earlier = [entry for entry in entries if entry.id not in set(new)]

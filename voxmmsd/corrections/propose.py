@@ -20,7 +20,7 @@ from voxmmsd.corrections.labels import (
 )
 from voxmmsd.corrections.verdict import COMPARISON, ComparisonRecord, Verdict, judge
 from voxmmsd.data.splits import Splits
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.errors import ConfigError
 from voxmmsd.files import without_nan
 from voxmmsd.library import Library
@@ -70,7 +70,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
 
 
 def correcting(
-    config: FinetuneConfig, run: RunLog, entries: Sequence[Entry], splits: Splits, new: Sequence[str] | None
+    config: FinetuneConfig, run: RunLog, entries: Sequence[PreparedCase], splits: Splits, new: Sequence[str] | None
 ) -> FineTuning:
     """The fine-tuning of a model on corrections; ``new``: ids of those it has not learned, None for a first model.
 

@@ -15,7 +15,7 @@ from typing import Any
 from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.finding.dataset_schema import give_schemas
 from voxmmsd.data.finding.dicom_cases import group_series
-from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.finding.grouping import group_images
 from voxmmsd.data.finding.listing import listed_cases
 from voxmmsd.data.finding.msd import is_msd, msd_cases
@@ -99,7 +99,7 @@ def find_cases(folder: PathLike, schema: str | None = None) -> FoundCases:
     return FoundCases(folder, tuple(cases), ordered, tuple(unread))
 
 
-def _drafts_of_folder(folder: Path, unplaced: Unplaced, unread: list[Path]) -> list[Draft]:
+def _drafts_of_folder(folder: Path, unplaced: Unplaced, unread: list[Path]) -> list[CaseDraft]:
     findings = walk(folder)
     unplaced += findings.unplaced
     unread += findings.unread
@@ -108,7 +108,7 @@ def _drafts_of_folder(folder: Path, unplaced: Unplaced, unread: list[Path]) -> l
     return drafts + group_series(findings.dicom, unplaced)
 
 
-def _drafts_of_file(file: Path, unplaced: Unplaced) -> list[Draft]:
+def _drafts_of_file(file: Path, unplaced: Unplaced) -> list[CaseDraft]:
     if not file.is_file():
         raise InputError(f"{file}: no such folder or list of cases", "check the path")
     if ending_of(file.name):
@@ -120,7 +120,7 @@ def _drafts_of_file(file: Path, unplaced: Unplaced) -> list[Draft]:
     return msd_cases(file, unplaced) if is_msd(file) else listed_cases(file)
 
 
-def _make_ids_unique(drafts: list[Draft]) -> None:
+def _make_ids_unique(drafts: list[CaseDraft]) -> None:
     """Ids are used as file names and must be unique, ignoring case: the folder name or a number is added."""
     taken: set[str] = set()
     ambiguous = {id_ for id_, n in Counter(safe_id(d.id).casefold() for d in drafts).items() if n > 1}
@@ -139,7 +139,7 @@ def _make_ids_unique(drafts: list[Draft]) -> None:
         taken.add(id_.casefold())
 
 
-def _case(draft: Draft) -> Case:
+def _case(draft: CaseDraft) -> Case:
     return Case(
         draft.id, draft.patient_id, draft.modalities, draft.label, draft.brain_mask, draft.schema, tuple(draft.notes),
         draft.undecided, draft.is_by_name,

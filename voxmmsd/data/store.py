@@ -42,7 +42,7 @@ _LABEL_IT = "put the expert's label beside its images and prepare it again, or l
 
 
 @dataclass(frozen=True)
-class Entry:
+class PreparedCase:
     """One prepared case. Arrays are opened on demand, so an entry is cheap to pass between processes."""
 
     folder: Path
@@ -96,7 +96,7 @@ class Entry:
         """Whether its labels contain codes of unions, that is, the case is partially labeled."""
         return self.mapping is not None and max(self.mapping) >= self.label_schema().class_count
 
-    def mapped_onto(self, target: LabelSchema) -> Entry:
+    def mapped_onto(self, target: LabelSchema) -> PreparedCase:
         """The same case with its labels mapped to class indices of ``target``, tissue by tissue.
 
         A label that stands for several tissues of ``target`` (the whole tumor) gets the code of their union.
@@ -130,7 +130,7 @@ class Entry:
 class StoreResult:
     """Entries in the order of the given cases, how many were built, and cases that could not be prepared."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PreparedCase, ...]
     made: int
     failures: tuple[tuple[str, VoxMMSDError], ...]
 
@@ -163,7 +163,7 @@ def prepare_cases(
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [_Job(case, folder, preprocess or PreprocessConfig(), reference, align, brain_mask) for case in cases]
-    entries: list[Entry] = []
+    entries: list[PreparedCase] = []
     failures: list[tuple[str, VoxMMSDError]] = []
     made = 0
     for job, (outcome, fresh) in zip(jobs, _run_jobs(jobs, workers), strict=True):
@@ -177,7 +177,7 @@ def prepare_cases(
     return StoreResult(tuple(entries), made, tuple(failures))
 
 
-def open_store(folder: Path) -> tuple[Entry, ...]:
+def open_store(folder: Path) -> tuple[PreparedCase, ...]:
     """The entries of a store, by id. Voxels are not verified: see ``check_arrays``.
 
     Raises:
@@ -189,10 +189,10 @@ def open_store(folder: Path) -> tuple[Entry, ...]:
             f"{folder}: holds no prepared case", "make the store with `voxmmsd prepare FOLDER --store DIR`"
         )
     _refuse_unusable(folder, [f"{name}: {entry}" for name, entry in found.items() if isinstance(entry, str)])
-    return tuple(entry for entry in found.values() if isinstance(entry, Entry))
+    return tuple(entry for entry in found.values() if isinstance(entry, PreparedCase))
 
 
-def check_arrays(entries: Sequence[Entry]) -> None:
+def check_arrays(entries: Sequence[PreparedCase]) -> None:
     """Compare every array with its checksum, which reads all of it: once at the start of a run.
 
     Raises:
@@ -213,7 +213,7 @@ def _refuse_unusable(folder: Path, problems: Sequence[str]) -> None:
         )
 
 
-def _fits(entry: Entry) -> bool:
+def _fits(entry: PreparedCase) -> bool:
     try:
         return sha256_of(entry.array_file) == entry.array_sha256
     except OSError:
@@ -251,7 +251,7 @@ class _Job:
     brain_mask: str
 
 
-_Outcome = tuple[Entry | VoxMMSDError, bool]  # and whether it was made anew
+_Outcome = tuple[PreparedCase | VoxMMSDError, bool]  # and whether it was made anew
 
 
 def _leave_signals() -> None:
@@ -277,7 +277,7 @@ def _prepare_one(job: _Job) -> _Outcome:
     try:
         key = _key(job)
         kept = _read_entry(job.folder / f"{job.case.id}.json")
-        if isinstance(kept, Entry) and kept.key == key and _fits(kept):
+        if isinstance(kept, PreparedCase) and kept.key == key and _fits(kept):
             return kept, False
         return _make_entry(job, key), True
     except Exception as error:
@@ -294,7 +294,7 @@ def _key(job: _Job) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _make_entry(job: _Job, key: str) -> Entry:
+def _make_entry(job: _Job, key: str) -> PreparedCase:
     case = job.case
     picture = job.folder / f"{case.id}-alignment.png" if job.align else None
     volumes = read_case(case, job.reference or None, aligned=job.align, brain_mask=job.brain_mask, picture=picture)
@@ -307,7 +307,7 @@ def _make_entry(job: _Job, key: str) -> Entry:
     with written_aside(file) as aside:
         np.save(aside, array, allow_pickle=False)
         checksum = sha256_of(aside)
-    entry = Entry(
+    entry = PreparedCase(
         folder=job.folder,
         id=case.id,
         patient_id=case.patient_id,
@@ -325,12 +325,12 @@ def _make_entry(job: _Job, key: str) -> Entry:
     return entry
 
 
-def _record(entry: Entry) -> dict[str, object]:
-    record = {name: getattr(entry, name) for name in Entry.__dataclass_fields__ if name not in _OF_A_TRAINING}
+def _record(entry: PreparedCase) -> dict[str, object]:
+    record = {name: getattr(entry, name) for name in PreparedCase.__dataclass_fields__ if name not in _OF_A_TRAINING}
     return {"format": FORMAT, **record, "grid": entry.grid.to_json(), "preprocess": asdict(entry.preprocess)}
 
 
-def _read_entry(file: Path) -> Entry | str:
+def _read_entry(file: Path) -> PreparedCase | str:
     """The entry of a record, or the reason why there is none."""
     if not file.is_file():
         return "has no record; its preparation is under way or was interrupted"
@@ -343,7 +343,7 @@ def _read_entry(file: Path) -> Entry | str:
             record[name] = tuple(record[name])
         record["grid"] = Grid.from_json(record["grid"])
         record["preprocess"] = PreprocessConfig(**record["preprocess"])
-        entry = Entry(folder=file.parent, **record)
+        entry = PreparedCase(folder=file.parent, **record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         return f"its record is damaged ({error!r:.80})"
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from voxmmsd.config import config_to_record
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.errors import Canceled, RunError
 from voxmmsd.experiment.scoring import score_model
 from voxmmsd.files import write_json_atomic
@@ -59,7 +59,12 @@ def train_at_once(trainings: Sequence[PretrainConfig | FinetuneConfig], jobs: in
 
 
 def score_at_once(
-    files: Mapping[Path, Path], entries: Sequence[Entry], schema: LabelSchema, device: torch.device, jobs: int, run: Run
+    files: Mapping[Path, Path],
+    entries: Sequence[PreparedCase],
+    schema: LabelSchema,
+    device: torch.device,
+    jobs: int,
+    run: Run,
 ) -> None:
     """Score models on the same cases, ``jobs`` at a time; keys are the files of their scores.
 
@@ -77,7 +82,7 @@ def score_at_once(
             pool.shutdown(cancel_futures=True)
 
 
-def _score(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, file: Path) -> None:
+def _score(model: Path, entries: Sequence[PreparedCase], schema: LabelSchema, device: torch.device, file: Path) -> None:
     torch.set_num_threads(1)
     score_model(model, entries, schema, device, file)
 

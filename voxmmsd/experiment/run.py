@@ -19,7 +19,7 @@ import numpy as np
 from voxmmsd.compute.devices import choose_device
 from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.splits import read_splits
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.experiment.config import SCRATCH, Arm, ExperimentConfig
 from voxmmsd.experiment.parallel import score_at_once, train_at_once
@@ -109,7 +109,7 @@ class _Experiment:
         self.run.progress(len(found))
         return self._report(Comparison(self.schema, found), part, scored)
 
-    def _cases_of(self, part: str) -> list[Entry]:
+    def _cases_of(self, part: str) -> list[PreparedCase]:
         """Raises ConfigError if the splits list none."""
         if found := [entry for entry in self.entries if entry.id in getattr(self.splits, part)]:
             return found
@@ -230,7 +230,7 @@ class _Experiment:
         label = next(entry.label() for entry in self.entries if entry.id == case_id)
         return frozenset(np.flatnonzero(np.bincount(label.ravel())).tolist()) - {0}
 
-    def _report(self, comparison: Comparison, part: str, scored: Sequence[Entry]) -> str:
+    def _report(self, comparison: Comparison, part: str, scored: Sequence[PreparedCase]) -> str:
         text = comparison.text(f"mean Dice of the regions on {counted(len(scored), f'{part} case')}")
         for name, content in (
             (f"results-{part}.csv", comparison.arms_csv()),

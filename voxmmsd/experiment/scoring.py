@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.evaluation.calibration import Calibration, calibrate
 from voxmmsd.evaluation.lesionwise import score_lesions
 from voxmmsd.evaluation.protocols import rules_of
@@ -46,7 +46,9 @@ class Scored:
         return np.array([[lesions.get(key, np.nan) for key in regions] for lesions in self.lesionwise])
 
 
-def score_model(model: Path, entries: Sequence[Entry], schema: LabelSchema, device: torch.device, file: Path) -> Scored:
+def score_model(
+    model: Path, entries: Sequence[PreparedCase], schema: LabelSchema, device: torch.device, file: Path
+) -> Scored:
     """Segment and score prepared, labeled cases; results already in ``file`` are not recomputed."""
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if missing := [entry for entry in entries if "lesionwise" not in kept.get(entry.id, {})]:
@@ -64,7 +66,7 @@ def score_model(model: Path, entries: Sequence[Entry], schema: LabelSchema, devi
     )
 
 
-def _record(entry: Entry, probabilities: np.ndarray, schema: LabelSchema) -> dict[str, Any]:
+def _record(entry: PreparedCase, probabilities: np.ndarray, schema: LabelSchema) -> dict[str, Any]:
     reference = np.asarray(entry.label())
     predicted = probabilities.argmax(axis=0).astype(np.uint8)
     scores = score_case(entry.id, reference, predicted, schema, entry.grid)

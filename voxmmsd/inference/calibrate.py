@@ -13,7 +13,7 @@ from tqdm import tqdm
 from voxmmsd.clock import now
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import read_splits
-from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
+from voxmmsd.data.store import PreparedCase, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError, ModelError
 from voxmmsd.evaluation.temperature import NearLesion, fit_temperature
 from voxmmsd.inference.engines import open_engine
@@ -70,7 +70,7 @@ def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = N
     return "\n".join(lines)
 
 
-def _entries(folder: Path, place: Path, package: ModelPackage) -> tuple[Entry, ...]:
+def _entries(folder: Path, place: Path, package: ModelPackage) -> tuple[PreparedCase, ...]:
     spacing = package.info.preprocess.spacing_mm
     if not is_store(folder):
         cases = [case for case in find_cases(folder).cases if case.label is not None]
@@ -87,7 +87,7 @@ def _entries(folder: Path, place: Path, package: ModelPackage) -> tuple[Entry, .
     return entries
 
 
-def _validation(entries: Sequence[Entry], package: ModelPackage, splits: Path | None) -> list[Entry]:
+def _validation(entries: Sequence[PreparedCase], package: ModelPackage, splits: Path | None) -> list[PreparedCase]:
     """Labeled ones, whose labels are mapped onto the model's schema."""
     if splits:
         wanted = set(read_splits(splits, entries, must_be_there=("validation",)).validation)
@@ -99,7 +99,7 @@ def _validation(entries: Sequence[Entry], package: ModelPackage, splits: Path | 
     return [entry for entry in mapped if not entry.leaves_tissues_open]
 
 
-def _near_lesions(entries: Sequence[Entry], package: ModelPackage, device: str) -> dict[str, NearLesion]:
+def _near_lesions(entries: Sequence[PreparedCase], package: ModelPackage, device: str) -> dict[str, NearLesion]:
     engine = open_engine(package, device=device)
     found = {}
     for entry in tqdm(entries, unit="case", dynamic_ncols=True):
@@ -110,5 +110,5 @@ def _near_lesions(entries: Sequence[Entry], package: ModelPackage, device: str) 
     return found
 
 
-def _knows(package: ModelPackage, entry: Entry) -> bool:
+def _knows(package: ModelPackage, entry: PreparedCase) -> bool:
     return in_part(package.info, ("train", "unlabelled"), entry) or inherited_by(package.info).holds(entry)

@@ -18,7 +18,7 @@ from voxmmsd.compute.processes import Processes
 from voxmmsd.data.case import Case
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import Splits
-from voxmmsd.data.store import Entry, is_store, open_store, prepare_cases
+from voxmmsd.data.store import PreparedCase, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
 from voxmmsd.library import HOLD_OUT, is_library, open_library
 from voxmmsd.models.registry import resolve_model
@@ -78,7 +78,7 @@ class _Data:
 
     training: int
     validation: int
-    entry: Entry
+    entry: PreparedCase
     prepare_seconds: float
 
 
@@ -122,7 +122,7 @@ def estimate(config: FinetuneConfig | PretrainConfig) -> Estimate:
 
 def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data:
     labeled = isinstance(config, FinetuneConfig)
-    prepared: list[Entry] = []
+    prepared: list[PreparedCase] = []
     cases: list[Case] = []
     held = 0
     for folder in map(Path, config.folders):
@@ -152,7 +152,7 @@ def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data
     return _Data(count - held, held, result.entries[0], time.perf_counter() - start)
 
 
-def _made(config: FinetuneConfig | PretrainConfig, entry: Entry, folder: Path) -> TrainingLoop:
+def _made(config: FinetuneConfig | PretrainConfig, entry: PreparedCase, folder: Path) -> TrainingLoop:
     folder.mkdir()
     run, processes = NullRun(folder), Processes()
     if isinstance(config, PretrainConfig):

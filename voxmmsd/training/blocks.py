@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from voxmmsd.compute.processes import Processes
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.training.draws import Draw
 from voxmmsd.training.residency import resident
 from voxmmsd.views.siamese import SiameseBlocks, clean_blocks, draw_corners
@@ -31,7 +31,7 @@ class BlockSampler:
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[PreparedCase],
         size: int,
         batch: int,
         seed: int,

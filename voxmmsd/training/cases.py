@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import PARTS, Splits, check_splits, make_splits, read_splits
-from voxmmsd.data.store import Entry, check_arrays, is_store, open_store, prepare_cases
+from voxmmsd.data.store import PreparedCase, check_arrays, is_store, open_store, prepare_cases
 from voxmmsd.data.tumor_bank import TumorBank, read_tumor_bank, refuse_held_out
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
@@ -21,7 +21,7 @@ from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 _LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
 
 
-def labeled_entries(config: FinetuneConfig, run: RunLog) -> tuple[Entry, ...]:
+def labeled_entries(config: FinetuneConfig, run: RunLog) -> tuple[PreparedCase, ...]:
     """All prepared, labeled cases of the given folders; folders of images are first prepared into the store.
 
     They are prepared like the cases of the initial model, if there is one, and their labels are mapped to the model's
@@ -46,7 +46,7 @@ def labeled_entries(config: FinetuneConfig, run: RunLog) -> tuple[Entry, ...]:
     return labeled
 
 
-def unlabeled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+def unlabeled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[PreparedCase, ...], tuple[PreparedCase, ...]]:
     """All prepared cases for pre-training, and those for validation; both are listed in ``splits.json`` of the run.
 
     With ``config.splits``, its training and unlabeled patients are used for training (any labels are ignored), and its
@@ -80,7 +80,7 @@ def unlabeled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Entry,
     return chosen, held
 
 
-def model_schema(entries: Sequence[Entry], target: str = "") -> LabelSchema:
+def model_schema(entries: Sequence[PreparedCase], target: str = "") -> LabelSchema:
     """The label schema of a model trained on ``entries``: ``target``, or their common one.
 
     Raises:
@@ -98,13 +98,13 @@ def model_schema(entries: Sequence[Entry], target: str = "") -> LabelSchema:
     return entries[0].label_schema()
 
 
-def _schema_of_start(config: FinetuneConfig, entries: Sequence[Entry]) -> str:
+def _schema_of_start(config: FinetuneConfig, entries: Sequence[PreparedCase]) -> str:
     """The schema of the initial model if the cases have several, else none: cases of one schema keep it."""
     several = len({entry.label_schema().name for entry in entries}) > 1
     return resolve_model(config.start).info.schema if several and config.start else ""
 
 
-def open_bank(file: str, schema: LabelSchema, entries: Sequence[Entry], splits: Splits) -> TumorBank | None:
+def open_bank(file: str, schema: LabelSchema, entries: Sequence[PreparedCase], splits: Splits) -> TumorBank | None:
     """The tumor bank of a fine-tuning, its labels mapped onto ``schema``; None without a file.
 
     Raises:
@@ -117,7 +117,7 @@ def open_bank(file: str, schema: LabelSchema, entries: Sequence[Entry], splits: 
     return bank
 
 
-def fixed_splits(config: FinetuneConfig, run: RunLog, entries: tuple[Entry, ...]) -> Splits:
+def fixed_splits(config: FinetuneConfig, run: RunLog, entries: tuple[PreparedCase, ...]) -> Splits:
     """The ``splits.json`` of a resumed run, else the given file, else splits drawn at random; written to the run.
 
     Raises:
@@ -146,7 +146,9 @@ def _are_in_use(splits: Path) -> bool:
     return splits.is_file() and (splits.parent / "checkpoints").is_dir()
 
 
-def _entries(config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labeled: bool) -> tuple[Entry, ...]:
+def _entries(
+    config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labeled: bool
+) -> tuple[PreparedCase, ...]:
     cohorts = _cohorts(config.folders)
     entries = tuple(
         replace(entry, cohort=cohort)
@@ -166,7 +168,7 @@ def _cohorts(folders: Sequence[str]) -> list[str]:
     return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
 
 
-def check_preprocess(entries: Sequence[Entry]) -> None:
+def check_preprocess(entries: Sequence[PreparedCase]) -> None:
     """Check that all entries were prepared in the same way: a network is trained for one voxel size.
 
     Raises:
@@ -190,7 +192,7 @@ def preprocess_of(config: FinetuneConfig | PretrainConfig) -> PreprocessConfig:
 
 def _entries_of(
     folder: Path, config: FinetuneConfig | PretrainConfig, run: RunLog, schema: str, labeled: bool
-) -> tuple[Entry, ...]:
+) -> tuple[PreparedCase, ...]:
     if is_store(folder):
         entries = open_store(folder)
         if run.writes and not (run.folder / "checkpoints").is_dir():  # once a run, by the first of several processes

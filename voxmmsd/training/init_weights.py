@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from voxmmsd.data.splits import Splits
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
 from voxmmsd.models.learned import NOTHING, Learned, learned_by
 from voxmmsd.models.registry import resolve_model
@@ -59,7 +59,9 @@ def start_from(network: nn.Module, model: str, schema: LabelSchema, run: RunLog)
     return transfer
 
 
-def warn_of_known_patients(model: str, learned: Learned, entries: Sequence[Entry], splits: Splits, run: RunLog) -> None:
+def warn_of_known_patients(
+    model: str, learned: Learned, entries: Sequence[PreparedCase], splits: Splits, run: RunLog
+) -> None:
     """Warn of patients used for scoring that the initial model was trained on; whether to go on is up to the user."""
     scored = {*splits.validation, *splits.test}
     if known := [entry.id for entry in entries if entry.id in scored and learned.holds(entry)]:

@@ -15,7 +15,7 @@ from voxmmsd.clock import now
 from voxmmsd.compute.devices import choose_device
 from voxmmsd.config import Affects, config_to_record, options_that
 from voxmmsd.data.splits import Splits
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.data.tumor_bank import TumorBank
 from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES
@@ -72,7 +72,7 @@ def pack_model(
     config: FinetuneConfig,
     run: RunLog,
     splits: Splits,
-    entries: Sequence[Entry],
+    entries: Sequence[PreparedCase],
     extras: RecordExtras | None = None,
 ) -> ModelPackage:
     """Write ``RUN/model``; a complete one from an interrupted call is kept."""
@@ -109,7 +109,7 @@ def pack_model(
     return pack_network(folder, trained.network, info)
 
 
-def pack_start(unet: UNet3d, config: PretrainConfig, run: RunLog, entries: Sequence[Entry]) -> ModelPackage:
+def pack_start(unet: UNet3d, config: PretrainConfig, run: RunLog, entries: Sequence[PreparedCase]) -> ModelPackage:
     """Write a pre-trained network as ``RUN/model``; a complete one from an interrupted call is kept."""
     folder = run.folder / "model"
     if folder.exists():
@@ -127,7 +127,7 @@ def pack_start(unet: UNet3d, config: PretrainConfig, run: RunLog, entries: Seque
 def _info(
     config: FinetuneConfig | PretrainConfig,
     run: RunLog,
-    entries: Sequence[Entry],
+    entries: Sequence[PreparedCase],
     *,
     parent: str | None,
     schema: str,
@@ -164,7 +164,7 @@ def _info(
     )
 
 
-def _patients(ids: Sequence[str], entries: Sequence[Entry]) -> list[str]:
+def _patients(ids: Sequence[str], entries: Sequence[PreparedCase]) -> list[str]:
     named = {entry.id: patient_for_record(entry) for entry in entries}
     return sorted({named[id_] for id_ in ids})
 

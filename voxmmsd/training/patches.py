@@ -16,7 +16,7 @@ from torch import Tensor
 
 from voxmmsd.compute.processes import Processes
 from voxmmsd.data.preprocess import input_scale
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.losses.segmentation import EDITED_BIT
 from voxmmsd.training.draws import Draw
 from voxmmsd.training.residency import resident
@@ -53,7 +53,7 @@ class PatchSampler:
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[PreparedCase],
         recipe: PatchRecipe,
         seed: int,
         processes: Processes = Processes(),  # noqa: B008 - frozen

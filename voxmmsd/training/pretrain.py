@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from voxmmsd.compute.processes import Processes, first_rank_first
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.evaluation.pictures import restoration_picture
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.pretext.method import open_method
@@ -53,8 +53,8 @@ class PreTraining(TrainingLoop):
         self,
         config: PretrainConfig,
         run: RunLog,
-        entries: Sequence[Entry],
-        held: Sequence[Entry] = (),
+        entries: Sequence[PreparedCase],
+        held: Sequence[PreparedCase] = (),
         processes: Processes | None = None,
     ) -> None:
         super().__init__(config, run, processes)

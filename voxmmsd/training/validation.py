@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.evaluation.scores import nan_mean, region_dice
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
@@ -28,11 +28,11 @@ def segment_window(patch: int) -> int:
 
 def validate(
     network: SegmentationNetwork,
-    entries: Sequence[Entry],
+    entries: Sequence[PreparedCase],
     schema: LabelSchema,
     device: torch.device,
     window: int,
-    on_case: Callable[[Entry, np.ndarray], None] | None = None,
+    on_case: Callable[[PreparedCase, np.ndarray], None] | None = None,
 ) -> list[dict[str, float]]:
     """Dice per region of each case; NaN if the reference is empty or does not label the region.
 

@@ -170,7 +170,7 @@ def test_labels_accepted_while_a_run_rests_belong_to_the_next_one(parent, tmp_pa
 
 
 def test_new_corrections_are_drawn_as_often_as_all_earlier_ones(straight, parent):
-    entries = [type("Entry", (), {"id": f"c{number}"}) for number in range(7)]
+    entries = [type("PreparedCase", (), {"id": f"c{number}"}) for number in range(7)]
     drawn = [entry.id for entry in mixed(entries, ("c5", "c6"))]
     assert sorted(drawn) == ["c0", "c1", "c2", "c3", "c4", *["c5"] * 2, *["c6"] * 2]
     assert [entry.id for entry in mixed(entries, ())] == [f"c{number}" for number in range(7)]

@@ -11,7 +11,7 @@ import pytest
 from voxmmsd.cli import main
 from voxmmsd.config import make_config
 from voxmmsd.data.cases import find_cases
-from voxmmsd.data.store import Entry, prepare_cases
+from voxmmsd.data.store import PreparedCase, prepare_cases
 from voxmmsd.errors import Canceled, ConfigError, RunError
 from voxmmsd.experiment.config import ABLATIONS, Arm, ExperimentConfig
 from voxmmsd.experiment.run import compare
@@ -210,14 +210,14 @@ def test_an_experiment_grows_and_opens_the_test_cases_without_training_again(don
 def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
     file = tmp_path / "experiment.toml"
     file.write_text("every_label = true\n" + experiment.read_text(encoding="utf-8"))
-    real, poor = Entry.label, []
+    real, poor = PreparedCase.label, []
 
     def label(entry):  # all but one case have lost their enhancing tumor
         array = np.array(real(entry))
         poor.append(entry.id)
         return np.where(array == 3, 1, array) if len(set(poor)) > 1 and entry.id != poor[0] else array
 
-    monkeypatch.setattr(Entry, "label", label)
+    monkeypatch.setattr(PreparedCase, "label", label)
     monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
     with pytest.raises(Canceled):
         compare(file, str(tmp_path / "run"))

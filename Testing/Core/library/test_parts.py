@@ -6,7 +6,7 @@ from voxmmsd.library.parts import drawn_part
 
 
 @dataclass
-class Entry:
+class PreparedCase:
     patient: str
     drawn: bool = True
 
@@ -15,7 +15,7 @@ def parts(count, share, seed):
     known, found = [], []
     for number in range(count):
         found.append(drawn_part(known, share, seed))
-        known += [Entry(f"p{number}"), Entry(f"p{number}")]  # two cases of a patient count once
+        known += [PreparedCase(f"p{number}"), PreparedCase(f"p{number}")]  # two cases of a patient count once
     return found
 
 
@@ -31,5 +31,5 @@ def test_who_is_held_out_depends_on_the_librarys_seed_alone():
 
 def test_without_a_share_all_train_and_given_parts_do_not_count():
     assert parts(5, 0.0, 0) == ["training"] * 5
-    given = [Entry(f"g{n}", drawn=False) for n in range(7)]
+    given = [PreparedCase(f"g{n}", drawn=False) for n in range(7)]
     assert drawn_part(given, 0.2, 1) == drawn_part([], 0.2, 1)

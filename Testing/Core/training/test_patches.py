@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from voxmmsd.data.store import Entry
+from voxmmsd.data.store import PreparedCase
 from voxmmsd.data.volume import Grid
 from voxmmsd.labels import schema_named
 from voxmmsd.losses.segmentation import EDITED_BIT
@@ -29,7 +29,7 @@ def entries(tmp_path):
         array[3, 1::2] = 100 + 30 * (number + 1)  # the contrast tells the case, its median is scaled away
         np.save(tmp_path / f"c{number}.npy", array)
         made.append(
-            Entry(
+            PreparedCase(
                 tmp_path,
                 f"c{number}",
                 f"p{number}",

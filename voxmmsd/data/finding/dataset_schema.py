@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.formats.sources import Source, stem_of
 from voxmmsd.errors import InputError
 from voxmmsd.files import read_json
@@ -34,7 +34,7 @@ _MIXED_NOTE = (
 _UNKNOWN_NOTE = f"its label schema cannot be determined: name it with --schema ({', '.join(SCHEMAS)})"
 
 
-def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
+def give_schemas(drafts: list[CaseDraft], root: Path, schema: str | None) -> None:
     """Set the schema of each case: ``schema``, else its own, else from the nearest ``dataset.json``, else by names.
 
     A labeled case with an unknown schema gets a note. So does one whose ``dataset.json`` cannot be read, since the next
@@ -44,7 +44,7 @@ def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
         InputError: a ``dataset.json`` or a list names a schema that does not exist.
     """
     declared: dict[Path, str | None] = {}
-    datasets: dict[Path, list[Draft]] = defaultdict(list)
+    datasets: dict[Path, list[CaseDraft]] = defaultdict(list)
     for draft in drafts:
         datasets[draft.dataset].append(draft)
     for members in datasets.values():
@@ -60,7 +60,7 @@ def give_schemas(drafts: list[Draft], root: Path, schema: str | None) -> None:
                 _by_names(draft, time_points)
 
 
-def _check(draft: Draft) -> None:
+def _check(draft: CaseDraft) -> None:
     if draft.schema is not None and draft.schema not in SCHEMAS:
         raise InputError(
             f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which does not exist",
@@ -95,13 +95,13 @@ def _dataset_record(file: Path) -> Any:
         ) from error
 
 
-def _gli_time_points(members: Iterable[Draft]) -> set[bool]:
+def _gli_time_points(members: Iterable[CaseDraft]) -> set[bool]:
     """For the GLI cases of a data set: whether each is post-treatment."""
     found = [match for draft in members if (match := _SINCE_2023.fullmatch(draft.id)) and match[1].upper() == "GLI"]
     return {int(match[2]) >= _POST_TREATMENT for match in found if match[2]}
 
 
-def _by_names(draft: Draft, time_points: set[bool]) -> None:
+def _by_names(draft: CaseDraft, time_points: set[bool]) -> None:
     since = _SINCE_2023.fullmatch(draft.id)
     family = since[1].upper() if since else ""
     note = ""

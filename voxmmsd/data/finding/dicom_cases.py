@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.finding.grouping import folder_identity
 from voxmmsd.data.finding.naming import is_series_number, read_name
 from voxmmsd.data.finding.walk import Unplaced
@@ -28,7 +28,7 @@ _Slots = dict[str, list[Series]]  # by modality
 _OF_ONE_DATE = "date "  # instead of a study's uid
 
 
-def group_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[Draft]:
+def group_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[CaseDraft]:
     """Cases among DICOM files by folder; unassigned files are added to ``unplaced`` with the reason."""
     studies: dict[tuple[str, str], _Slots] = defaultdict(lambda: defaultdict(list))
     for series in _all_series(files, unplaced):
@@ -118,7 +118,7 @@ def _title(series: Series) -> str:
     return repr(series.tags["description"] or "without a description")
 
 
-def _drafts(studies: Mapping[tuple[str, str], _Slots]) -> Iterator[Draft]:
+def _drafts(studies: Mapping[tuple[str, str], _Slots]) -> Iterator[CaseDraft]:
     """Studies of one folder are numbered in the order of their files; all of a patient share one code."""
     ordered = sorted(studies.items(), key=lambda item: min(map(_order, _series_of(item[1]))))
     shared = Counter(_place(slots) for _, slots in ordered)
@@ -157,8 +157,8 @@ def _place(slots: _Slots) -> Path:
     return place.parent if named_for_series else place
 
 
-def _draft(id_: str, patient: str, place: Path, slots: _Slots) -> Draft:
-    draft = Draft(id_, patient, place, place.parent)
+def _draft(id_: str, patient: str, place: Path, slots: _Slots) -> CaseDraft:
+    draft = CaseDraft(id_, patient, place, place.parent)
     for name in (n for n in MODALITIES if n in slots):
         chosen, *others = sorted(slots[name], key=_best_first)
         draft.modalities[name] = Source(chosen.folder, series_uid=chosen.uid)

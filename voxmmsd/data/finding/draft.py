@@ -11,7 +11,7 @@ from voxmmsd.ids import natural_key
 
 
 @dataclass
-class Draft:
+class CaseDraft:
     """``place`` is the folder the case's files lie in; ``dataset`` the folder of the data set it belongs to."""
 
     id: str

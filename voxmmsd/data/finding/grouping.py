@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.finding.naming import (
     NameReading,
     contradict,
@@ -30,7 +30,7 @@ class _Named:
     reading: NameReading
 
 
-def group_images(images: Mapping[Path, Sequence[Path]], root: Path, unplaced: Unplaced) -> list[Draft]:
+def group_images(images: Mapping[Path, Sequence[Path]], root: Path, unplaced: Unplaced) -> list[CaseDraft]:
     """Cases among image files by folder; what cannot be placed is added to ``unplaced`` with the reason.
 
     Images under ``derivatives`` give way: where a case of the same id was scanned, only their labels and brain masks
@@ -49,7 +49,7 @@ def _is_derivative(folder: Path, root: Path) -> bool:
 
 
 def _shared_out(
-    made: Mapping[Path, Sequence[Path]], scanned: Mapping[str, Draft], unplaced: Unplaced
+    made: Mapping[Path, Sequence[Path]], scanned: Mapping[str, CaseDraft], unplaced: Unplaced
 ) -> dict[Path, list[Path]]:
     """Give labels and masks under ``derivatives`` to the cases of their ids; what is left, by folder."""
     left: dict[Path, list[Path]] = defaultdict(list)
@@ -70,7 +70,7 @@ def _shared_out(
     return left
 
 
-def _group(images: Mapping[Path, Sequence[Path]], root: Path, unplaced: Unplaced) -> list[Draft]:
+def _group(images: Mapping[Path, Sequence[Path]], root: Path, unplaced: Unplaced) -> list[CaseDraft]:
     places: dict[Path, list[_Named]] = defaultdict(list)
     for folder, files in images.items():
         hoisted = folder != root and _names_one_kind(folder, len(files))
@@ -108,7 +108,7 @@ def _reading(file: Path, kind_folder: Path | None) -> NameReading:
     return reading
 
 
-def _cases_of(place: Path, named: list[_Named], root: Path, unplaced: Unplaced) -> list[Draft]:
+def _cases_of(place: Path, named: list[_Named], root: Path, unplaced: Unplaced) -> list[CaseDraft]:
     images = [one for one in named if one.reading.kind == "modality"]
     key_of = _grouping(images)
     groups: dict[str, list[_Named]] = defaultdict(list)
@@ -149,11 +149,11 @@ def _tails_are_ids(images: list[_Named]) -> bool:
     return len(counts) > 1 and all(tail and count > 1 for tail, count in counts.items())
 
 
-def _draft(key: str, group: list[_Named], place: Path, root: Path, group_count: int) -> Draft:
+def _draft(key: str, group: list[_Named], place: Path, root: Path, group_count: int) -> CaseDraft:
     heads = {one.reading.head for one in group}
     shared = key or (heads.pop() if len(heads) == 1 else "")
     id_, patient = _identity(shared, place, root, group_count > 1)
-    draft = Draft(id_, patient, place, place if group_count > 1 else place.parent, is_by_name=True)
+    draft = CaseDraft(id_, patient, place, place if group_count > 1 else place.parent, is_by_name=True)
     derived = _that_give_way(group)
     for name in MODALITIES:
         source = draft.choose(name, [one.path for one in group if one.reading.modality == name], derived)
@@ -193,7 +193,9 @@ def folder_identity(place: Path) -> tuple[str, str]:
     return folder.name, patient_of(folder.name)
 
 
-def _attach(kind: str, named: list[_Named], drafts: Mapping[str, Draft], owner_of: _Owner, unplaced: Unplaced) -> None:
+def _attach(
+    kind: str, named: list[_Named], drafts: Mapping[str, CaseDraft], owner_of: _Owner, unplaced: Unplaced
+) -> None:
     """Give labels or brain masks to the cases of their folder."""
     found: dict[str, list[Path]] = defaultdict(list)
     for one in named:

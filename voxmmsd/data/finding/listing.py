@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.data.case import Case
-from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.finding.naming import patient_of
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import InputError
@@ -32,7 +32,7 @@ _COLUMNS = {
 _COLUMN_OF = {alias: name for name, aliases in _COLUMNS.items() for alias in aliases}
 
 
-def listed_cases(file: Path) -> list[Draft]:
+def listed_cases(file: Path) -> list[CaseDraft]:
     """The cases of a list.
 
     A CSV file (comma, semicolon or tab) has the columns id, t1n, t1c, t2w, t2f and, optionally, patient_id, label,
@@ -49,7 +49,7 @@ def listed_cases(file: Path) -> list[Draft]:
         raise InputError(
             f"{file}: cannot be read as a list of cases ({error})", "see the columns id, t1n, t1c, t2w, t2f"
         ) from error
-    drafts: dict[str, Draft] = {}
+    drafts: dict[str, CaseDraft] = {}
     for number, row in enumerate(rows, start=1):
         draft = _draft(row, file, f"{file}, case {number}")
         draft.schema = draft.schema or schema
@@ -121,7 +121,7 @@ def _nested(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return nested if isinstance(nested, dict) else {}
 
 
-def _draft(row: Mapping[str, Any], file: Path, where: str) -> Draft:
+def _draft(row: Mapping[str, Any], file: Path, where: str) -> CaseDraft:
     cells = {_COLUMN_OF[k.strip().lower()]: v for k, v in row.items() if k and k.strip().lower() in _COLUMN_OF and v}
     id_ = str(cells.get("id", "")).strip()
     if not id_ or safe_id(id_) != id_:
@@ -129,7 +129,7 @@ def _draft(row: Mapping[str, Any], file: Path, where: str) -> Draft:
     modalities = {name: _source(cells[name], file, where) for name in MODALITIES if name in cells}
     if not modalities:
         raise InputError(f"{where}: {id_} has no modality", f"fill at least one of the columns {', '.join(MODALITIES)}")
-    draft = Draft(id_, str(cells.get("patient_id") or patient_of(id_)), file.parent, file.parent, modalities)
+    draft = CaseDraft(id_, str(cells.get("patient_id") or patient_of(id_)), file.parent, file.parent, modalities)
     draft.label = _source(cells["label"], file, where) if "label" in cells else None
     draft.brain_mask = _source(cells["brain_mask"], file, where) if "brain_mask" in cells else None
     draft.schema = str(cells["schema"]).strip() if "schema" in cells else None

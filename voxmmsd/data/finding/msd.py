@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd import files
-from voxmmsd.data.finding.draft import Draft
+from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.finding.naming import read_name
 from voxmmsd.data.formats.sources import Source, ending_of, stem_of
 
@@ -31,7 +31,7 @@ def is_msd(file: Path) -> bool:
     )
 
 
-def msd_cases(file: Path, unplaced: list[tuple[Path, str]]) -> list[Draft]:
+def msd_cases(file: Path, unplaced: list[tuple[Path, str]]) -> list[CaseDraft]:
     """The cases of a Decathlon data set, training and test; what is listed but missing is added to ``unplaced``."""
     record = read_json(file)
     channels = _channels(record["modality"])
@@ -48,7 +48,7 @@ def msd_cases(file: Path, unplaced: list[tuple[Path, str]]) -> list[Draft]:
             continue
         id_ = stem_of(image.name) if ending_of(image.name) else image.name
         modalities = {name: Source(image, channel) for name, channel in channels.items()}
-        draft = Draft(id_, id_, file.parent, file.parent, modalities, schema=schema)
+        draft = CaseDraft(id_, id_, file.parent, file.parent, modalities, schema=schema)
         if label is not None:
             _attach_label(draft, label, notes)
         drafts.append(draft)
@@ -57,7 +57,7 @@ def msd_cases(file: Path, unplaced: list[tuple[Path, str]]) -> list[Draft]:
     return drafts
 
 
-def _attach_label(draft: Draft, label: Path, notes: list[str]) -> None:
+def _attach_label(draft: CaseDraft, label: Path, notes: list[str]) -> None:
     if label.is_file():
         draft.label = Source(label)
         draft.notes += notes
