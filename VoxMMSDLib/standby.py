@@ -14,7 +14,7 @@ from typing import Any
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.inference.standby import STANDBY as WAITS
-from voxmmsd.inference.standby import WAIT_SECONDS, told
+from voxmmsd.inference.standby import WAIT_SECONDS, request_line
 from VoxMMSDLib.child import ROOT, child_environment, end_group, start_core
 
 LAST_SECONDS = 30.0  # before it ends by itself, it is not used any more
@@ -52,7 +52,7 @@ class Standby:
             return None
         assert process.stdin is not None  # it was started with pipes
         try:
-            process.stdin.write(told(arguments, environment))
+            process.stdin.write(request_line(arguments, environment))
             process.stdin.close()
         except OSError:  # it has ended in this moment
             end_group(process)

@@ -104,15 +104,15 @@ def _permit(place: Path, folders: int, files: int) -> None:
 
 def run(call: Sequence[str], place: Path, fault: str = "", at: int = 0, seed: int = 0) -> Answer:
     """Run a verb in a child, which meets ``fault`` at its ``at``-th file operation in ``place``."""
-    counted, told = os.pipe()
+    counted, pipe_in = os.pipe()
     with TemporaryFile() as said:  # elsewhere: what is said on a full disk must be heard
         child = os.fork()
         if child == 0:
             code = 1
             with suppress(BaseException):
-                code = _in_child(call, place, said.fileno(), told, (fault, at, seed))
+                code = _in_child(call, place, said.fileno(), pipe_in, (fault, at, seed))
             os._exit(code)
-        os.close(told)
+        os.close(pipe_in)
         with os.fdopen(counted) as stream:
             count = int(stream.read() or 0)
         _, status = os.waitpid(child, 0)
@@ -120,7 +120,7 @@ def run(call: Sequence[str], place: Path, fault: str = "", at: int = 0, seed: in
         return Answer(os.waitstatus_to_exitcode(status), said.read().decode("utf-8", "replace"), count)
 
 
-def _in_child(call: Sequence[str], place: Path, said: int, told: int, blow: tuple[str, int, int]) -> int:
+def _in_child(call: Sequence[str], place: Path, said: int, pipe_in: int, blow: tuple[str, int, int]) -> int:
     fault, at, seed = blow
     operations, here = 0, os.fspath(place)
 
@@ -140,7 +140,7 @@ def _in_child(call: Sequence[str], place: Path, said: int, told: int, blow: tupl
     torch.set_num_threads(1)  # a second one is waited for forever where this process's parent had started it
     signal.alarm(LONGEST)
     code = voxmmsd(list(call))
-    os.write(told, str(operations).encode())
+    os.write(pipe_in, str(operations).encode())
     return code
 
 
@@ -294,8 +294,8 @@ def main() -> int:
             found = Attack(name, verb, disk / name.replace(" ", "-")).hit(faults, f"{given.seed} {name}")
             shutil.rmtree(disk / name.replace(" ", "-"))
             met = ", ".join(f"{count} x {fault}" for fault, count in found.met.items())
-            told = f"{name:<20} {met}: {len(found.wrong)} wrong, {found.litter} temporary files left"
-            print(told, *found.wrong, sep="\n", flush=True)
+            line = f"{name:<20} {met}: {len(found.wrong)} wrong, {found.litter} temporary files left"
+            print(line, *found.wrong, sep="\n", flush=True)
             wrong += found.wrong
             total += found.met
     print(f"in all: {dict(total)}, {len(wrong)} wrong")

@@ -54,19 +54,19 @@ def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[tupl
     volumes = coarse(case)
     fixed = volumes["t1c"]
     brain = Volume(ndimage.binary_erosion(fixed.array > 0, iterations=RIM), fixed.grid)
-    told = []
+    measured = []
     for name, volume in volumes.items():
         if name == "t1c":
             continue
-        told.append((name, displacement(fixed, volume)))
+        measured.append((name, displacement(fixed, volume)))
         for kind, amount in MOTIONS if rng else ():
             direction = rng.normal(size=3)
             other, truly = moved(volume, kind, amount, direction / np.linalg.norm(direction))
             found.setdefault(f"brain, {amount} {kind}", []).append((displacement(fixed, other), truly))
             masked = displacement(cut(fixed, brain), cut(other, brain), brain)
             found.setdefault(f"inside one mask, {amount} {kind}", []).append((masked, truly))
-    found.setdefault("as they are", []).extend((one, np.nan) for _, one in told)
-    signs = [f"{name} {one.mean_mm:.1f} +- {one.spread_mm:.1f} mm{' !' * one.is_significant}" for name, one in told]
+    found.setdefault("as they are", []).extend((one, np.nan) for _, one in measured)
+    signs = [f"{name} {one.mean_mm:.1f} +- {one.spread_mm:.1f} mm{' !' * one.is_significant}" for name, one in measured]
     print(f"{case.id}: {', '.join(signs)}", flush=True)
 
 

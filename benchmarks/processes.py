@@ -93,8 +93,8 @@ def work(store: Path, steps: int, channels: tuple[int, ...], block: int) -> None
             training.step += 1
             for name, clock in clocks.items():
                 seconds[name].append(clock() - started[name])
-    told = json.dumps({name: statistics.median(each[2:]) for name, each in seconds.items()})
-    os.write(1, f"{told}\n".encode())  # in one piece: both processes have one pipe
+    medians = json.dumps({name: statistics.median(each[2:]) for name, each in seconds.items()})
+    os.write(1, f"{medians}\n".encode())  # in one piece: both processes have one pipe
 
 
 if __name__ == "__main__":

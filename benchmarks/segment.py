@@ -264,14 +264,14 @@ def _split(given: argparse.Namespace, out: Path, trees: dict[str, Path]) -> None
                     str(given.threads),
                     str(time.time()),
                 ]
-                told = subprocess.run(
+                done = subprocess.run(
                     command,
                     env={**os.environ, "PYTHONPATH": str(trees[tree])},
                     stdout=subprocess.PIPE,
                     text=True,
                     check=True,
                 )
-                costs[how, tree].append(json.loads(told.stdout.splitlines()[-1]))
+                costs[how, tree].append(json.loads(done.stdout.splitlines()[-1]))
                 print(
                     f"round {number + 1}, {case.id}, {how}, {tree}: {costs[how, tree][-1]}", file=sys.stderr, flush=True
                 )

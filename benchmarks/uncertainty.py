@@ -19,7 +19,7 @@ from scipy import ndimage
 from voxmmsd.data.store import PreparedCase, open_store
 from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine, open_engine
-from voxmmsd.inference.uncertainty import entropy, review_list
+from voxmmsd.inference.uncertainty import entropy, uncertain_regions
 from voxmmsd.inference.windows import predict_flipped, predict_probabilities
 from voxmmsd.labels import schema_named
 from voxmmsd.models.package import ModelPackage
@@ -44,7 +44,7 @@ def measure(
     tenth = doubt >= np.quantile(doubt, 0.9)
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [abs(confidence[bins == b].mean() - 1 + wrong[bins == b].mean()) * (bins == b).mean() for b in set(bins)]
-    places = review_list(probabilities, schema_named(package.info.schema), entry.grid)
+    places = uncertain_regions(probabilities, schema_named(package.info.schema), entry.grid)
     found = [(predicted != expert)[_voxel(place.position_ras_mm, entry)] for place in places[:5]]
     return {
         "wrong": float(wrong.mean()),

@@ -21,7 +21,7 @@ from voxmmsd import verbs
 from voxmmsd.config import flag_of, former_names, read_record, with_field_names
 from voxmmsd.errors import Canceled, as_printed
 from voxmmsd.failures import Fault, failure_of
-from voxmmsd.inference.standby import STANDBY, told_arguments
+from voxmmsd.inference.standby import STANDBY, read_request
 from voxmmsd.runs.parent_watch import exit_with_parent
 from voxmmsd.terminal import leave_stdout, safe_streams
 
@@ -32,7 +32,7 @@ def entry_point() -> None:
     """The ``voxmmsd`` command."""
     exit_with_parent()
     if os.environ.pop(STANDBY, ""):
-        arguments = told_arguments()
+        arguments = read_request()
         sys.exit(0 if arguments is None else main(arguments))
     sys.exit(main())
 

@@ -46,7 +46,7 @@ def written_aside(path: Path) -> Iterator[Path]:
             yield aside
             with aside.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            while_held(lambda: aside.replace(path))
+            retry_while_locked(lambda: aside.replace(path))
     finally:
         with suppress(PermissionError):  # lost meanwhile: the error under way says so, the hidden file is never read
             aside.unlink(missing_ok=True)
@@ -98,7 +98,7 @@ def _full_disk_as_such(path: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
-def while_held(action: Callable[[], Result], seconds: float = 2.0) -> Result:
+def retry_while_locked(action: Callable[[], Result], seconds: float = 2.0) -> Result:
     """Do ``action``; on Windows again and again while another process holds the file open for a moment."""
     end = time.monotonic() + (seconds if sys.platform == "win32" else 0.0)
     while True:

@@ -13,7 +13,7 @@ from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
 from VoxMMSDLib.background import at_once
-from VoxMMSDSegmentLib.case import SlicerCase, find_volumes, told
+from VoxMMSDSegmentLib.case import SlicerCase, find_volumes, kind_of_volume
 from VoxMMSDSegmentLib.job import Options
 
 
@@ -252,8 +252,8 @@ class PanelTest(slicer_case.ModuleTest):
             isOpen=True, fileForInstance=lambda uid: "x.dcm", instanceValue=lambda uid, tag: tags.get(tag, "")
         )
         with mock.patch.object(slicer, "dicomDatabase", database, create=True):
-            self.assertEqual(told(node), ("modality", "t1c"))
-        self.assertEqual(told(node), ("unknown", ""))
+            self.assertEqual(kind_of_volume(node), ("modality", "t1c"))
+        self.assertEqual(kind_of_volume(node), ("unknown", ""))
 
     def test_find_them_takes_a_brain_mask_by_its_name(self):
         volumes = add_volumes(self.made)

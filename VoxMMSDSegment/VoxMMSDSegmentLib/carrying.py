@@ -32,7 +32,7 @@ from VoxMMSDLib.segments import (
     voxel_ml,
 )
 from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
-from VoxMMSDSegmentLib import pace
+from VoxMMSDSegmentLib import timings
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.case_folders import CaseFolder
 from VoxMMSDSegmentLib.core_job import CoreJob
@@ -88,7 +88,7 @@ class CarryJob(CoreJob):
         on_failed: Callable[[Exception], None],
     ) -> None:
         place = case.folder / "carry"
-        plan = Plan(pace.expected_carry(is_first=not case.has_features), time.monotonic())
+        plan = Plan(timings.expected_carry(is_first=not case.has_features), time.monotonic())
         super().__init__(place, place / "out" / ".run", on_failed, plan, on_progress)
         self.result, self.case, self._locked = result, case, locked
         self._save_state, self._on_done = save_state, on_done
@@ -121,12 +121,12 @@ class CarryJob(CoreJob):
             images, mask, writes = yield from image_writes(result, reference, self._folder)
             arguments += ["--case", str(next(iter(images.values())).parent)]
             arguments += ["--brain-mask", str(mask)] if mask else []
-        told = _Told.of(result, reference, images)
+        scene = _SceneRecord.of(result, reference, images)
         affine = ijk_to_world(reference)
-        yield lambda: self._write(writes, images, told, affine)
+        yield lambda: self._write(writes, images, scene, affine)
         return arguments
 
-    def _write(self, writes: list[Write], images: dict[str, Path], told: _Told, affine_xyz: np.ndarray) -> None:
+    def _write(self, writes: list[Write], images: dict[str, Path], scene: _SceneRecord, affine_xyz: np.ndarray) -> None:
         """In a thread of its own."""
         base, sent = self._base, self._sent
         if (sent == base.label).all():
@@ -135,7 +135,7 @@ class CarryJob(CoreJob):
         if not write_each(writes, lambda: self._is_cleared):
             return
         if images:
-            told.refuse_changed(images)
+            scene.refuse_changed(images)
             self.case.inputs = _hashes(images)
         name, labels = self.result.GetName(), self._folder / f"{STEM}.nii.gz"
         origin = self._folder / f"{STEM}_origin.nii.gz"
@@ -143,7 +143,7 @@ class CarryJob(CoreJob):
         array_write(sent, affine_xyz, self._folder / "edited.nii", name)()
         if base.refined:
             array_write(base.origin, affine_xyz, origin, name)()
-        told.record(base, labels, origin, self.case.inputs).write(self._folder / f"{STEM}.json")
+        scene.record(base, labels, origin, self.case.inputs).write(self._folder / f"{STEM}.json")
 
     # And back
 
@@ -193,13 +193,13 @@ class CarryJob(CoreJob):
 
     def _applied(self, number: int) -> None:
         assert self._plan is not None
-        pace.remember_carry(self._plan.took)
+        timings.remember_carry(self._plan.took)
         self._on_done(number)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the scene tells of a result, taken before a thread writes its record."""
+class _SceneRecord:
+    """What the scene holds of a result, taken before a thread writes its record."""
 
     schema: str
     model: str
@@ -208,7 +208,7 @@ class _Told:
     fingerprints: dict[str, str]
 
     @classmethod
-    def of(cls, result: Any, reference: Any, images: dict[str, Path]) -> _Told:
+    def of(cls, result: Any, reference: Any, images: dict[str, Path]) -> _SceneRecord:
         known = json.loads(result.GetAttribute(FINGERPRINTS) or "{}")
         if images and (gone := [MODALITY_NAMES[key] for key in known if key not in images]):
             problem = _("{name}: the image given as {gone} is no longer in the scene")

@@ -165,7 +165,7 @@ class Seen:
         return reading.kind, reading.modality or ""
 
 
-def told(node) -> tuple[str, str]:
+def kind_of_volume(node) -> tuple[str, str]:
     """What a volume's name and DICOM tags tell: kind (``modality``, ``brain_mask``, ``unknown`` ...) and modality."""
     return Seen.of_name(node).kind()
 
@@ -192,13 +192,13 @@ def _found(volumes: list[Seen]) -> Found:
 
 def _by_content(nameless: list[Seen], free: list[str]) -> dict[str, Any]:
     """Modality -> volume, of those that surely look like one of ``free``; heads with their skull look like none."""
-    from voxmmsd.data.brain_mask import with_skull
+    from voxmmsd.data.brain_mask import skull_volumes_ml
     from voxmmsd.data.volume import Grid, Volume
     from voxmmsd.preflight.modality import assign_modalities, recognize
 
     filled = {i: one for i, one in enumerate(nameless) if one.array.ndim == 3 and (one.array > 0).any()}
     volumes = {str(i): Volume(one.array, Grid(one.array.shape, one.affine_xyz)) for i, one in filled.items()}
-    heads = with_skull(volumes)
+    heads = skull_volumes_ml(volumes)
     brains = [i for i in filled if str(i) not in heads]
     if len(brains) <= len(free):
         keys = assign_modalities([filled[i].array for i in brains], free)

@@ -9,7 +9,7 @@ _COLORS = {
     "blocking": ("#b03020", "#ff8a75"),
     "warning": ("#8a5a00", "#f0b44c"),
     "note": ("#4f5d6b", "#a9b8c6"),
-    "mended": ("#1e7a3c", "#6fd08f"),
+    "fixed": ("#1e7a3c", "#6fd08f"),
 }
 
 

@@ -51,7 +51,7 @@ def take(
     """As ``look``, in two halves: the volumes are taken here, every 4th voxel; the rest may be done in a thread."""
     filled = {key: node for key, node in volumes.items() if node.GetImageData() is not None}
     is_volume = mask is not None and mask.IsA("vtkMRMLScalarVolumeNode") and mask.GetImageData() is not None
-    taken = Taken(
+    taken = CaseSnapshot(
         {key: Coarse.of(node) for key, node in filled.items()},
         Coarse.of(mask) if is_volume else None,
         to_strip or (mask is not None and not is_volume),
@@ -88,7 +88,7 @@ class Coarse:
 
 
 @dataclass(frozen=True)
-class Taken:
+class CaseSnapshot:
     """A case as it was taken out of the scene."""
 
     volumes: Mapping[str, Coarse]
@@ -99,7 +99,7 @@ class Taken:
     def findings(self) -> tuple[Finding, ...]:
         if not self.volumes:
             return ()
-        from voxmmsd.data.brain_mask import with_skull
+        from voxmmsd.data.brain_mask import skull_volumes_ml
         from voxmmsd.preflight.check import brains_of, check_slots, check_volumes
         from voxmmsd.records.findings import in_order
 
@@ -110,11 +110,11 @@ class Taken:
         blocked = {finding.modality for finding in found if finding.severity == "blocking"}
         brains = brains_of({key: volume for key, volume in coarse.items() if key not in blocked}, mask)
         named = {key: one.seen.kind()[1] for key, one in self.volumes.items()}
-        slots = check_slots(named, {} if with_skull(brains) else brains)
+        slots = check_slots(named, {} if skull_volumes_ml(brains) else brains)
         return in_order((*found, *slots, *self.bent))
 
 
-class Lookout:
+class InputChecks:
     """Looks in a thread, and only where the images are others, or have changed, since the last time.
 
     ``on_found`` gets the findings.
@@ -197,15 +197,15 @@ class FindingsList:
         self.findings: tuple[Finding, ...] = ()
 
     def show(
-        self, findings: tuple[Finding, ...], suggestions: Mapping[int, Sequence[Suggestion]], mended: frozenset[int]
+        self, findings: tuple[Finding, ...], suggestions: Mapping[int, Sequence[Suggestion]], fixed: frozenset[int]
     ) -> None:
-        """``suggestions``: by number of the finding; ``mended``: numbers of those that what is chosen takes care of."""
+        """``suggestions``: by number of the finding; ``fixed``: numbers of those that what is chosen takes care of."""
         self.findings = findings
         for row in self._rows:
             row.setParent(None)
             row.deleteLater()
         self._rows = [
-            self._row(finding, suggestions.get(number, ()), number in mended) for number, finding in enumerate(findings)
+            self._row(finding, suggestions.get(number, ()), number in fixed) for number, finding in enumerate(findings)
         ]
         self._frame.setVisible(bool(findings))
         self._frame.setEnabled(True)
@@ -219,16 +219,16 @@ class FindingsList:
         buttons = [child for child in self._rows[number].children() if child.className() == "QPushButton"]
         return next((button for button in buttons if not text or button.text.replace("&", "") == text), None)
 
-    def _row(self, finding: Finding, suggestions: Sequence[Suggestion], is_mended: bool):
+    def _row(self, finding: Finding, suggestions: Sequence[Suggestion], is_fixed: bool):
         row = qt.QWidget()
         layout = qt.QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
-        color = signal_color("mended" if is_mended else finding.severity, self._frame.palette)
-        sign = "✓" if is_mended else _SIGNS[finding.severity]
+        color = signal_color("fixed" if is_fixed else finding.severity, self._frame.palette)
+        sign = "✓" if is_fixed else _SIGNS[finding.severity]
         label = qt.QLabel(f'<span style="color:{color}">{sign}</span> {escape(in_panel_words(finding.text))}')
         label.setWordWrap(True)
         label.installEventFilter(self._fit)
-        label.setToolTip(_("Done before it is segmented.") if is_mended else how_to_fix(finding))
+        label.setToolTip(_("Done before it is segmented.") if is_fixed else how_to_fix(finding))
         layout.addWidget(label, 1)
         for way in suggestions:
             button = qt.QPushButton(way.text)

@@ -18,7 +18,7 @@ from VoxMMSDLib.background import Steps
 from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import Write, write_each
 from VoxMMSDLib.workplace import new_workplace
-from VoxMMSDSegmentLib import pace
+from VoxMMSDSegmentLib import timings
 from VoxMMSDSegmentLib.case import CASE_ID, SlicerCase
 from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.fingerprints import fingerprint
@@ -88,7 +88,7 @@ class SegmentJob(CoreJob):
         on_failed: Callable[[Exception], None],
     ) -> None:
         folder = new_workplace()
-        plan = Plan(pace.expected(case, options), time.monotonic())
+        plan = Plan(timings.expected(case, options), time.monotonic())
         super().__init__(folder, folder / "out" / ".run", on_failed, plan, on_progress)
         self.case, self.options = case, options
         self._show_files, self._on_done = show, on_done
@@ -132,7 +132,7 @@ class SegmentJob(CoreJob):
 
     def _shown(self, node: Any) -> None:
         assert self._plan is not None
-        pace.remember(self.case, self.options, self._plan.took)
+        timings.remember(self.case, self.options, self._plan.took)
         STANDBY.prepare()  # who has applied once will do so again
         self._on_done(node)
 

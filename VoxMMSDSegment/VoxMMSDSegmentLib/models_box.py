@@ -167,7 +167,7 @@ def _card(package: ModelPackage, modalities: Sequence[str]) -> str:
 
 def scores_text(info: ModelInfo, modalities: Sequence[str]) -> str:
     """The scores with all four modalities and, where some are missing, what the card expects without them."""
-    split, record = info.telling_scores
+    split, record = info.headline_scores
     text = ", ".join(f"{key} {value:.2f}" for key, value in record.get("regions", {}).items() if value is not None)
     line = _("Scores: none were measured.")
     if record:

@@ -23,11 +23,11 @@ from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
-from VoxMMSDSegmentLib.findings import FindingsList, Lookout, Suggestion
+from VoxMMSDSegmentLib.findings import FindingsList, InputChecks, Suggestion
+from VoxMMSDSegmentLib.fixes import Fixes
 from VoxMMSDSegmentLib.hd_bet_button import HdBetButton
 from VoxMMSDSegmentLib.job import Options, SegmentJob
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
-from VoxMMSDSegmentLib.mending import Mending
 from VoxMMSDSegmentLib.models_box import ModelsBox
 from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.result import last_result_of, replace_result
@@ -53,7 +53,7 @@ class SegmentTab:
         self.job: SegmentJob | None = None
         self.findings = FindingsList(ui.findingsFrame)
         self.models = ModelsBox(ui, self._model_chosen)
-        self._lookout = Lookout(self._show_findings)
+        self._checks = InputChecks(self._show_findings)
         self._computer = ComputerOptions(ui)
         self.hd_bet = HdBetButton(ui, self._computer, self._say, self._show_error)
         self._searching = Searching(ui.findButton, self._say, self._search_failed)
@@ -156,21 +156,21 @@ class SegmentTab:
             return
         reference = SlicerCase(volumes, reference=self._reference()).reference_key if volumes else ""
         to_strip = bool(self._ui.stripCombo.currentData) or self._parameters.fromScanner
-        self._lookout.look(volumes, self._parameters.brainMask, to_strip, reference)
+        self._checks.look(volumes, self._parameters.brainMask, to_strip, reference)
 
     def look_now(self) -> None:
         """As ``look``, and wait for what it finds."""
         self._look_timer.stop()
         self.look()
-        self._lookout.wait()
+        self._checks.wait()
 
     def _show_findings(self, found: tuple[Finding, ...]) -> None:
         if self._parameters is None:
             return
-        mending = Mending(self._parameters)
-        mended = frozenset(n for n, finding in enumerate(found) if mending.is_chosen(finding))
-        ways = {n: mending.suggestions(finding, found[:n]) for n, finding in enumerate(found) if n not in mended}
-        self.findings.show(found, ways, mended)
+        fixes = Fixes(self._parameters)
+        fixed = frozenset(n for n, finding in enumerate(found) if fixes.is_chosen(finding))
+        ways = {n: fixes.suggestions(finding, found[:n]) for n, finding in enumerate(found) if n not in fixed}
+        self.findings.show(found, ways, fixed)
 
     def _show_unchecked(self) -> None:
         """The packages that a look needs are not there yet."""
@@ -332,7 +332,7 @@ class SegmentTab:
         """The panel, the scene or Slicer goes: nothing goes on and nothing is left."""
         self._look_timer.stop()
         self._scroller.stop()
-        self._lookout.forget()
+        self._checks.forget()
         self._searching.forget()
         if self._showing is not None:
             self._showing.stop()

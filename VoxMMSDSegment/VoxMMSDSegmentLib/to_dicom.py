@@ -88,10 +88,10 @@ class DicomJob(CoreJob):
         stem = free_stem(self._out, safe_id(result.GetName()))
         label_file, series = self._folder / f"{stem}-voxmmsd.nii.gz", self._folder / "series"
         series.mkdir()
-        told = {name: result.GetAttribute(name) or "" for name in (SCHEMA, MODEL, WEIGHTS)}
+        attributes = {name: result.GetAttribute(name) or "" for name in (SCHEMA, MODEL, WEIGHTS)}
         writes: list[Write] = [
             array_write(labels, ijk_to_world(reference), label_file, result.GetName()),
-            lambda: _write_record(label_file, stem, told, as_made=as_made),
+            lambda: _write_record(label_file, stem, attributes, as_made=as_made),
             *(partial(shutil.copyfile, file, series / f"{number:05}.dcm") for number, file in enumerate(files)),
         ]
         yield lambda: write_each(writes, lambda: self._is_cleared)
@@ -112,14 +112,14 @@ def free_stem(folder: Path, stem: str) -> str:
     return free
 
 
-def _write_record(label_file: Path, stem: str, told: dict[str, str], *, as_made: bool) -> None:
+def _write_record(label_file: Path, stem: str, attributes: dict[str, str], *, as_made: bool) -> None:
     """Beside the labels, as the core reads them; with a checksum if nobody has changed what the model gave."""
     from voxmmsd.files import sha256_of
     from voxmmsd.records.result import ENDING, ModelUsed, ResultRecord
 
-    model = ModelUsed(told[MODEL], _version_of(told[MODEL]), told[WEIGHTS])
+    model = ModelUsed(attributes[MODEL], _version_of(attributes[MODEL]), attributes[WEIGHTS])
     sha256 = sha256_of(label_file) if as_made else None
-    ResultRecord(told[SCHEMA], stem, model=model, sha256=sha256).write(label_file.with_name(f"{stem}{ENDING}"))
+    ResultRecord(attributes[SCHEMA], stem, model=model, sha256=sha256).write(label_file.with_name(f"{stem}{ENDING}"))
 
 
 def _version_of(model: str) -> str:

@@ -106,11 +106,11 @@ class UnnamedPairs:
             old, new = sorted(pair.models, key=lambda model: model != compared_with)
             return pair.chosen, tally(library, old, new)
 
-        chosen, told = yield write_down
+        chosen, so_far = yield write_down
         self._number = ""
         said = _("Recorded. It was {model}.").format(model=chosen) if chosen else _("Recorded: both are equally good.")
-        if told.old + told.new:
-            said += _(" So far {tally}.").format(tally=told.text)
+        if so_far.old + so_far.new:
+            said += _(" So far {tally}.").format(tally=so_far.text)
         self._say(said)
 
     def _enable(self) -> None:

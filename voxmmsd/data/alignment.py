@@ -46,10 +46,12 @@ class Alignment:
 
     def text(self) -> str:
         """One line for people."""
-        told = f"mutual information {self.before:.3f} to {self.after:.3f}"
+        change = f"mutual information {self.before:.3f} to {self.after:.3f}"
         if self.accepted:
-            return f"{self.modality} was moved by up to {self.shift_mm:.1f} mm onto the reference ({told})"
-        return f"{self.modality} stays where it is: moving it by up to {self.shift_mm:.1f} mm gains too little ({told})"
+            return f"{self.modality} was moved by up to {self.shift_mm:.1f} mm onto the reference ({change})"
+        return (
+            f"{self.modality} stays where it is: moving it by up to {self.shift_mm:.1f} mm gains too little ({change})"
+        )
 
     def record(self) -> dict[str, object]:
         """For a result's record."""

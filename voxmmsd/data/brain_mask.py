@@ -58,9 +58,9 @@ def strip(volume: Volume, word: str) -> np.ndarray:
         )
         mask_file = stripper.mask(out)
         if done.returncode or not mask_file.is_file():
-            told = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+            last_line = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
             raise InputError(
-                f"{stripper.title} made no brain mask (exit code {done.returncode}: {told})",
+                f"{stripper.title} made no brain mask (exit code {done.returncode}: {last_line})",
                 "try it by hand and give its mask with --brain-mask FILE",
             )
         mask = read_volume(Source(mask_file)).array > 0
@@ -96,7 +96,7 @@ def largest_piece(mask_zyx: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(mask_zyx)
 
 
-def with_skull(volumes: Mapping[str, Volume]) -> dict[str, float]:
+def skull_volumes_ml(volumes: Mapping[str, Volume]) -> dict[str, float]:
     """Modality -> ml of tissue, where that is more than a brain has."""
     amounts = {name: tissue_ml(volume) for name, volume in volumes.items()}
     return {name: amount for name, amount in amounts.items() if amount > LARGEST_BRAIN_ML}

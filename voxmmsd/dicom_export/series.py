@@ -99,7 +99,7 @@ def _chosen(folder: Path, uid: str) -> Series:
         raise InputError(f"{folder}: cannot be read ({error.strerror})", "check the folder's permissions") from error
     found, unread = series_in(folder, files)
     chosen = [series for series in found if uid in ("", series.uid)]
-    listed = "; ".join(f"{series.uid} ({_told(series)})" for series in found)
+    listed = "; ".join(f"{series.uid} ({_described(series)})" for series in found)
     if not chosen:
         if found:
             raise InputError(f"{folder}: holds no DICOM series {uid}", f"choose one of {listed}")
@@ -110,7 +110,7 @@ def _chosen(folder: Path, uid: str) -> Series:
     return chosen[0]
 
 
-def _told(series: Series) -> str:
+def _described(series: Series) -> str:
     return f"{series.tags['description'] or 'no description'}, {series.slice_count} slices"
 
 

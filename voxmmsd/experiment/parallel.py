@@ -104,12 +104,12 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[Request]) -> None
         write_json_atomic(options, config_to_record(config))
         verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
         start_detached([verb, "--config", str(options)], folder)
-    told = False
+    has_asked = False
     while not (view := view_run(folder)).is_over:
-        if stop and not told:
+        if stop and not has_asked:
             with suppress(RunError):  # it has just ended
                 ask(folder, stop[0])
-            told = True
+            has_asked = True
         time.sleep(LOOK_SECONDS)
     if view.state in (RunState.PAUSED, RunState.CANCELED) and not stop:
         raise Canceled(view.state)

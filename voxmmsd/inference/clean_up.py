@@ -47,13 +47,13 @@ def cleaned(prediction: Prediction, smallest_ml: Mapping[str, float]) -> Predict
     label, removed = without_small(prediction.label_zyx, prediction.schema, prediction.grid, smallest_ml)
     prepared, _ = without_small(prediction.prepared_label_zyx, prediction.schema, prediction.prepared.grid, smallest_ml)
     rules = ", ".join(f"{key} below {amount:g} ml" for key, amount in smallest_ml.items())
-    told = ", ".join(f"{len(sizes)} of {key} ({sum(sizes):.3g} ml)" for key, sizes in removed.items()) or "none"
+    counts = ", ".join(f"{len(sizes)} of {key} ({sum(sizes):.3g} ml)" for key, sizes in removed.items()) or "none"
     return replace(
         prediction,
         label_zyx=label,
         prepared_label_zyx=prepared,
         volumes_ml=volumes_ml(label, prediction.schema, prediction.grid),
-        notes=(*prediction.notes, f"cleaned up: components of {rules} became what is around them: {told}"),
+        notes=(*prediction.notes, f"cleaned up: components of {rules} became what is around them: {counts}"),
     )
 
 

@@ -15,7 +15,7 @@ from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine
 from voxmmsd.inference.presence import LargestPart, largest_part
 from voxmmsd.inference.tiling import predict_tiled
-from voxmmsd.inference.uncertainty import DoubtfulPlace, entropy, review_list
+from voxmmsd.inference.uncertainty import UncertainRegion, entropy, uncertain_regions
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.subsets import expectation
@@ -42,7 +42,7 @@ class Prediction:
     prepared_label_zyx: np.ndarray
     largest_part: LargestPart
     uncertainty_zyx: np.ndarray | None
-    review: tuple[DoubtfulPlace, ...]
+    review: tuple[UncertainRegion, ...]
     volumes_ml: Mapping[str, float]
     engine: str
     notes: tuple[str, ...]
@@ -106,7 +106,7 @@ def predict(
         prepared_label_zyx=prepared_label,
         largest_part=largest_part(prepared_label, found[0], prepared.grid.voxel_volume_ml),
         uncertainty_zyx=doubt,
-        review=review_list(found, schema, prepared.grid),
+        review=uncertain_regions(found, schema, prepared.grid),
         volumes_ml=volumes_ml(label, schema, target),
         engine=engine.name,
         notes=(*volumes.notes, *_missing_notes(volumes, package), *([fitted.note] if fitted.note else [])),

@@ -62,7 +62,7 @@ class Stages:
     out: Path
     run: Run
     done: int = 0
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
 
     def read(self, case: Case) -> ReadCase:
         started = time.monotonic()
@@ -142,8 +142,8 @@ class Stages:
     def _say(self, case_id: str, findings: tuple[Finding, ...]) -> None:
         """What to do about a kind of finding is said once, not for each case."""
         for finding in findings:
-            line = finding.short_line() if finding.remedy in self.told else finding.line()
-            self.told.add(finding.remedy)
+            line = finding.short_line() if finding.remedy in self.reported else finding.line()
+            self.reported.add(finding.remedy)
             self.run.say(f"{case_id}: {line}")
 
     def _begin(self, stage: str, case_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A process that has loaded what ``segment`` needs and waits to be told its arguments, so that a second case in a panel
+"""A process that has loaded what ``segment`` needs and waits for its arguments, so that a second case in a panel
 waits for no start.
 
 It holds no model, so that a change of models does not concern it, and does one verb, as a process without waiting does.
@@ -16,13 +16,13 @@ STANDBY = "VOXMMSD_STANDBY"  # environment variable: set, the command line waits
 WAIT_SECONDS = 600.0  # then it ends
 
 
-def told(arguments: list[str], environment: dict[str, str]) -> str:
+def request_line(arguments: list[str], environment: dict[str, str]) -> str:
     """The line that a process on standby reads from its standard input."""
     return json.dumps({"arguments": arguments, "environment": environment}) + "\n"
 
 
-def told_arguments() -> list[str] | None:
-    """The arguments of a verb, once they have come; None where the input ends, as it does with who would have told.
+def read_request() -> list[str] | None:
+    """The arguments of a verb, once they have come; None where the input ends, as it does with the sending process.
 
     The process ends after WAIT_SECONDS. What it starts later reads nothing from that input.
     """

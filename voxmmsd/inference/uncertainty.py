@@ -18,7 +18,7 @@ MOST_PLACES = 20
 
 
 @dataclass(frozen=True)
-class DoubtfulPlace:
+class UncertainRegion:
     """A connected region of high entropy.
 
     ``position_ras_mm``: a voxel in it, in world coordinates; ``size_ml``; ``labels``: the two most probable ones, as
@@ -48,13 +48,13 @@ def entropy(probabilities_czyx: np.ndarray) -> np.ndarray:
     return np.clip(total / np.log(len(probabilities_czyx)), 0, 1)
 
 
-def review_list(
+def uncertain_regions(
     probabilities_czyx: np.ndarray,
     schema: LabelSchema,
     grid: Grid,
     doubtful: float = DOUBTFUL,
     most: int = MOST_PLACES,
-) -> tuple[DoubtfulPlace, ...]:
+) -> tuple[UncertainRegion, ...]:
     """Uncertain regions, by their expected effect on the volume of a region, largest first.
 
     ``probabilities_czyx`` ``(class, z, y, x)``, background first, on ``grid``. Shells of one voxel, which every border
@@ -89,7 +89,7 @@ def _place(
     size_ml: float,
     schema: LabelSchema,
     grid: Grid,
-) -> DoubtfulPlace:
+) -> UncertainRegion:
     """``probabilities``: ``(class, voxels)`` of the place."""
     keys = ("background", *(label.key for label in schema.labels))
     first, second = np.argsort(-probabilities.mean(axis=1), kind="stable")[:2]
@@ -100,4 +100,4 @@ def _place(
     peak = np.unravel_index(int(uncertainty_zyx.argmax()), uncertainty_zyx.shape)
     voxel = np.array([*(s + p for s, p in zip(start_zyx, peak, strict=True)), 1.0])
     x, y, z = (float(value) for value in (grid.affine_zyx @ voxel)[:3])
-    return DoubtfulPlace((x, y, z), size_ml, (keys[first], keys[second]), effect)
+    return UncertainRegion((x, y, z), size_ml, (keys[first], keys[second]), effect)

@@ -134,7 +134,7 @@ class Library(LibraryRecords):
         """Append the output of a model, not reviewed by a person.
 
         ``label``: class indices ``(z, y, x)`` of ``schema`` on the grid of one of the case's images. ``model``: its id.
-        ``review``: uncertain regions, as in the record of a result or ``DoubtfulPlace.record()``.
+        ``review``: uncertain regions, as in the record of a result or ``UncertainRegion.record()``.
 
         Raises:
             LibraryError: no such case, a label on another grid or of other classes, or a folder that cannot be written.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from voxmmsd.data.brain_mask import with_skull
+from voxmmsd.data.brain_mask import skull_volumes_ml
 from voxmmsd.data.volume import Volume, resample
 from voxmmsd.errors import LibraryError
 from voxmmsd.labels import MODALITIES
@@ -62,7 +62,7 @@ def _masked(image: Volume, mask: Volume) -> Volume:
 
 def _refuse_a_head(case_id: str, images: Mapping[str, Volume]) -> None:
     heads = [name for name, volume in images.items() if (volume.array == 0).mean() < LEAST_AIR]
-    seen = with_skull(images)
+    seen = skull_volumes_ml(images)
     if heads or seen:
         raise LibraryError(
             f"case {case_id}: the skull seems not to be stripped ({', '.join(heads or images)}), and a head with its "

@@ -27,7 +27,7 @@ from voxmmsd.models.provenance import Provenance
 FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
-TELLING_SPLITS = ("test", "hold-out", "validation")
+HEADLINE_SPLITS = ("test", "hold-out", "validation")
 LONGEST_NAME = 200
 LARGEST_WINDOW = 1024  # voxels along a side
 _WAITING_CARD = "MODEL_CARD.next.md"
@@ -76,9 +76,9 @@ class ModelInfo:
         return self.provenance.temperature
 
     @property
-    def telling_scores(self) -> tuple[str, dict[str, Any]]:
+    def headline_scores(self) -> tuple[str, dict[str, Any]]:
         """The split that best predicts performance on new patients, and its scores; empty if there are none."""
-        return next(((name, self.scores[name]) for name in TELLING_SPLITS if name in self.scores), ("", {}))
+        return next(((name, self.scores[name]) for name in HEADLINE_SPLITS if name in self.scores), ("", {}))
 
 
 @dataclass(frozen=True)

@@ -280,7 +280,7 @@ def report() -> str:
 
 def _scores(info: ModelInfo) -> str:
     """``validation: WT 0.90, ET 0.81``, for the split that best predicts performance on new patients."""
-    split, record = info.telling_scores
+    split, record = info.headline_scores
     if not split:
         return "-"
     regions = record.get("regions", {})

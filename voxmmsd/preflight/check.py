@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from voxmmsd.data.brain_mask import mask_of_stripped, with_skull
+from voxmmsd.data.brain_mask import mask_of_stripped, skull_volumes_ml
 from voxmmsd.data.case import Case
 from voxmmsd.data.finding.draft import two_fit
 from voxmmsd.data.finding.naming import patient_of, read_name
@@ -67,8 +67,8 @@ def check_images(
     """As ``check_volumes``, and whether each image is in its slot."""
     findings = check_volumes(volumes, grids=grids, mask=mask, to_strip=to_strip)
     usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
-    told = {name: modality_from_name(source) for name, source in case.modalities.items()}
-    return in_order([*findings, *check_slots(told, brains_of(usable, mask), case.is_by_name)])
+    stated = {name: modality_from_name(source) for name, source in case.modalities.items()}
+    return in_order([*findings, *check_slots(stated, brains_of(usable, mask), case.is_by_name)])
 
 
 def check_volumes(
@@ -90,27 +90,29 @@ def check_volumes(
     findings += _check_same(usable)
     findings += _check_grids({name: grid for name, grid in grids.items() if name in usable})
     brains = brains_of(usable, mask)
-    skulls = with_skull(brains)
+    skulls = skull_volumes_ml(brains)
     if skulls and not to_strip:
         findings.append(_skull_finding(skulls))
     findings += _check_alignment(brains, mask, with_outlines=mask is None and not skulls)
     return in_order(findings)
 
 
-def check_slots(told: Mapping[str, str], volumes: Mapping[str, Volume], is_by_name: bool = False) -> Iterator[Finding]:
+def check_slots(
+    stated: Mapping[str, str], volumes: Mapping[str, Volume], is_by_name: bool = False
+) -> Iterator[Finding]:
     """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only.
 
-    ``told``: slot -> the modality that a name or tags tell, empty where they tell none. Where that is the slot itself,
-    voxels must outweigh it. ``is_by_name``: nobody but the name says which image is which, and what the voxels say
-    against it is BLOCKING.
+    ``stated``: slot -> the modality that its name or tags state, empty where they state none. Where that is the slot
+    itself, voxels must outweigh it. ``is_by_name``: nobody but the name says which image is which, and what the voxels
+    say against it is BLOCKING.
     """
-    named = {slot: name for slot, name in told.items() if name not in ("", slot)}
+    named = {slot: name for slot, name in stated.items() if name not in ("", slot)}
     brains = {name: volume.array for name, volume in volumes.items() if (volume.array > 0).any()}
-    seen, certainty = ({}, 0.0) if with_skull(volumes) else swaps(brains)
+    seen, certainty = ({}, 0.0) if skull_volumes_ml(volumes) else swaps(brains)
     sure = {
-        slot: recognize_with_prior(told.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()
+        slot: recognize_with_prior(stated.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()
     }
-    seen = {slot: name for slot, name in seen.items() if told.get(slot) != slot or sure[slot] >= 0.5}
+    seen = {slot: name for slot, name in seen.items() if stated.get(slot) != slot or sure[slot] >= 0.5}
     for slot in sorted({*named, *seen}, key=MODALITIES.index):
         signs = [f"is named as {named[slot]}"] if slot in named else []
         if slot in seen:
@@ -170,15 +172,15 @@ def check_identity(case: Case) -> Iterator[Finding]:
     Who the patient is does not appear in a finding. A name blocks only where it holds what is clearly a patient's code
     (letters and three digits): ``scan1_t1`` and ``Smith_flair`` may well be of one.
     """
-    told: dict[str, dict[str, set[str]]] = {"patients": {}, "dates": {}}
+    by_kind: dict[str, dict[str, set[str]]] = {"patients": {}, "dates": {}}
     surely = True
     for name, source in case.modalities.items():
         patient, date, is_sure = _identity(source)
         surely = surely and is_sure
         for kind, value in (("patients", patient), ("dates", date)):
             if value:
-                told[kind].setdefault(value.casefold(), set()).add(name)
-    for kind, values in told.items():
+                by_kind[kind].setdefault(value.casefold(), set()).add(name)
+    for kind, values in by_kind.items():
         if len(values) > 1:
             groups = " / ".join(", ".join(sorted(names)) for names in values.values())
             yield Finding(

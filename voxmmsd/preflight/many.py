@@ -33,11 +33,11 @@ class Checked:
 
     def lines(self, shortly: bool) -> list[str]:
         """``shortly``: what to do is left to the summary, but where the case is refused."""
-        told = [
+        listed = [
             finding.short_line() if shortly and finding.severity != BLOCKING else finding.line()
             for finding in self.findings
         ]
-        return [f"{self.case}: {'' if told else 'nothing found'}".rstrip(), *(f"  {line}" for line in told)]
+        return [f"{self.case}: {'' if listed else 'nothing found'}".rstrip(), *(f"  {line}" for line in listed)]
 
 
 def check_cases(
@@ -58,8 +58,8 @@ def summary(checked: Sequence[Checked]) -> list[str]:
     if len(checked) < 2:
         return []
     states = Counter(one.state for one in checked)
-    told = ", ".join(f"{states[state]} {state}" for state in ("fine", "warned", "refused") if states[state])
-    lines = [f"{counted(len(checked), 'case')}: {told}"]
+    listed = ", ".join(f"{states[state]} {state}" for state in ("fine", "warned", "refused") if states[state])
+    lines = [f"{counted(len(checked), 'case')}: {listed}"]
     kinds: dict[str, list[Finding]] = {}
     for one in checked:
         for kind in dict.fromkeys(finding.kind for finding in one.findings):

@@ -6,7 +6,7 @@ of a case together, which must be different sequences: ``swapped_slots`` compare
 Fitted by ``benchmarks/modalities.py`` on 25 BraTS cases. Measured on 68 expert-labeled cases of two patient groups, all
 swaps of two slots: from SURE on 270 of 300 are noticed on the 50 training and validation cases and 93 of 108 on the 18
 test cases, with one false alarm (of a hardly enhancing tumor) and none; from CERTAIN on 239 and 80, with none and none.
-Single volumes are told in 86 %.
+Single volumes are recognized in 86 %.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from voxmmsd.labels import MODALITIES
 
 SAMPLES_PER_AXIS = 48
 DEEPEST = 12  # erosions: beyond that is the middle of the brain
-SURE = 5.0  # log-odds from which a swap is told: 150 to 1; of 68 cases that were right, 1 came above (8.5)
+SURE = 5.0  # log-odds from which a swap is reported: 150 to 1; of 68 cases that were right, 1 came above (8.5)
 CERTAIN = 9.0  # from which it outweighs whoever named the files
-SURE_OF_ABSENT = 7.0  # from which an image is told to be of a modality that no slot holds: 1000 to 1
+SURE_OF_ABSENT = 7.0  # from which an image is reported to be of a modality that no slot holds: 1000 to 1
 NAME_ODDS = 50.0  # of a name that tells a sequence: to each of the others
 
 
@@ -109,8 +109,8 @@ def swaps(volumes: Mapping[str, np.ndarray]) -> tuple[dict[str, str], float]:
 def assign_modalities(arrays_zyx: Sequence[np.ndarray], free: Sequence[str]) -> list[str]:
     """The modality of each brain-only volume, all different and of ``free``; empty where that is not sure.
 
-    Together they are told more surely than alone: the best way to deal them out must be SURE better, in log-odds, than
-    the best of those that give a volume another modality. More volumes than free modalities are not assigned.
+    Together they are recognized more surely than alone: the best way to deal them out must be SURE better, in log-odds,
+    than the best of those that give a volume another modality. More volumes than free modalities are not assigned.
     """
     if not arrays_zyx or len(arrays_zyx) > len(free):
         return [""] * len(arrays_zyx)

@@ -82,7 +82,7 @@ def _expected(shown: ShownCase, info: ModelInfo | None) -> dict[str, float]:
     if KEY in info.scores:
         found: Mapping[str, float | None] = {key: expected_dice(info, shown.record.missing, key) for key in keys}
     else:
-        found = {} if shown.record.missing else info.telling_scores[1].get("regions", {})
+        found = {} if shown.record.missing else info.headline_scores[1].get("regions", {})
     return {key: float(dice) for key, dice in found.items() if dice is not None and key in keys}
 
 
@@ -104,7 +104,7 @@ def _expectation(shown: ShownCase, info: ModelInfo | None) -> str:
     if info is None:
         return "The model is not on this machine, so that its card is not repeated here."
     subsets = info.scores.get(KEY)
-    split, record = (subsets["split"], subsets) if subsets else info.telling_scores
+    split, record = (subsets["split"], subsets) if subsets else info.headline_scores
     if not record:
         return "The model's card has no score."
     cases = record["cases"]

@@ -18,7 +18,7 @@ class EventWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._mend_last_line()
+        self._end_last_line()
         self._stream = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, **fields: Any) -> None:
@@ -32,7 +32,7 @@ class EventWriter:
     def close(self) -> None:
         self._stream.close()
 
-    def _mend_last_line(self) -> None:
+    def _end_last_line(self) -> None:
         # A killed writer can leave half a line; the next event must not be glued to it.
         if self.path.is_file() and (content := self.path.read_bytes()) and not content.endswith(b"\n"):
             with self.path.open("ab") as stream:

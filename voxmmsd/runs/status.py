@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.errors import RunError
-from voxmmsd.files import read_json, while_held, write_json_atomic
+from voxmmsd.files import read_json, retry_while_locked, write_json_atomic
 from voxmmsd.runs.pids import lives, process_start
 from voxmmsd.runs.states import RunState
 
@@ -144,7 +144,7 @@ def read_status(folder: Path) -> RunStatus | None:
 def read_run_record(file: Path) -> dict[str, Any] | None:
     """A JSON object in a run folder, or None if there is none."""
     try:
-        record = while_held(lambda: read_json(file))
+        record = retry_while_locked(lambda: read_json(file))
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:

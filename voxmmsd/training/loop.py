@@ -29,7 +29,7 @@ from voxmmsd.terminal import progress_bar
 from voxmmsd.training.checkpoint import Checkpointer
 from voxmmsd.training.draws import Draw
 from voxmmsd.training.memory_fallback import MemoryFallback
-from voxmmsd.training.optimization import KeptBuffers, load_optimizer, optimize
+from voxmmsd.training.optimization import BufferSnapshot, load_optimizer, optimize
 from voxmmsd.training.parallel_losses import ParallelLosses
 from voxmmsd.training.step_metrics import StepMetrics
 from voxmmsd.training_config import TrainingConfig
@@ -160,7 +160,7 @@ class TrainingLoop(ABC):
 
     def train_step(self) -> dict[str, Tensor]:
         """Run step ``self.step``; returns its scalars, on the device. If memory runs out, repeat it with less."""
-        kept = KeptBuffers(self.trained)
+        kept = BufferSnapshot(self.trained)
         while True:
             try:
                 return self._attempt(kept)
@@ -175,7 +175,7 @@ class TrainingLoop(ABC):
                 torch.cuda.empty_cache()
             self.memory.make_room(self.trained, self.step, problem)
 
-    def _attempt(self, kept: KeptBuffers) -> dict[str, Tensor]:
+    def _attempt(self, kept: BufferSnapshot) -> dict[str, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         found: list[dict[str, Tensor]] = []
         for part in range(self.memory.parts):
@@ -194,7 +194,7 @@ class TrainingLoop(ABC):
             rates["learning_rate"],
             rates.get("weight_decay"),
         )
-        kept.undo_unless(finite)
+        kept.restore_unless(finite)
         self.after_update()
         return {**means, "skipped": (~finite).float()}
 

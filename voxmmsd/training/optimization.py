@@ -93,7 +93,7 @@ def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
     torch._foreach_copy_(list(average.buffers()), list(network.buffers()))
 
 
-class KeptBuffers:
+class BufferSnapshot:
     """A snapshot of a network's buffers (BatchNorm statistics, the center), to undo a step.
 
     Buffers are small and many, so those of one dtype are handled as one tensor: on a GPU, launching a kernel takes
@@ -106,7 +106,7 @@ class KeptBuffers:
         self._before = [_joined(buffers) for buffers in self._buffers]
 
     @torch.no_grad()
-    def undo_unless(self, flag: Tensor) -> None:
+    def restore_unless(self, flag: Tensor) -> None:
         """Restore the snapshot unless ``flag`` is set, without synchronizing with the host."""
         for buffers, before in zip(self._buffers, self._before, strict=True):
             _part(torch.where(flag, _joined(buffers), before), buffers)

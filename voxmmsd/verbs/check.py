@@ -37,8 +37,8 @@ def run(config: CheckConfig) -> int:
         checked.append(one)
         if not config.json:
             print("\n".join(one.lines(shortly=len(cases) > 1)), flush=True)
-    told = [json.dumps({"cases": [one.record() for one in checked]}, indent=1)] if config.json else summary(checked)
-    print("\n".join(told), end="\n" if told else "")
+    output = [json.dumps({"cases": [one.record() for one in checked]}, indent=1)] if config.json else summary(checked)
+    print("\n".join(output), end="\n" if output else "")
     return 2 if any(one.state == "refused" for one in checked) else 0
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from voxmmsd.inference.standby import STANDBY, told
+from voxmmsd.inference.standby import STANDBY, request_line
 
 
 def standby(code="from voxmmsd.cli import entry_point; entry_point()"):
@@ -23,7 +23,9 @@ def standby(code="from voxmmsd.cli import entry_point; entry_point()"):
 def test_it_does_what_it_is_told_in_the_environment_that_it_is_told(tmp_path):
     process = standby()
     arguments = ["models", "list"]
-    said, _ = process.communicate(told(arguments, {"VOXMMSD_HOME": str(tmp_path), "VOXMMSD_BUNDLED": str(tmp_path)}))
+    said, _ = process.communicate(
+        request_line(arguments, {"VOXMMSD_HOME": str(tmp_path), "VOXMMSD_BUNDLED": str(tmp_path)})
+    )
     assert process.returncode == 0, said
     plain = subprocess.run(
         [sys.executable, "-m", "voxmmsd", *arguments],
@@ -36,14 +38,14 @@ def test_it_does_what_it_is_told_in_the_environment_that_it_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("cut_short", ["", '{"arguments": ["doc'])
-def test_it_ends_in_peace_where_who_would_tell_it_has_gone(cut_short):
+def test_it_ends_with_code_0_if_the_process_that_started_it_has_gone(cut_short):
     process = standby()
     assert process.communicate(cut_short) == ("", None)
     assert process.returncode == 0
 
 
 def test_it_ends_when_nobody_comes():
-    code = "from voxmmsd.inference import standby; standby.WAIT_SECONDS = 0.5; standby.told_arguments(); print('told')"
+    code = "from voxmmsd.inference import standby; standby.WAIT_SECONDS = 0.5; standby.read_request(); print('read')"
     process = standby(code)
     assert process.wait(timeout=300) == 0
     assert process.stdout.read() == ""

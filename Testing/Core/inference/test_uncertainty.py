@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from voxmmsd.data.volume import Grid
-from voxmmsd.inference.uncertainty import entropy, review_list
+from voxmmsd.inference.uncertainty import entropy, uncertain_regions
 from voxmmsd.labels import schema_named
 
 SCHEMA = schema_named("brats-gli-2023")  # background, NCR, ED, ET
@@ -38,7 +38,7 @@ def test_places_come_in_the_order_of_what_they_would_change_with_position_size_a
     small, large = (slice(2, 6),) * 3, (slice(10, 18), slice(10, 16), slice(10, 16))
     put(probabilities, small, ED=0.5, background=0.5)
     put(probabilities, large, ET=0.6, NCR=0.4)
-    first, second = review_list(probabilities, SCHEMA, GRID)
+    first, second = uncertain_regions(probabilities, SCHEMA, GRID)
     # Whether it is ET or NCR changes ET alone; 0.4 of each of 288 voxels of 2 mm^3.
     assert first.labels == ("ET", "NCR")
     assert first.effect_ml == pytest.approx({"WT": 0, "TC": 0, "ET": 0.4 * 288 * 0.002}, abs=1e-6)
@@ -56,7 +56,7 @@ def test_the_position_of_a_place_is_inside_it_though_a_more_doubtful_one_lies_in
     put(probabilities, (slice(2, 16), slice(2, 16), slice(2, 6)), ED=0.2, background=0.8)
     put(probabilities, (slice(2, 6), slice(2, 16), slice(2, 16)), ED=0.2, background=0.8)
     put(probabilities, (slice(11, 14), slice(5, 9), slice(11, 14)), ET=0.5, background=0.5)  # in the angle of the two
-    found = review_list(probabilities, SCHEMA, GRID)
+    found = uncertain_regions(probabilities, SCHEMA, GRID)
     assert len(found) == 2
     for place in found:
         x, y, z = np.rint((np.linalg.inv(AFFINE) @ (*place.position_ras_mm, 1))[:3]).astype(int)
@@ -67,7 +67,7 @@ def test_the_thin_doubt_of_every_border_is_not_a_place():
     probabilities = sure()
     put(probabilities, (slice(6, 16),) * 3, ED=0.5, background=0.5)
     put(probabilities, (slice(7, 15),) * 3, ED=1.0)
-    assert review_list(probabilities, SCHEMA, GRID) == ()
+    assert uncertain_regions(probabilities, SCHEMA, GRID) == ()
 
 
 def test_specks_are_left_out_and_the_list_has_an_end():
@@ -76,10 +76,10 @@ def test_specks_are_left_out_and_the_list_has_an_end():
         for y in range(0, 24, 4):
             put(probabilities, (slice(z, z + 3), slice(y, y + 3), slice(0, 3)), ED=0.5, background=0.5)
     put(probabilities, (slice(0, 2), slice(0, 2), slice(20, 22)), ED=0.5, background=0.5)
-    found = review_list(probabilities, SCHEMA, GRID, most=5)
+    found = uncertain_regions(probabilities, SCHEMA, GRID, most=5)
     assert len(found) == 5
-    assert all(place.size_ml >= 0.05 for place in review_list(probabilities, SCHEMA, GRID))
+    assert all(place.size_ml >= 0.05 for place in uncertain_regions(probabilities, SCHEMA, GRID))
 
 
 def test_a_sure_model_has_nothing_to_look_at():
-    assert review_list(sure(), SCHEMA, GRID) == ()
+    assert uncertain_regions(sure(), SCHEMA, GRID) == ()

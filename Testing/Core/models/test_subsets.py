@@ -32,8 +32,8 @@ def test_what_to_expect_without_a_modality_is_the_cards_figure_for_what_is_left(
 
 def test_the_row_of_all_modalities_on_test_cases_is_the_models_telling_score():
     before = toy_info()
-    assert with_subset_scores(before, record()).telling_scores == before.telling_scores
-    found = with_subset_scores(before, record(split="test")).telling_scores
+    assert with_subset_scores(before, record()).headline_scores == before.headline_scores
+    found = with_subset_scores(before, record(split="test")).headline_scores
     assert found == ("test", {"cases": 2, "regions": {"WT": 0.9, "ET": None}})
 
 

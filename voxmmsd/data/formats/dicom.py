@@ -204,8 +204,8 @@ def _read_slice(file: Path) -> _Slice:
     if int(np.prod(reader.GetSize()[2:])) == 1:
         return _Slice(file, tags, (_height(tags),))
     frames = frames_of(file)
-    told = {name: text for name, text in frames.tags.items() if text}
-    return _Slice(file, {**tags, **told}, tuple(frames.heights_mm.tolist()))
+    frame_tags = {name: text for name, text in frames.tags.items() if text}
+    return _Slice(file, {**tags, **frame_tags}, tuple(frames.heights_mm.tolist()))
 
 
 def _tag(reader: Any, key: str) -> str:

@@ -66,7 +66,7 @@ def _check_header(reader: Any, path: Path) -> None:
     shape = tuple(reader.GetSize())
     check_shape(shape, path)
     files = path.parent.iterdir() if path.suffix.lower() in _DETACHED else (path,)
-    # One byte a voxel at least; whether the content is compressed is not told.
+    # One byte a voxel at least; the header does not say whether the content is compressed.
     check_claim(int(np.prod(shape, dtype=np.int64)), sum(f.stat().st_size for f in files if f.is_file()), True, path)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from voxmmsd.records.findings import Finding
 
 
-class Mending:
+class Fixes:
     """Buttons for findings; each changes what is chosen in ``parameters``."""
 
     def __init__(self, parameters) -> None:
