@@ -120,7 +120,7 @@ class Background(Slices):
         self.stop()
 
     def wait(self) -> None:
-        """Until it has ended and its function was called; Slicer stands still meanwhile."""
+        """Until it has ended and its function was called; Slicer is blocked meanwhile."""
         if self.is_at_work and self._call is not None:
             self._call.has_ended()
             self.turn()

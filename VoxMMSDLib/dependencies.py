@@ -68,7 +68,7 @@ def install(wanted: Sequence[str]) -> None:
 
 @contextmanager
 def pip_explained(wanted: Sequence[str]) -> Iterator[None]:
-    """What pip installed within is found at once; where it failed, the error says the way out.
+    """What pip installed within is found at once; where it failed, the error says how to fix it.
 
     Raises:
         MissingDependencyError: pip failed.

@@ -19,8 +19,8 @@ class Page(Protocol):
 class FitsItsText(qt.QObject):
     """Gives a page the least height that all of it needs at its width.
 
-    ``page.installEventFilter(...)``: a tab widget knows nothing of text that wraps, so that what lies on a page would
-    lie one on top of the other.
+    ``page.installEventFilter(...)``: a tab widget knows nothing of text that wraps, so that the widgets of a
+    page would overlap.
     """
 
     def eventFilter(self, page, event):

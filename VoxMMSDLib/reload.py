@@ -12,13 +12,13 @@ PACKAGES = ("VoxMMSDLib", "VoxMMSDSegmentLib", "VoxMMSDTrainLib", "voxmmsd")
 
 
 def forget_packages() -> None:
-    """Drop our packages from ``sys.modules``, so that a reloaded module imports them anew."""
+    """Drop our packages from ``sys.modules``, so that a reloaded module imports them again."""
     for name in [name for name in list(sys.modules) if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
 
 
 def renew_packages(but: str) -> None:
-    """Import our packages anew, and reload the modules that stand on them, all but the one that reloads itself.
+    """Import our packages again, and reload the modules that stand on them, all but the one that reloads itself.
 
     Two generations of the core in one process would not know each other's errors.
     """

@@ -137,7 +137,7 @@ def read_steps(file: Path, name: str, kind: str = SCALAR) -> Steps:
     node = slicer.mrmlScene.AddNewNodeByClass(kind)
     node.SetName(name)  # given with the class, a name that is there already would get a number
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.grid.affine_xyz))
-    if kind == SCALAR:  # Slicer itself would look through all voxels for a window, and stand still
+    if kind == SCALAR:  # Slicer itself would look through all voxels for a window, and block
         _display(node, window)
     slicer.util.updateVolumeFromArray(node, volume.array)
     node.CreateDefaultDisplayNodes()

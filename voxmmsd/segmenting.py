@@ -217,7 +217,7 @@ def segment(
     skull-stripped, or a tool (``voxmmsd``, ``hd-bet``, ``synthstrip``). ``probabilities``, ``uncertainty``: also
     compute them. ``tta``: mean over eight mirrored images. ``force``: segment in spite of blocking findings.
     ``progress``: called with windows done and their number. The rest is explained at ``Segmenter``, which saves opening
-    the model anew for each case.
+    the model again for each case.
 
     >>> found = voxmmsd.segment("new/phantom-007-000", model="runs/first")
     >>> found.case_id, found.schema.name, found.values_zyx.shape

@@ -1,4 +1,4 @@
-"""What must be refused, as a table: exit code 2, one line with file, reason and way out, nothing changed."""
+"""What must be refused, as a table: exit code 2, one line with file, reason and remedy, nothing changed."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The first tab: images found, findings told with a way out, choices kept, the scene's comings and goings."""
+"""The first tab: images found, findings shown with what fixes them, choices kept, the scene's comings and goings."""
 
 from types import SimpleNamespace
 from unittest import mock

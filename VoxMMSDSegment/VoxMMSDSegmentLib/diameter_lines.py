@@ -83,7 +83,7 @@ def show_lines(result: Any, lesions: list[LesionLines]) -> Steps:
 
 
 def _line(name: str, start: tuple[float, ...], end: tuple[float, ...]) -> Any:
-    # Both points before the node is added to the scene: there each one would be drawn anew. Without a scene, the
+    # Both points before the node is added to the scene: there each one would be redrawn. Without a scene, the
     # length would have no unit, and Slicer warns of that.
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsLineNode")
     node.UnRegister(None)

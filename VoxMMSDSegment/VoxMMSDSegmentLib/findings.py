@@ -188,7 +188,7 @@ def _bent(volumes: Mapping[str, Any], reference: str) -> tuple[Finding, ...]:
 
 
 class FindingsList:
-    """Short rows in a frame: a sign, the text, and a button for each thing that one click mends."""
+    """Short rows in a frame: a sign, the text, and a button for each problem that one click fixes."""
 
     def __init__(self, frame) -> None:
         self._frame = frame

@@ -62,7 +62,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: no image, or one that cannot be used.
             MissingDependencyError: packages are missing, and installing them was declined.
-            VoxMMSDError: the core could not segment the case; says why and the way out (only with ``wait``).
+            VoxMMSDError: the core could not segment the case; says why, and how to fix it (only with ``wait``).
             Canceled: it was canceled while it waited.
         """
         case = SlicerCase(dict(nodes), brain_mask, reference, operated, align, from_scanner)
@@ -115,7 +115,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         The label's version there, or the ``AcceptJob`` at work where ``wait`` is False. ``case_id``: a code, no name.
 
         Raises:
-            LibraryError: an id that is no code.
+            LibraryError: an id that is not a code.
             MissingDependencyError: packages are missing, and installing them was declined.
             InputError: the result's images are gone (only with ``wait``).
             VoxMMSDError: a head without brain mask, or what else the library refuses (only with ``wait``).

@@ -100,7 +100,7 @@ def make_places_node(result, review: Sequence[Mapping[str, Any]], schema: LabelS
 
 
 def _node_steps(result, places: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> Steps:
-    # All points before the node is in the scene: there each one would be drawn and listed anew.
+    # All points before the node is in the scene: there each one would be redrawn and listed again.
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
     node.UnRegister(None)
     node.SetName(_("{name} places to check").format(name=result.GetName()))

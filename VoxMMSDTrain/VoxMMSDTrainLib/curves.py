@@ -60,7 +60,7 @@ def square(number: int) -> str:
 
 
 class CurvePlot:
-    """Curves in a ``qMRMLPlotView``. Its nodes are hidden, never saved, and made anew when a scene is closed."""
+    """Curves in a ``qMRMLPlotView``. Its nodes are hidden, never saved, and created again when a scene is closed."""
 
     def __init__(self, place, tag: str = "VoxMMSDTrain") -> None:
         # Made here: Slicer has no Designer plugin for it, so that a .ui file cannot name it.
@@ -89,7 +89,7 @@ class CurvePlot:
     def show_bars(self, labels: Sequence[str], bars: Mapping[str, Sequence[float]], colors: Mapping[str, int]) -> None:
         """Draw a group of bars for each label, a bar per name in it and in its color, in place of what was there.
 
-        Those that are there already stay as they are: to make their nodes anew holds Slicer up.
+        Those that are there already stay as they are: creating their nodes again would hold Slicer up.
         """
         wanted = (list(labels), {name: list(values) for name, values in bars.items()}, dict(colors))
         if self._is_there() and self._bars == wanted:

@@ -73,7 +73,7 @@ class LibrarySection:
         return LibraryRecords(self.folder) if is_library(self.folder) else None
 
     def refresh(self) -> None:
-        """Read the library's records anew."""
+        """Read the library's records again."""
         self._do(self._read)
 
     def cleanup(self) -> None:

@@ -184,7 +184,7 @@ def read_correction(folder: Path, node) -> Steps:
     """The labels of an opened case as they are now; hidden segments count as well.
 
     Raises:
-        InputError: the node is no case of this library, or its image was deleted.
+        InputError: the node is not a case of this library, or its image was deleted.
         LibraryError: the library cannot be read.
     """
     reference = reference_of(node)

@@ -131,7 +131,7 @@ class ResultSection:
             (case.case_id, *_three(nan_mean(case.old.values()), nan_mean(case.new.values())), text)
             for case, text in zip(cases, counts, strict=True)
         ]
-        chosen = tables.chosen_text(ui.casesTable)  # coming back to the tab is no choice of another case
+        chosen = tables.chosen_text(ui.casesTable)  # coming back to the tab does not choose another case
         row = next((row for row, case in enumerate(cases) if case.case_id == chosen), None)
         tables.fill(ui.casesTable, rows, [_about(case) for case in cases], row)
         ui.casesTable.visible = ui.openButton.visible = bool(cases)

@@ -160,7 +160,7 @@ class RunSection:
         ui.resumeButton.enabled = state is not None and state.can_resume and not self._logic.is_launching
 
     def _list(self) -> None:
-        """Fill the table anew where it has changed; the run that is followed is the chosen one."""
+        """Fill the table again if it has changed; the run that is followed is the chosen one."""
         try:
             listed = list_runs(self.folder)
         except (VoxMMSDError, OSError) as error:

@@ -20,7 +20,7 @@ from voxmmsd.errors import RunError
 from voxmmsd.evaluation.means import nan_mean
 from voxmmsd.files import read_json, without_nan, write_json_atomic
 
-SAME = 0.005  # of Dice: less is no difference
+SAME = 0.005  # of Dice: less counts as equal
 FORMAT = 1
 COMPARISON = "comparison.json"  # in the run folder, once it is finished
 FEW = 3  # fair patients under which two unnamed segmentations say more

@@ -26,7 +26,7 @@ def read_values(source: Source) -> Volume:
     """The values of a label map as its file has them.
 
     Raises:
-        InputError: it cannot be read, or it is no label map: several volumes (one-hot), 0 and 255 (a mask for a
+        InputError: it cannot be read, or it is not a label map: several volumes (one-hot), 0 and 255 (a mask for a
             picture), fractional values.
     """
     return values_of(read_image(source), source)

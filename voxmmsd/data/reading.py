@@ -242,7 +242,7 @@ def _on_reference(volume: Volume, name: str, path: Path, grid: Grid, reference: 
 def _label(case: Case, schema: LabelSchema | None, places: _Places, reader: _Reader) -> np.ndarray:
     assert case.label is not None
     path = case.label.path
-    volume = reader.read_label(case.label)  # what is no label map at all is said to be that, before its schema
+    volume = reader.read_label(case.label)  # a file that is not a label map is reported as such, before its schema
     if schema is None:
         raise InputError(
             f"{path}: its label schema cannot be determined", f"name it with --schema ({', '.join(SCHEMAS)})"

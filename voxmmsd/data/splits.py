@@ -131,8 +131,8 @@ def check_splits(splits: Splits, entries: Iterable[Splittable], where: str) -> N
     """Raise InputError if a patient, or an image under two names, is in two parts."""
     part_of = {id_: part for part in PARTS for id_ in getattr(splits, part)}
     listed = [id_ for part in PARTS for id_ in getattr(splits, part)]
-    if doubled := sorted({id_ for id_ in listed if listed.count(id_) > 1}):
-        raise InputError(f"{where}: {', '.join(doubled)} stands in two parts", "name each case in one")
+    if duplicates := sorted({id_ for id_ in listed if listed.count(id_) > 1}):
+        raise InputError(f"{where}: {', '.join(duplicates)} is in two splits", "name each case in one")
     for what in ("patient_id", "image_hash"):
         holders = defaultdict(list)
         for entry in entries:

@@ -251,7 +251,7 @@ class _Job:
     brain_mask: str
 
 
-_Outcome = tuple[PreparedCase | VoxMMSDError, bool]  # and whether it was made anew
+_Outcome = tuple[PreparedCase | VoxMMSDError, bool]  # and whether it was computed now
 
 
 def _leave_signals() -> None:

@@ -150,7 +150,7 @@ def _score(pair: tuple[Case, Path], protocol: str, task: str) -> ScoredCase:
     case, file = pair
     assert case.label is not None
     if case.schema is None:
-        read_values(case.label)  # what is no label map at all is said to be that
+        read_values(case.label)  # a file that is not a label map is reported as such
         raise InputError(f"{case.label.path}: its label schema cannot be determined", "name it with --schema")
     schema = schema_named(case.schema)
     label = read_label(case.label, schema)

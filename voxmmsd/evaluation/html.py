@@ -34,7 +34,7 @@ pre { background: var(--soft); padding: .8rem; overflow-x: auto; border-radius: 
 """
 
 _LEGIBLE = "44rem"  # width below which a picture is scrolled instead of made smaller: a telephone's page
-_NUMBER = re.compile(r"[-+±]?\d|-|nan|$")  # how a cell begins that is no text
+_NUMBER = re.compile(r"[-+±]?\d|-|nan|$")  # how a cell begins that is not text
 
 
 @dataclass(frozen=True)

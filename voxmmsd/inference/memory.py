@@ -23,7 +23,7 @@ def parse_bytes(text: str) -> int | None:
     """``4G``, ``800M``, ``1.5`` (GiB) in bytes; None for an empty text.
 
     Raises:
-        ConfigError: it is no amount of memory.
+        ConfigError: it is not an amount of memory.
     """
     if not text.strip():
         return None

@@ -21,7 +21,7 @@ from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import expected_dice
 from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, Severity, in_order
 
-LEAST_BRAIN_ML = 300.0  # below, it is no whole brain, and nothing is judged
+LEAST_BRAIN_ML = 300.0  # below, it is not a whole brain, and nothing is judged
 DOUBTFUL_SHARE, IMPOSSIBLE_SHARE = 0.25, 0.40  # of the brain; experts: up to 0.175
 DOUBTFUL_ML, IMPOSSIBLE_ML = 400.0, 600.0  # experts: up to 321
 SPECK_ML = 0.1  # smaller components are not counted
@@ -68,7 +68,7 @@ def check_result(prediction: Prediction, before: Sequence[Finding] = ()) -> tupl
 
 
 def check_extent(extent: Extent) -> Iterator[Finding]:
-    """Whether a tumor of this extent exists in any head; what is no whole brain is not judged."""
+    """Whether a tumor of this extent exists in any head; a partial brain is not judged."""
     if extent.brain_ml < LEAST_BRAIN_ML:
         return
     look = "look at the picture, and at the images (`voxmmsd check`)"
@@ -88,7 +88,7 @@ def check_extent(extent: Extent) -> Iterator[Finding]:
 
 
 def check_presence(extent: Extent, largest: LargestPart) -> Iterator[Finding]:
-    """Whether there is a tumor at all; what is no whole brain is not judged."""
+    """Whether there is a tumor at all; a partial brain is not judged."""
     if extent.brain_ml < LEAST_BRAIN_ML:
         return
     if not extent.tumor_ml:

@@ -36,7 +36,7 @@ def read_request() -> list[str] | None:
         return None
     words = json.loads(line)
     os.environ.update(words["environment"])
-    tempfile.tempdir = None  # to be found anew, there
+    tempfile.tempdir = None  # to be found again, there
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

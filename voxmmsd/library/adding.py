@@ -112,7 +112,7 @@ def _add_case(library: Library, case: Case, case_id: str, patient: str, part: st
     if case.label is None:
         return
     if case.schema is None:
-        read_values(case.label)  # what is no label map at all is said to be that
+        read_values(case.label)  # a file that is not a label map is reported as such
         raise InputError(f"{case.label.path}: its label schema cannot be determined", "name it with --schema")
     label = read_label(case.label, schema_named(case.schema))
     if not _is_known(library, library.case(case_id), entry.accepted, label, case.schema):

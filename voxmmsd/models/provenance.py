@@ -57,7 +57,7 @@ class Provenance:
         """Read ``training``, which has no fixed form: what is not as expected counts as not recorded.
 
         Raises:
-            ValueError: a temperature that is no number.
+            ValueError: a temperature that is not a number.
         """
         library, compared = _table(training.get(LIBRARY)), _table(training.get(COMPARISON))
         inherited = training.get(INHERITED)

@@ -75,7 +75,7 @@ def load_tensors(package: ModelPackage) -> dict[str, Tensor]:
     """The package's weights by name, on the CPU, in float32.
 
     Raises:
-        ModelError: the file is no whole safetensors file.
+        ModelError: the file is not a complete safetensors file.
     """
     try:
         tensors = load_file(package.weights)

@@ -52,7 +52,7 @@ def make_bundle(
     ``package`` is the wheel of voxmmsd or its source folder (default: the source that runs).
 
     Raises:
-        BundleError: ``out`` exists or is no zip, the platform is unknown, or pip could not get a wheel.
+        BundleError: ``out`` exists or is not a zip, the platform is unknown, or pip could not get a wheel.
     """
     target, python = target or this_platform(), python or this_python()
     if out.suffix != ".zip" or out.exists():

@@ -60,7 +60,7 @@ def read_contents(archive: zipfile.ZipFile) -> Contents:
     """The record, after every file was held against it.
 
     Raises:
-        BundleError: it is no bundle, a file is missing, damaged or not in the record, or a name leads outside.
+        BundleError: it is not a bundle, a file is missing, damaged or not in the record, or a name leads outside.
     """
     name = archive.filename
     try:

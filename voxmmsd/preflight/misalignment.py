@@ -3,8 +3,8 @@ outline.
 
 In each of eight parts of the brain the shift is sought at which the edges of both run along each other best (normalized
 gradient fields: Haber and Modersitzki, MICCAI 2006); one rigid motion is then fitted to the eight shifts. Parts that
-contradict each other tell nothing: in some old scans brains differ by more than a motion. It is no registration;
-``data.alignment`` is what mends it. Mutual information was tried before: uneven brightness misled it by up to 12 mm in
+contradict each other tell nothing: in some old scans brains differ by more than a motion. It is not a registration;
+``data.alignment`` corrects it. Mutual information was tried before: uneven brightness misled it by up to 12 mm in
 four of 25 cases. Only what is well inside counts, since brains stripped by one mask have one outline wherever they lie.
 """
 

@@ -180,7 +180,7 @@ def _on_result(
         new[box] = _carried_linearly(chosen, after, grid, inner)
     now, earlier = evidence.label_zyx, evidence.origin_zyx
     stays = evidence.fixed_zyx | np.isin(now, frozen)
-    again = (earlier == CARRIED) & ~np.isin(old, frozen)  # what was carried before is decided anew
+    again = (earlier == CARRIED) & ~np.isin(old, frozen)  # what was carried before is decided again
     start = np.where(again, old, now)
     moved = (new != old) & ~np.isin(start, frozen) & ~np.isin(new, frozen)
     label = np.where(stays, now, np.where(moved, new, start)).astype(np.uint8)

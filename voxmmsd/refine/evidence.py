@@ -42,7 +42,7 @@ class Evidence:
     """What is known of a case after its edits, on the result's grid.
 
     ``label_zyx``: class indices as they are now. ``origin_zyx``: PREDICTED, EDITED or CARRIED, uint8; carried voxels
-    are of an earlier round and are decided anew. ``planes``: reviewed, of all rounds. ``edited``: voxels changed in
+    are of an earlier round and are decided again. ``planes``: reviewed, of all rounds. ``edited``: voxels changed in
     this round.
     """
 

@@ -48,7 +48,7 @@ def with_pyramid(file: Path, levels: int) -> tuple[bytes, tuple[str, ...]]:
 def _pyramid(nodes: list[_Node]) -> tuple[str, ...]:
     """Names of the decoder's features, finest first: what the head reads, then what each enlarging stage starts from.
 
-    The last of these is the encoder's deepest level, which is no part of the pyramid (``docs/method.md``, section 4).
+    The last of these is the encoder's deepest level, which is not part of the pyramid (``docs/method.md``, section 4).
     """
     maker = {output: node for node in nodes for output in node.outputs}
 

@@ -85,7 +85,7 @@ class _Appended:
             size = self._file.stat().st_size
         except FileNotFoundError:
             return ""
-        if size < self._offset:  # begun anew
+        if size < self._offset:  # started over
             self._offset = 0
         if self._offset == 0 and self._first_bytes is not None:
             self._offset = max(0, size - self._first_bytes)

@@ -156,8 +156,8 @@ def _entries(
         for entry in _entries_of(Path(folder), config, run, schema, labeled)
     )
     ids = [entry.id for entry in entries]
-    if doubled := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
-        raise InputError(f"case {', '.join(doubled)} comes from two folders", "give each case once")
+    if duplicates := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
+        raise InputError(f"case {', '.join(duplicates)} comes from two folders", "give each case once")
     check_preprocess(entries)
     return entries
 

@@ -65,7 +65,7 @@ def test_a_patient_in_two_parts_is_refused(tmp_path):
 
 def test_a_case_listed_twice_is_refused(tmp_path):
     file = write(tmp_path / "s.json", train=["p0"], validation=["p0"])
-    with pytest.raises(InputError, match="stands in two parts"):
+    with pytest.raises(InputError, match="is in two splits"):
         read_splits(file, entries())
 
 

@@ -49,9 +49,7 @@ def check_claim(claimed_bytes: int, file_bytes: int, compressed: bool, path: Pat
 def checked_grid(shape_xyz: tuple[int, ...], affine_xyz: np.ndarray, path: Path) -> Grid:
     """The grid, once its affine is finite, invertible and of believable spacing; else InputError."""
     if not np.isfinite(affine_xyz).all():
-        raise InputError(
-            f"{path}: its header's affine holds NaN or infinite values", "write it anew with a valid header"
-        )
+        raise InputError(f"{path}: its header's affine holds NaN or infinite values", "rewrite it with a valid header")
     spacing = np.sqrt((affine_xyz[:3, :3] ** 2).sum(axis=0))
     low, high = SPACING_RANGE_MM
     if (spacing < low).any() or (spacing > high).any():

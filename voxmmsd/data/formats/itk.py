@@ -97,7 +97,7 @@ def read_frames(file: Path, frames: Frames) -> Image:
 
 
 def image_of(image: Any, path: Path) -> Image:
-    """A SimpleITK image (LPS) as frames on a RAS grid. Raises InputError where it is no volume of plain numbers."""
+    """A SimpleITK image (LPS) as frames on a RAS grid. Raises InputError where it is not a volume of plain numbers."""
     from SimpleITK import GetArrayFromImage
 
     size, dimension = tuple(image.GetSize()), image.GetDimension()
