@@ -21,6 +21,7 @@ _AT_LEAST_1, _AT_LEAST_0, _SHARE = (1, math.inf), (0, math.inf), (0, 1)
 class TrainingConfig:
     """What both trainings ask for: cases, the model's name, the schedule, checkpoints and the machine."""
 
+    VERB: ClassVar[str]
     PRESETS: ClassVar[Presets]
 
     folders: tuple[str, ...] = option(
@@ -58,6 +59,7 @@ class TrainingConfig:
 class FinetuneConfig(TrainingConfig):
     """The options of ``finetune``."""
 
+    VERB: ClassVar[str] = "finetune"
     PRESETS: ClassVar[Presets] = {
         "tiny": {
             "channels": (8, 16, 32),
@@ -138,6 +140,7 @@ class FinetuneConfig(TrainingConfig):
 class PretrainConfig(TrainingConfig):
     """The options of ``pretrain``."""
 
+    VERB: ClassVar[str] = "pretrain"
     PRESETS: ClassVar[Presets] = {
         "tiny": {
             "channels": (8, 16, 32),

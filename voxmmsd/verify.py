@@ -10,6 +10,7 @@ from voxmmsd.library.verification import unfinished_labels, verify_library
 from voxmmsd.models.package import clear_verification_cache
 from voxmmsd.models.registry import damaged_models, list_models, registry_folder, resolve_model
 from voxmmsd.runs import find_run, read_config, read_status
+from voxmmsd.runs.status import STATUS
 from voxmmsd.wording import counted
 
 
@@ -32,7 +33,7 @@ def verify(spec: str) -> tuple[str, bool]:
         note = f", {counted(left, 'unfinished label')} that count for nothing" if left else ""
         return _report(spec, verify_library(library), f"a library of {counted(len(library.cases()), 'case')}{note}")
     run = find_run(spec)
-    if (run / "status.json").is_file():
+    if (run / STATUS).is_file():
         return _report(str(run), *_wrong_in_run(run))
     package = resolve_model(spec)
     return _report(spec, [], f"the model {package.info.id}")

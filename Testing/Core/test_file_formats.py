@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from toy_models import toy_package
 
-from voxmmsd.data.store import PreparedCase
+from voxmmsd.data.store import _OF_A_TRAINING, PreparedCase
 from voxmmsd.library.records import CaseRecord, LabelVersion
 from voxmmsd.models.decisions import Decision
 from voxmmsd.models.package import RECORD
@@ -34,7 +34,7 @@ def keys(name):
     [
         ("decision", fields(Decision)),
         ("events", set(KINDS)),
-        ("store", {"format"} | fields(PreparedCase, "folder", "mapping", "cohort")),
+        ("store", {"format"} | fields(PreparedCase, *_OF_A_TRAINING)),
         ("case", {"format"} | fields(CaseRecord)),
         ("label", {"format"} | fields(LabelVersion)),
         ("bundle", fields(Contents)),

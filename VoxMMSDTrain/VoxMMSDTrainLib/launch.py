@@ -12,6 +12,7 @@ import slicer
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.files import write_json_atomic
+from voxmmsd.runs.status import STATUS
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.workplace import clear_what_was_left
 
@@ -55,7 +56,7 @@ class Launch:
 
     def _is_on_its_way(self) -> bool:
         """Whether a run that was started may not have read its options yet."""
-        return (self.folder / "status.json").is_file() and not (self.folder / "config.json").is_file()
+        return (self.folder / STATUS).is_file() and not (self.folder / "config.json").is_file()
 
     def _clear(self) -> None:
         if self._options_file is not None:

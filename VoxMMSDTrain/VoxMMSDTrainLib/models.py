@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.files import read_json
+from voxmmsd.models.package import RECORD
 from voxmmsd.runs import list_runs
 
 
@@ -39,13 +40,13 @@ def starts(runs_folder: Path) -> list[Choice]:
 
 def finished(runs_folder: Path) -> list[Path]:
     """Folders of runs that left a model, the latest first."""
-    return [run.folder for run in list_runs(runs_folder) if (run.folder / "model" / "model.json").is_file()]
+    return [run.folder for run in list_runs(runs_folder) if (run.folder / "model" / RECORD).is_file()]
 
 
 def _of_run(folder: Path, known: Sequence[str]) -> Choice | None:
     """None for a model that is in the registry already, and for a spoiled record: it must not hide the others."""
     try:
-        record = read_json(folder / "model" / "model.json")
+        record = read_json(folder / "model" / RECORD)
         if record["id"] in known:
             return None
         kind = _("run {name}") if record["schema"] else _("run {name}, pre-trained")

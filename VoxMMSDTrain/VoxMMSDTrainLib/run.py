@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.runs import RunState, RunView, list_runs
 from voxmmsd.runs.following import Follower, News
+from voxmmsd.runs.status import STATUS
 from VoxMMSDLib import settings
 from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import tables, words
@@ -61,7 +62,7 @@ class RunSection:
         known = settings.read(RUN, "")
         if self.follower is None:
             alive = [run.folder for run in self._listed if not run.is_over]
-            wanted = [folder for folder in (Path(known),) if known and (folder / "status.json").is_file()]
+            wanted = [folder for folder in (Path(known),) if known and (folder / STATUS).is_file()]
             for folder in (*wanted, *alive)[:1]:
                 self.follow(folder)
         self._timer.start()

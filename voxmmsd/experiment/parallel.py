@@ -102,8 +102,7 @@ def _train(config: PretrainConfig | FinetuneConfig, stop: list[Request]) -> None
         options = folder.with_name(f"{folder.name}.json")
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(options, config_to_record(config))
-        verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
-        start_detached([verb, "--config", str(options)], folder)
+        start_detached([config.VERB, "--config", str(options)], folder)
     has_asked = False
     while not (view := view_run(folder)).is_over:
         if stop and not has_asked:

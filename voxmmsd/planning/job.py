@@ -44,7 +44,6 @@ def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLo
 
 
 def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLog) -> None:
-    verb = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
     here = options_that(config, OF_THIS_MACHINE)
     options = {key: value for key, value in config_to_record(config).items() if key not in here}
     options |= {"folders": _cases(config, folder, run), "run": RUN}
@@ -52,7 +51,7 @@ def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLo
     write_json_atomic(folder / OPTIONS, options)
     copy_folder(_CORE, folder / _CORE.name)
     several = options["folders"] != [LIBRARY]
-    for name, text in _texts(verb, several).items():
+    for name, text in _texts(config.VERB, several).items():
         write_text_atomic(folder / name, text)
         if name.endswith(".sh"):
             (folder / name).chmod(0o755)

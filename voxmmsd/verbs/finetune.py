@@ -13,8 +13,6 @@ from voxmmsd.training_config import FinetuneConfig
 from voxmmsd.verbs.training_task import check_training
 from voxmmsd.verbs.verb import Verb, placed_by
 
-_MODEL_RECORD = "model.json"  # a folder that holds it is a model package
-
 
 def configured(given: dict[str, Any], file: Path | None = None) -> FinetuneConfig:
     """The configuration of a fine-tuning of what is in the folders now.
@@ -39,9 +37,11 @@ def corrects_a_model(folders: Iterable[str], start: str) -> bool:
 def _segments(start: str) -> bool:
     """False for a pre-trained network, whose record has no schema. A name in the registry is assumed to be a
     segmentation model."""
+    from voxmmsd.models.package import RECORD
+
     for folder in (Path(start), Path(start) / "model", home() / "runs" / start / "model"):
         try:
-            return bool(read_json(folder / _MODEL_RECORD).get("schema"))
+            return bool(read_json(folder / RECORD).get("schema"))
         except (OSError, ValueError, AttributeError):
             continue
     return True
