@@ -68,7 +68,7 @@ def show_lines(result: Any, lesions: list[LesionLines]) -> Steps:
         return present
     result.RemoveNodeReferenceIDs(LINES_ROLE)
     names = {"longest": _("longest"), "perpendicular": _("perpendicular")}
-    made = []
+    made: list[Any] = []
     for lesion in lesions:
         for kind, (start, end) in lesion.ends.items():
             yield
