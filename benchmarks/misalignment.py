@@ -6,7 +6,8 @@ The modalities of all cases are looked at as they are. Those of the first ``--mo
 about a random direction, about the brain's middle. *Brain*: it is moved with its outline. *Inside one mask*: the
 outline stays and only what is in it is moved, as where one mask strips heads that were not aligned; a rim of 10 mm is
 cut off all images there, so that tissue, not air, comes in. Only edges are asked here; outlines are a second sign.
-The last column is of those that are noticed: what is said, of the true mean distance over the brain.
+A modality that is noticed as it is lies nobody knows where, and is not moved. The last columns are of those that are
+noticed: what is said, of the true mean distance over the brain.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[tupl
     for name, volume in volumes.items():
         if name == "t1c":
             continue
-        measured.append((name, displacement(fixed, volume)))
-        for kind, amount in MOTIONS if rng else ():
+        measured.append((name, own := displacement(fixed, volume)))
+        for kind, amount in MOTIONS if rng and not own.is_significant else ():
             direction = rng.normal(size=3)
             other, truly = moved(volume, kind, amount, direction / np.linalg.norm(direction))
             found.setdefault(f"brain, {amount} {kind}", []).append((displacement(fixed, other), truly))
@@ -80,11 +81,14 @@ def main() -> None:
     cases = [case for folder in given.folders for case in find_cases(folder).cases if not case.missing]
     for number, case in enumerate(cases):
         look(case, np.random.default_rng(given.seed + number) if number < given.moved else None, found)
-    rows = [("", "modalities", "noticed", "mm, median", "said of true mm, least and most")]
-    for name, all_ in found.items():
+    rows = [("", "modalities", "noticed", "mm, median", "said of true mm: least, median, most")]
+    moved_ones = [one for name, all_ in found.items() if name != "as they are" for one in all_]
+    for name, all_ in {**found, "all that were moved": moved_ones}.items():
+        if not all_:
+            continue
         median = f"{np.median([one.mean_mm for one, _ in all_]):.1f}"
         ratios = [one.mean_mm / truly for one, truly in all_ if one.is_significant and np.isfinite(truly)]
-        span = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else ""
+        span = f"{min(ratios):.2f}, {np.median(ratios):.2f}, {max(ratios):.2f}" if ratios else ""
         rows.append((name, str(len(all_)), str(sum(one.is_significant for one, _ in all_)), median, span))
     print(text_table(rows))
 
