@@ -13,7 +13,7 @@ from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid, bounding_box, box_on
 from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine
-from voxmmsd.inference.presence import LargestPart, largest_part
+from voxmmsd.inference.presence import LargestPart, core_of, largest_part
 from voxmmsd.inference.tiling import predict_tiled
 from voxmmsd.inference.uncertainty import UncertainRegion, entropy, uncertain_regions
 from voxmmsd.labels import LabelSchema, schema_named
@@ -104,7 +104,7 @@ def predict(
         probabilities_czyx=back,
         prepared=prepared,
         prepared_label_zyx=prepared_label,
-        largest_part=largest_part(prepared_label, found[0], prepared.grid.voxel_volume_ml),
+        largest_part=largest_part(prepared_label, found, prepared.grid.voxel_volume_ml, core_of(schema)),
         uncertainty_zyx=doubt,
         review=uncertain_regions(found, schema, prepared.grid),
         volumes_ml=volumes_ml(label, schema, target),

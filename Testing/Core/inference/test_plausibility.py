@@ -11,7 +11,8 @@ from hard_places import CASE, OTHER, Place, pristine
 from voxmmsd.cli import main
 from voxmmsd.inference import outcomes, stages
 from voxmmsd.inference.plausibility import Extent, check_extent, check_presence, check_result, extent_of
-from voxmmsd.inference.presence import LargestPart, largest_part
+from voxmmsd.inference.presence import LargestPart, core_of, largest_part
+from voxmmsd.labels import schema_named
 from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding
 
 A_TUMOR = Extent(110.0, 1550.0, 2, 0.0)
@@ -88,22 +89,40 @@ def test_modalities_that_the_card_expects_nothing_of_are_a_finding(dice, severit
         (8.5, LargestPart(8.4, 0.77), ["maybe-no-tumor"]),
         (8.5, LargestPart(8.4, 0.92), []),
         (90.0, LargestPart(88.0, 0.77), []),
+        (8.5, LargestPart(8.4, 0.77, 0.999), ["maybe-no-tumor"]),
+        (30.0, LargestPart(29.0, 0.88, 0.61), ["maybe-no-tumor"]),
+        (30.0, LargestPart(29.0, 0.88, 0.999), []),
     ],
 )
-def test_a_small_place_that_the_model_is_not_sure_of_may_be_no_tumor(tumor_ml, largest, kinds):
-    found = list(check_presence(Extent(tumor_ml, 1500.0, 1, 0.0), largest))
+def test_what_the_model_is_not_sure_of_may_be_no_tumor(tumor_ml, largest, kinds):
+    found = list(check_presence(Extent(tumor_ml, 1500.0, 1, 0.0), largest, has_contrast=True))
     assert [one.kind for one in found] == kinds
     assert all(one.severity == (NOTE if one.kind == "no-tumor" else WARNING) for one in found)
-    assert list(check_presence(Extent(tumor_ml, 20.0, 1, 0.0), largest)) == [], "no whole brain"
+    assert list(check_presence(Extent(tumor_ml, 20.0, 1, 0.0), largest, has_contrast=True)) == [], "no whole brain"
+
+
+def test_without_t1_contrast_no_sure_core_is_asked_for():
+    edema = LargestPart(29.0, 0.88, 0.61)
+    assert not list(check_presence(Extent(30.0, 1500.0, 1, 0.0), edema, has_contrast=False))
 
 
 def test_the_largest_part_has_its_volume_and_mean_probability():
-    label, background = np.zeros((8, 8, 8), np.uint8), np.full((8, 8, 8), 0.9, np.float32)
-    label[:2, :2, :2], label[4:7, 4:7, 4:7] = 1, 3
-    background[:2, :2, :2], background[4:7, 4:7, 4:7] = 0.0, 0.25
-    part = largest_part(label, background, 0.5)
-    assert (part.ml, part.probability) == pytest.approx((13.5, 0.75))
-    assert largest_part(np.zeros_like(label), background, 0.5) == LargestPart()
+    label, found = np.zeros((8, 8, 8), np.uint8), np.zeros((4, 8, 8, 8), np.float32)
+    label[:2, :2, :2], label[4:7, 4:7, 4:7] = 1, 2
+    found[1, :2, :2, :2] = 1.0  # a smaller part, all core
+    found[2, 4:7, 4:7, 4:7] = 0.75
+    found[2, 4, 4, 4:6], found[1, 4, 4, 4:6], found[3, 4, 4, 4] = 0.3, 0.25, 0.2
+    found[0] = 1 - found[1:].sum(axis=0)
+    part = largest_part(label, found, 0.05, core=(1, 3))
+    assert (part.ml, part.probability) == pytest.approx((1.35, (25 * 0.75 + 0.75 + 0.55) / 27))
+    assert part.core == pytest.approx((0.45 + 0.25) / 2), "0.1 ml are two voxels"
+    assert largest_part(label, found, 0.05).core is None
+    assert largest_part(np.zeros_like(label), found, 0.05, core=(1, 3)) == LargestPart()
+
+
+def test_the_core_of_a_schema_is_what_its_region_says():
+    assert core_of(schema_named("brats-2021")) == (1, 3)
+    assert core_of(schema_named("whole-tumor")) == ()
 
 
 def test_a_result_that_cannot_be_true_is_withheld_and_forced(place, capsys, monkeypatch):
