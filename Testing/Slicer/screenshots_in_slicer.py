@@ -182,7 +182,7 @@ def _settle(milliseconds=1500):
 def _picture(file):
     _settle()
     page = slicer.modules.VoxMMSDSegmentWidget.ui.tabs.currentWidget()
-    wait_until(lambda: page.height >= page.minimumSizeHint.height)  # on a busy computer Qt is late to lay it out
+    wait_until(lambda: page.height >= page.minimumSizeHint.height())  # on a busy computer Qt is late to lay it out
     slicer.util.forceRenderAllViews()
     slicer.app.processEvents()
     ctk.ctkWidgetsUtils.grabWidget(slicer.util.mainWindow()).save(str(file))
