@@ -8,7 +8,7 @@ CASE is the folder of a public case, OUT the folder of the pictures (``segment.p
 ``uncertainty.png``), MODEL a model in the registry (by default the one in use). The segmentation shown is the model's
 own. ``--carry`` makes others (``carry-before.png``, ``carry-after.png``): the axial slice with the largest error is
 corrected by the case's own label, and that is carried through the volume. ``--from-scanner``, for a case with its
-skull, makes ``brain-mask.png``: the case by one click, with the mask that was made. ``pngquant --ext .png --force
+skull, makes ``brain-mask.png``: the case by one click, with the mask that was made. ``pngquant 160 --ext .png --force
 OUT/*.png`` afterwards makes the files a quarter as large. The screen must hold 1600 x 1000 pixels.
 """
 
