@@ -46,10 +46,10 @@ def training(window, tmp_path):
     panel = slicer.modules.VoxMMSDTrainWidget
     panel.run.follow(tmp_path / "runs" / "corrections-of-the-second-quarter-with-a-long-name")
     for label in ("noticeLabel", "casesNotice", "unnamedNotice", "importNotice"):
-        for section in (panel.library, panel.task, panel.run, panel.result):
-            if hasattr(section.ui, label):
-                getattr(section.ui, label).text = LONG
-                getattr(section.ui, label).visible = True
+        for tab in (panel.library, panel.task, panel.run, panel.result):
+            if hasattr(tab.ui, label):
+                getattr(tab.ui, label).text = LONG
+                getattr(tab.ui, label).visible = True
     panel.task.ui.estimateLabel.text = panel.run.ui.stateLabel.text = LONG
     window.settle()
     yield panel

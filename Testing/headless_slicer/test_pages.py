@@ -21,10 +21,10 @@ PAGES = {
     },
     "VoxMMSDTrain": {
         ("VoxMMSDTrain",): ["VoxMMSDTrainWidget"],
-        ("Library",): ["LibrarySection"],
-        ("Task",): ["TaskSection"],
-        ("Run",): ["Previews", "RunSection"],
-        ("Result",): ["Compared", "ResultSection", "UnnamedPairs"],
+        ("Library",): ["LibraryTab"],
+        ("Task",): ["TaskTab"],
+        ("Run",): ["Previews", "RunTab"],
+        ("Result",): ["Compared", "ResultTab", "UnnamedPairs"],
     },
 }  # fmt: skip
 CASES = [(module, files, owners) for module, pages in PAGES.items() for files, owners in pages.items()]
@@ -59,7 +59,7 @@ def used(owner: ast.ClassDef) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("module", "files", "owners"), CASES, ids=str)
-def test_each_widget_that_a_section_names_is_in_the_file_of_its_page(module, files, owners):
+def test_each_widget_that_a_class_names_is_in_the_file_of_its_page(module, files, owners):
     names, found = widgets(module, files), classes(module)
 
     missing = {

@@ -159,8 +159,8 @@ def _both(panel: Any, out: Path, name: str, home: Path) -> None:
     """The tab as it is, as high as it needs to be, in the light and in the dark palette."""
     for suffix, palette in (("", "light"), ("-dark", "dark")):
         QtWidgets.QApplication.setPalette(grounds.palette(palette))
-        for section in (panel.run, panel.result):
-            section.redraw()
+        for tab in (panel.run, panel.result):
+            tab.redraw()
         with _paths_of_nobody(panel, home):
             height = None
             for _laid_out in range(2):  # how high it wants to be is known once it was shown

@@ -48,7 +48,7 @@ class DicomBox:
     def update(self) -> None:
         why = self._why_not()
         self._ui.dicomButton.setEnabled(not why and self.job is None)
-        self._ui.dicomButton.toolTip = why or self._tip
+        self._ui.dicomButton.setToolTip(why or self._tip)
 
     def _why_not(self) -> str:
         if self._result is None:

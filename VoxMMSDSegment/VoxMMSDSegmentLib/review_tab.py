@@ -307,7 +307,7 @@ class ReviewTab:
         places, uncertainty = self._places(), self._uncertainty()
         coded = bool(ui.caseEdit.text.strip())
         ui.acceptButton.setEnabled(there and coded and self.accepting is None)
-        ui.acceptButton.toolTip = (
+        ui.acceptButton.setToolTip(
             _("There is no result to accept yet.")
             if not there
             else self._accept_tip

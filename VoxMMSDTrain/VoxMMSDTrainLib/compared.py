@@ -41,8 +41,9 @@ class Compared:
         choice.addItems([_("all, as outlines"), *(one.title for one in self._shown)])
         choice.setCurrentIndex(0)
         choice.blockSignals(was_blocked)
-        self._ui.shownLegend.text = " &nbsp; ".join(f"{square(one.color)} {one.title}" for one in self._shown)
-        self._ui.shownLegend.visible = self._ui.shownBox.visible = True
+        self._ui.shownLegend.setText(" &nbsp; ".join(f"{square(one.color)} {one.title}" for one in self._shown))
+        self._ui.shownLegend.setVisible(True)
+        self._ui.shownBox.setVisible(True)
 
     def shows(self, shown: Sequence[Shown]) -> bool:
         """Whether it is these that are in the scene."""
@@ -56,7 +57,7 @@ class Compared:
     def clear(self) -> None:
         """There is nothing to compare."""
         self._shown = ()
-        self._ui.shownBox.visible = False
+        self._ui.shownBox.setVisible(False)
 
     def forget_removed(self) -> None:
         """After nodes went: another case was opened, or the scene was closed."""
@@ -66,7 +67,7 @@ class Compared:
     def _apply(self, *_arguments) -> None:
         self.forget_removed()
         chosen = self._ui.shownChoice.currentIndex - 1
-        self._ui.shownLegend.visible = chosen < 0
+        self._ui.shownLegend.setVisible(chosen < 0)
         for number, one in enumerate(self._shown):
             if chosen < 0:
                 outline(one.node, one.color)

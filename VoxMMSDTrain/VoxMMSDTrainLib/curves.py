@@ -123,11 +123,11 @@ class CurvePlot:
         view_node.SetPlotChartNodeID(chart.GetID())
         self._view.setMRMLPlotViewNode(view_node)
         self._view.fitToContent()
-        self._place.visible = True
+        self._place.setVisible(True)
 
     def remove(self) -> None:
         """Take its nodes, but for the view's own, out of the scene; a view without a chart would be a black box."""
-        self._place.visible = False
+        self._place.setVisible(False)
         for node in self._own:
             if slicer.mrmlScene.IsNodePresent(node):
                 slicer.mrmlScene.RemoveNode(node)

@@ -19,7 +19,7 @@ from VoxMMSDLib.child import Child
 from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import library_case, tables, words
 from VoxMMSDTrainLib.correcting import open_editor
-from VoxMMSDTrainLib.run import RunSection
+from VoxMMSDTrainLib.run import RunTab
 
 if TYPE_CHECKING:
     from voxmmsd.library import LibraryCase, LibraryRecords
@@ -28,10 +28,10 @@ SETTING = "library"  # the folder that VoxMMSDSegment puts corrections into
 ALL = ""
 
 
-class LibrarySection:
+class LibraryTab:
     """``on_changed`` hears when cases or labels came in."""
 
-    def __init__(self, ui: Page, run: RunSection, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ui: Page, run: RunTab, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
         self.ui, self._run, self._work, self._on_changed = ui, run, work, on_changed
         self.shown: list[LibraryCase] = []
         self._cases: tuple[LibraryCase, ...] = ()
@@ -107,10 +107,12 @@ class LibrarySection:
         ]
         row = next((row for row, case in enumerate(self.shown) if case.id == chosen), None)
         tables.fill(ui.casesTable, [self._row(case) for case in self.shown], [self._text(c) for c in self.shown], row)
-        ui.summaryLabel.text = self._summary()
-        ui.nextBox.visible = self._next is not None
+        ui.summaryLabel.setText(self._summary())
+        ui.nextBox.setVisible(self._next is not None)
         if self._next is not None:
-            ui.nextLabel.text = _("<b>{case}</b>: {reason}.").format(case=self._next.case_id, reason=self._next.reason)
+            ui.nextLabel.setText(
+                _("<b>{case}</b>: {reason}.").format(case=self._next.case_id, reason=self._next.reason)
+            )
         self._enable()
 
     def _row(self, case: LibraryCase) -> list[str]:
@@ -148,10 +150,11 @@ class LibrarySection:
 
     def _enable(self) -> None:
         ui, chosen, is_free = self.ui, self._chosen, not self._work.is_running
-        ui.openButton.enabled = ui.correctButton.enabled = is_free and bool(chosen)
-        ui.acceptButton.enabled = is_free and bool(chosen) and library_case.opened_labels(chosen) is not None
-        ui.nextButton.enabled = is_free
-        ui.addButton.enabled = self._adding is None
+        ui.openButton.setEnabled(is_free and bool(chosen))
+        ui.correctButton.setEnabled(is_free and bool(chosen))
+        ui.acceptButton.setEnabled(is_free and bool(chosen) and library_case.opened_labels(chosen) is not None)
+        ui.nextButton.setEnabled(is_free)
+        ui.addButton.setEnabled(self._adding is None)
 
     def _change_library(self, path: str) -> None:
         settings.write(SETTING, path)
@@ -264,8 +267,8 @@ class LibrarySection:
         self._say(words.plain(error))
 
     def _say(self, text: str) -> None:
-        self.ui.noticeLabel.text = text
-        self.ui.noticeLabel.visible = bool(text)
+        self.ui.noticeLabel.setText(text)
+        self.ui.noticeLabel.setVisible(bool(text))
 
 
 def _is_meant(correction: library_case.Correction) -> bool:

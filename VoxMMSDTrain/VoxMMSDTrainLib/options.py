@@ -24,9 +24,9 @@ class OptionsForm:
             if not item.metadata["panel"]:  # the rest has one good value, or is for ablations
                 continue
             widget = _widget(item)
-            widget.toolTip = item.metadata["help"]
+            widget.setToolTip(item.metadata["help"])
             label = qt.QLabel(flag_of(item).replace("-", " ").capitalize() + ":")
-            label.toolTip = widget.toolTip
+            label.setToolTip(widget.toolTip)
             label.setBuddy(widget)
             form.addRow(label, widget)
             self._widgets[item.name] = widget
@@ -36,7 +36,7 @@ class OptionsForm:
         for name, widget in self._widgets.items():
             value = getattr(config, name)
             if isinstance(value, bool):
-                widget.checked = value
+                widget.setChecked(value)
             else:
                 widget.setValue(value)
 

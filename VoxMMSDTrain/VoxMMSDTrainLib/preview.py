@@ -33,7 +33,7 @@ class Previews:
 
     def clear(self) -> None:
         self._previews, self._number = (), -1
-        self._ui.previewBox.visible = False
+        self._ui.previewBox.setVisible(False)
 
     def show(self, previews: Sequence[Preview]) -> None:
         follows = self._number == len(self._previews) - 1
@@ -49,22 +49,22 @@ class Previews:
     def _draw(self) -> None:
         ui, count = self._ui, len(self._previews)
         self._number = min(max(self._number, 0), count - 1)
-        ui.previewBox.visible = count > 0
+        ui.previewBox.setVisible(count > 0)
         if not count:
             return
         preview = self._previews[self._number]
         picture = qt.QPixmap(str(preview.file))
         if picture.isNull():  # not on this share yet, or removed
             ui.previewImage.setMinimumHeight(0)
-            ui.previewImage.text = _("{file} cannot be read").format(file=preview.file.name)
+            ui.previewImage.setText(_("{file} cannot be read").format(file=preview.file.name))
         else:
             ratio = ui.previewImage.devicePixelRatioF()
             shown = fitted(picture, ratio)
             ui.previewImage.setPixmap(shown)
             ui.previewImage.setMinimumHeight(round(shown.height() / ratio))  # else a long page would cut it off
-            ui.previewImage.toolTip = str(preview.file)
-        ui.previewCaption.text = _("step {step} ({number} of {count})").format(
-            step=preview.step, number=self._number + 1, count=count
+            ui.previewImage.setToolTip(str(preview.file))
+        ui.previewCaption.setText(
+            _("step {step} ({number} of {count})").format(step=preview.step, number=self._number + 1, count=count)
         )
-        ui.earlierButton.enabled = self._number > 0
-        ui.laterButton.enabled = self._number < count - 1
+        ui.earlierButton.setEnabled(self._number > 0)
+        ui.laterButton.setEnabled(self._number < count - 1)

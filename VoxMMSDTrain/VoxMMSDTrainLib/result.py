@@ -22,16 +22,16 @@ from VoxMMSDTrainLib.compared import Compared, Shown
 from VoxMMSDTrainLib.comparison import RunResult, library_of, read_run_result
 from VoxMMSDTrainLib.curves import CurvePlot, square
 from VoxMMSDTrainLib.models import finished
-from VoxMMSDTrainLib.run import RunSection
+from VoxMMSDTrainLib.run import RunTab
 from VoxMMSDTrainLib.unnamed import UnnamedPairs
 
 NOTHING = "–"
 
 
-class ResultSection:
+class ResultTab:
     """Only proposes: a model comes into use by the button, and one that is worse by a tick more."""
 
-    def __init__(self, ui: Page, run: RunSection, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ui: Page, run: RunTab, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
         self.ui, self._run, self._work, self._on_decided = ui, run, work, on_decided
         self.comparison: RunResult | None = None
         self._folders: list[Path] = []
@@ -109,7 +109,7 @@ class ResultSection:
                     self.ui.noticeLabel,
                     _("{run}: cannot be read ({error})").format(run=self._folders[number], error=error.problem),
                 )
-        self.ui.forceBox.checked = False
+        self.ui.forceBox.setChecked(False)
         self._show()
 
     def _choose_other(self, *_arguments) -> None:
@@ -119,12 +119,12 @@ class ResultSection:
 
     def _show(self) -> None:
         ui, found = self.ui, self.comparison
-        ui.verdictLabel.text = _headline(found)
-        ui.detailLabel.text = _details(found)
-        ui.detailLabel.visible = bool(ui.detailLabel.text)
+        ui.verdictLabel.setText(_headline(found))
+        ui.detailLabel.setText(_details(found))
+        ui.detailLabel.setVisible(bool(ui.detailLabel.text))
         regions = found.regions if found else {}
         tables.fill(ui.regionsTable, [(key, *_three(old, new)) for key, (old, new) in regions.items()])
-        ui.regionsTable.visible = bool(regions)
+        ui.regionsTable.setVisible(bool(regions))
         cases = found.cases if found else ()
         counts = [_("yes") if case.counts else _("no") for case in cases]
         rows = [
@@ -134,8 +134,9 @@ class ResultSection:
         chosen = tables.chosen_text(ui.casesTable)  # coming back to the tab does not choose another case
         row = next((row for row, case in enumerate(cases) if case.case_id == chosen), None)
         tables.fill(ui.casesTable, rows, [_about(case) for case in cases], row)
-        ui.casesTable.visible = ui.openButton.visible = bool(cases)
-        ui.forceBox.visible = found is not None and found.is_worse
+        ui.casesTable.setVisible(bool(cases))
+        ui.openButton.setVisible(bool(cases))
+        ui.forceBox.setVisible(found is not None and found.is_worse)
         self.unnamed.show(found)
         self._draw()
         self._enable()
@@ -146,7 +147,7 @@ class ResultSection:
         known = {name: any(value is not None for value in values) for name, values in bars.items()}
         colors = {name: number for number, name in enumerate(bars) if known[name]}  # new is new's, also alone
         heights = {name: [value or 0.0 for value in bars[name]] for name in colors}  # a bar of 0 is said by the legend
-        self.ui.plotLabel.visible = bool(heights)
+        self.ui.plotLabel.setVisible(bool(heights))
         if heights:
             self._plot.show_bars(list(regions), heights, colors)
         else:
@@ -154,7 +155,7 @@ class ResultSection:
         # A plot view writes no names at the axis of bars (qMRMLPlotView.cxx), so the panel does.
         legend = " &nbsp; ".join(f"{square(number)} {name}" for name, number in colors.items())
         groups = _("Mean Dice, from left to right: {regions}").format(regions=", ".join(regions))
-        self.ui.plotLabel.text = f"{legend}<br>{groups}"
+        self.ui.plotLabel.setText(f"{legend}<br>{groups}")
 
     def _enable(self, *_arguments) -> None:
         from voxmmsd.models.registry import accepted_times, resolve_model, state_of
@@ -169,18 +170,18 @@ class ResultSection:
         state = state_of(found.model) if found is not None and segments else ""
         is_worse = found is not None and found.is_worse
         may_accept = segments and state != "accepted" and (not is_worse or ui.forceBox.checked)
-        ui.acceptButton.enabled = is_free and may_accept
-        ui.rejectButton.enabled = is_free and segments and state != "rejected"
-        ui.rollBackButton.enabled = is_free and bool(accepted_times())
-        ui.importButton.enabled = is_free
-        ui.openButton.enabled = is_free and tables.chosen_row(ui.casesTable) is not None
+        ui.acceptButton.setEnabled(is_free and may_accept)
+        ui.rejectButton.setEnabled(is_free and segments and state != "rejected")
+        ui.rollBackButton.setEnabled(is_free and bool(accepted_times()))
+        ui.importButton.setEnabled(is_free)
+        ui.openButton.setEnabled(is_free and tables.chosen_row(ui.casesTable) is not None)
         try:
             used = resolve_model().info.id
         except VoxMMSDError:
             used = _("none")
         states = {"accepted": _("accepted"), "rejected": _("rejected"), "rolled back": _("rolled back")}
         about = _("This one is {state}. ").format(state=states[state]) if state in states else ""
-        ui.usedLabel.text = about + _("Model in use: <b>{model}</b>").format(model=used)
+        ui.usedLabel.setText(about + _("Model in use: <b>{model}</b>").format(model=used))
 
     def _accepting(self) -> Steps:
         from voxmmsd.models.registry import accept, list_models, resolve_model
@@ -252,8 +253,8 @@ class ResultSection:
         return True
 
     def _put(self, notice, text: str) -> None:
-        notice.text = text
-        notice.visible = bool(text)
+        notice.setText(text)
+        notice.setVisible(bool(text))
         if text:
             self._scrollers[id(notice)].start()
 

@@ -24,7 +24,7 @@ LOOK_MS = 1000
 FOLDER, RUN = "TrainRunsFolder", "TrainRun"  # settings
 
 
-class RunSection:
+class RunTab:
     """Shows runs and the chosen one; ``on_finished`` hears of a run that ended well while it was looked at."""
 
     def __init__(
@@ -151,14 +151,14 @@ class RunSection:
     def _show_state(self, run: RunView | None) -> None:
         ui, state = self.ui, run.state if run else None
         if run is not None:
-            ui.stateLabel.text = words.sentence(run)
+            ui.stateLabel.setText(words.sentence(run))
             ui.progressBar.setRange(0, run.total if run.total else int(not run.is_over))
             ui.progressBar.setValue(run.step)
-        ui.pauseButton.enabled = state is not None and state.is_active
-        ui.cancelButton.enabled = state is not None and (
-            state.is_active or state in (RunState.PAUSED, RunState.INTERRUPTED)
+        ui.pauseButton.setEnabled(state is not None and state.is_active)
+        ui.cancelButton.setEnabled(
+            state is not None and (state.is_active or state in (RunState.PAUSED, RunState.INTERRUPTED))
         )
-        ui.resumeButton.enabled = state is not None and state.can_resume and not self._logic.is_launching
+        ui.resumeButton.setEnabled(state is not None and state.can_resume and not self._logic.is_launching)
 
     def _list(self) -> None:
         """Fill the table again if it has changed; the run that is followed is the chosen one."""
@@ -199,16 +199,21 @@ class RunSection:
     def _draw(self, *_arguments) -> None:
         title = self.ui.curveChoice.currentText
         ui = self.ui
-        ui.curvesLabel.visible = ui.curveChoice.visible = ui.legendLabel.visible = bool(title)
+        ui.curvesLabel.setVisible(bool(title))
+        ui.curveChoice.setVisible(bool(title))
+        ui.legendLabel.setVisible(bool(title))
         if self.follower is None or not title:
-            ui.legendLabel.text = ""
+            ui.legendLabel.setText("")
             self._plot.remove()
             return
         curves = self.follower.curves
         names = groups(list(curves)).get(title, [])
         self._plot.show(title, {name: curves[name] for name in names})
-        ui.legendLabel.text = " &nbsp; ".join(
-            f"{square(number)} {short_name(name)} <b>{curves[name][-1][1]:.3g}</b>" for number, name in enumerate(names)
+        ui.legendLabel.setText(
+            " &nbsp; ".join(
+                f"{square(number)} {short_name(name)} <b>{curves[name][-1][1]:.3g}</b>"
+                for number, name in enumerate(names)
+            )
         )
 
     def _pause(self, _checked: bool) -> None:
@@ -231,9 +236,9 @@ class RunSection:
         except VoxMMSDError as error:
             self._say(words.plain(error))
             return
-        self.ui.resumeButton.enabled = False
+        self.ui.resumeButton.setEnabled(False)
         self._say(_("Continuing ..."))
 
     def _say(self, text: str) -> None:
-        self.ui.noticeLabel.text = text
-        self.ui.noticeLabel.visible = bool(text)
+        self.ui.noticeLabel.setText(text)
+        self.ui.noticeLabel.setVisible(bool(text))

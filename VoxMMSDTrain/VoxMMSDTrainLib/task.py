@@ -22,7 +22,7 @@ from VoxMMSDTrainLib import models, words
 from VoxMMSDTrainLib.launch import options_file
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic, free_folder
 from VoxMMSDTrainLib.options import OptionsForm
-from VoxMMSDTrainLib.run import RunSection
+from VoxMMSDTrainLib.run import RunTab
 from VoxMMSDTrainLib.training_packages import ensure_training
 
 DATA = "TrainData{}"  # settings; of each verb its own
@@ -39,10 +39,10 @@ class Size:
     share: float
 
 
-class TaskSection:
+class TaskTab:
     """Reads the choices, and hands them to the logic; ``on_start`` is called when a run is on its way."""
 
-    def __init__(self, ui: Page, logic: VoxMMSDTrainLogic, run: RunSection, on_start: Callable[[], None]) -> None:
+    def __init__(self, ui: Page, logic: VoxMMSDTrainLogic, run: RunTab, on_start: Callable[[], None]) -> None:
         self.ui, self._logic, self._run, self._on_start = ui, logic, run, on_start
         self._child: Child | None = None  # an estimate, or the export of a job
         self._options = Path()  # the file of its options
@@ -128,12 +128,13 @@ class TaskSection:
         ui, labeled = self.ui, self.verb == "finetune"
         ui.moreStack.setCurrentIndex(list(self._forms).index(self._kind))
         ui.moreBox.collapsed = True
-        ui.startLabel.visible = ui.startChoice.visible = labeled
-        ui.sizeLabel.text = _("&Patch:") if labeled else _("Bloc&k:")
+        ui.startLabel.setVisible(labeled)
+        ui.startChoice.setVisible(labeled)
+        ui.sizeLabel.setText(_("&Patch:") if labeled else _("Bloc&k:"))
         self._offer_starts()
         default = settings.read("library", "") if labeled else ""
         ui.dataPath.currentPath = settings.read(DATA.format(self.verb), "") or default
-        ui.nameEdit.text = _("corrections") if labeled else _("scans")
+        ui.nameEdit.setText(_("corrections") if labeled else _("scans"))
         self._look_at_data()
         self._fill()
 
@@ -275,15 +276,15 @@ class TaskSection:
     def _enable(self) -> None:
         free = self._child is None and not self._logic.is_launching
         for button in (self.ui.estimateButton, self.ui.startButton, self.ui.exportButton):
-            button.enabled = free
-        self.ui.cancelButton.enabled = self._child is not None
+            button.setEnabled(free)
+        self.ui.cancelButton.setEnabled(self._child is not None)
 
     def _say(self, text: str) -> None:
         self._show_text(self.ui.noticeLabel, text)
 
     def _show_text(self, label, text: str) -> None:
-        label.text = text
-        label.visible = bool(text)
+        label.setText(text)
+        label.setVisible(bool(text))
 
 
 def _is_library(folder: Path) -> bool:

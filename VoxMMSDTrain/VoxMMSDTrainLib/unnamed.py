@@ -42,7 +42,7 @@ class UnnamedPairs:
             self._number = ""
             self._say("")
         self._comparison = comparison
-        self._ui.unnamedBox.visible = comparison is not None and bool(comparison.old) and comparison.few
+        self._ui.unnamedBox.setVisible(comparison is not None and bool(comparison.old) and comparison.few)
         self._enable()
 
     @property
@@ -118,16 +118,16 @@ class UnnamedPairs:
         if is_free and self._number and not self._compared.shows(self._pair):
             self._number = ""  # its segmentations are gone, or others are looked at
             self._say("")
-        self._ui.pairButton.enabled = is_free
+        self._ui.pairButton.setEnabled(is_free)
         for button in (self._ui.firstButton, self._ui.secondButton, self._ui.equalButton):
-            button.enabled = is_free and bool(self._number)
+            button.setEnabled(is_free and bool(self._number))
 
     def _say_error(self, error: Exception) -> None:
         self._say(words.plain(error))
 
     def _say(self, text: str) -> None:
-        self._ui.unnamedNotice.text = text
-        self._ui.unnamedNotice.visible = bool(text)
+        self._ui.unnamedNotice.setText(text)
+        self._ui.unnamedNotice.setVisible(bool(text))
 
 
 def _run_of(comparison: RunResult | None) -> Path | None:

@@ -1,7 +1,7 @@
-"""The panel: a tab per step of teaching a model; each tab is a section of its own.
+"""The panel: a tab per step of training a model, each with a class of its own.
 
-The tabs are there when Slicer shows the panel; their sections, which read and draw, follow in slices, or at once where
-one of them is asked for.
+The pages are there when Slicer shows the panel; the tabs' objects, which read and draw, follow in slices, or at once
+where one of them is asked for.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from slicer.util import VTKObservationMixin
 from VoxMMSDLib.background import Slices, Steps, Work, to_error_log
 from VoxMMSDLib.pages import FitsItsText, Page
 from VoxMMSDLib.reload import renew_packages
-from VoxMMSDTrainLib.library import LibrarySection
+from VoxMMSDTrainLib.library import LibraryTab
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
-from VoxMMSDTrainLib.result import ResultSection
-from VoxMMSDTrainLib.run import RunSection
-from VoxMMSDTrainLib.task import TaskSection
+from VoxMMSDTrainLib.result import ResultTab
+from VoxMMSDTrainLib.run import RunTab
+from VoxMMSDTrainLib.task import TaskTab
 
 TABS = ("Library", "Task", "Run", "Result")
 BUILT_LATER = ("run", "work", "library", "task", "result")
@@ -49,14 +49,14 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _setup_steps(self, pages) -> Steps:
         yield _read_models
-        self.run = RunSection(pages["Run"], self.logic, self.onRunFinished)
+        self.run = RunTab(pages["Run"], self.logic, self.onRunFinished)
         yield
         self.work = Work()
-        self.library = LibrarySection(pages["Library"], self.run, self.work, self.onLibraryChanged)
+        self.library = LibraryTab(pages["Library"], self.run, self.work, self.onLibraryChanged)
         yield
-        self.task = TaskSection(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
+        self.task = TaskTab(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
         yield
-        self.result = ResultSection(pages["Result"], self.run, self.work, self.onModelDecided)
+        self.result = ResultTab(pages["Result"], self.run, self.work, self.onModelDecided)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
@@ -91,9 +91,9 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onTabChanged(self, number):
         """Other modules and other processes may have changed what a tab shows."""
-        section = (self.library, self.task, self.run, self.result)[number]
-        if not isinstance(section, RunSection):
-            section.refresh()
+        tab = (self.library, self.task, self.run, self.result)[number]
+        if not isinstance(tab, RunTab):
+            tab.refresh()
 
     def onRunFinished(self, folder):
         self.result.show(folder)
@@ -124,8 +124,8 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         built = vars(self)  # what was not built yet is not built to be closed
         if "work" in built:
             self.work.stop()
-        for section in (built[name] for name in ("run", "library", "task", "result") if name in built):
-            section.cleanup()
+        for tab in (built[name] for name in ("run", "library", "task", "result") if name in built):
+            tab.cleanup()
         if "logic" in built:  # where setup() failed half way, Slicer still cleans up
             self.logic.cleanup()
         self.removeObservers()
@@ -143,8 +143,8 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 def _read_models() -> None:
-    """In a thread: each file of each model is hashed, for the first time, and the sections find it done."""
-    import voxmmsd.library  # noqa: F401 - the first section reads it
+    """In a thread: each file of each model is hashed, for the first time, and the tabs find it done."""
+    import voxmmsd.library  # noqa: F401 - the first tab reads it
     from voxmmsd.models.registry import list_models
 
     list_models()
