@@ -36,7 +36,7 @@ from voxmmsd.ids import safe_id
 from voxmmsd.labels import schema_named, values_from_indices
 from voxmmsd.library.changes import changed_voxels
 from voxmmsd.library.images import brain_only, image_hash, storable
-from voxmmsd.library.label_files import counted, on_grid_of_case, origins_on, reserved
+from voxmmsd.library.label_files import on_grid_of_case, origins_on, reserved, voxel_counts
 from voxmmsd.library.lock import writing
 from voxmmsd.library.parts import drawn_part
 from voxmmsd.library.reading import CASE_RECORD, RECORD, About, LibraryRecords
@@ -279,7 +279,7 @@ class Library(LibraryRecords):
             if who is not None:
                 beside = file.with_name(file.name.replace(".nii.gz", "_origin.nii.gz"))
                 write_nifti(beside, who.array, who.grid)
-                known["origins"] = Origins(sha256_of(beside), counted(who))
+                known["origins"] = Origins(sha256_of(beside), voxel_counts(who))
             version = LabelVersion(number=number, sha256=sha256_of(file), **known)
             write_json_atomic(case.folder / "labels" / f"{version.stem}.json", to_record(version))
         return version

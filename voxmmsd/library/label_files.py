@@ -54,7 +54,7 @@ def origins_on(label: Volume, case: LibraryCase, origins: Volume) -> Volume:
     return found
 
 
-def counted(origins: Volume) -> dict[str, int]:
+def voxel_counts(origins: Volume) -> dict[str, int]:
     """Voxels by who decided them."""
     return {name: int((origins.array == value).sum()) for value, name in enumerate(ORIGINS)}
 

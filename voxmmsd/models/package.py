@@ -30,7 +30,7 @@ FILES = (WEIGHTS, ONNX, CARD)
 HEADLINE_SPLITS = ("test", "hold-out", "validation")
 LONGEST_NAME = 200
 LARGEST_WINDOW = 1024  # voxels along a side
-_WAITING_CARD = "MODEL_CARD.next.md"
+_NEXT_CARD = "MODEL_CARD.next.md"
 _SURELY_SEEN_SECONDS = 2.0  # a file that was changed later than that may change again within one tick of its clock
 
 
@@ -98,7 +98,7 @@ class ModelPackage:
 
     def file(self, name: str) -> Path:
         """Where the content of one of ``info.files`` is: of a card whose rewrite was cut short, beside its place."""
-        waiting = self.folder / _WAITING_CARD
+        waiting = self.folder / _NEXT_CARD
         return waiting if name == CARD and _digest(waiting) == self.info.files[CARD] else self.folder / name
 
     @property
@@ -147,7 +147,7 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
         if _verified.get(folder.absolute()) == state:
             return
         for name, expected in info.files.items():
-            if name == CARD and _digest(folder / _WAITING_CARD) == expected:
+            if name == CARD and _digest(folder / _NEXT_CARD) == expected:
                 continue  # looked at before the card itself, since it may be put in its place at any time
             if sha256_of(folder / name) != expected:
                 raise ModelError(
@@ -160,7 +160,7 @@ def _check_files(folder: Path, info: ModelInfo) -> None:
     except OSError as error:
         raise ModelError(f"{error.filename or folder}: cannot be read ({error.strerror})", "import it again") from error
     is_settled = time.time() - max(file.changed_ns for file in state) / 1e9 > _SURELY_SEEN_SECONDS
-    if is_settled and not (folder / _WAITING_CARD).exists():
+    if is_settled and not (folder / _NEXT_CARD).exists():
         _verified[folder.absolute()] = state
 
 
@@ -181,9 +181,9 @@ def _state_of(folder: Path, info: ModelInfo) -> tuple[_FileState, ...]:
     return tuple(_FileState(name, sha256, one.st_ino, one.st_size, one.st_mtime_ns) for name, sha256, one in found)
 
 
-def _put_waiting_card_in_place(folder: Path, info: ModelInfo) -> None:
+def _finish_card_update(folder: Path, info: ModelInfo) -> None:
     """The end of a rewrite, also of an earlier one that was cut short after the record."""
-    waiting = folder / _WAITING_CARD
+    waiting = folder / _NEXT_CARD
     with suppress(FileNotFoundError):  # another writer was first
         if _digest(waiting) == info.files.get(CARD):
             waiting.replace(folder / CARD)
@@ -238,13 +238,13 @@ def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPa
     Raises:
         ModelError: the folder cannot be written.
     """
-    waiting = package.folder / _WAITING_CARD
+    waiting = package.folder / _NEXT_CARD
     try:
-        _put_waiting_card_in_place(package.folder, read_info(package.folder))
+        _finish_card_update(package.folder, read_info(package.folder))
         write_text_atomic(waiting, card)
         info = dataclasses.replace(info, files={**package.info.files, CARD: sha256_of(waiting)})
         write_json_atomic(package.folder / RECORD, {"format": FORMAT, **asdict(info)})
-        _put_waiting_card_in_place(package.folder, info)
+        _finish_card_update(package.folder, info)
     except OSError as error:
         raise ModelError(
             f"{package.folder}: cannot be written ({error.strerror})", "import the model first: voxmmsd models import"

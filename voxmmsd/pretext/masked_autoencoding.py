@@ -11,7 +11,7 @@ from torch import Tensor
 
 from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.networks.heads import restoration_head
-from voxmmsd.pretext.method import PretextMethod, restored
+from voxmmsd.pretext.method import PretextMethod, views_and_restoration
 from voxmmsd.training_config import PretrainConfig
 from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks
 
@@ -34,4 +34,4 @@ class MaskedAutoencoding(PretextMethod):
 
     @torch.no_grad()
     def restore(self, blocks: SiameseBlocks, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return restored(self.unet, self.restorer, self.views(blocks, generator))
+        return views_and_restoration(self.unet, self.restorer, self.views(blocks, generator))

@@ -75,7 +75,7 @@ def open_method(config: PretrainConfig) -> PretextMethod:
     return getattr(importlib.import_module(f"voxmmsd.pretext.{file}"), name)(config)
 
 
-def restored(unet: nn.Module, head: nn.Module, views: SiameseViews) -> tuple[Tensor, Tensor]:
+def views_and_restoration(unet: nn.Module, head: nn.Module, views: SiameseViews) -> tuple[Tensor, Tensor]:
     """The views and their restoration by the networks in evaluation mode."""
     was_training = unet.training
     unet.eval()

@@ -16,7 +16,7 @@ from voxmmsd.losses.restoration import restoration_loss
 from voxmmsd.losses.self_distillation import distillation_loss, mean_embedding, moved_center, teacher_targets
 from voxmmsd.networks.heads import Projector, restoration_head
 from voxmmsd.networks.voxel_features import voxel_features
-from voxmmsd.pretext.method import PretextMethod, restored
+from voxmmsd.pretext.method import PretextMethod, views_and_restoration
 from voxmmsd.pretext.teacher import Teacher
 from voxmmsd.schedules import cosine, teacher_temperature
 from voxmmsd.training_config import PretrainConfig
@@ -140,4 +140,4 @@ class VoxMMSD(PretextMethod):
     def restore(self, blocks: SiameseBlocks, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
         if not self.config.restoration:
             return None
-        return restored(self.unet, self.restorer, self.views(blocks, generator))
+        return views_and_restoration(self.unet, self.restorer, self.views(blocks, generator))

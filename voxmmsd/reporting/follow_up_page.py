@@ -100,8 +100,8 @@ def _summary(found: FollowUp) -> list[str]:
             share = share_of(before, now)
             parts.append(f"{_NAMES[key].lower()} {before:.1f} to {now:.1f} ml" + (f" ({share})" if share else ""))
         events = _events(found, number)
-        told = _sentence(f"{visit_name(found, number)}: {', '.join(parts)}")
-        said.append(told + (f"; {events}." if events else "."))
+        sentence = _sentence(f"{visit_name(found, number)}: {', '.join(parts)}")
+        said.append(sentence + (f"; {events}." if events else "."))
     empty = [visit_name(found, n) for n, visit in enumerate(found.visits) if not visit.shown.label_zyx.any()]
     return [*said, *([f"No tumor at {', '.join(empty)}."] if empty else [])]
 
@@ -109,13 +109,13 @@ def _summary(found: FollowUp) -> list[str]:
 def _events(found: FollowUp, number: int) -> str:
     """New, vanished, split and merged lesions of a visit, by their numbers."""
     key = next(iter(found.tracks), "")
-    told = []
+    texts = []
     for event in (Event.NEW, Event.BACK, Event.VANISHED, Event.SPLIT, Event.MERGED, Event.REGROUPED):
         lesions = [str(track.number) for track in found.tracks.get(key, ()) if track.events[number] == event]
         if lesions:
-            told.append(f"{event}: lesion {' and '.join(lesions)}" if len(lesions) < 3 else
+            texts.append(f"{event}: lesion {' and '.join(lesions)}" if len(lesions) < 3 else
                         f"{event}: lesions {', '.join(lesions)}")  # fmt: skip
-    return "; ".join(told)
+    return "; ".join(texts)
 
 
 def _response(found: FollowUp) -> list[Section]:

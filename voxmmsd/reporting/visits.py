@@ -77,10 +77,10 @@ def read_visits(
         )
     if not any(one.shown.label_zyx.any() for one in read):
         raise InputError("none of the visits has a tumor", "give visits of which one has at least")
-    told = list(days) if days else _days_of(read)
+    of_each = list(days) if days else _days_of(read)
     codes = {one.code for one in read}
     code = patient or (codes.pop() if len(codes) == 1 else "")
-    return [Visit(one.shown, code, told[number] if told else None) for number, one in enumerate(read)]
+    return [Visit(one.shown, code, of_each[number] if of_each else None) for number, one in enumerate(read)]
 
 
 def _check_call(sources: Sequence[Path], images: Sequence[str], days: Sequence[int]) -> None:

@@ -206,7 +206,7 @@ def rewritten_up_to_the_record(copy, monkeypatch):
     """As a kill leaves it between the record and the card."""
     package = read_package(copy)
     with monkeypatch.context() as killed:
-        killed.setattr(packages, "_put_waiting_card_in_place", lambda *_: None)
+        killed.setattr(packages, "_finish_card_update", lambda *_: None)
         return rewritten(package)
 
 
