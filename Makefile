@@ -49,8 +49,9 @@ lint: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "$(PYTHON) is no Python of 3.11 or later: make PYTHON=... (of test-312: PYTHON_312=...) names one"; exit 1; }
+	  echo "$(PYTHON) is older than Python 3.11: name another, make PYTHON=... (for test-312: PYTHON_312=...)"; exit 1; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+	@echo "Installing into $(VENV): torch first, then the rest; pip says nothing until it is done, which takes minutes"
 	$(RUN)/python -m pip install --quiet $(TORCH_FROM) -c constraints.txt torch
 	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
 	@touch $@

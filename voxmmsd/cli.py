@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments:
+        _parser().print_help(sys.stderr)
+        return 2
     given = vars(_parser().parse_args(_with_action_first(arguments)))
     verb, group = given.pop("verb", None), given.pop("group", None)
     debug, detach, file = given.pop("debug"), given.pop("detach", False), given.pop("config_file", None)
@@ -109,7 +112,11 @@ def _failed(code: int, problem: str, remedy: str, debug: bool) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="voxmmsd", description=(voxmmsd.__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="voxmmsd",
+        description=(voxmmsd.__doc__ or "").splitlines()[0],
+        epilog="`voxmmsd VERB --help` lists the options of a verb. `voxmmsd doctor` checks this installation.",
+    )
     parser.add_argument("--version", action="version", version=f"voxmmsd {voxmmsd.__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
     parser.set_defaults(debug=False)

@@ -35,6 +35,13 @@ def test_help_answers_for_every_verb(verb, capsys):
     assert "usage: voxmmsd" in capsys.readouterr().out
 
 
+def test_a_call_without_a_verb_lists_the_verbs(capsys):
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert "finetune" in said
+    assert "voxmmsd VERB --help" in said
+
+
 def test_former_names_of_options_are_understood_and_not_listed(tmp_path, capsys):
     old = ["--balanced", "2", "--frozen"]  # out of range, so that nothing starts
     assert main(["finetune", str(tmp_path), "--run", str(tmp_path / "run"), *old]) == 2
@@ -86,7 +93,7 @@ def test_help_loads_neither_torch_nor_numpy():
         (["finetune", ".", "--run", "r", "--config", "missing.json"], "missing.json: cannot be read"),
     ],
 )
-def test_bad_use_is_one_line_that_says_what_and_the_way_out(arguments, message, tmp_path, monkeypatch, capsys):
+def test_bad_use_is_one_line_with_the_problem_and_its_remedy(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "segment":
         write_patient(tmp_path)

@@ -17,7 +17,7 @@ class TrainResultTest(train_case.TrainTest):
         write_json_atomic(run / "status.json", {"verb": "finetune", "state": "finished", "step": 1, "total": 1})
         write_json_atomic(run / "config.json", {"options": {"folders": ["library"]}, "directory": str(self.folder)})
         write_model_record(run, "new-1")
-        known = {"old": "old-1", "outcome": "better", "text": "so it is", "few": False, "patients": 5}
+        known = {"old": "old-1", "outcome": "better", "text": "so it is", "sure": True, "few": False, "patients": 5}
         record = {**known, "regions": regions or {"WT": [0.5, 0.6]}, "cases": list(cases), **told}
         write_json_atomic(run / "comparison.json", record)
         panel = self.open_panel("VoxMMSDTrain")
@@ -40,6 +40,9 @@ class TrainResultTest(train_case.TrainTest):
     def test_better_on_one_patient_is_said_with_caution(self):
         panel = self.show(few=True, patients=1)
         self.assertIn("on 1 patient(s) only: too few to be sure", panel.result.ui.verdictLabel.text)
+
+    def test_better_by_an_interval_that_holds_0_is_said_with_caution(self):
+        self.assertIn("not certain", self.show(sure=False).result.ui.verdictLabel.text)
 
     def test_better_on_many_is_said_plainly(self):
         self.assertEqual(self.show().result.ui.verdictLabel.text, "The new model is better.")

@@ -25,6 +25,7 @@ class RunResult:
     old: str = ""
     outcome: Outcome | None = None
     text: str = ""
+    sure: bool = False
     few: bool = False
     patients: int = 0
     regions: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
@@ -53,6 +54,7 @@ def read_run_result(folder: Path) -> RunResult:
         old=compared.old,
         outcome=verdict.outcome,
         text=verdict.text,
+        sure=verdict.sure,
         few=verdict.few,
         patients=verdict.patients,
         regions=verdict.regions,

@@ -280,6 +280,8 @@ def _headline(found: RunResult | None) -> str:
         return _("The new model was better, on {count} patient(s) only: too few to be sure.").format(
             count=found.patients
         )
+    if found.outcome == Outcome.BETTER and not found.sure:
+        return _("The new model was better on average, but this is not certain.")
     outcomes = {
         Outcome.BETTER: _("The new model is better."),
         Outcome.WORSE: _("The new model is worse."),
