@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from voxmmsd.compute.rendezvous import store_of_this_start
 from voxmmsd.errors import Canceled
 
 PROCESS_GROUP_TIMEOUT = timedelta(hours=4)  # the others wait while the first one prepares cases or validates
@@ -67,7 +66,11 @@ def process_group(processes: Processes, device: torch.device) -> Iterator[None]:
     store, rank, size = next(dist.rendezvous("env://", timeout=PROCESS_GROUP_TIMEOUT))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(
-        backend, store=of_this_start(store, processes), rank=rank, world_size=size, timeout=PROCESS_GROUP_TIMEOUT
+        backend,
+        store=store_of_this_start(store, processes.rank, processes.size),
+        rank=rank,
+        world_size=size,
+        timeout=PROCESS_GROUP_TIMEOUT,
     )
     # Not where something failed: NCCL's teardown waits for the others, who wait for this one. The process then ends
     # without it, and torchrun ends the others.
@@ -77,28 +80,6 @@ def process_group(processes: Processes, device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
         raise
     dist.destroy_process_group()
-
-
-def of_this_start(store: dist.Store, processes: Processes) -> dist.Store:
-    """The part of torchrun's ``store`` that this start of the processes alone reads and writes.
-
-    torchrun keeps one store over all its restarts, and in it the addresses of processes that are gone: who reads one
-    of those waits for the dead. Its count of restarts differs between hosts, so the first process thinks of a name,
-    and tells it only to those who ask for it now.
-    """
-    own = uuid.uuid4().hex
-    if not processes.is_first:
-        store.set(f"asks {processes.rank}", own)
-        name = store.get(f"for {own}").decode()
-        store.set(f"{name} heard by {processes.rank}", "")
-        return dist.PrefixStore(name, store)
-    others = range(1, processes.size)
-    while missing := [rank for rank in others if not store.check([f"{own} heard by {rank}"])]:
-        for rank in missing:
-            if store.check([f"asks {rank}"]):  # perhaps one that is gone: its answer is read by nobody
-                store.set(f"for {store.get(f'asks {rank}').decode()}", own)
-        time.sleep(0.05)
-    return dist.PrefixStore(own, store)
 
 
 @contextmanager

@@ -3,7 +3,7 @@ from contextlib import suppress
 
 from torch import distributed as dist
 
-from voxmmsd.compute.processes import Processes, of_this_start
+from voxmmsd.compute.rendezvous import store_of_this_start
 
 
 class KilledWhileWaiting:
@@ -17,7 +17,7 @@ class KilledWhileWaiting:
 
 
 def meet(store, rank, size, token, met):
-    own = of_this_start(store, Processes(rank, size))
+    own = store_of_this_start(store, rank, size)
     own.set(f"address {rank}", token)
     met.append([own.get(f"address {each}").decode() for each in range(size)])
 
@@ -27,7 +27,7 @@ def test_processes_that_are_started_again_meet_each_other_and_not_those_that_are
     store = dist.HashStore()
     for token in ("first start", "second start", "third start"):
         with suppress(InterruptedError):
-            of_this_start(KilledWhileWaiting(store), Processes(2, 3))
+            store_of_this_start(KilledWhileWaiting(store), 2, 3)
         met = []
         threads = [threading.Thread(target=meet, args=(store, rank, 3, token, met), daemon=True) for rank in (0, 1, 2)]
         for thread in threads:
