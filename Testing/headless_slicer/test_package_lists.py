@@ -1,6 +1,7 @@
 """What is installed into Slicer is what the repository holds."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -28,3 +29,14 @@ def test_a_module_folder_holds_one_module_file():
             (REPOSITORY / name / f"{name}.py").read_text(encoding="utf-8"),
             re.MULTILINE,
         )
+
+
+def test_the_modules_install_what_the_project_requires():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = {*project["dependencies"], *project["optional-dependencies"]["train"]}
+    files = ("VoxMMSDLib/dependencies.py", "VoxMMSDTrain/VoxMMSDTrainLib/training_packages.py")
+    texts = "".join((REPOSITORY / file).read_text(encoding="utf-8") for file in files)
+    asked = set(re.findall(r'"([a-z]+[><=!][^"]+)"', texts))
+
+    assert len(asked) > 6
+    assert asked <= required

@@ -104,7 +104,7 @@ def test_auto_measures_once_per_machine_model_and_version_and_takes_the_fastest(
     assert choose_backend(package, device="cpu", say=said.append) == Backend("openvino")
     assert sorted(measured) == sorted(speed)
     assert said == [
-        "measured once, for this machine and model: openvino on cpu 1.00 s, onnx on cpu 2.00 s; openvino it is"
+        "measured once, for this machine and model: openvino on cpu 1.00 s, onnx on cpu 2.00 s; openvino is used"
     ]
     speed["ONNX Runtime (CPU)"] = 0.5
     assert choose_backend(toy_package(tmp_path / "other", seed=1), device="cpu") == Backend("onnx")

@@ -146,7 +146,7 @@ def _fastest(package: ModelPackage, candidates: list[Backend], threads: int, say
     found = dict(zip((f"{backend.engine} on {backend.device}" for backend in candidates), seconds, strict=True))
     best = candidates[seconds.index(min(seconds))]
     measured = ", ".join(f"{name} {value:.2f} s" for name, value in found.items())
-    say(f"measured once, for this machine and model: {measured}; {best.engine} it is")
+    say(f"measured once, for this machine and model: {measured}; {best.engine} is used")
     try:
         write_json_atomic(_file(), {**known, key: {"way": asdict(best), "seconds": found}})
     except OSError as error:
