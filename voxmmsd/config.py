@@ -29,7 +29,7 @@ Presets = Mapping[str, Mapping[str, Any]]
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ANSWERS = ("first", "second", "equal")  # which of two results is better
 BRAIN_MASK = (
-    "image that is non-zero inside the brain, a skull-stripped modality, or a tool: voxmmsd (comes along), hd-bet or "
+    "image that is non-zero inside the brain, a skull-stripped modality, or a tool: voxmmsd (bundled), hd-bet or "
     "synthstrip"
 )
 SPACING_MM = (0.1, 20.0)  # voxels of any image are between these

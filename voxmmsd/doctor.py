@@ -116,7 +116,7 @@ def _check_torch(name: str) -> tuple[str, bool]:
     milliseconds = 1000 * (time.perf_counter() - started)
     error = float((result - expected).abs().max() / expected.abs().max())
     good = error < LARGEST_ERROR
-    verdict = "right" if good else f"WRONG: do not train or segment on this device (allowed {LARGEST_ERROR:.0e})"
+    verdict = "correct" if good else f"WRONG: do not train or segment on this device (allowed {LARGEST_ERROR:.0e})"
     cudnn = torch.backends.cudnn.version() if device.type == "cuda" else None
     faults = "".join(f"\nwarning     {fault}" for fault in known_faults(torch.__version__, cudnn))
     label = torch.cuda.get_device_name() if device.type == "cuda" else device.type

@@ -25,7 +25,7 @@ def verify(spec: str) -> tuple[str, bool]:
     clear_verification_cache()
     if not spec:
         return _report(
-            f"{registry_folder()} and what comes along", _wrong_models(), counted(len(list_models()), "model")
+            f"{registry_folder()} and the bundled models", _wrong_models(), counted(len(list_models()), "model")
         )
     if is_library(Path(spec).expanduser()):
         library = open_library(Path(spec))
@@ -41,7 +41,7 @@ def verify(spec: str) -> tuple[str, bool]:
 
 def _report(what: str, problems: list[str], kind: str) -> tuple[str, bool]:
     if not problems:
-        return f"{what}: {kind}, whole", True
+        return f"{what}: {kind}, intact", True
     return "\n".join(
         [f"{what}: {kind}, {counted(len(problems), 'problem')}", *(f"  {line}" for line in problems)]
     ), False

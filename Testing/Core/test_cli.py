@@ -161,7 +161,7 @@ def test_doctor_checks_the_convolution(capsys):
     assert main(["doctor", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "3-D convolution error" in said
-    assert ": right" in said
+    assert ": correct" in said
 
 
 def test_cases_are_listed(tmp_path, capsys):

@@ -67,7 +67,7 @@ def segment_cases(config: SegmentConfig) -> SegmentResult:
         for remark in remarks:
             run.say(remark)
         if results:
-            run.say(f"{len(results)} of {len(cases)} cases are done already")
+            run.say(f"{len(results)} of {len(cases)} cases are already done")
         for case in todo:
             set_unfinished_aside(out, case.id)
         if todo:

@@ -187,7 +187,7 @@ def test_a_rerun_does_what_failed_and_what_came_later_and_skips_the_rest(package
     second = segment_cases(options)
     assert len(second.written) == 3
     assert second.written[0].stat().st_mtime_ns == made
-    assert "1 of 3 cases are done already" in capsys.readouterr().err
+    assert "1 of 3 cases are already done" in capsys.readouterr().err
 
 
 def test_results_of_images_that_have_changed_since_are_neither_taken_nor_overwritten(package, tmp_path):

@@ -151,7 +151,7 @@ def test_only_importing_a_zip_puts_it_into_the_registry(packages, tmp_path):
     assert package.info.id == "one-1"
     assert registry.resolve_model(str(file)).folder == package.folder
     assert registry.list_models() == []
-    assert verify(str(file)) == (f"{file}: the model one-1, whole", True)
+    assert verify(str(file)) == (f"{file}: the model one-1, intact", True)
     assert registry.list_models() == []
     registry.import_model(registry.resolve_model(str(file)).folder)
     assert registry.model_states() == {"one-1": "proposed"}
