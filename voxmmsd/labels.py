@@ -10,7 +10,7 @@ schema's *values*. ``indices_from_values`` and ``values_from_indices`` are the o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from voxmmsd.colors import BLUE, GREEN, ORANGE, PINK, REGION_COLORS, YELLOW
@@ -187,6 +187,8 @@ SCHEMAS["whole-tumor"] = LabelSchema(
     (Region("WT", "Whole tumor", (1,)),),
 )
 
+CAVITY = "RC"
+WITH_CAVITY = f"+{CAVITY}"  # ends the name of a schema to which a resection cavity was added
 _SAME_TISSUE = {"NETC": "NCR", "SNFH": "ED"}  # BraTS 2024's names of what 2023 calls NCR and ED
 
 
@@ -244,15 +246,29 @@ def unknown_tissue(label: Label, voxels: int, source: LabelSchema, target: Label
 
 
 def schema_named(name: str) -> LabelSchema:
-    """The schema with this name.
+    """The schema with this name; with ``+RC`` behind it, ``schema_with_cavity`` of it.
 
     Raises:
         ConfigError: unknown name; the message lists the known ones.
     """
-    try:
-        return SCHEMAS[name]
-    except KeyError:
-        raise ConfigError(f"unknown label schema {name!r}", f"choose one of {', '.join(SCHEMAS)}") from None
+    plain = SCHEMAS.get(name.removesuffix(WITH_CAVITY))
+    schema = schema_with_cavity(plain) if plain and name != plain.name else plain
+    if schema is None:
+        raise ConfigError(f"unknown label schema {name!r}", f"choose one of {', '.join(SCHEMAS)}")
+    return schema
+
+
+def schema_with_cavity(schema: LabelSchema) -> LabelSchema | None:
+    """The labels of an adult glioma, as they are, and a resection cavity with the next value; None for other schemas.
+
+    Named ``brats-2021+RC``. Its class indices are those of ``schema`` and one more, so a network of ``schema`` knows
+    all of them but the last.
+    """
+    if {label.key for label in schema.labels} != {"NCR", "ED", "ET"}:
+        return None
+    cavity = replace(SCHEMAS["brats-gli-2024"].label(CAVITY), value=max(schema.values) + 1)
+    region = Region(cavity.key, cavity.name, (cavity.value,))
+    return LabelSchema(schema.name + WITH_CAVITY, (*schema.labels, cavity), (*schema.regions, region))
 
 
 def indices_from_values(labels: np.ndarray, schema: LabelSchema, where: str) -> np.ndarray:

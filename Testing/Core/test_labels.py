@@ -15,6 +15,7 @@ from voxmmsd.labels import (
     indices_from_masks,
     indices_from_values,
     schema_named,
+    schema_with_cavity,
     values_from_indices,
 )
 
@@ -68,6 +69,25 @@ def test_labels_stored_as_floats_are_read_and_fractional_ones_refused():
 def test_an_unknown_schema_names_the_known_ones():
     with pytest.raises(ConfigError, match="brats-gli-2024"):
         schema_named("brats-1999")
+
+
+@pytest.mark.parametrize(("name", "value"), [("brats-2021", 5), ("brats-gli-2023", 4), ("msd-task01", 4)])
+def test_a_cavity_is_added_to_the_labels_of_adult_glioma_which_keep_their_values(name, value):
+    plain, wider = schema_named(name), schema_named(f"{name}+RC")
+    assert wider == schema_with_cavity(plain)
+    assert wider.labels[:-1] == plain.labels and wider.regions[:-1] == plain.regions
+    assert (wider.labels[-1].key, wider.labels[-1].value) == ("RC", value)
+    assert wider.region_indices(wider.regions[-1]) == (plain.class_count,)
+    new = schema_named("brats-gli-2024")
+    assert [index_of_tissue(label, new) for label in wider.labels][-1] == 4
+    assert schema_with_cavity(wider) is None
+
+
+@pytest.mark.parametrize("name", ["brats-gli-2024", "brats-ped-2024", "whole-tumor"])
+def test_no_cavity_is_added_where_one_is_known_or_the_tissues_are_others(name):
+    assert schema_with_cavity(schema_named(name)) is None
+    with pytest.raises(ConfigError, match=f"unknown label schema '{name}\\+RC'"):
+        schema_named(f"{name}+RC")
 
 
 def test_a_tissue_has_its_index_in_another_schema_whatever_it_is_called_there():

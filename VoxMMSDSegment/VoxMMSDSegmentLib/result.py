@@ -8,10 +8,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
-from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+from voxmmsd.labels import CAVITY, MODALITIES, WITH_CAVITY, LabelSchema, schema_named
 from voxmmsd.records.findings import Finding, Severity
 from VoxMMSDLib.background import Steps, at_once
-from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, is_result
+from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, common_box, is_result
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
 from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK, mask_of_result, mask_steps, show_mask
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
@@ -110,18 +110,20 @@ def last_result_of(volumes: dict, but=None):
 
 
 def replace_result(old, new) -> None:
-    """Make ``old`` what ``new`` is and take ``new`` away; segments that the user added to ``old`` stay.
+    """Make ``old`` what ``new`` is and take ``new`` away; segments that the user added to ``old`` stay, a cavity among
+    them.
 
     Raises:
         InputError: they follow different label schemas.
     """
-    if old.GetAttribute(SCHEMA) != new.GetAttribute(SCHEMA):
+    if new.GetAttribute(SCHEMA) not in (old.GetAttribute(SCHEMA), old.GetAttribute(SCHEMA).removesuffix(WITH_CAVITY)):
         raise InputError(_("{name} has other tissues than this model").format(name=old.GetName()), _("keep both"))
     reference = reference_of(new)
     source, target = Frame(new, reference), Frame(old, reference)
+    cavity = target.part([CAVITY] if old.GetSegmentation().GetSegment(CAVITY) is not None else [])
     for label in schema_named(new.GetAttribute(SCHEMA)).labels:
         if old.GetSegmentation().GetSegment(label.key) is not None:
-            target.put(label.key, source.part([label.key]))
+            target.put(label.key, _without(source.part([label.key]), cavity))
     for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS):
         old.SetAttribute(name, new.GetAttribute(name))
     forget_rounds(old)
@@ -137,6 +139,13 @@ def replace_result(old, new) -> None:
     remove_whole(new)
     rebuild(old, reference)
     old.GetDisplayNode().SetVisibility(True)
+
+
+def _without(part: Part, other: Part) -> Part:
+    if not (part.array.size and other.array.size):
+        return part
+    start, shape = common_box([part, other])
+    return Part(start, part.within(start, shape) & ~other.within(start, shape)).cropped()
 
 
 def _take_over_mask(old, new) -> None:

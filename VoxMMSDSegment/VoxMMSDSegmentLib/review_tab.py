@@ -22,6 +22,7 @@ from VoxMMSDLib.segments import is_result, without_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
+from VoxMMSDSegmentLib.cavity_button import CavityButton
 from VoxMMSDSegmentLib.colors import signal_color
 from VoxMMSDSegmentLib.dicom_box import DicomBox
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
@@ -62,6 +63,7 @@ class ReviewTab:
         self.overlay = Overlay()
         self.accepting: AcceptJob | None = None
         self.carry = CarryBox(ui, logic, self._show_places, on_nodes)
+        self.cavity = CavityButton(ui)
         self.mask = MaskBox(ui, logic, on_nodes)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -115,6 +117,7 @@ class ReviewTab:
         ui.placesWidget.setCurrentNode(self._places())
         self._edit(result)
         self.carry.show(result)
+        self.cavity.show(result)
         self.dicom.show(result)
         self._forget_code_of_another_case()
         if result is not None:
@@ -160,6 +163,7 @@ class ReviewTab:
             return
         rebuild(self._result, reference)
         self.carry.look()
+        self.cavity.update()
         # A table view does not always notice that all columns were exchanged.
         self._show_volumes()
 

@@ -77,14 +77,15 @@ def refine(
     distance = distance_mm(evidence.edited_zyx, evidence.grid, features.grid)
     if distance is None:
         raise InputError("no edit lies inside the brain that the network saw", "edit there, or check the brain mask")
-    further = schema.class_count - len(features.logits_czyx)
+    further = range(len(features.logits_czyx), schema.class_count)
     logits = features.logits_czyx.astype(np.float32)
-    features = with_classes(features, further)
+    painted = evidence.label_zyx[evidence.edited_zyx]
+    features = with_classes(features, [bool((painted == index).any()) for index in further])
     fitted = fit(features, evidence, settings.fitting)
     tissue = features.image_czyx.any(axis=0)
     before = np.where(tissue, logits.argmax(axis=0), 0).astype(np.uint8)
     learned = features.logits_czyx + scores(features, fitted)
-    logits = np.pad(logits, ((0, further), (0, 0), (0, 0), (0, 0)), constant_values=_NEVER)
+    logits = np.pad(logits, ((0, len(further)), (0, 0), (0, 0), (0, 0)), constant_values=_NEVER)
     after = np.where(tissue, learned.argmax(axis=0), 0).astype(np.uint8)
     follows = _follows(learned, before, after, distance, settings)
     follows &= ~(np.isin(before, frozen) | np.isin(after, frozen))
@@ -94,16 +95,18 @@ def refine(
     return _on_result(evidence, fitted, features.grid, before, after, logits, learned, frozen)
 
 
-def with_classes(features: CaseFeatures, further: int) -> CaseFeatures:
+def with_classes(features: CaseFeatures, painted: Sequence[bool]) -> CaseFeatures:
     """With logits of further classes, which the network does not know: as high as that of what it says.
 
     So a new class needs no more than the edits' odds to win, wherever it is, however sure the network was.
+    ``painted``: whether the edits show what each of them looks like; one that they do not show is found nowhere.
     """
-    if not further:
+    if not painted:
         return features
     logits = features.logits_czyx
-    highest = np.broadcast_to(logits.max(axis=0), (further, *logits.shape[1:]))
-    return replace(features, logits_czyx=np.concatenate([logits, highest]))
+    highest = logits.max(axis=0)
+    more = [highest if shown else np.full_like(highest, _NEVER) for shown in painted]
+    return replace(features, logits_czyx=np.concatenate([logits, more]))
 
 
 def locked_indices(keys: Sequence[str], schema: LabelSchema) -> list[int]:

@@ -20,7 +20,7 @@ from voxmmsd.errors import ConfigError, InputError, ModelError
 from voxmmsd.files import sha256_of
 from voxmmsd.inference.config import ReadingConfig, SegmentConfig
 from voxmmsd.inference.segment import cases_to_segment
-from voxmmsd.labels import CARRIED, MODALITIES, SCHEMAS, LabelSchema, index_of_tissue, indices_from_values, schema_named
+from voxmmsd.labels import CARRIED, MODALITIES, LabelSchema, indices_from_values, schema_named, schema_with_cavity
 from voxmmsd.models.package import WEIGHTS, ModelPackage
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.records.result import Refinement, ResultRecord, read_result_record
@@ -139,7 +139,7 @@ def parse_new_label(text: str, schema: LabelSchema) -> NewLabel | None:
     """``RC=5`` for a result of ``schema``; None where nothing is said.
 
     Raises:
-        ConfigError: no such text, a value that has a meaning already, or no schema with these tissues.
+        ConfigError: no such text, a value that has a meaning already, or a tissue that cannot be added.
     """
     if not text:
         return None
@@ -154,15 +154,13 @@ def parse_new_label(text: str, schema: LabelSchema) -> NewLabel | None:
             f"--new-label {text}: the value {value} has a meaning already ({_known(schema)})",
             "give these voxels a value of their own",
         )
-    count = len(schema.labels)
-    for other in SCHEMAS.values():
-        same = [index_of_tissue(label, other) for label in schema.labels] == list(range(1, count + 1))
-        if same and [label.key for label in other.labels[count:]] == [key]:
-            return NewLabel(value, other)
-    raise ConfigError(
-        f"--new-label {text}: no label schema has the tissues of {schema.name} and {key}",
-        "only a resection cavity, RC, can be added to the labels of adult glioma",
-    )
+    wider = schema_with_cavity(schema)
+    if wider is None or wider.labels[-1].key != key:
+        raise ConfigError(
+            f"--new-label {text}: {key} cannot be added to the labels of {schema.name}",
+            "only a resection cavity, RC, can be added, and to the labels of adult glioma",
+        )
+    return NewLabel(value, wider)
 
 
 def widened(result: Edited, new: NewLabel | None) -> Edited:

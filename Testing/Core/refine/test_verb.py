@@ -136,9 +136,9 @@ def test_a_label_that_the_model_does_not_know_is_refused(place, capsys):
 def test_a_new_label_is_learned_from_the_edits_and_belongs_to_the_result_from_then_on(place, capsys):
     paint(place / "seen" / RESULT, place / "cavity.nii.gz", 12, value=7)
     assert refine(place, "--new-label", "RC=7", edited="cavity.nii.gz") == 0
-    assert "1 is NETC, 2 is SNFH, 3 is ET, 4 is RC from now on, labels of brats-gli-2024" in capsys.readouterr().err
+    assert "1 is NCR, 2 is ED, 3 is ET, 4 is RC from now on, labels of brats-gli-2023+RC" in capsys.readouterr().err
     found, after = record(place / "out"), labels(place / "out" / RESULT)
-    assert (found["schema"], found["labels"]["RC"]) == ("brats-gli-2024", 4)
+    assert (found["schema"], found["labels"]["RC"]) == ("brats-gli-2023+RC", 4)
     assert (after[10:18, 10:18, 12] == 4).all() and 7 not in after
     assert found["volumes_ml"]["RC"] == pytest.approx((after == 4).sum() / 1000)
     assert found["refined"]["changed_ml"]["RC"]["added"] == found["volumes_ml"]["RC"]
@@ -156,7 +156,7 @@ def test_a_new_label_is_learned_from_the_edits_and_belongs_to_the_result_from_th
         ("cavity", "names no label; give its key and its value, such as RC=5"),
         ("ET=7", "the result has that label already"),
         ("RC=3", "the value 3 has a meaning already (0, 1 NCR, 2 ED, 3 ET)"),
-        ("CC=7", "no label schema has the tissues of brats-gli-2023 and CC"),
+        ("CC=7", "CC cannot be added to the labels of brats-gli-2023"),
     ],
 )
 def test_a_new_label_that_cannot_be_one_is_refused(place, text, message, capsys):
