@@ -1,4 +1,4 @@
-"""A process of the core that is started ahead: the next Apply hands it its arguments and waits for no start.
+"""A process of the core that is started ahead: the next Apply or carry hands it its arguments and waits for no start.
 
 It is not used after anything changed that it has loaded, or was started with: the core, Slicer's packages, the
 environment. It has no model loaded. It ends with Slicer, after some minutes, or with the verb that it was given.
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.errors import VoxMMSDError
-from voxmmsd.inference.standby import STANDBY as WAITS
-from voxmmsd.inference.standby import WAIT_SECONDS, request_line
+from voxmmsd.standby import STANDBY as WAITS
+from voxmmsd.standby import WAIT_SECONDS, request_line
 from VoxMMSDLib.child import ROOT, child_environment, end_group, start_core
 
 LAST_SECONDS = 30.0  # before it ends by itself, it is not used any more
@@ -33,7 +33,7 @@ class Standby:
         return self._process.pid if self._process is not None else None
 
     def prepare(self) -> None:
-        """Start one, unless one waits that can be used. Where none can be started, the next Apply says why."""
+        """Start one, unless one waits that can be used. Where none can be started, the next call says why."""
         if self._is_usable():
             return
         self.close()

@@ -21,8 +21,8 @@ from voxmmsd import verbs
 from voxmmsd.config import flag_of, former_names, read_record, with_field_names
 from voxmmsd.errors import Canceled, as_printed
 from voxmmsd.failures import Fault, failure_of
-from voxmmsd.inference.standby import STANDBY, read_request
 from voxmmsd.runs.parent_watch import exit_with_parent
+from voxmmsd.standby import STANDBY, read_request
 from voxmmsd.terminal import leave_stdout, safe_streams
 
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"

@@ -29,6 +29,7 @@ ORDER = [
     {"training"},
     {"corrections", "experiment", "planning"},
     {"doctor", "verify", "offline", "segmenting"},
+    {"standby"},
     {"verbs"},
     {"cli"},
     {"__main__"},

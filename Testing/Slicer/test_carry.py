@@ -10,6 +10,7 @@ from slicer_case import wait_until
 
 from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.library import open_library
+from VoxMMSDLib.standby import STANDBY
 from VoxMMSDSegmentLib.rounds import BEFORE, base_of, round_number
 
 
@@ -186,3 +187,17 @@ class CarryTest(carry_case.CarryCase):
         painted = self.correct_slice()
         version = self.panel.logic.accept(self.result, self.folder / "library", "site1-007")
         self.assertEqual((version.origins.voxels["edited"], version.origins.voxels["carried"]), (painted.sum(), 0))
+
+    def test_a_process_is_started_ahead_while_the_user_paints_and_the_carry_takes_it(self):
+        self.settled()
+        self.assertIsNone(STANDBY.pid)
+        self.correct_slice()
+        ahead = STANDBY.pid
+        self.assertIsNotNone(ahead)
+        self.ui.carryButton.click()
+        wait_until(lambda: self.box.job.child is not None)
+        self.assertEqual(self.box.job.child._process.pid, ahead)
+        wait_until(lambda: self.box.job is None)
+        self.settled()
+        self.assertEqual((round_number(self.result), self.ui.carryLabel.text), (1, ""))
+        self.assertIsNone(STANDBY.pid)  # until the next edit

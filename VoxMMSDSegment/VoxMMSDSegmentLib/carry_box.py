@@ -17,6 +17,7 @@ from VoxMMSDLib.dependencies import missing
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import label_array, schema_of, segments_by_value
 from VoxMMSDLib.sight import Scroller
+from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import ijk_to_world
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.places import list_places
@@ -113,6 +114,8 @@ class CarryBox:
     def _seen(self, edits: str) -> None:
         self._edits = edits
         self._update_button()
+        if edits and not missing():
+            STANDBY.prepare()  # started while the user still paints, which takes longer than the start
 
     def _not_seen(self, error: Exception) -> None:
         self._update_button()

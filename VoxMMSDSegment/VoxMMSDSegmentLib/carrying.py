@@ -8,6 +8,7 @@ wants them, since they take both cores and more than a gigabyte while the user p
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from VoxMMSDLib.segments import (
     segments_by_value,
     voxel_ml,
 )
+from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
 from VoxMMSDSegmentLib import timings
 from VoxMMSDSegmentLib.case import CASE_ID
@@ -144,6 +146,9 @@ class CarryJob(CoreJob):
         if base.refined:
             array_write(base.origin, affine_xyz, origin, name)()
         scene.record(base, labels, origin, self.case.inputs).write(self._folder / f"{STEM}.json")
+
+    def _waiting(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen | None:
+        return STANDBY.take(arguments, environment)
 
     # And back
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from voxmmsd.inference.standby import STANDBY, request_line
+from voxmmsd.standby import STANDBY, request_line
 
 
 def standby(code="from voxmmsd.cli import entry_point; entry_point()"):
@@ -45,7 +45,7 @@ def test_it_ends_with_code_0_if_the_process_that_started_it_has_gone(cut_short):
 
 
 def test_it_ends_when_nobody_comes():
-    code = "from voxmmsd.inference import standby; standby.WAIT_SECONDS = 0.5; standby.read_request(); print('read')"
+    code = "from voxmmsd import standby; standby.WAIT_SECONDS = 0.5; standby.read_request(); print('read')"
     process = standby(code)
     assert process.wait(timeout=300) == 0
     assert process.stdout.read() == ""

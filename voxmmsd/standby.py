@@ -1,5 +1,5 @@
-"""A process that has loaded what ``segment`` needs and waits for its arguments, so that a second case in a panel
-waits for no start.
+"""A process that has loaded what ``segment`` and ``refine`` need and waits for its arguments, so that a second case and
+a carry in a panel wait for no start.
 
 It holds no model, so that a change of models does not concern it, and does one verb, as a process without waiting does.
 """
@@ -46,7 +46,8 @@ def read_request() -> list[str] | None:
 def _load() -> None:
     import onnxruntime  # noqa: F401
 
-    import voxmmsd.inference.segment  # noqa: F401
+    import voxmmsd.inference.segment
+    import voxmmsd.refine.verb  # noqa: F401
     from voxmmsd.inference.engines import load_libraries
 
     load_libraries()
