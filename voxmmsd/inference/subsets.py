@@ -13,10 +13,12 @@ import voxmmsd
 from voxmmsd.clock import now
 from voxmmsd.data.case import Case
 from voxmmsd.data.cases import find_cases
+from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.reading import CaseVolumes, read_case
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, ModelError
 from voxmmsd.evaluation.scores import nan_mean, region_dice
+from voxmmsd.evaluation.volume_errors import Errors, median_errors
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.predict import predict
 from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
@@ -24,7 +26,7 @@ from voxmmsd.models.card import card
 from voxmmsd.models.learned import has_learned, in_part, inherited_by
 from voxmmsd.models.package import ModelPackage, rewrite_record
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.models.subsets import KEY, SUBSETS, subset_key, table_rows, with_subset_scores
+from voxmmsd.models.subsets import KEY, SUBSETS, VOLUMES, subset_key, table_rows, with_subset_scores
 from voxmmsd.terminal import progress_bar
 from voxmmsd.wording import counted, text_table
 
@@ -47,12 +49,14 @@ def evaluate_subsets(model: str, folder: Path, split: str, schema: str = "", dev
     engine = open_engine(package, device=device)
     found = find_cases(folder, schema or None).cases
     cases, split = choose_cases(found, package, split)
+    dice, volumes = score_subsets(cases, package, engine)
     record = {
         "split": split,
         "cases": [case.id for case in cases],
         "created": now(),
         "version": voxmmsd.__version__,
-        "dice": score_subsets(cases, package, engine),
+        "dice": dice,
+        VOLUMES: volumes,
     }
     earlier = package.info.scores.get(KEY)
     info = with_subset_scores(package.info, record)
@@ -98,19 +102,31 @@ def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tu
     return chosen, split
 
 
-def score_subsets(cases: Sequence[Case], package: ModelPackage, engine: Engine) -> dict[str, dict[str, float | None]]:
-    """Subset's key -> region's key -> mean Dice over the cases that have the region, None where none has."""
+def score_subsets(
+    cases: Sequence[Case],
+    package: ModelPackage,
+    engine: Engine,
+    subsets: Sequence[tuple[str, ...]] = SUBSETS,
+) -> tuple[dict[str, dict[str, float | None]], dict[str, Errors]]:
+    """Subset's key -> region's key -> mean Dice over the cases that have the region, None where none has; and subset's
+    key -> median errors of the volumes of regions and labels."""
     schema = schema_named(package.info.schema)
-    found: dict[str, list[dict[str, float]]] = {subset_key(subset): [] for subset in SUBSETS}
-    with progress_bar(total=len(cases) * len(SUBSETS), unit="subset") as bar:
+    found: dict[str, list[dict[str, float]]] = {subset_key(subset): [] for subset in subsets}
+    measured: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {key: [] for key in found}
+    with progress_bar(total=len(cases) * len(subsets), unit="subset") as bar:
         for case in cases:
             volumes = read_case(case)
             reference = _reference(volumes, schema)
-            for subset in SUBSETS:
+            expert = volumes_ml(reference, schema, volumes.image.grid)
+            for subset in subsets:
                 predicted = predict(with_only(volumes, subset), package, engine).label_zyx
                 found[subset_key(subset)].append(region_dice(reference, predicted, schema))
+                measured[subset_key(subset)].append((expert, volumes_ml(predicted, schema, volumes.image.grid)))
                 bar.update()
-    return {key: _means(scores, schema) for key, scores in found.items()}
+    return (
+        {key: _means(scores, schema) for key, scores in found.items()},
+        {key: median_errors(pairs) for key, pairs in measured.items()},
+    )
 
 
 def region_means(cases: Sequence[Case], package: ModelPackage, engine: Engine) -> dict[str, float | None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from voxmmsd.labels import MODALITY_NAMES, schema_named
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES, schema_named
 from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.provenance import ComparisonSummary
-from voxmmsd.models.subsets import KEY, markdown
+from voxmmsd.models.subsets import KEY, VOLUMES, markdown, over_cases, subset_key, volume_markdown
 from voxmmsd.wording import counted
 
 FEW_STEPS = 200
@@ -58,10 +58,14 @@ def _score_tables(scores: dict[str, Any]) -> list[str]:
     for split, record in scores.items():
         if split == KEY:
             tables.append(markdown(record))
+            if errors := record.get(VOLUMES, {}).get(subset_key(MODALITIES)):
+                tables.append(volume_markdown(errors, over_cases(record)))
             continue
         rows = [f"| {key} | {_dice(value)} |" for key, value in record["regions"].items()]
         heading = f"Mean Dice over {counted(record['cases'], f'{split} case')}:\n"
         tables.append("\n".join([heading, "| region | Dice |", "|---|---|", *rows]))
+        if VOLUMES in record:
+            tables.append(volume_markdown(record[VOLUMES], counted(record["cases"], f"{split} case")))
     return tables
 
 

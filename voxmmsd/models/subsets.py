@@ -12,6 +12,7 @@ from voxmmsd.models.package import ModelInfo
 
 SUBSETS = tuple(subset for count in (4, 3, 2, 1) for subset in combinations(MODALITIES, count))
 KEY = "subsets"  # in ModelInfo.scores
+VOLUMES = "volumes"  # in the scores of a split, and of the subsets
 _FEW_CASES = 10
 SUBSET_SPLITS = ("validation", "test", "other")  # of the cases that a model is scored on
 
@@ -23,7 +24,8 @@ def subset_key(modalities: Iterable[str]) -> str:
 
 
 def with_subset_scores(info: ModelInfo, record: Mapping[str, Any]) -> ModelInfo:
-    """``record``: ``split``, ``cases`` (ids), ``created``, ``dice`` (subset's key -> region's key -> mean or None).
+    """``record``: ``split``, ``cases`` (ids), ``created``, ``dice`` (subset's key -> region's key -> mean or None),
+    ``volumes`` (subset's key -> structure's key -> median error: ``ml``, ``percent`` or None).
 
     On test cases the row of all modalities is the model's score there, which tells more than that of validation.
     """
@@ -50,7 +52,7 @@ def expectation(info: ModelInfo, missing: tuple[str, ...]) -> str:
     parts = [
         f"{region} {_shown(left[region], digits)} (with all four {_shown(whole[region], digits)})" for region in whole
     ]
-    return f"{without}: the model's card expects a Dice of {', '.join(parts)}, over {_over(record)}"
+    return f"{without}: the model's card expects a Dice of {', '.join(parts)}, over {over_cases(record)}"
 
 
 def expected_dice(info: ModelInfo, missing: Iterable[str], region: str = "WT") -> float | None:
@@ -60,6 +62,37 @@ def expected_dice(info: ModelInfo, missing: Iterable[str], region: str = "WT") -
         return None
     dice = record["dice"].get(subset_key(name for name in MODALITIES if name not in set(missing)), {})
     return dice.get(region)
+
+
+def volume_errors(info: ModelInfo, missing: Iterable[str] = ()) -> Mapping[str, Mapping[str, float | None]]:
+    """Structure -> ``ml`` and ``percent``, the median errors of the volumes that the card tells of with the modalities
+    that are not ``missing``; empty where they were not measured."""
+    absent = set(missing)
+    measured = info.scores.get(KEY, {}).get(VOLUMES, {})
+    found: Mapping[str, Mapping[str, float | None]] = measured.get(
+        subset_key(name for name in MODALITIES if name not in absent), {}
+    )
+    return found if found or absent or KEY in info.scores else info.headline_scores[1].get(VOLUMES, {})
+
+
+def error_text(error: Mapping[str, float | None]) -> str:
+    """``1.2 ml, 8 %``."""
+    percent = error["percent"]
+    return f"{error['ml']:.1f} ml" + ("" if percent is None else f", {percent:.0f} %")
+
+
+def volume_markdown(errors: Mapping[str, Mapping[str, float | None]], over: str) -> str:
+    """The errors of the volumes with all modalities, for the card; ``over``: which cases."""
+    rows = [f"| {key} | {one['ml']:.1f} | {_shown(one['percent'], 0)} |" for key, one in errors.items()]
+    return "\n".join(
+        [
+            f"Median absolute error of the volumes with all four modalities, over {over}; in percent of the "
+            "expert's volume over the cases that have it:\n",
+            "| structure | ml | % |",
+            "|---|---|---|",
+            *rows,
+        ]
+    )
 
 
 def table_rows(record: Mapping[str, Any]) -> list[list[str]]:
@@ -78,12 +111,11 @@ def markdown(record: Mapping[str, Any]) -> str:
     heading, *rows = table_rows(record)
     lines = [heading, ["---"] * len(heading), *rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return (
-        f"Mean Dice with each subset of the modalities, over {_over(record)}, measured {record['created']}:\n\n{table}"
-    )
+    over = over_cases(record)
+    return f"Mean Dice with each subset of the modalities, over {over}, measured {record['created']}:\n\n{table}"
 
 
-def _over(record: Mapping[str, Any]) -> str:
+def over_cases(record: Mapping[str, Any]) -> str:
     count = len(record["cases"])
     kind = {"validation": "validation ", "test": "test "}.get(record["split"], "")
     return f"{count} {kind}case{'' if count == 1 else 's'}"

@@ -46,7 +46,7 @@ def pdf_page(report: Report, shown: ShownCase) -> Figure:
     _pictures(page, shown)
     left, right = page.column(0.0, 0.47), page.column(0.52, 1.0)
     left.heading("Volumes")
-    left.table(report.volumes, (0.0, 0.55, 0.68, 0.85, 1.0), {"expected Dice": "Dice"})
+    left.table(report.volumes, (0.0, 0.5, 0.6, 0.8, 1.0), _SHORT_VOLUMES)
     left.text(report.expectation, _FINE, color=_SOFT)
     right.heading("Enhancing lesions")
     right.table([[*row[:5], row[6]] for row in report.lesions], (0.0, 0.2, 0.4, 0.64, 0.83, 1.0), _SHORT)
@@ -62,6 +62,7 @@ def pdf_page(report: Report, shown: ShownCase) -> Figure:
     return figure
 
 
+_SHORT_VOLUMES = {"expected Dice": "Dice", "at that Dice, ml": "range, ml", "median error": "error"}
 _SHORT = {"longest mm": "longest", "perpendicular mm": "perpend.", "product mm²": "mm²", "measurable": "meas."}
 
 

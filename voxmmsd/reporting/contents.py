@@ -10,7 +10,7 @@ from voxmmsd.labels import MODALITY_NAMES
 from voxmmsd.measuring.diameters import LEAST_MM
 from voxmmsd.measuring.lesions import LEAST_ML
 from voxmmsd.models.package import ModelInfo
-from voxmmsd.models.subsets import KEY, expected_dice
+from voxmmsd.models.subsets import KEY, error_text, expected_dice, volume_errors
 from voxmmsd.records.findings import NOTE
 from voxmmsd.reporting.case_pictures import measured_lesions
 from voxmmsd.reporting.shown import ShownCase
@@ -23,7 +23,12 @@ DIAMETERS = (
 )
 EXPECTED = (
     "Expected Dice: the mean over the model's {split} cases with these modalities, from its card. At that Dice the "
-    "true volume lies between the two last numbers; a single patient may be farther off."
+    "true volume lies in the range beside it; a single patient may be farther off."
+)
+NOT_MEASURED = "not measured"
+ERRORS = (
+    " Median error: of the volumes over the same cases, in ml, and in percent of the expert's volume; half of the "
+    "cases were farther off."
 )
 
 
@@ -62,21 +67,36 @@ def made_report(shown: ShownCase, info: ModelInfo | None, patient_name: str = ""
 
 
 def _volume_rows(shown: ShownCase, info: ModelInfo | None) -> list[list[str]]:
-    rows = [["structure", "ml", "expected Dice", "from ml", "to ml"]]
+    rows = [["structure", "ml", "expected Dice", "at that Dice, ml", "median error"]]
     names = {label.key: label.name for label in shown.schema.labels}
     regions = {region.key: region.name for region in shown.schema.regions}
-    dice = _expected(shown, info)
+    dice, errors = _expected(shown, info), _errors(shown, info)
     volumes = shown.volumes_ml
     for key, name in {**regions, **{key: name for key, name in names.items() if key not in regions}}.items():
-        low, high = volume_limits(volumes[key], dice.get(key))
+        limits = volume_limits(volumes[key], dice.get(key))
         expected = f"{dice[key]:.2f}" if key in dice else ""
-        rows.append([f"{name} ({key})", f"{volumes[key]:.1f}", expected, low, high])
+        error = error_text(errors[key]) if key in errors else "" if is_corrected(shown) else NOT_MEASURED
+        rows.append(
+            [f"{name} ({key})", f"{volumes[key]:.1f}", expected, " to ".join(limits) if limits[0] else "", error]
+        )
     return rows
+
+
+def is_corrected(shown: ShownCase) -> bool:
+    """By a person: what the model's card expects does not hold."""
+    return shown.edited_voxels is not None or bool(shown.rounds)
+
+
+def _errors(shown: ShownCase, info: ModelInfo | None) -> Mapping[str, Mapping[str, float | None]]:
+    """What the model's card tells of its volumes; nothing of labels that a person corrected."""
+    if info is None or is_corrected(shown):
+        return {}
+    return volume_errors(info, shown.record.missing)
 
 
 def _expected(shown: ShownCase, info: ModelInfo | None) -> dict[str, float]:
     """Region -> the mean Dice that the model's card expects with the modalities that were given; {} if it says none."""
-    if info is None or shown.edited_voxels is not None or shown.rounds:
+    if info is None or is_corrected(shown):
         return {}
     keys = [region.key for region in shown.schema.regions]
     if KEY in info.scores:
@@ -99,7 +119,7 @@ def volume_limits(volume_ml: float, dice: float | None) -> tuple[str, str]:
 
 
 def _expectation(shown: ShownCase, info: ModelInfo | None) -> str:
-    if shown.edited_voxels is not None or shown.rounds:
+    if is_corrected(shown):
         return "A person corrected the labels: the model's card does not say how well."
     if info is None:
         return "The model is not on this machine, so that its card is not repeated here."
@@ -109,7 +129,7 @@ def _expectation(shown: ShownCase, info: ModelInfo | None) -> str:
         return "The model's card has no score."
     cases = record["cases"]
     count = len(cases) if isinstance(cases, list) else cases
-    return EXPECTED.format(split=f"{count} {split}")
+    return EXPECTED.format(split=f"{count} {split}") + (ERRORS if _errors(shown, info) else "")
 
 
 def _lesion_rows(shown: ShownCase) -> list[list[str]]:

@@ -16,11 +16,13 @@ import torch
 from torch import nn
 
 from voxmmsd.compute.processes import Processes, first_rank_first
+from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import PreparedCase
 from voxmmsd.errors import ConfigError, RunError
 from voxmmsd.evaluation.pictures import validation_picture
 from voxmmsd.evaluation.temperature import NearLesion, fit_temperature
+from voxmmsd.evaluation.volume_errors import Errors, median_errors
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.losses.segmentation import SegmentationLoss
@@ -247,21 +249,29 @@ class FineTuning(TrainingLoop):
         """Pack the network that the training results in as the model package of the run."""
         self.restore_kept()
         extras = extras or RecordExtras()
-        extras = replace(extras, training={**extras.training, **self._calibration()})
+        calibration, volumes = self._last_look()
+        extras = replace(extras, training={**extras.training, **calibration}, volumes=volumes)
         trained = Trained(self.network.cpu(), self.best, self.transfer, self.bank)
         return pack_model(trained, self.config, self.run, self.splits, self.entries, extras)
 
-    def _calibration(self) -> dict[str, Any]:
-        """The temperature fitted to the validation cases with a labeled tumor; empty if there are none."""
+    def _last_look(self) -> tuple[dict[str, Any], Errors]:
+        """The temperature fitted to the validation cases with labels of all tissues and a tumor, empty if there are
+        none; and the median errors of the volumes, empty if a case has not all tissues."""
         self.run.progress(self.step, "calibrating")
         window, engine = segment_window(self.config.patch), TorchEngine(self.network, self.device)
         zones: dict[str, NearLesion] = {}
+        volumes = []
         for entry in self.validation:
             if not entry.leaves_tissues_open:
                 probabilities = predict_probabilities(np.asarray(entry.image()), engine, window)
-                zone = NearLesion.of(probabilities, np.asarray(entry.label()), entry.grid)
+                label = np.asarray(entry.label())
+                zone = NearLesion.of(probabilities, label, entry.grid)
                 zones |= {entry.id: zone} if zone is not None else {}
-        return {CALIBRATION: fit_temperature(zones)} if zones else {}
+                found = (label, probabilities.argmax(axis=0))
+                expert, ours = (volumes_ml(indices, self.schema, entry.grid) for indices in found)
+                volumes.append((expert, ours))
+        errors = median_errors(volumes) if len(volumes) == len(self.validation) else {}  # of the cases of the scores
+        return {CALIBRATION: fit_temperature(zones)} if zones else {}, errors
 
     def _kept_state(self) -> dict[str, Any]:
         try:

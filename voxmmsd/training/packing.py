@@ -17,12 +17,14 @@ from voxmmsd.config import Affects, config_to_record, options_that
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import PreparedCase
 from voxmmsd.data.tumor_bank import TumorBank
+from voxmmsd.evaluation.volume_errors import Errors
 from voxmmsd.ids import safe_id
 from voxmmsd.labels import MODALITIES
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.models.learned import BANK, hashed_patient, patient_for_record
 from voxmmsd.models.package import ModelInfo, ModelPackage, read_package
 from voxmmsd.models.provenance import INHERITED
+from voxmmsd.models.subsets import VOLUMES
 from voxmmsd.models.weights import pack_network, pack_pretrained
 from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.networks.unet3d import UNet3d
@@ -61,10 +63,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class RecordExtras:
-    """Entries added to the record of a package: to ``training``, and ``scores`` that replace those of validation."""
+    """Entries added to the record of a package: to ``training``, ``scores`` that replace those of validation, and the
+    median errors of the ``volumes`` of the validation cases."""
 
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] | None = None
+    volumes: Errors = field(default_factory=dict)
 
 
 def pack_model(
@@ -83,6 +87,8 @@ def pack_model(
     validated = {"validation": {"cases": len(splits.validation), "regions": best.regions, "step": best.step}}
     if best.cohorts:
         validated["validation"]["cohorts"] = best.cohorts
+    if extras is not None and extras.volumes:
+        validated["validation"][VOLUMES] = extras.volumes
     info = _info(
         config,
         run,

@@ -53,11 +53,15 @@ def test_each_subset_is_scored_with_the_others_zero(folder, package):
     prepared = Preprocess().apply(volumes)
     box = TissueBox.around(prepared.image_czyx, SeesFlair.divisor)
     engine = SeesFlair(box.cut(prepared.label_zyx[None])[0])
-    scores = score_subsets([case], package, engine)
-    assert len(scores) == 15
+    scores, volumes = score_subsets([case], package, engine)
+    assert len(scores) == len(volumes) == 15
     for key, regions in scores.items():
         expected = 1.0 if "t2f" in key else 0.0
         assert regions == {"WT": expected, "TC": expected, "ET": expected}, key
+        assert {one["percent"] for one in volumes[key].values()} == {100 * (1 - expected)}, key
+    assert set(volumes["t2f"]) == {"WT", "TC", "ET", "NCR", "ED"}
+    assert {one["ml"] for one in volumes["t2f"].values()} == {0}
+    assert min(one["ml"] for one in volumes["t1c"].values()) > 0
 
 
 def test_a_case_with_only_some_modalities_is_as_if_the_others_were_missing(folder):
@@ -102,6 +106,8 @@ def test_the_verb_writes_the_card_and_segment_then_says_what_to_expect(folder, p
     assert "mean Dice over 1 validation case" in printed
     record = read_package(package.folder).info.scores["subsets"]
     assert record["cases"] == [IDS[1]]
+    assert set(record["volumes"]["t1c"]["WT"]) == {"ml", "percent"}
+    assert "Median absolute error of the volumes with all four" in (package.folder / "MODEL_CARD.md").read_text("utf-8")
     (folder / IDS[2] / f"{IDS[2]}-t2w.nii.gz").unlink()
     options = ["--out", str(tmp_path / "out"), "--model", str(package.folder), "--engine", "onnx"]
     assert main(["segment", str(folder / IDS[2]), *options, "--force"]) == 0

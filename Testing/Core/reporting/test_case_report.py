@@ -123,9 +123,22 @@ def test_the_expected_dice_is_that_of_the_card_with_the_modalities_that_there_ar
     report = made_report(case, info)
     rows = {row[0]: row[1:] for row in report.volumes}
     volume = case.volumes_ml["WT"]
-    assert rows["Whole tumor (WT)"] == [f"{volume:.1f}", "0.80", f"{volume / 1.5:.1f}", f"{volume * 1.5:.1f}"]
-    assert rows["Edema (ED)"][1:] == ["", "", ""]
+    limits = f"{volume / 1.5:.1f} to {volume * 1.5:.1f}"
+    assert rows["Whole tumor (WT)"] == [f"{volume:.1f}", "0.80", limits, "not measured"]
+    assert rows["Edema (ED)"][1:] == ["", "", "not measured"]
     assert "12 test cases" in report.expectation
+
+
+def test_the_expected_error_of_a_volume_is_that_of_the_card_with_the_modalities_that_there_are(tmp_path):
+    table = {subset_key(subset): {"WT": 0.5, "TC": None, "ET": 0.25} for subset in SUBSETS}
+    errors = {"t1c+t2f": {"WT": {"ml": 4.25, "percent": 8.4}, "ET": {"ml": 0.2, "percent": None}}}
+    subsets = {"split": "test", "cases": ["a"] * 12, "created": "", "version": "", "dice": table, "volumes": errors}
+    report = made_report(shown(tmp_path), scored(tmp_path, subsets=subsets))
+    rows = {row[0]: row[-1] for row in report.volumes}
+    assert rows["Whole tumor (WT)"] == "4.2 ml, 8 %"
+    assert rows["Enhancing tumor (ET)"] == "0.2 ml"
+    assert rows["Edema (ED)"] == "not measured"
+    assert "half of the cases were farther off" in report.expectation
 
 
 def test_scores_with_all_modalities_are_not_promised_where_some_are_missing(tmp_path):
@@ -150,7 +163,7 @@ def test_corrected_labels_are_measured_and_said_to_be_corrected(tmp_path):
     case = shown_case(found, str(edited))
     report = made_report(case, scored(tmp_path, test={"cases": 3, "regions": {"WT": 0.8}}))
     assert report.lesions == []
-    assert {row[2] for row in report.volumes[1:]} == {""}
+    assert {row[2] for row in report.volumes[1:]} == {row[-1] for row in report.volumes[1:]} == {""}
     assert f"{int((label == 3).sum()):,} voxels differ" in " ".join(report.origin)
 
 

@@ -73,6 +73,7 @@ def test_a_model_learns_from_both_and_is_scored_on_each(stores, tmp_path):
     assert sorted(cohorts) == ["first", "second"]
     assert np.isfinite(list(cohorts["first"].values())).all()
     assert np.isfinite(cohorts["second"]["WT"])
+    assert "volumes" not in info.scores["validation"]  # the second data set does not tell those of the tissues
     # What leaves tissues open cannot say how often the probabilities of tissues are right.
     assert [name.split("-")[0] for name in info.training["calibration"]["cases"]] == ["first", "first"]
     assert info.temperature == info.training["calibration"]["temperature"]

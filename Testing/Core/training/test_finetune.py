@@ -72,6 +72,7 @@ def test_a_run_leaves_a_model_a_history_and_its_splits(straight):
     assert package.info.schema == "brats-gli-2023"
     assert package.info.parent is None
     assert len(package.info.training["cases"]["train"]) == 3
+    assert set(package.info.scores["validation"]["volumes"]) == {"WT", "TC", "ET", "NCR", "ED"}
     status = read_status(straight)
     assert (status.state, status.step) == ("finished", 8)
     assert (
