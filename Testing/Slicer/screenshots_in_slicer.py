@@ -2,14 +2,16 @@
 
     Slicer --no-splash --additional-module-paths VoxMMSDSegment \
         --python-script Testing/Slicer/screenshots_in_slicer.py CASE OUT \\
-        [--model MODEL] [--carry | --from-scanner] [--keep-open]
+        [--model MODEL] [--carry | --from-scanner | --follow-up LATER] [--keep-open]
 
 CASE is the folder of a public case, OUT the folder of the pictures (``segment.png``, ``review.png``,
 ``uncertainty.png``), MODEL a model in the registry (by default the one in use). The segmentation shown is the model's
 own. ``--carry`` makes others (``carry-before.png``, ``carry-after.png``): the axial slice with the largest error is
 corrected by the case's own label, and that is carried through the volume. ``--from-scanner``, for a case with its
-skull, makes ``brain-mask.png``: the case by one click, with the mask that was made. ``pngquant 160 --ext .png --force
-OUT/*.png`` afterwards makes the files a quarter as large. The screen must hold 1600 x 1000 pixels.
+skull, makes ``brain-mask.png``: the case by one click, with the mask that was made. ``--follow-up``, with the folder of
+another visit of the patient, makes ``follow-up.png``: both visits side by side and what changed.
+``pngquant 160 --ext .png --force OUT/*.png`` afterwards makes the files a quarter as large. The screen must
+hold 1600 x 1000 pixels.
 """
 
 import argparse
@@ -63,6 +65,9 @@ def main():
     if options.carry:
         _carry(panel, result, options.case, out)
         return options.keep_open
+    if options.follow_up:
+        _follow_up(panel, options.follow_up, out)
+        return options.keep_open
     _show_3d(panel, result)
     _picture(out / "review.png")
     result.GetDisplayNode().SetAllSegmentsOpacity2DFill(OUTLINED)
@@ -81,6 +86,7 @@ def _options():
     parser.add_argument("--model", default="")
     parser.add_argument("--carry", action="store_true")
     parser.add_argument("--from-scanner", action="store_true")
+    parser.add_argument("--follow-up", default="", metavar="LATER")
     parser.add_argument("--keep-open", action="store_true")
     return parser.parse_args(sys.argv[1:])
 
@@ -89,10 +95,11 @@ def _load(folder):
     import VoxMMSDSegment  # noqa: F401  the core lies beside it
     from voxmmsd.data.cases import find_cases
 
-    images = find_cases(Path(folder)).cases[0].modalities
+    images, nodes = find_cases(Path(folder)).cases[0].modalities, {}
     for key in ("t2f", "t2w", "t1n", "t1c"):  # the last one loaded is in the views
         if key in images:
-            slicer.util.loadVolume(str(images[key].path))
+            nodes[key] = slicer.util.loadVolume(str(images[key].path))
+    return nodes
 
 
 def _carry(panel, result, folder, out):
@@ -136,6 +143,28 @@ def _from_scanner(panel, out):
     if panel.parameters.result is None:
         raise RuntimeError(f"{panel.ui.errorLabel.text}\n{panel.ui.logText.plainText}")
     _picture(out / "brain-mask.png")
+
+
+def _follow_up(panel, folder, out):
+    first, ui = panel.parameters.result, panel.ui
+    for key, node in _load(folder).items():
+        setattr(panel.parameters, key, node)
+    panel.segment_tab.look_now()
+    _settle()
+    ui.applyButton.click()
+    wait_until(lambda: panel.segment_tab.job is None and panel.parameters.result is not first, SECONDS)
+    later, tab = panel.parameters.result, panel.follow_tab
+    ui.tabs.setCurrentWidget(ui.followTab)
+    for result in (first, later):
+        tab.visits.add(result)
+    ui.patientEdit.setText("site1-006")
+    ui.visitsTable.item(0, 1).setText("0")
+    ui.visitsTable.item(1, 1).setText("93")
+    ui.followButton.click()
+    wait_until(lambda: tab.job is None, SECONDS)
+    if tab.found is None:
+        raise RuntimeError(ui.followLabel.text)
+    _picture(out / "follow-up.png")
 
 
 def _expert_label(folder, result):

@@ -9,8 +9,8 @@ import train_case
 
 from voxmmsd.files import write_json_atomic
 from VoxMMSDLib import settings
+from VoxMMSDLib.tables import chosen_row
 from VoxMMSDTrainLib.curves import square
-from VoxMMSDTrainLib.tables import chosen_row
 
 
 class TrainCircleTest(train_case.TrainTest):

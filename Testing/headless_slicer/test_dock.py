@@ -204,6 +204,73 @@ def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_doc
         assert hint(page) == wide < WIDEST_HINT
 
 
+@pytest.fixture
+def followed(window, tmp_path):
+    """The segmentation panel with a follow-up of three visits, long names and a failure."""
+    from VoxMMSDSegmentLib.follow_job import Followed
+
+    slicer.util.selectModule("VoxMMSDSegment")
+    panel = slicer.modules.VoxMMSDSegmentWidget
+    tab = panel.follow_tab
+    for number in range(3):
+        tab.visits.add(tmp_path / f"TCGA-02-0054-a-rather-long-name-of-a-visit-{number}-voxmmsd.nii.gz")
+    picture = QtGui.QImage(420, 520, QtGui.QImage.Format.Format_RGB32)
+    picture.fill(QtGui.QColor("gray"))
+    picture.save(str(tmp_path / "follow-up.png"))
+    tab.found = Followed(tmp_path, follow_up_record())
+    tab._fill()
+    tab._say(LONG)
+    panel.ui.keptLabel.text = LONG
+    panel.ui.tabs.setCurrentWidget(panel.ui.followTab)
+    window.settle()
+    return panel
+
+
+def follow_up_record():
+    part = {"volume_ml": 128.4567, "longest_mm": 108.4, "perpendicular_mm": 101.2, "product_mm2": 10970.1}
+    of_rano = {"response": "PD", "why": "a new measurable lesion", "change_from_first": 12.3, "change_from_least": 12.3}
+    regions = ("WT", "TC", "ET", "NETC", "SNFH", "RC")
+    visits = [
+        {"case": "c", "days": 1093 * number, "volumes_ml": dict.fromkeys(regions, 178.4567 * (1 + number)),
+         "sum_of_products_mm2": 12345.6} | ({"rano_by_diameters": of_rano, "rano_by_volume": of_rano} if number else {})
+        for number in range(3)
+    ]  # fmt: skip
+    events = (("first visit", "matched", "split and merged"), ("", "new", "matched"), ("first visit", "vanished", ""))
+    lesions = [
+        {
+            "lesion": number,
+            "visits": [{"event": event, "parts": [part] * (event not in ("", "vanished"))} for event in row],
+        }
+        for number, row in enumerate(events * 3, start=1)
+    ]
+    return {"schema": "brats-gli-2024", "visits": visits, "lesions": {"ET": lesions, "WT": lesions}}
+
+
+def test_a_follow_up_with_three_visits_and_long_words_fits_the_dock(window, followed):
+    page, ui = followed.ui.followTab, followed.ui
+    assert window.squeezed() == []
+    assert window.dock_width <= WIDEST_HINT
+    window.set_dock_width(800)
+    wide = hint(page)
+    window.set_dock_width(DOCK_WIDTH)
+    assert hint(page) == wide < WIDEST_HINT
+    for label in (ui.followLabel, ui.summaryLabel, ui.caveatLabel, ui.keptLabel):
+        needed = QtWidgets.QLabel.heightForWidth(label, QtWidgets.QWidget.width(label))
+        assert QtWidgets.QWidget.minimumHeight(label) >= needed > 20
+    assert ui.chartImage.height >= ui.chartImage.pixmap.height() / ui.chartImage.devicePixelRatioF()
+
+
+def test_numbers_of_a_follow_up_can_be_read(window, followed):
+    for table in (followed.ui.visitsTable, followed.ui.changesTable, followed.ui.lesionsTable):
+        assert table.rowCount > 2
+        for column in range(1, table.columnCount):
+            assert table.columnWidth(column) >= QtWidgets.QTableWidget.sizeHintForColumn(table, column)
+        assert table.horizontalScrollBar().maximum() == 0
+    names = [followed.ui.lesionsTable.item(row, 0).text() for row in range(followed.ui.lesionsTable.rowCount)]
+    assert "2 new, ml" in names
+    assert "New since day 0: lesion 2" in followed.ui.summaryLabel.text
+
+
 def test_numbers_and_names_of_the_tables_can_be_read(window, training):
     tables = (training.library.ui.casesTable, training.run.ui.runsTable,
               training.result.ui.regionsTable, training.result.ui.casesTable)  # fmt: skip

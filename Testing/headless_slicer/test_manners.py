@@ -16,7 +16,9 @@ for name in host.MODULES:
     host.load_module(name)
 
 UI = sorted(host.REPOSITORY.glob("VoxMMSD*/Resources/UI/*.ui"))
-SEGMENT_UI = [file for name in ("VoxMMSDSegment", "Review") for file in UI if file.stem == name]  # as the tabs follow
+SEGMENT_UI = [
+    file for name in ("VoxMMSDSegment", "Review", "FollowUp") for file in UI if file.stem == name
+]  # as the tabs follow
 SOURCES = sorted(host.REPOSITORY.glob("VoxMMSD*/**/*.py"))
 NO_CONTROL = {"QWidget", "QLabel", "QFrame", "QTabWidget", "qMRMLWidget", "ctkCollapsibleButton", "QScrollArea",
               "QGroupBox", "QStackedWidget", "ctkCollapsibleGroupBox", "QSplitter"}  # fmt: skip

@@ -23,8 +23,10 @@ class CoreJob(ABC):
     """Runs beside Slicer. ``folder`` holds all that it writes, images of a patient among it, and goes with it.
 
     ``run``: the run folder of the child. ``on_failed`` gets an exception, ``Canceled`` where that was asked for.
-    ``plan``: of how long it takes, for ``on_progress``.
+    ``plan``: of how long it takes, for ``on_progress``. ``AT_WORK``: the stage that begins with the child.
     """
+
+    AT_WORK = "starting"
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class CoreJob(ABC):
         except VoxMMSDError as error:
             self._fail(error)
             return
-        self._begin("starting")
+        self._begin(self.AT_WORK)
 
     def _on_events(self, events: list[dict]) -> None:
         if self._plan is not None:

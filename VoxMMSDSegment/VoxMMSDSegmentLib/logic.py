@@ -156,8 +156,9 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
             MissingDependencyError: packages are missing, and installing them was declined.
             InputError: images are gone, or a report is there already (only with ``wait``).
         """
-        dependencies.ensure()
-        from VoxMMSDSegmentLib.report_job import ReportJob
+        from VoxMMSDSegmentLib.report_job import PACKAGES, ReportJob
+
+        dependencies.ensure({**dependencies.SEGMENTING, **PACKAGES})
 
         outcome: list[Any] = []
 
@@ -170,6 +171,51 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
             on_failed(error)
 
         job = ReportJob(result, Path(folder), case_id, on_done=done, on_failed=failed)
+        job.start()
+        return _awaited(outcome) if wait else job
+
+    def follow(
+        self,
+        visits: Sequence[Any],
+        folder: Path,
+        *,
+        days: Sequence[int] = (),
+        patient: str = "",
+        shown: bool = False,
+        wait: bool = True,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_done: Callable[[Any], None] = lambda found: None,
+        on_failed: Callable[[Exception], None] = lambda error: None,
+    ) -> Any:
+        """Compare the visits of a patient, by the core's ``follow``, which writes a page, a table and a record.
+
+        ``Followed`` (``page``, ``record``, ``visits``), or the ``FollowJob`` at work where ``wait`` is False.
+        ``visits``: results in the scene or paths of results and of cases of a library, the earliest first. ``days``: of
+        each, since the first. ``patient``: a code, where nothing tells that all are of one. ``shown``: also put the
+        visits, registered to the first one, into the scene.
+
+        Raises:
+            MissingDependencyError: packages are missing, and installing them was declined.
+            VoxMMSDError: the visits cannot be compared; says why (only with ``wait``).
+            Canceled: it was canceled while it waited.
+        """
+        from VoxMMSDSegmentLib.follow_job import PACKAGES, FollowJob
+
+        dependencies.ensure({**dependencies.SEGMENTING, **PACKAGES})
+        outcome: list[Any] = []
+
+        def done(found: Any) -> None:
+            outcome.append(found)
+            on_done(found)
+
+        def failed(error: Exception) -> None:
+            outcome.append(error)
+            on_failed(error)
+
+        job = FollowJob(
+            visits, Path(folder), days=days, patient=patient, shown=shown,
+            on_progress=on_progress, on_done=done, on_failed=failed,
+        )  # fmt: skip
         job.start()
         return _awaited(outcome) if wait else job
 

@@ -32,6 +32,8 @@ CARRY_GUESS = {
     "writing": 1.0,
     "showing": 1.0,
 }
+# The same for a follow-up of two visits.
+FOLLOW_GUESS = {"saving": 3.0, "comparing": 15.0, "showing": 2.0}
 ONCE = ("reading", "features")  # stages of a case's first carry alone
 MIRRORS = 8  # how much longer it takes with test-time augmentation
 NEVER_FULL = 0.95  # of a stage's share, while it lasts
@@ -45,6 +47,7 @@ STAGES = {
     "segmenting": _("Segmenting"),
     "features": _("Computing the network's features, once for this case"),
     "carrying": _("Carrying your edits"),
+    "comparing": _("Registering and comparing the visits"),
     "writing": _("Writing the result"),
     "showing": _("Showing the result"),
 }

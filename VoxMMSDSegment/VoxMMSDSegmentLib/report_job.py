@@ -24,6 +24,9 @@ from VoxMMSDSegmentLib.result import REVIEW, WARNINGS, input_of
 from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS, WEIGHTS
 from VoxMMSDSegmentLib.saving import image_writes, reference_in_scene
 
+# What the core needs for it, beyond what it needs to segment. Import name -> requirement.
+PACKAGES = {"matplotlib": "matplotlib>=3.8"}
+
 
 class ReportJob(CoreJob):
     """One result into a report, which is written whole or not at all.
@@ -67,7 +70,7 @@ class ReportJob(CoreJob):
         if is_edited:
             writes.append(array_write(now, affine, edited, result.GetName()))
         chosen = next((key for key in MODALITIES if input_of(result, key) is reference), "")
-        record = _record(result, self._case_id, schema, chosen)
+        record = record_of(result, self._case_id, schema, chosen)
         yield lambda: self._write(writes, images, labels, record)
         self._lines = yield lambda: find_lines(now, schema, affine)
         arguments = ["report", str(labels), "--case", str(next(iter(images.values())).parent), "--out", str(self._out)]
@@ -75,17 +78,8 @@ class ReportJob(CoreJob):
 
     def _write(self, writes: list[Write], images: dict[str, Path], labels: Path, record: ResultRecord) -> None:
         """In a thread of its own."""
-        from dataclasses import replace
-
-        from voxmmsd.data.formats.sources import Source, source_sha256
-        from voxmmsd.files import sha256_of
-
-        if not write_each(writes, lambda: self._is_cleared):
-            return
-        inputs = {key: source_sha256(Source(file)) for key, file in images.items()}
-        missing = tuple(key for key in MODALITIES if key not in images)
-        whole = replace(record, inputs=inputs, missing=missing, sha256=sha256_of(labels))
-        whole.write(labels.with_name(f"{self._case_id}{ENDING}"))
+        if write_each(writes, lambda: self._is_cleared):
+            write_record(record, images, labels)
 
     def _receive(self) -> None:
         lines = self._lines
@@ -93,7 +87,7 @@ class ReportJob(CoreJob):
         self._on_done(self._out / f"{self._case_id}-voxmmsd-report.html", lines)
 
 
-def _record(result: Any, case_id: str, schema: LabelSchema, reference: str) -> ResultRecord:
+def record_of(result: Any, case_id: str, schema: LabelSchema, reference: str) -> ResultRecord:
     """What the scene tells of a result."""
     known = json.loads(result.GetAttribute(WARNINGS) or "[]")
     # Scenes of version 0.1 hold lines.
@@ -108,3 +102,16 @@ def _record(result: Any, case_id: str, schema: LabelSchema, reference: str) -> R
         findings=tuple(finding for finding in found if finding is not None),
         review=tuple(json.loads(result.GetAttribute(REVIEW) or "[]")),
     )
+
+
+def write_record(record: ResultRecord, images: dict[str, Path], labels: Path) -> None:
+    """Write the record of labels beside them, with the hashes of their file and of the images' files."""
+    from dataclasses import replace
+
+    from voxmmsd.data.formats.sources import Source, source_sha256
+    from voxmmsd.files import sha256_of
+
+    inputs = {key: source_sha256(Source(file)) for key, file in images.items()}
+    missing = tuple(key for key in MODALITIES if key not in images)
+    whole = replace(record, inputs=inputs, missing=missing, sha256=sha256_of(labels))
+    whole.write(labels.with_name(f"{record.case}{ENDING}"))

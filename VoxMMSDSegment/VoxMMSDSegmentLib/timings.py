@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from VoxMMSDLib import settings
-from VoxMMSDSegmentLib.progress import CARRY_GUESS, FIRST_GUESS, MIRRORS, ONCE, stages_of
+from VoxMMSDSegmentLib.progress import CARRY_GUESS, FIRST_GUESS, FOLLOW_GUESS, MIRRORS, ONCE, stages_of
 
 if TYPE_CHECKING:
     from VoxMMSDSegmentLib.case import SlicerCase
     from VoxMMSDSegmentLib.job import Options
 
-CARRY = "seconds-carry"
+CARRY, FOLLOW = "seconds-carry", "seconds-follow"
 
 
 def expected(case: SlicerCase, options: Options) -> dict[str, float]:
@@ -41,6 +41,16 @@ def expected_carry(*, is_first: bool) -> dict[str, float]:
 def remember_carry(took: Mapping[str, float]) -> None:
     """Keep what a finished carry took."""
     settings.write(CARRY, json.dumps({**_known(CARRY, CARRY_GUESS), **{s: round(t, 2) for s, t in took.items()}}))
+
+
+def expected_follow(visits: int) -> dict[str, float]:
+    """Seconds by stage of a follow-up; what is known is of two visits."""
+    return {stage: s * visits / 2 for stage, s in {**FOLLOW_GUESS, **_known(FOLLOW, FOLLOW_GUESS)}.items()}
+
+
+def remember_follow(took: Mapping[str, float], visits: int) -> None:
+    """Keep what a finished follow-up took."""
+    settings.write(FOLLOW, json.dumps({stage: round(2 * s / visits, 2) for stage, s in took.items()}))
 
 
 def _kind(case: SlicerCase, options: Options) -> str:

@@ -1,7 +1,7 @@
-"""The panel: two tabs, and the manners of a module (scene, reload, leaving, ending).
+"""The panel: three tabs, and the manners of a module (scene, reload, leaving, ending).
 
-The first tab is there when Slicer shows the panel. Its models, whose files are hashed, and the second tab with its
-segment editor take longer: they follow in slices, or at once where they are asked for.
+The first tab is there when Slicer shows the panel. Its models, whose files are hashed, and the other tabs, one of them
+with its segment editor, take longer: they follow in slices, or at once where they are asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
 from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import remove_whole
+from VoxMMSDSegmentLib.follow_tab import FollowTab
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import belonging, results
 from VoxMMSDSegmentLib.review_tab import ReviewTab
@@ -41,6 +42,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segment_tab: SegmentTab
         self.parameters: Any = None
         self._review_tab: ReviewTab | None = None
+        self._follow_tab: FollowTab | None = None
         self._building: Slices | None = None
         self._gui_tags: list[Any] = []
         self._pages: list[Any] = []  # those that follow the parameters
@@ -89,6 +91,22 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             tab.show(self.parameters.result)
         if self._is_entered:
             tab.enter()
+        yield
+        yield from self._follow_steps(leave_out)
+
+    def _follow_steps(self, leave_out) -> Steps:
+        page = slicer.util.loadUI(self.resourcePath("UI/FollowUp.ui"))
+        page.setVisible(False)
+        self.ui.followTab.layout().addWidget(page)
+        yield
+        self.ui.add(page)
+        empty_when_deleted([self.ui.visitSelector])
+        yield
+        tab = FollowTab(self.ui, self.logic, leave_out)
+        page.setVisible(True)
+        self._follow_tab = tab
+        if self._is_entered:
+            tab.enter()
 
     def finish_setup(self):
         """Build now what would follow in slices."""
@@ -103,6 +121,13 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return self._review_tab
 
     @property
+    def follow_tab(self) -> FollowTab:
+        """The third tab; built now where its turn has not come yet."""
+        self.finish_setup()
+        assert self._follow_tab is not None
+        return self._follow_tab
+
+    @property
     def _is_entered(self):
         return getattr(self.parent, "isEntered", False)
 
@@ -111,18 +136,22 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._follow(self.logic.getParameterNode())
         leave_out_derived(self._inputs())
         self.segment_tab.enter()
-        if self._review_tab is not None:
-            self._review_tab.enter()
+        for tab in (self._review_tab, self._follow_tab):
+            if tab is not None:
+                tab.enter()
 
     def exit(self):
-        if self._review_tab is not None:
-            self._review_tab.exit()
+        for tab in (self._follow_tab, self._review_tab):
+            if tab is not None:
+                tab.exit()
 
     def cleanup(self):
         self._orphans_timer.stop()
         STANDBY.close()
         if self._building is not None:
             self._building.stop()
+        if self._follow_tab is not None:
+            self._follow_tab.close()
         has_tab = "segment_tab" in vars(self)  # where setup() failed half way, Slicer still cleans up
         if has_tab:
             self.segment_tab.close()
@@ -139,8 +168,9 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event):
         self._orphans = []
         self.segment_tab.close()
-        if self._review_tab is not None:
-            self._review_tab.forget_scene()
+        for tab in (self._follow_tab, self._review_tab):
+            if tab is not None:
+                tab.forget_scene()
         self._follow(None)
 
     def onSceneEndClose(self, caller, event):
@@ -195,6 +225,8 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if node is not None and node_id not in kept:
                 remove_whole(node)
         self.logic.case_folders.sweep()
+        if self._follow_tab is not None:
+            self._follow_tab.sweep()
         leave_out_derived(self._inputs())  # by ids, which other nodes may get
 
 

@@ -13,11 +13,11 @@ from voxmmsd.errors import ERROR, REMEDY, InputError, VoxMMSDError
 from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from voxmmsd.runs import list_runs
-from VoxMMSDLib import dependencies, settings
+from VoxMMSDLib import dependencies, settings, tables
 from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.pages import Page
-from VoxMMSDTrainLib import library_case, tables, words
+from VoxMMSDTrainLib import library_case, words
 from VoxMMSDTrainLib.correcting import open_editor
 from VoxMMSDTrainLib.run import RunTab
 

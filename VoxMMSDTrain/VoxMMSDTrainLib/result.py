@@ -12,11 +12,11 @@ from slicer.i18n import tr as _
 from voxmmsd.corrections.verdict import HoldOutCase, Outcome
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.evaluation.means import nan_mean
-from VoxMMSDLib import dependencies
+from VoxMMSDLib import dependencies, tables
 from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
-from VoxMMSDTrainLib import tables, words
+from VoxMMSDTrainLib import words
 from VoxMMSDTrainLib.both_models import open_both
 from VoxMMSDTrainLib.compared import Compared, Shown
 from VoxMMSDTrainLib.comparison import RunResult, library_of, read_run_result

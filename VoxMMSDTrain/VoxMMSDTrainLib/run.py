@@ -13,9 +13,9 @@ from voxmmsd.errors import VoxMMSDError
 from voxmmsd.runs import RunState, RunView, list_runs
 from voxmmsd.runs.following import Follower, News
 from voxmmsd.runs.status import STATUS
-from VoxMMSDLib import settings
+from VoxMMSDLib import settings, tables
 from VoxMMSDLib.pages import Page
-from VoxMMSDTrainLib import tables, words
+from VoxMMSDTrainLib import words
 from VoxMMSDTrainLib.curves import CurvePlot, groups, short_name, square
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
 from VoxMMSDTrainLib.preview import Previews

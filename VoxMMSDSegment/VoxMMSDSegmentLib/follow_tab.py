@@ -1,0 +1,321 @@
+"""The tab in which the visits of a patient are compared, and two of them shown side by side."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from voxmmsd.errors import Canceled, InputError, VoxMMSDError
+from voxmmsd.measuring.response import CAVEAT
+from VoxMMSDLib import settings, tables
+from VoxMMSDLib.background import Slices
+from VoxMMSDLib.sight import Scroller
+from VoxMMSDLib.workplace import new_workplace, remove
+from VoxMMSDSegmentLib.findings import FitsItsText
+from VoxMMSDSegmentLib.follow_words import lesion_rows, summary, volume_rows
+from VoxMMSDSegmentLib.progress import Progress
+from VoxMMSDSegmentLib.shown_visits import NAMES, remove_visits, visit_name
+from VoxMMSDSegmentLib.side_by_side import SideBySide
+from VoxMMSDSegmentLib.visits_box import VisitsBox
+from VoxMMSDSegmentLib.words import error_in_words
+
+if TYPE_CHECKING:
+    from VoxMMSDSegmentLib.follow_job import Followed, FollowJob
+
+CHART, CHART_WIDTH = "follow-up.png", 330  # pixels that the frame leaves of a panel of 400
+MOST_ROWS = 14
+KEPT = ("follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json")  # the record last
+
+
+class FollowTab:
+    """Owns what it shows: the page's folder and the visits' nodes. ``on_nodes`` hears of nodes that are no inputs."""
+
+    def __init__(self, ui: Any, logic: Any, on_nodes: Callable[[], None]) -> None:
+        self._ui, self._logic, self._on_nodes = ui, logic, on_nodes
+        self.job: FollowJob | None = None
+        self.found: Followed | None = None
+        self._folder: Path | None = None
+        self._is_entered = False
+        self._views = SideBySide()
+        self._showing: Slices | None = None
+        self._scroller = Scroller(ui.followLabel)
+        self._to_changes = Scroller(ui.changesTable)
+        self.visits = VisitsBox(ui, self._forget_found)
+        self._fit = FitsItsText()
+        for label in (ui.followLabel, ui.summaryLabel, ui.caveatLabel, ui.keptLabel):
+            label.installEventFilter(self._fit)
+        for table in (ui.changesTable, ui.lesionsTable):
+            tables.prepare(table, stretched=0, most_rows=MOST_ROWS)
+        ui.caveatLabel.setText(CAVEAT)
+        ui.followButton.connect("clicked()", self._compare_or_cancel)
+        ui.laterCombo.connect("currentIndexChanged(int)", self._choose_later)
+        ui.outlineCombo.connect("currentIndexChanged(int)", self._show_views)
+        ui.sideBySideCheck.connect("toggled(bool)", self._show_views)
+        ui.openPageButton.connect("clicked()", self._open_page)
+        ui.keepPageButton.connect("clicked()", self._choose_folder)
+        slicer.app.connect("aboutToQuit()", self.close)
+        self._fill()
+
+    # At work
+
+    def _compare_or_cancel(self) -> None:
+        if self.job is not None:
+            self.job.cancel()
+        else:
+            self.compare()
+
+    def compare(self) -> None:
+        """Compare the visits that are listed; Slicer stays usable."""
+        self._forget_found()
+        self._folder = new_workplace()
+        try:
+            self.job = self._logic.follow(
+                self.visits.sources,
+                self._folder / "follow-up",
+                days=self.visits.days(),
+                patient=self._ui.patientEdit.text.strip(),
+                shown=True,
+                wait=False,
+                on_progress=self._show_progress,
+                on_done=self._done,
+                on_failed=self._failed,
+            )
+        except VoxMMSDError as error:
+            self._failed(error)
+            return
+        self.visits.lock(True)
+        self._update_button()
+
+    def _show_progress(self, progress: Progress) -> None:
+        bar = self._ui.followBar
+        bar.setVisible(True)
+        bar.setMaximum(1000)
+        bar.setValue(round(1000 * (progress.share or 0)))
+        self._say(escape(progress.line()))
+
+    def _done(self, found: Followed) -> None:
+        self.found = found
+        self._end("")
+        self._on_nodes()
+        self._fill()
+        self._to_changes.start()
+        if self._is_entered:
+            self._ui.sideBySideCheck.setChecked(True)
+
+    def _failed(self, error: Exception) -> None:
+        self._forget_found()
+        if isinstance(error, Canceled):
+            self._end(_("Canceled."))
+            return
+        problem, remedy = error_in_words(error)
+        self._end(f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else ""))
+        self._scroller.start()
+
+    def _end(self, said: str) -> None:
+        self.job = None
+        self._ui.followBar.setVisible(False)
+        self._say(said)
+        self.visits.lock(False)
+        self._update_button()
+
+    def _say(self, text: str) -> None:
+        _put(self._ui.followLabel, text)
+        self._ui.followLabel.setVisible(bool(text))
+
+    def _update_button(self) -> None:
+        button = self._ui.followButton
+        if self.job is not None:
+            button.setText(_("Cancel"))
+            button.setToolTip(_("Stop; nothing is kept."))
+            button.setEnabled(True)
+            return
+        enough = len(self.visits.visits) > 1
+        button.setText(_("&Compare visits"))
+        button.setEnabled(enough)
+        button.setToolTip(
+            _("Registers the visits to the first one and compares them lesion by lesion.")
+            if enough
+            else _("Add two visits or more first, the earliest first.")
+        )
+
+    # What was found
+
+    def _fill(self) -> None:
+        ui, found = self._ui, self.found
+        ui.changesSection.setVisible(found is not None)
+        self._update_button()
+        if found is None:
+            return
+        record = found.record
+        was_blocked = [combo.blockSignals(True) for combo in (ui.laterCombo, ui.outlineCombo)]
+        ui.laterCombo.clear()
+        for number in range(1, len(record["visits"])):
+            ui.laterCombo.addItem(visit_name(record, number))
+        ui.laterCombo.setCurrentIndex(ui.laterCombo.count - 1)
+        ui.outlineCombo.clear()
+        for key in record["lesions"]:
+            ui.outlineCombo.addItem(NAMES[key])
+        for combo, blocked in zip((ui.laterCombo, ui.outlineCombo), was_blocked, strict=True):
+            combo.blockSignals(blocked)
+        ui.laterCombo.setEnabled(ui.laterCombo.count > 1)
+        self._show_chart(found.folder / CHART)
+        self._fill_tables()
+
+    def _fill_tables(self) -> None:
+        assert self.found is not None
+        ui, record, later = self._ui, self.found.record, self._later
+        _put(ui.summaryLabel, summary(record, later))
+        for table, rows in (
+            (ui.changesTable, volume_rows(record, later)),
+            (ui.lesionsTable, lesion_rows(record, later)),
+        ):
+            for column, title in ((1, visit_name(record, 0)), (2, visit_name(record, later))):
+                table.horizontalHeaderItem(column).setText(title)
+            tables.fill(table, rows)
+            table.setVisible(bool(rows))
+
+    def _show_chart(self, file: Path) -> None:
+        label, picture = self._ui.chartImage, qt.QPixmap(str(file))
+        ratio = label.devicePixelRatioF()
+        shown = picture.scaledToWidth(round(CHART_WIDTH * ratio), qt.Qt.SmoothTransformation)
+        shown.setDevicePixelRatio(ratio)
+        label.setPixmap(shown)
+        label.setMinimumHeight(round(shown.height() / ratio))  # else a long page would cut it off
+
+    @property
+    def _later(self) -> int:
+        """The visit that is compared with the first."""
+        return max(0, self._ui.laterCombo.currentIndex) + 1
+
+    def _choose_later(self, *_arguments: Any) -> None:
+        if self.found is not None:
+            self._fill_tables()
+            self._show_views()
+
+    # The views
+
+    def _show_views(self, *_arguments: Any) -> None:
+        """As the switch says; the user's own views come back with it."""
+        self._stop_showing()
+        if self.found is None or not self._ui.sideBySideCheck.checked:
+            self._views.hide()
+            return
+        visits, keys = self.found.visits, list(self.found.record["lesions"])
+        structure = keys[max(0, self._ui.outlineCombo.currentIndex)]
+        steps = self._views.show(visits[0], visits[self._later], structure)
+        self._showing = Slices(steps, lambda _none: None, self._not_shown).start()
+
+    def _not_shown(self, error: Exception) -> None:
+        self._ui.sideBySideCheck.setChecked(False)
+        raise error
+
+    def _stop_showing(self) -> None:
+        if self._showing is not None:
+            self._showing.stop()
+            self._showing = None
+
+    # The page
+
+    def _open_page(self) -> None:
+        assert self.found is not None
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self.found.page)))
+
+    def _choose_folder(self) -> None:
+        last = settings.read("reports", str(Path.home()))
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the follow-up"), last)
+        if folder:
+            settings.write("reports", str(folder))
+            self.keep(Path(folder))
+
+    def keep(self, folder: Path) -> None:
+        """Copy the page and what is beside it into a folder; files that are there stay as they are."""
+        assert self.found is not None
+        try:
+            there = next((name for name in KEPT if (folder / name).exists()), "")
+            if there:
+                raise InputError(
+                    _("{name}: exists already in that folder").format(name=there), _("choose another folder")
+                )
+            for name in KEPT:
+                _copied(self.found.folder / name, folder / name)
+        except VoxMMSDError as error:
+            problem, remedy = error_in_words(error)
+            _put(self._ui.keptLabel, f"<b>{escape(problem)}</b><br>{escape(remedy)}")
+            return
+        _put(self._ui.keptLabel, _("Written as {name}.").format(name=KEPT[0]))
+
+    # The module's manners
+
+    def enter(self) -> None:
+        self._is_entered = True
+
+    def exit(self) -> None:
+        """Another module is shown: the views are the user's."""
+        self._is_entered = False
+        self._ui.sideBySideCheck.setChecked(False)
+
+    def sweep(self) -> None:
+        """A result may be no longer in the scene."""
+        self.visits.sweep()
+
+    def close(self) -> None:
+        """The panel or Slicer goes: nothing of the patient stays."""
+        slicer.app.disconnect("aboutToQuit()", self.close)
+        self._stop_job()
+        self.exit()
+        self.visits.clear()
+        self._forget_found()
+        self._scroller.stop()
+        self._to_changes.stop()
+
+    def forget_scene(self) -> None:
+        """The scene closes, and takes all nodes with it."""
+        self._stop_job()
+        self._stop_showing()
+        self._views.forget()
+        self.visits.clear()
+        self._forget_found()
+        self._ui.patientEdit.setText("")
+
+    def _stop_job(self) -> None:
+        if self.job is not None:
+            self.job.close()
+            self._end("")
+
+    def _forget_found(self) -> None:
+        """The visits are others now, or gone: what is shown of them goes, in the scene and on the disk."""
+        self._ui.sideBySideCheck.setChecked(False)
+        self._stop_showing()
+        self._views.hide()
+        found, self.found = self.found, None
+        if found is not None and not slicer.mrmlScene.IsClosing():
+            remove_visits(found.visits)
+        if self._folder is not None:
+            remove(self._folder)
+            self._folder = None
+        _put(self._ui.keptLabel, "")
+        self._say("")
+        self._fill()
+        if found is not None and not slicer.mrmlScene.IsClosing():
+            self._on_nodes()
+
+
+def _put(label: Any, text: str) -> None:
+    """As high as the text needs: Slicer gives a label no more than its least height."""
+    label.setText(text)
+    label.setMinimumHeight(label.heightForWidth(label.width) if text else 0)
+
+
+def _copied(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise InputError(_("{file}: cannot be written").format(file=target.name), _("choose another folder")) from error

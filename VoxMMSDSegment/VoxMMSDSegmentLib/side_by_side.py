@@ -1,0 +1,212 @@
+"""Two visits side by side in linked slice views, each with the outlines of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import slicer
+import vtk
+
+from VoxMMSDLib.background import Steps
+
+if TYPE_CHECKING:
+    from VoxMMSDSegmentLib.shown_visits import ShownVisit
+
+VIEWS = ("Red", "Yellow")  # of Slicer's layout Side by side
+SETTLING_STEPS = 6  # until the views have the sizes that the layout gives them
+
+
+class SideBySide:
+    """The earlier visit in the left view, the later one in the right; ``hide`` gives the user's own views back."""
+
+    def __init__(self) -> None:
+        self._before: _Before | None = None
+        self._shown: list[Any] = []
+
+    @property
+    def is_on(self) -> bool:
+        return self._before is not None
+
+    def show(self, first: ShownVisit, later: ShownVisit, structure: str) -> Steps:
+        """Show two visits, with the outlines of a structure; where others are shown already, in their place. Without a
+        main window there are no views."""
+        if any(_slice(name) is None for name in VIEWS):
+            return
+        if self._before is None:
+            self._before = _Before.now()
+            _arrange(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
+            for _step in range(SETTLING_STEPS):
+                yield
+                if self._before is None:  # the user was faster
+                    return
+        self._outline([first, later], structure)
+        yield
+        if self._before is None:
+            return
+        for name, visit in zip(VIEWS, (first, later), strict=True):
+            _link(name, False)  # else what is set in one view is set in the other
+            composite = _composite(name)
+            composite.SetBackgroundVolumeID(visit.image.GetID())
+            composite.SetForegroundVolumeID(None)
+            composite.SetLabelVolumeID(None)
+        left, right = map(_slice, VIEWS)
+        left.SetOrientation("Axial")
+        _fit(left)
+        if place := _place([first, later], structure):
+            left.JumpSliceByOffsetting(*place)
+        _as_the_other(right, left)
+        for name in VIEWS:
+            _link(name, True)
+
+    def _outline(self, visits: list[ShownVisit], structure: str) -> None:
+        self._hide_outlines()
+        for visit in visits:
+            display = visit.outlines.GetDisplayNode()
+            for key in visit.outlines.GetSegmentation().GetSegmentIDs():
+                display.SetSegmentVisibility(key, key == structure)
+            display.SetVisibility(True)
+            self._shown.append(visit.outlines)
+
+    def _hide_outlines(self) -> None:
+        for node in self._shown:
+            if slicer.mrmlScene.IsNodePresent(node):
+                node.GetDisplayNode().SetVisibility(False)
+        self._shown = []
+
+    def hide(self) -> None:
+        """Views, links and what was visible as they were before."""
+        self._hide_outlines()
+        before, self._before = self._before, None
+        if before is not None:
+            before.restore()
+
+    def forget(self) -> None:
+        """The scene goes with all that was shown: only the layout is given back."""
+        before, self._before, self._shown = self._before, None, []
+        if before is not None:
+            _arrange(before.layout)
+
+
+@dataclass(frozen=True)
+class _View:
+    volumes: tuple[str | None, str | None, str | None]
+    is_linked: tuple[int, int]
+    slice_to_ras: Any
+    mm_per_pixel: float
+    origin: tuple[float, ...]
+
+    @classmethod
+    def now(cls, name: str) -> _View:
+        view, composite = _slice(name), _composite(name)
+        matrix = vtk.vtkMatrix4x4()
+        matrix.DeepCopy(view.GetSliceToRAS())
+        return cls(
+            (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID(), composite.GetLabelVolumeID()),
+            (composite.GetLinkedControl(), composite.GetHotLinkedControl()),
+            matrix,
+            view.GetFieldOfView()[0] / max(1, view.GetDimensions()[0]),
+            view.GetXYZOrigin(),
+        )
+
+    def restore(self, name: str) -> None:
+        view, composite = _slice(name), _composite(name)
+        for put, volume_id in zip(
+            (composite.SetBackgroundVolumeID, composite.SetForegroundVolumeID, composite.SetLabelVolumeID),
+            self.volumes,
+            strict=True,
+        ):
+            put(volume_id if volume_id and slicer.mrmlScene.GetNodeByID(volume_id) is not None else None)
+        view.GetSliceToRAS().DeepCopy(self.slice_to_ras)
+        width, height, _depth = view.GetDimensions()
+        view.SetFieldOfView(self.mm_per_pixel * width, self.mm_per_pixel * height, view.GetFieldOfView()[2])
+        view.SetXYZOrigin(*self.origin)
+        view.UpdateMatrices()
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The user's layout and views, and the nodes that were visible: segments and marks on one visit mean nothing on
+    another."""
+
+    layout: int
+    views: dict[str, _View]
+    visible: tuple[str, ...]
+
+    @classmethod
+    def now(cls) -> _Before:
+        node = _layout()
+        nodes = [
+            one for kind in ("Segmentation", "Markups") for one in slicer.util.getNodesByClass(f"vtkMRML{kind}Node")
+        ]
+        seen = [one for one in nodes if one.GetDisplayNode() is not None and one.GetDisplayNode().GetVisibility()]
+        for one in seen:
+            one.GetDisplayNode().SetVisibility(False)
+        return cls(
+            node.GetViewArrangement() if node is not None else 0,
+            {name: _View.now(name) for name in VIEWS},
+            tuple(one.GetID() for one in seen),
+        )
+
+    def restore(self) -> None:
+        _arrange(self.layout)
+        for name in VIEWS:
+            _link(name, False)
+        for name, view in self.views.items():
+            view.restore(name)
+        for name, view in self.views.items():
+            composite = _composite(name)
+            composite.SetLinkedControl(view.is_linked[0])
+            composite.SetHotLinkedControl(view.is_linked[1])
+        for node_id in self.visible:
+            node = slicer.mrmlScene.GetNodeByID(node_id)
+            if node is not None and node.GetDisplayNode() is not None:
+                node.GetDisplayNode().SetVisibility(True)
+
+
+def _layout() -> Any:
+    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+
+
+def _arrange(layout: int) -> None:
+    """Without a main window there is no layout."""
+    node = _layout()
+    if node is not None and node.GetViewArrangement() != layout:
+        node.SetViewArrangement(layout)
+
+
+def _slice(name: str) -> Any:
+    return slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
+
+
+def _composite(name: str) -> Any:
+    return slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
+
+
+def _link(name: str, linked: bool) -> None:
+    composite = _composite(name)
+    composite.SetLinkedControl(linked)
+    composite.SetHotLinkedControl(linked)
+
+
+def _fit(view: Any) -> None:
+    manager = slicer.app.layoutManager()
+    for logic in manager.mrmlSliceLogics() if manager is not None else ():
+        if logic.GetSliceNode() is view:
+            logic.FitSliceToBackground()
+
+
+def _as_the_other(view: Any, other: Any) -> None:
+    """The same place at the same size."""
+    view.GetSliceToRAS().DeepCopy(other.GetSliceToRAS())
+    per_pixel = other.GetFieldOfView()[0] / max(1, other.GetDimensions()[0])
+    width, height, _depth = view.GetDimensions()
+    view.SetFieldOfView(per_pixel * width, per_pixel * height, other.GetFieldOfView()[2])
+    view.SetXYZOrigin(*other.GetXYZOrigin())
+    view.UpdateMatrices()
+
+
+def _place(visits: list[ShownVisit], structure: str) -> list[float] | None:
+    """Where the structure is largest in the visit that has most of it."""
+    found = [visit.places[structure] for visit in visits if structure in visit.places]
+    return max(found)[1] if found else None
