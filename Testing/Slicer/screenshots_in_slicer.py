@@ -164,6 +164,8 @@ def _follow_up(panel, folder, out):
     wait_until(lambda: tab.job is None, SECONDS)
     if tab.found is None:
         raise RuntimeError(ui.followLabel.text)
+    ui.outlineCombo.setCurrentIndex(1)
+    wait_until(lambda: not tab.is_showing, SECONDS)
     _picture(out / "follow-up.png")
 
 

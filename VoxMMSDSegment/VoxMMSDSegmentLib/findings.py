@@ -245,8 +245,14 @@ class FitsItsText(qt.QObject):
 
     def eventFilter(self, label, event):
         if event.type() == qt.QEvent.Resize:
-            label.setMinimumHeight(label.heightForWidth(label.width))
+            fit(label)
         return False
+
+
+def fit(label) -> None:
+    """Make a label as high as its text needs, no more: that is never less than the least height that it has."""
+    label.setMinimumHeight(0)
+    label.setMinimumHeight(max(0, label.heightForWidth(label.width)))  # -1: it has no text
 
 
 def how_to_fix(finding: Finding) -> str:

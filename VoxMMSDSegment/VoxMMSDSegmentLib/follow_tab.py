@@ -18,7 +18,7 @@ from VoxMMSDLib import settings, tables
 from VoxMMSDLib.background import Slices
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDLib.workplace import new_workplace, remove
-from VoxMMSDSegmentLib.findings import FitsItsText
+from VoxMMSDSegmentLib.findings import FitsItsText, fit
 from VoxMMSDSegmentLib.follow_words import lesion_rows, summary, volume_rows
 from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.shown_visits import NAMES, remove_visits, visit_name
@@ -201,6 +201,11 @@ class FollowTab:
 
     # The views
 
+    @property
+    def is_showing(self) -> bool:
+        """Whether the views are still being changed."""
+        return self._showing is not None and self._showing.is_at_work
+
     def _show_views(self, *_arguments: Any) -> None:
         """As the switch says; the user's own views come back with it."""
         self._stop_showing()
@@ -310,7 +315,7 @@ class FollowTab:
 def _put(label: Any, text: str) -> None:
     """As high as the text needs: Slicer gives a label no more than its least height."""
     label.setText(text)
-    label.setMinimumHeight(label.heightForWidth(label.width) if text else 0)
+    fit(label)
 
 
 def _copied(source: Path, target: Path) -> None:

@@ -49,7 +49,9 @@ def lesion_rows(record: Record, later: int) -> list[tuple[str, str, str, str]]:
         first, now = lesion["visits"][0], lesion["visits"][later]
         if not first["parts"] and not now["parts"] and not now["event"]:
             continue
-        event = _("new") if not first["parts"] and now["parts"] else _EVENTS.get(now["event"], now["event"])
+        event = _EVENTS.get(now["event"], now["event"])
+        if bool(first["parts"]) != bool(now["parts"]):
+            event = _("vanished") if first["parts"] else _("new")
         number = lesion["lesion"]
         before, after = _ml(first), _ml(now)
         title = _("{number} {event}, ml").format(number=number, event=event)

@@ -44,9 +44,9 @@ def pdf_page(report: Report, shown: ShownCase) -> Figure:
     for line in report.origin:
         page.text(line, _FINE, color=_SOFT)
     _pictures(page, shown)
-    left, right = page.column(0.0, 0.47), page.column(0.52, 1.0)
+    left, right = page.column(0.0, 0.56), page.column(0.6, 1.0)
     left.heading("Volumes")
-    left.table(report.volumes, (0.0, 0.5, 0.6, 0.8, 1.0), _SHORT_VOLUMES)
+    left.table(report.volumes, (0.0, 0.53, 0.62, 0.81, 1.0), _SHORT_VOLUMES)
     left.text(report.expectation, _FINE, color=_SOFT)
     right.heading("Enhancing lesions")
     right.table([[*row[:5], row[6]] for row in report.lesions], (0.0, 0.2, 0.4, 0.64, 0.83, 1.0), _SHORT)

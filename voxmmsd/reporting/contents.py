@@ -76,9 +76,7 @@ def _volume_rows(shown: ShownCase, info: ModelInfo | None) -> list[list[str]]:
         limits = volume_limits(volumes[key], dice.get(key))
         expected = f"{dice[key]:.2f}" if key in dice else ""
         error = error_text(errors[key]) if key in errors else "" if is_corrected(shown) else NOT_MEASURED
-        rows.append(
-            [f"{name} ({key})", f"{volumes[key]:.1f}", expected, " to ".join(limits) if limits[0] else "", error]
-        )
+        rows.append([f"{name} ({key})", f"{volumes[key]:.1f}", expected, "–".join(limits) if limits[0] else "", error])
     return rows
 
 

@@ -123,7 +123,7 @@ def test_the_expected_dice_is_that_of_the_card_with_the_modalities_that_there_ar
     report = made_report(case, info)
     rows = {row[0]: row[1:] for row in report.volumes}
     volume = case.volumes_ml["WT"]
-    limits = f"{volume / 1.5:.1f} to {volume * 1.5:.1f}"
+    limits = f"{volume / 1.5:.1f}–{volume * 1.5:.1f}"
     assert rows["Whole tumor (WT)"] == [f"{volume:.1f}", "0.80", limits, "not measured"]
     assert rows["Edema (ED)"][1:] == ["", "", "not measured"]
     assert "12 test cases" in report.expectation
