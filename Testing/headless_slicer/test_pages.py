@@ -15,8 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = {
     "VoxMMSDSegment": {
         ("VoxMMSDSegment", "Review"): [
-            "CarryBox", "ComputerOptions", "DicomBox", "HdBetButton", "MaskBox", "ModelsBox", "ReportBox", "ReviewTab",
-            "SegmentTab", "VoxMMSDSegmentWidget",
+            "CarryBox", "CavityButton", "ComputerOptions", "DicomBox", "HdBetButton", "MaskBox", "ModelsBox",
+            "ReportBox", "ReviewTab", "SegmentTab", "VoxMMSDSegmentWidget",
         ],
     },
     "VoxMMSDTrain": {

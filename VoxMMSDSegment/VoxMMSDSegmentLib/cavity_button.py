@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 from voxmmsd.labels import WITH_CAVITY, schema_with_cavity
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import SCHEMA, VALUE, add_segment, schema_of, segments_by_value
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class CavityButton:
     """Follows one result. The button is always there: Slicer's dock gives a section no more height where one appears
     later."""
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Page) -> None:
         self._ui = ui
         self._result: Any = None
         self._tip = ui.cavityButton.toolTip
