@@ -29,7 +29,7 @@ DOUBTFUL_COMPONENTS, IMPOSSIBLE_COMPONENTS = 20, 100  # experts: up to 4
 DOUBTFUL_OUTSIDE, IMPOSSIBLE_OUTSIDE = 0.02, 0.20  # share of the tumor; experts: 0
 SMALLEST_ML = 16.6  # experts: at least; a smaller largest part is believed only if the model is ...
 SURE = 0.86  # of it on average: true tumors 0.867 and more, brains without a tumor up to 0.85
-SURE_OF_CORE = 0.95  # at its surest place, with a T1c: true tumors 0.99 and more, phantoms without one up to 0.85
+SURE_OF_CORE = 0.90  # at its surest place, with a T1c: true tumors 0.95 and more, phantoms without one up to 0.85
 DOUBTFUL_DICE, IMPOSSIBLE_DICE = 0.6, 0.3  # of the whole tumor, as the model's card expects it
 _BRIGHT_AS_WELL = "look at it: old scars, multiple sclerosis and poor circulation are bright on FLAIR as well"
 
@@ -108,7 +108,7 @@ def check_presence(extent: Extent, largest: LargestPart, *, has_contrast: bool) 
     elif has_contrast and largest.core is not None and largest.core < SURE_OF_CORE:
         text = (
             f"there may be no tumor: the largest place that is called so has {largest.ml:.2g} ml, and a core in it "
-            f"has a probability of {100 * largest.core:.0f} % at most (in 50 true tumors 99 % and more)"
+            f"has a probability of {100 * largest.core:.0f} % at most (in 50 true tumors 95 % and more)"
         )
         yield Finding(WARNING, "maybe-no-tumor", text, _BRIGHT_AS_WELL)
 
