@@ -25,18 +25,20 @@ from voxmmsd.labels import indices_from_values
 from voxmmsd.runs.curves import read_curves
 from voxmmsd.wording import text_table
 
+MARK = ".demo"  # in the folder that a demo has made
 TRAINING = ("--preset", "tiny", "--channels", "8", "16", "32", "64", "--patch", "48", "--steps", "300",
             "--validate-every", "60", "--modality-dropout", "0.1")  # fmt: skip
 
 
 def main(out: Path) -> None:
-    """Make everything under ``out``, which an earlier demo may have filled."""
+    """Make everything under ``out``, which an earlier demo, also an interrupted one, may have filled."""
     started = time.monotonic()
-    if (out / "report.html").exists() or not out.exists() or not any(out.iterdir()):
+    if (out / MARK).exists() or not out.exists() or not any(out.iterdir()):
         shutil.rmtree(out, ignore_errors=True)
     else:
-        sys.exit(f"{out}: is not empty and not an earlier demo's; name another folder")
+        sys.exit(f"{out}: is not empty, and not of an earlier demo; name another folder")
     out.mkdir(parents=True)
+    (out / MARK).touch()
     patients, new, run, results = out / "patients", out / "new-patients", out / "run", out / "results"
     commands = [
         ("phantom", patients, "--count", 6, "--shape", 64),
@@ -54,7 +56,12 @@ def main(out: Path) -> None:
 
 def call(*words: str) -> None:
     print(f"\n$ voxmmsd {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "voxmmsd", *words], check=True)
+    try:
+        code = subprocess.run([sys.executable, "-m", "voxmmsd", *words], check=False).returncode
+    except KeyboardInterrupt:
+        code = 130
+    if code:  # the command has said why
+        sys.exit(code)
 
 
 def summarize(out: Path, commands: list[str], seconds: float) -> Path:
