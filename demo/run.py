@@ -20,10 +20,9 @@ from voxmmsd.data.volume import Volume, canonical, resample
 from voxmmsd.evaluation.evaluate import evaluate_folders
 from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.pictures import curves_picture, overlay_picture
-from voxmmsd.evaluation.tables import mean_rows, score_rows
+from voxmmsd.evaluation.tables import score_rows
 from voxmmsd.labels import indices_from_values
 from voxmmsd.runs.curves import read_curves
-from voxmmsd.wording import text_table
 
 MARK = ".demo"  # in the folder that a demo has made
 TRAINING = ("--preset", "tiny", "--channels", "8", "16", "32", "64", "--patch", "48", "--steps", "300",
@@ -70,13 +69,12 @@ def summarize(out: Path, commands: list[str], seconds: float) -> Path:
     curves = curves_picture(read_curves(out / "run"), out / "curves.png")
     pictures = [picture(case, out) for case in find_cases(out / "new-patients").cases]
     size = json.loads((out / "run" / "model" / "model.json").read_text(encoding="utf-8"))["network"]["channels"]
-    print("\n" + text_table([score_rows(())[0], *mean_rows(found.cases)]))
     sections = [
         Section("What was done", [
-            "Synthetic patients with exactly known tumors were written, a small network "
-            f"({' - '.join(map(str, size))} channels) learned five of them from scratch, the sixth validated, and "
-            "three patients that it had never seen were segmented and scored. Real models take longer and see real "
-            "scans.",
+            "Synthetic patients with exactly known tumors were written. A small network "
+            f"({' - '.join(map(str, size))} channels) was trained on five of them from scratch and validated on the "
+            "sixth. Three patients that it had never seen were segmented and scored. Real models are trained longer, "
+            "on real scans.",
             f"It took {seconds:.0f} s on this machine.",
         ], preformatted="\n".join(f"voxmmsd {command}" for command in commands)),
         Section("Training", pictures=[(curves, "Loss of the training patches, and Dice on the validation patient")]),
@@ -98,7 +96,7 @@ def picture(case, out: Path) -> tuple[Path, str]:
         prepared.image_czyx, prepared.present, predicted, volumes.schema, prepared.grid, out / f"{case.id}.png",
         title=case.id, reference_label_zyx=prepared.label_zyx,
     )  # fmt: skip
-    return file, f"{case.id}: colored as segmented, outlined as it is"
+    return file, f"{case.id}: colors: segmentation, outlines: expert"
 
 
 if __name__ == "__main__":  # preparation spawns processes that import this file again
