@@ -41,6 +41,8 @@ from voxmmsd.ids import natural_key, safe_id
         ("Brain_Tumor_001_t2", "t2w", "Brain_Tumor_001"),
         ("VSD.Brain.XX.O.MR_Flair.54512", "t2f", "VSD.Brain.XX.O"),
         ("t1cor", "t1n", ""),
+        ("p1-t1n", "t1n", "p1"),
+        ("c1_flair", "t2f", "c1"),
     ],
 )
 def test_a_sequence_is_told_from_its_name(name, modality, head):

@@ -30,7 +30,7 @@ _TECHNIQUE = (
 _CONTRAST = r"(?:ce|ca|c|gadolinium|gado|gad|gd|postcontrast|postgd|post|contrast|km|ks|enhanced|enh|inj)"
 _NEGATED = rf"(?:pre|non?|wo){_CONTRAST}"
 _TARGET = r"(?:t1\w{0,3}|t2\w{0,3}|flair|mni\w*|sri\w*|atlas|eve)"
-_TISSUE_OF_SPM = r"(?:r|m|w|mw|rc|wc|mwc)?[pc][0-6](?:sub|t1|t2)?|i?y|u_rc1"
+_TISSUE_OF_SPM = r"(?:r|m|w|mw|rc|wc|mwc)[pc][0-6](?:sub|t1|t2)?|[pc][0-6](?:sub|t1|t2)|i?y|u_rc1"
 
 # The role of a word, first match wins; a role in capitals is a sequence. "FLAIR?", "T1?" and "PD?" are what the word
 # stands for where no other word names a sequence.
@@ -126,7 +126,10 @@ def words_of(name: str) -> list[Word]:
 
 
 def is_tissue_class(word: str) -> bool:
-    """Whether a name that begins with ``word`` is a tissue map or a deformation of SPM: ``c1T1``, ``mwp1sub-01``."""
+    """Whether a name that begins with ``word`` is a tissue map or a deformation of SPM: ``c1T1``, ``mwp1sub-01``.
+
+    ``p1_T1`` is none: SPM puts its letters right before the name, and many a patient is called p1.
+    """
     return re.fullmatch(_TISSUE_OF_SPM, word.lower()) is not None
 
 
