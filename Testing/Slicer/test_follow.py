@@ -144,8 +144,11 @@ class FollowTest(slicer_case.ModuleTest):
             self.assertTrue(display.GetVisibility() and display.GetSegmentVisibility("ET"))
             self.assertFalse(display.GetSegmentVisibility("WT"))
         self.assertFalse(result.GetDisplayNode().GetVisibility())
+        wait_until(lambda: not self.tab.is_showing)
+        views[0].JumpSliceByOffsetting(0.0, 0.0, 1.5)
         self.ui.outlineCombo.setCurrentIndex(1)
-        wait_until(lambda: later.outlines.GetDisplayNode().GetSegmentVisibility("WT"))
+        wait_until(lambda: later.outlines.GetDisplayNode().GetSegmentVisibility("WT") and not self.tab.is_showing)
+        self.assertAlmostEqual(views[0].GetSliceToRAS().GetElement(2, 3), 1.5, delta=0.6)  # where the user was
         self.tab.exit()
         self.assertEqual(red.GetBackgroundVolumeID(), own.GetID())
         self.assertIsNone(yellow.GetBackgroundVolumeID())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,41 +24,59 @@ class SideBySide:
     def __init__(self) -> None:
         self._before: _Before | None = None
         self._shown: list[Any] = []
+        self._is_laid_out = False
 
     @property
     def is_on(self) -> bool:
         return self._before is not None
 
     def show(self, first: ShownVisit, later: ShownVisit, structure: str) -> Steps:
-        """Show two visits, with the outlines of a structure; where others are shown already, in their place. Without a
-        main window there are no views."""
+        """Show two visits, with the outlines of a structure; where others are shown already, in their place and where
+        the user is. Without a main window there are no views."""
         if any(_slice(name) is None for name in VIEWS):
             return
         if self._before is None:
             self._before = _Before.now()
+            yield
             _arrange(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
-            for _step in range(SETTLING_STEPS):
-                yield
-                if self._before is None:  # the user was faster
-                    return
+        for _step in self._showing(first, later, structure):
+            yield
+            if self._before is None:  # the user was faster
+                return
+
+    def _showing(self, first: ShownVisit, later: ShownVisit, structure: str) -> Iterator[None]:
+        """Each step makes Slicer draw anew."""
+        if self._is_laid_out:
+            self._outline([first, later], structure)
+            yield
+            _composite(VIEWS[1]).SetBackgroundVolumeID(later.image.GetID())
+            return
+        for _step in range(SETTLING_STEPS):
+            yield
         self._outline([first, later], structure)
         yield
-        if self._before is None:
-            return
-        for name, visit in zip(VIEWS, (first, later), strict=True):
+        left, right = map(_slice, VIEWS)
+        for name in VIEWS:
             _link(name, False)  # else what is set in one view is set in the other
+        left.SetOrientation("Axial")
+        right.SetOrientation("Axial")
+        yield
+        for name, visit in zip(VIEWS, (first, later), strict=True):
             composite = _composite(name)
-            composite.SetBackgroundVolumeID(visit.image.GetID())
             composite.SetForegroundVolumeID(None)
             composite.SetLabelVolumeID(None)
-        left, right = map(_slice, VIEWS)
-        left.SetOrientation("Axial")
+            composite.SetBackgroundVolumeID(visit.image.GetID())
+            yield
         _fit(left)
+        yield
         if place := _place([first, later], structure):
             left.JumpSliceByOffsetting(*place)
+            yield
         _as_the_other(right, left)
+        yield
         for name in VIEWS:
             _link(name, True)
+        self._is_laid_out = True
 
     def _outline(self, visits: list[ShownVisit], structure: str) -> None:
         self._hide_outlines()
@@ -77,6 +96,7 @@ class SideBySide:
     def hide(self) -> None:
         """Views, links and what was visible as they were before."""
         self._hide_outlines()
+        self._is_laid_out = False
         before, self._before = self._before, None
         if before is not None:
             before.restore()
@@ -84,6 +104,7 @@ class SideBySide:
     def forget(self) -> None:
         """The scene goes with all that was shown: only the layout is given back."""
         before, self._before, self._shown = self._before, None, []
+        self._is_laid_out = False
         if before is not None:
             _arrange(before.layout)
 
