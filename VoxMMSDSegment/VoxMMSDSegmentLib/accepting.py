@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import label_array
-from VoxMMSDLib.volumes import write_each
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.result import reference_of
@@ -62,7 +61,7 @@ class AcceptJob(CoreJob):
 
     def _sending(self) -> Steps:
         options, writes = yield from writes_for_library(self._result, self._folder)
-        yield lambda: write_each(writes, lambda: self._is_cleared)
+        yield lambda: self._write_each(writes)
         return ["library", "add", str(self._library), "--case", self.case_id, *options]
 
     def _receive(self) -> None:

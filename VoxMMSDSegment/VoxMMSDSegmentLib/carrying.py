@@ -33,7 +33,7 @@ from VoxMMSDLib.segments import (
     voxel_ml,
 )
 from VoxMMSDLib.standby import STANDBY
-from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
 from VoxMMSDSegmentLib import timings
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.case_folders import CaseFolder
@@ -134,7 +134,7 @@ class CarryJob(CoreJob):
         if (sent == base.label).all():
             raise InputError(_("no voxel was changed"), _("paint a correction first"))
         self._folder.mkdir(exist_ok=True)
-        if not write_each(writes, lambda: self._is_cleared):
+        if not self._write_each(writes):
             return
         if images:
             scene.refuse_changed(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import Canceled, VoxMMSDError
 from VoxMMSDLib.background import Slices, Steps
 from VoxMMSDLib.child import Child
+from VoxMMSDLib.volumes import Write, write_each
 from VoxMMSDLib.workplace import remove, scratch_in
 from VoxMMSDSegmentLib.progress import Plan, Progress
 
@@ -114,6 +115,10 @@ class CoreJob(ABC):
             self._receive()
         except (VoxMMSDError, Canceled) as error:
             self._fail(error)
+
+    def _write_each(self, writes: Iterable[Write]) -> bool:
+        """In a thread. False where all was cleared away meanwhile."""
+        return write_each(writes, lambda: self._is_cleared)
 
     def _show(self, steps: Steps, on_shown: Callable[[Any], None]) -> None:
         """Put into the scene what the child left; ``on_shown`` gets what the steps return, once all is cleared away."""

@@ -15,7 +15,7 @@ from voxmmsd.errors import InputError
 from voxmmsd.files import read_json
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import label_array, schema_of
-from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib import timings
 from VoxMMSDSegmentLib.core_job import CoreJob
@@ -106,7 +106,7 @@ class FollowJob(CoreJob):
 
     def _write(self, writes: list[Write], images: dict[str, Path], labels: Path, record: Any) -> None:
         """In a thread of its own."""
-        if write_each(writes, lambda: self._is_cleared):
+        if self._write_each(writes):
             write_record(record, images, labels)
 
     def _receive(self) -> None:

@@ -16,7 +16,7 @@ from voxmmsd.labels import MODALITIES
 from voxmmsd.records.result import ResultRecord, read_result_record
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.standby import STANDBY
-from VoxMMSDLib.volumes import Write, write_each
+from VoxMMSDLib.volumes import Write
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib import timings
 from VoxMMSDSegmentLib.case import CASE_ID, SlicerCase
@@ -110,7 +110,7 @@ class SegmentJob(CoreJob):
 
     def _write(self, writes: list[Write]) -> None:
         """In a thread of its own."""
-        if not write_each(writes, lambda: self._is_cleared):
+        if not self._write_each(writes):
             return
         files = {key: self._folder / f"{key}.nii" for key in self.case.volumes}
         reference = files[self.case.reference_key]

@@ -16,7 +16,7 @@ from voxmmsd.records.findings import Finding
 from voxmmsd.records.result import ENDING, ModelUsed, ResultRecord
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import MODEL, label_array, schema_of
-from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.diameter_lines import LesionLines, find_lines
@@ -78,7 +78,7 @@ class ReportJob(CoreJob):
 
     def _write(self, writes: list[Write], images: dict[str, Path], labels: Path, record: ResultRecord) -> None:
         """In a thread of its own."""
-        if write_each(writes, lambda: self._is_cleared):
+        if self._write_each(writes):
             write_record(record, images, labels)
 
     def _receive(self) -> None:

@@ -15,7 +15,7 @@ from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.ids import safe_id
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import MODEL, SCHEMA, label_array
-from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, write_each
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS, WEIGHTS
@@ -94,7 +94,7 @@ class DicomJob(CoreJob):
             lambda: _write_record(label_file, stem, attributes, as_made=as_made),
             *(partial(shutil.copyfile, file, series / f"{number:05}.dcm") for number, file in enumerate(files)),
         ]
-        yield lambda: write_each(writes, lambda: self._is_cleared)
+        yield lambda: self._write_each(writes)
         return ["export-dicom", str(label_file), "--source", str(series), "--out", str(self._out)]
 
     def _receive(self) -> None:
