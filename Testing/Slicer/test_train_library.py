@@ -6,6 +6,7 @@ from contextlib import suppress
 from unittest import mock
 
 import numpy as np
+import phantom_case
 import slicer
 import slicer_case
 import train_case
@@ -14,6 +15,7 @@ from slicer.util import arrayFromVolume
 
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
+from VoxMMSDSegmentLib.regions import regions_node
 from VoxMMSDTrainLib import library_case
 
 
@@ -149,6 +151,39 @@ class TrainLibraryTest(train_case.TrainTest):
         self.open(panel, "phantom-007-000")
         names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
         self.assertEqual(names, [f"phantom-007-000 {name}" for name in MODALITIES])  # without a number, also again
+
+    def test_a_result_of_another_patient_is_hidden_while_a_case_is_open_and_shown_again_in_its_module(self):
+        self.library(predicted=2)
+        made = phantom_case.phantom()
+        result = phantom_case.add_result(made, phantom_case.add_volumes(made), self.folder)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        segment.parameters.result = result
+        segment.ui.regionsCheck.click()
+        self.open(train, "phantom-007-000")
+        labels = library_case.opened_labels("phantom-007-000")
+        shown = {"phantom-007-000 labels"}
+        self.assertEqual(self.seen(), shown)
+        self.open(train, "phantom-007-001")
+        shown = {"phantom-007-001 labels"}
+        self.assertEqual(self.seen(), shown)
+        segment.enter()
+        self.assertEqual(self.seen(), {result.GetName(), regions_node(result).GetName()})
+        segment.exit()
+        train.enter()
+        self.assertEqual(self.seen(), shown)
+        result.GetDisplayNode().SetVisibility(True)  # by the user
+        segment.enter()
+        segment.exit()
+        self.assertFalse(slicer.mrmlScene.IsNodePresent(labels))
+        self.assertIn(result.GetName(), self.seen())
+
+    def test_labels_stay_in_sight_where_there_is_no_result_to_show_again(self):
+        self.library(predicted=1)
+        self.open(self.open_panel("VoxMMSDTrain"), "phantom-007-000")
+        segment = self.open_panel("VoxMMSDSegment")
+        segment.enter()
+        segment.exit()
+        self.assertEqual(self.seen(), {"phantom-007-000 labels"})
 
     def test_nodes_of_the_case_before_go_one_at_a_time(self):
         """Each costs Slicer a tenth of a second of its own."""
@@ -310,6 +345,11 @@ class TrainLibraryTest(train_case.TrainTest):
         panel.library.ui.nextButton.click()
         self.wait_for_work(panel)
         return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+
+    def seen(self):
+        """Names of the segmentations that are shown."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        return {node.GetName() for node in nodes if node.GetDisplayNode() and node.GetDisplayNode().GetVisibility()}
 
     def use_library(self, panel, folder):
         panel.library.ui.libraryPath.currentPath = str(folder)

@@ -18,6 +18,7 @@ from slicer.util import VTKObservationMixin
 
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.background import Slices, Steps, to_error_log
+from VoxMMSDLib.one_patient import show_results_only
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
 from VoxMMSDLib.standby import STANDBY
@@ -132,6 +133,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return getattr(self.parent, "isEntered", False)
 
     def enter(self):
+        show_results_only()
         if self.parameters is None:
             self._follow(self.logic.getParameterNode())
         leave_out_derived(self._inputs())

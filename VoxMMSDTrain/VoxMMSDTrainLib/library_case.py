@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
 from VoxMMSDLib.background import Steps
+from VoxMMSDLib.one_patient import CASE, OPENED, is_of_case, show_case_only
 from VoxMMSDLib.segments import schema_of
 from VoxMMSDLib.volumes import ijk_to_world, read_steps, remove_whole
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of, snapshot
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from voxmmsd.library import LibraryCase, LibraryRecords
 
-LIBRARY, CASE = "VoxMMSD.Library", "VoxMMSD.LibraryCase"  # attributes of the labels: the library's id, never its path
+LIBRARY = "VoxMMSD.Library"  # attribute of the labels: the library's id, never its path
 KEPT = "VoxMMSD.LabelsInLibrary"  # attribute of the labels: the fingerprint of what the library holds
-OPENED = "VoxMMSD.OpenedCase"  # attribute of each node that came with a case: they go together
 MODALITY = "VoxMMSD.Modality"  # attribute of its volumes
 DEFAULT_SCHEMA = "brats-gli-2023"  # of a library without a single label
 _SHOWN_FIRST = ("t1c", "t2f", "t2w", "t1n")
@@ -88,6 +88,7 @@ def open_case(folder: Path, case_id: str) -> Steps:
     from voxmmsd.library import LibraryRecords
 
     if (node := opened_labels(case_id, LibraryRecords(folder))) is not None and opened_volumes():
+        show_case_only()
         yield from show(opened_volumes())
         return node
     found = yield lambda: read_case(folder, case_id)
@@ -106,7 +107,12 @@ def open_case(folder: Path, case_id: str) -> Steps:
 
 
 def load_images(case: LibraryCase) -> Steps:
-    """Load the images of a case, each in a step; the volume nodes by modality."""
+    """Load the images of a case, each in a step; the volume nodes by modality.
+
+    What was made of other images is hidden first.
+    """
+    show_case_only()
+    yield
     volumes = {}
     for name in case.modalities:
         volumes[name] = yield from read_steps(case.image_file(name), f"{case.id} {name}")
@@ -224,7 +230,7 @@ def opened_nodes() -> list:
     """All nodes that came with the case that is open."""
     kinds = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
     nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
-    return [node for node in nodes if node.GetAttribute(OPENED) or node.GetAttribute(CASE)]
+    return [node for node in nodes if is_of_case(node)]
 
 
 def opened_labels(case_id: str, library: LibraryRecords | None = None):

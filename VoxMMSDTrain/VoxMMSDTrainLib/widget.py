@@ -12,9 +12,11 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from VoxMMSDLib.background import Slices, Steps, Work, to_error_log
+from VoxMMSDLib.one_patient import show_case_only
 from VoxMMSDLib.pages import FitsItsText, Page
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibraryTab
+from VoxMMSDTrainLib.library_case import opened_nodes
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
 from VoxMMSDTrainLib.result import ResultTab
 from VoxMMSDTrainLib.run import RunTab
@@ -79,6 +81,8 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def enter(self):
+        if opened_nodes():
+            show_case_only()
         if self._building is None or not self._building.is_at_work:
             self.run.open()
             self.onTabChanged(self.ui.tabs.currentIndex)

@@ -1,0 +1,50 @@
+"""One patient at a time in the views: a result of the segmentation module, or the library case that is open.
+
+Both modules draw on the same views. Segmentations of two patients lie in one space, so that the tumor of one would be
+seen on the brain of the other.
+"""
+
+from __future__ import annotations
+
+import slicer
+
+MARK = "VoxMMSD."  # how the attributes of nodes begin that the modules made
+CASE = "VoxMMSD.LibraryCase"  # attribute of the labels of a library case
+OPENED = "VoxMMSD.OpenedCase"  # attribute of each node that came with a library case: they go together
+HIDDEN = "VoxMMSD.HiddenMeanwhile"  # attribute of a node that is hidden here, and is shown again
+_DRAWN = ("vtkMRMLSegmentationNode", "vtkMRMLMarkupsLineNode")
+
+
+def is_of_case(node) -> bool:
+    """Whether a node came with a library case; labels of an older version have but one of the attributes."""
+    return bool(node.GetAttribute(OPENED) or node.GetAttribute(CASE))
+
+
+def show_case_only() -> None:
+    """Hide what the modules made of other images while a library case is open."""
+    _show_only(of_case=True)
+
+
+def show_results_only() -> None:
+    """Show again what was hidden for a library case, and hide the case's labels, if there is anything to show again."""
+    if any(node.GetAttribute(HIDDEN) and not is_of_case(node) for node in _made_here()):
+        _show_only(of_case=False)
+
+
+def _show_only(of_case: bool) -> None:
+    for node in _made_here():
+        display = node.GetDisplayNode()
+        if display is None:
+            continue
+        if is_of_case(node) == of_case:
+            if node.GetAttribute(HIDDEN):
+                node.RemoveAttribute(HIDDEN)
+                display.SetVisibility(True)
+        elif display.GetVisibility():
+            node.SetAttribute(HIDDEN, "yes")
+            display.SetVisibility(False)
+
+
+def _made_here() -> list:
+    nodes = [node for kind in _DRAWN for node in slicer.util.getNodesByClass(kind)]
+    return [node for node in nodes if any(name.startswith(MARK) for name in node.GetAttributeNames())]
