@@ -134,6 +134,7 @@ def apply():
     panel = slicer.util.getNewModuleWidget("VoxMMSDSegment")
     panel.ui.findButton.click()
     live(lambda: not panel.segment_tab.is_searching)
+    live(lambda: panel.ui.applyButton.enabled)  # the models are read in a thread
     panel.ui.applyButton.click()
     live(lambda: panel.segment_tab.job is None)
     print("segmented:", panel.parameters.result is not None, panel.ui.errorLabel.text)
