@@ -229,8 +229,8 @@ def _studies_of_its_day(tree, nodes: Sequence[Any], chosen: Any) -> set[int]:
 def _patient_and_day(node: Any) -> tuple[str, str] | None:
     """Of a volume from DICOM; None where its tags do not tell both."""
     tags = _dicom_tags(node)
-    known_by_name = (tags.get("patient_id", ""), tags.get("study_date", ""))
-    return known_by_name if all(known_by_name) else None
+    patient_and_day = (tags.get("patient_id", ""), tags.get("study_date", ""))
+    return patient_and_day if all(patient_and_day) else None
 
 
 def _may_be_input(node) -> bool:
