@@ -21,7 +21,7 @@ from voxmmsd.errors import InputError
 
 A_WAY_OUT = re.compile(
     r"\b(give|copy|says|names|`voxmmsd|take|free|correct|write|replace|name|leave|choose|put|add|check|make|see|import|train|register|convert|segment"
-    r"|restore|remove|export|expected|known are|needs?|update|teach|wait|ask)\b"
+    r"|restore|rewrite|remove|export|expected|known are|needs?|update|teach|wait|ask)\b"
 )
 # A training that met a bad case keeps its run folder, which says so, and the prepared store of the good ones.
 MAY_STAY = ("out", "store", "r")
