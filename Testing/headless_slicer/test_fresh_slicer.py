@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from headless_slicer import host
-from VoxMMSDLib.dependencies import SEGMENTING
 
 HEAVY = ("nibabel", "scipy", "onnxruntime", "safetensors", "psutil", "tqdm", "torch", "monai", "onnx", "matplotlib")
 FRESH = """
@@ -55,6 +54,9 @@ def pressed(button, tmp_path, absent=HEAVY):
 
 @pytest.mark.parametrize("button", ["findButton", "applyButton"])
 def test_what_needs_the_packages_asks_once_and_a_no_is_one_sentence(button, tmp_path):
+    host.start()
+    from VoxMMSDLib.dependencies import SEGMENTING
+
     said = pressed(button, tmp_path)
     assert len(said["asked"]) == 1
     assert all(requirement in said["asked"][0] for requirement in SEGMENTING.values())
