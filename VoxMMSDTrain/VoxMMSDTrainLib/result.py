@@ -184,11 +184,10 @@ class ResultTab:
         ui.usedLabel.setText(about + _("Model in use: <b>{model}</b>").format(model=used))
 
     def _accepting(self) -> Steps:
-        from voxmmsd.models.registry import accept, list_models, resolve_model
+        from voxmmsd.models.registry import accept, resolve_model
 
         folder, is_forced = str(self._shown_run.folder), self.ui.forceBox.checked
         package = yield lambda: accept(resolve_model(folder), force=is_forced)
-        yield list_models  # here a file that is new is hashed, and not where the window would wait for it
         self._decided(_("{model} is in use from now on, in the segmentation module too.").format(model=package.info.id))
 
     def _reject(self) -> None:
