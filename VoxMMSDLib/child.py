@@ -60,6 +60,7 @@ def child_environment() -> dict[str, str]:
         **known,
         **kept,
         "PYTHONPATH": path,
+        "PYTHONSAFEPATH": "1",  # else a json.py, or another voxmmsd, in Slicer's working directory would be loaded
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUNBUFFERED": "1",
         "TQDM_DISABLE": "1",

@@ -69,6 +69,14 @@ class RunTest(slicer_case.ModuleTest):
     def left_behind(self):
         return list(Path(slicer.app.temporaryPath).glob("voxmmsd-*"))
 
+    def test_files_in_slicers_working_directory_are_no_modules_of_the_core(self):
+        for name in ("voxmmsd", "json"):
+            (self.folder / name).mkdir()
+            (self.folder / name / "__init__.py").write_text("raise SystemExit('a stranger')", encoding="utf-8")
+        command = [python_slicer(), "-m", "voxmmsd", "models", "list"]
+        done = subprocess.run(command, cwd=self.folder, env=child_environment(), capture_output=True, encoding="utf-8")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_apply_gives_the_command_lines_result_and_a_second_run_a_new_node(self):
         panel = self.open_panel("VoxMMSDSegment")
         panel.segment_tab.models.import_file(TOY_MODEL)
