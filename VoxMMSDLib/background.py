@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import Any
 
 import qt
+import slicer
 
 # ``yield`` lets the window live for a moment; ``yield function`` calls the function in a thread, where it must touch
 # neither MRML nor Qt, and gives back what it returned or raised.
@@ -179,6 +180,17 @@ def at_once(steps: Steps) -> Any:
             answer = asked() if asked is not None else None
 
 
+def while_slicer_lives(function: Callable[[], Any]) -> Any:
+    """What ``function`` returns or raises: it is computed in a thread, and Slicer sees to its events meanwhile.
+
+    For calls of Slicer's own that want their answer at once, as a download of sample data does.
+    """
+    call = _Call(function)
+    while not call.has_ended(MOMENT_S):
+        slicer.app.processEvents()
+    return call.answer()
+
+
 def to_error_log(error: Exception) -> None:
     """For ``on_failed`` where nobody is to be told: Slicer writes what is raised into its error log."""
     raise error
@@ -208,6 +220,11 @@ class _Call:
         """Wait for it, as long as it takes or for ``seconds``."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def answer(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._value
 
     def answer_to(self, steps: Steps) -> Callable[[], Any] | None:
         return steps.throw(self._error) if self._error is not None else steps.send(self._value)

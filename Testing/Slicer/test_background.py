@@ -1,11 +1,13 @@
 """Work beside Slicer: its value or its error comes back in Slicer's own thread, or not at all where nobody waits."""
 
 import threading
+import time
 
+import qt
 import slicer_case
 from slicer_case import wait_until
 
-from VoxMMSDLib.background import Background, Slices, at_once
+from VoxMMSDLib.background import Background, Slices, at_once, while_slicer_lives
 
 
 class BackgroundTest(slicer_case.ModuleTest):
@@ -30,6 +32,19 @@ class BackgroundTest(slicer_case.ModuleTest):
         wait_until(lambda: self.failed)
         self.assertIsInstance(self.failed[0], ValueError)
         self.assertEqual(self.done, [])
+
+    def test_slicer_lives_on_where_an_answer_is_awaited(self):
+        beats = []
+        timer = qt.QTimer()
+        timer.setInterval(10)
+        timer.connect("timeout()", lambda: beats.append(threading.current_thread()))
+        timer.start()
+        answer = while_slicer_lives(lambda: (time.sleep(0.3), "done")[1])
+        timer.stop()
+        self.assertEqual(answer, "done")
+        self.assertGreater(len(beats), 2)
+        with self.assertRaises(ValueError):
+            while_slicer_lives(lambda: int("x"))
 
     def test_what_is_finished_has_taken_all_its_steps_and_a_step_may_ask_for_it(self):
         taken = []

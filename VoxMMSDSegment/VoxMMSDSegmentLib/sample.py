@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from VoxMMSDLib import dependencies
+from VoxMMSDLib.background import while_slicer_lives
 
 CATEGORY = "VoxMMSD"
 NAME = "VoxMMSDPhantom"
@@ -40,7 +41,7 @@ def make(_source=None) -> list:
     from voxmmsd.labels import MODALITIES
     from voxmmsd.phantom import make_phantom
 
-    made = make_phantom(SEED, (SIDE, SIDE, SIDE))
+    made = while_slicer_lives(lambda: make_phantom(SEED, (SIDE, SIDE, SIDE)))
     matrix = slicer.util.vtkMatrixFromArray(made.grid.affine_xyz)
     nodes = [
         slicer.util.addVolumeFromArray(image, matrix, f"Phantom {key}")

@@ -276,9 +276,8 @@ def _headline(found: RunResult | None) -> str:
     if not found.old:
         return _("{model}: was not compared with another model.").format(model=found.model)
     if found.outcome == Outcome.BETTER and found.few:
-        return _("The new model was better, on {count} patient(s) only: too few to be sure.").format(
-            count=found.patients
-        )
+        patients = _("one patient") if found.patients == 1 else _("{count} patients").format(count=found.patients)
+        return _("The new model was better, on {patients} only: too few to be sure.").format(patients=patients)
     if found.outcome == Outcome.BETTER and not found.sure:
         return _("The new model was better on average, but this is not certain.")
     outcomes = {
