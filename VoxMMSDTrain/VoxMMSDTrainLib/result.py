@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import slicer
@@ -13,7 +13,7 @@ from voxmmsd.corrections.verdict import HoldOutCase, Outcome
 from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.evaluation.means import nan_mean
 from VoxMMSDLib import dependencies, tables
-from VoxMMSDLib.background import Steps, Work
+from VoxMMSDLib.background import Steps, Work, at_once
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDTrainLib import words
@@ -29,9 +29,12 @@ NOTHING = "–"
 
 
 class ResultTab:
-    """Only proposes: a model comes into use by the button, and one that is worse by a tick more."""
+    """Only proposes: a model comes into use by the button, and one that is worse by a tick more.
 
-    def __init__(self, ui: Page, run: RunTab, work: Work, on_decided: Callable[[], None] = lambda: None) -> None:
+    ``on_decided``: what other tabs do once the models in use have changed.
+    """
+
+    def __init__(self, ui: Page, run: RunTab, work: Work, on_decided: Sequence[Callable[[], None]] = ()) -> None:
         self.ui, self._run, self._work, self._on_decided = ui, run, work, on_decided
         self.comparison: RunResult | None = None
         self._folders: list[Path] = []
@@ -188,20 +191,21 @@ class ResultTab:
 
         folder, is_forced = str(self._shown_run.folder), self.ui.forceBox.checked
         package = yield lambda: accept(resolve_model(folder), force=is_forced)
-        self._decided(_("{model} is in use from now on, in the segmentation module too.").format(model=package.info.id))
+        said = _("{model} is in use from now on, in the segmentation module too.")
+        yield from self._decided(said.format(model=package.info.id))
 
     def _reject(self) -> None:
         from voxmmsd.models.registry import reject, resolve_model
 
         package = reject(resolve_model(str(self._shown_run.folder)))
-        self._decided(_("{model} is rejected; its run stays.").format(model=package.info.id))
+        at_once(self._decided(_("{model} is rejected; its run stays.").format(model=package.info.id)))
 
     def _roll_back(self) -> None:
         from voxmmsd.models.registry import rollback
 
         before, after = rollback()
         said = _("{before} was rolled back; now in use: {after}.")
-        self._decided(said.format(before=before, after=after or _("none")))
+        at_once(self._decided(said.format(before=before, after=after or _("none"))))
 
     def _importing(self) -> Steps:
         from voxmmsd.models.registry import accept, import_model, resolve_model
@@ -216,12 +220,15 @@ class ResultTab:
         if package.info.segments and slicer.util.confirmYesNoDisplay(question):
             package = yield lambda: accept(package)
             said = _("{model} is in the registry, and in use from now on.")
-        self._decided(said.format(model=package.info.id), self.ui.importNotice)
+        yield from self._decided(said.format(model=package.info.id), self.ui.importNotice)
 
-    def _decided(self, text: str, notice=None) -> None:
+    def _decided(self, text: str, notice=None) -> Steps:
+        """The other tabs follow one by one: each lists the models, and a new model's files are hashed for it."""
         self._put(notice or self.ui.noticeLabel, text)
         self._enable()
-        self._on_decided()
+        for refresh in self._on_decided:
+            yield
+            refresh()
 
     def _open(self) -> None:
         row = tables.chosen_row(self.ui.casesTable)

@@ -58,7 +58,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         yield
         self.task = TaskTab(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
         yield
-        self.result = ResultTab(pages["Result"], self.run, self.work, self.onModelDecided)
+        self.result = ResultTab(pages["Result"], self.run, self.work, (self.task.refresh, self.library.refresh))
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
@@ -106,10 +106,6 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onLibraryChanged(self):
         self.task.learn_from(self.library.folder)
         self.task.refresh()
-
-    def onModelDecided(self):
-        self.task.refresh()
-        self.library.refresh()
 
     def onSceneStartClose(self, caller, event):
         self.work.stop()
