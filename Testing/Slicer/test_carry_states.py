@@ -33,7 +33,8 @@ class CarryStatesTest(carry_case.CarryCase):
         self.assertIsNotNone(process.poll())
         self.assertIn("Canceled", self.ui.carryLabel.text)
         self.assertTrue(np.array_equal(self.labels(), before))
-        self.assertEqual(self.left_behind(), [])
+        # The case's features stay where they were done before the click: the next carry reads them.
+        self.assertLessEqual(set(self.left_behind()), {"features.npz"})
         self.carry()
         self.assertIn("Carried to", self.ui.carriedLabel.text)
 

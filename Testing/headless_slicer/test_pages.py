@@ -14,9 +14,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # Module -> .ui file or files that are one page -> the classes whose ``ui`` it is.
 PAGES = {
     "VoxMMSDSegment": {
-        ("VoxMMSDSegment", "Review"): [
-            "CarryBox", "CavityButton", "ComputerOptions", "DicomBox", "HdBetButton", "MaskBox", "ModelsBox",
-            "ReportBox", "ReviewTab", "SegmentTab", "VoxMMSDSegmentWidget",
+        ("VoxMMSDSegment", "Review", "FollowUp"): [
+            "CarryBox", "CavityButton", "ComputerOptions", "DicomBox", "FollowTab", "HdBetButton", "MaskBox",
+            "ModelsBox", "ReportBox", "ReviewTab", "SegmentTab", "VisitsBox", "VoxMMSDSegmentWidget",
         ],
     },
     "VoxMMSDTrain": {
