@@ -111,6 +111,15 @@ def hint(widget):
     return QtWidgets.QWidget.sizeHint(widget).width()
 
 
+def refuse_squeezed_or_wide(window, page):
+    assert window.squeezed() == []
+    assert window.dock_width <= WIDEST_HINT
+    window.set_dock_width(800)
+    wide = hint(page)
+    window.set_dock_width(DOCK_WIDTH)
+    assert hint(page) == wide < WIDEST_HINT
+
+
 def visit(window, panel):
     """Open each tab of a panel."""
     for number in range(panel.ui.tabs.count):
@@ -196,12 +205,7 @@ def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_doc
     panel = slicer.modules.VoxMMSDSegmentWidget
     panel.finish_setup()
     for page in visit(window, panel):
-        assert window.squeezed() == []
-        assert window.dock_width <= WIDEST_HINT
-        window.set_dock_width(800)
-        wide = hint(page)
-        window.set_dock_width(DOCK_WIDTH)
-        assert hint(page) == wide < WIDEST_HINT
+        refuse_squeezed_or_wide(window, page)
 
 
 @pytest.fixture
@@ -248,12 +252,7 @@ def follow_up_record():
 
 def test_a_follow_up_with_three_visits_and_long_words_fits_the_dock(window, followed):
     page, ui = followed.ui.followTab, followed.ui
-    assert window.squeezed() == []
-    assert window.dock_width <= WIDEST_HINT
-    window.set_dock_width(800)
-    wide = hint(page)
-    window.set_dock_width(DOCK_WIDTH)
-    assert hint(page) == wide < WIDEST_HINT
+    refuse_squeezed_or_wide(window, page)
     for label in (ui.followLabel, ui.summaryLabel, ui.caveatLabel, ui.keptLabel):
         needed = QtWidgets.QLabel.heightForWidth(label, QtWidgets.QWidget.width(label))
         assert QtWidgets.QWidget.minimumHeight(label) >= needed > 20

@@ -7,14 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
-from VoxMMSDLib import settings
 from VoxMMSDLib.dependencies import SEGMENTING, ensure
 from VoxMMSDLib.pages import Page
+from VoxMMSDSegmentLib.folder_choice import choose_folder
 from VoxMMSDSegmentLib.result import reference_of
 from VoxMMSDSegmentLib.saving import reference_in_scene
 from VoxMMSDSegmentLib.to_dicom import PACKAGES, DicomJob, series_files
@@ -64,14 +62,11 @@ class DicomBox:
     def _export(self) -> None:
         try:
             series_files(reference_in_scene(self._result))  # before a folder and packages are asked for
-            chosen = qt.QFileDialog.getExistingDirectory(
-                slicer.util.mainWindow(), _("Folder for DICOM SEG and SR"), settings.read("dicom", "")
-            )
-            if not chosen:
+            folder = choose_folder(_("Folder for DICOM SEG and SR"), "dicom")
+            if folder is None:
                 return
-            settings.write("dicom", chosen)
             ensure({**SEGMENTING, **PACKAGES})
-            self.job = DicomJob(self._result, Path(chosen), on_done=self._done, on_failed=self._failed)
+            self.job = DicomJob(self._result, folder, on_done=self._done, on_failed=self._failed)
             self._say(_("DICOM files are being written ..."))
             self.job.start()
             self.update()

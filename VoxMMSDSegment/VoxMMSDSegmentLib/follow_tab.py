@@ -14,11 +14,13 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import Canceled, InputError, VoxMMSDError
 from voxmmsd.measuring.response import CAVEAT
-from VoxMMSDLib import settings, tables
+from VoxMMSDLib import tables
 from VoxMMSDLib.background import Slices
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDLib.workplace import new_workplace, remove
 from VoxMMSDSegmentLib.findings import FitsItsText, fit
+from VoxMMSDSegmentLib.folder_choice import choose_folder
 from VoxMMSDSegmentLib.follow_words import lesion_rows, summary, volume_rows
 from VoxMMSDSegmentLib.progress import Progress
 from VoxMMSDSegmentLib.shown_visits import NAMES, remove_visits, visit_name
@@ -28,6 +30,7 @@ from VoxMMSDSegmentLib.words import error_in_words
 
 if TYPE_CHECKING:
     from VoxMMSDSegmentLib.follow_job import Followed, FollowJob
+    from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 
 CHART, CHART_WIDTH = "follow-up.png", 330  # pixels that the frame leaves of a panel of 400
 MOST_ROWS = 14
@@ -37,7 +40,7 @@ KEPT = ("follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json")  #
 class FollowTab:
     """Owns what it shows: the page's folder and the visits' nodes. ``on_nodes`` hears of nodes that are no inputs."""
 
-    def __init__(self, ui: Any, logic: Any, on_nodes: Callable[[], None]) -> None:
+    def __init__(self, ui: Page, logic: VoxMMSDSegmentLogic, on_nodes: Callable[[], None]) -> None:
         self._ui, self._logic, self._on_nodes = ui, logic, on_nodes
         self.job: FollowJob | None = None
         self.found: Followed | None = None
@@ -233,11 +236,9 @@ class FollowTab:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self.found.page)))
 
     def _choose_folder(self) -> None:
-        last = settings.read("reports", str(Path.home()))
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the follow-up"), last)
-        if folder:
-            settings.write("reports", str(folder))
-            self.keep(Path(folder))
+        folder = choose_folder(_("Folder for the follow-up"), "reports")
+        if folder is not None:
+            self.keep(folder)
 
     def keep(self, folder: Path) -> None:
         """Copy the page and what is beside it into a folder; files that are there stay as they are."""

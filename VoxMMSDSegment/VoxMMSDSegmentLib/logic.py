@@ -76,15 +76,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
             _refuse_deleted(case)
             return (yield from result_steps(case, files))
 
-        def done(node: Any) -> None:
-            outcome.append(node)
-            on_done(node)
-
-        def failed(error: Exception) -> None:
-            outcome.append(error)
-            on_failed(error)
-
-        job = SegmentJob(case, chosen, show=show, on_progress=on_progress, on_done=done, on_failed=failed)
+        job = SegmentJob(case, chosen, show=show, on_progress=on_progress, **_noted(outcome, on_done, on_failed))
         job.start()
         return _awaited(outcome) if wait else job
 
@@ -124,16 +116,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
 
         dependencies.ensure()
         outcome: list[Any] = []
-
-        def done(version: Any) -> None:
-            outcome.append(version)
-            on_done(version)
-
-        def failed(error: Exception) -> None:
-            outcome.append(error)
-            on_failed(error)
-
-        job = AcceptJob(result, Path(library), case_id, on_done=done, on_failed=failed)
+        job = AcceptJob(result, Path(library), case_id, **_noted(outcome, on_done, on_failed))
         job.start()
         return _awaited(outcome) if wait else job
 
@@ -161,16 +144,7 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         dependencies.ensure({**dependencies.SEGMENTING, **PACKAGES})
 
         outcome: list[Any] = []
-
-        def done(page: Path, lesions: list[Any]) -> None:
-            outcome.append(page)
-            on_done(page, lesions)
-
-        def failed(error: Exception) -> None:
-            outcome.append(error)
-            on_failed(error)
-
-        job = ReportJob(result, Path(folder), case_id, on_done=done, on_failed=failed)
+        job = ReportJob(result, Path(folder), case_id, **_noted(outcome, on_done, on_failed))
         job.start()
         return _awaited(outcome) if wait else job
 
@@ -203,18 +177,9 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
 
         dependencies.ensure({**dependencies.SEGMENTING, **PACKAGES})
         outcome: list[Any] = []
-
-        def done(found: Any) -> None:
-            outcome.append(found)
-            on_done(found)
-
-        def failed(error: Exception) -> None:
-            outcome.append(error)
-            on_failed(error)
-
         job = FollowJob(
             visits, Path(folder), days=days, patient=patient, shown=shown,
-            on_progress=on_progress, on_done=done, on_failed=failed,
+            on_progress=on_progress, **_noted(outcome, on_done, on_failed),
         )  # fmt: skip
         job.start()
         return _awaited(outcome) if wait else job
@@ -245,18 +210,9 @@ class VoxMMSDSegmentLogic(ScriptedLoadableModuleLogic):
         from VoxMMSDSegmentLib.carrying import CarryJob
 
         outcome: list[Any] = []
-
-        def done(number: int) -> None:
-            outcome.append(number)
-            on_done(number)
-
-        def failed(error: Exception) -> None:
-            outcome.append(error)
-            on_failed(error)
-
         job = CarryJob(
             result, self.case_folders.of(result), tuple(locked),
-            save_state=save_state, on_progress=on_progress, on_done=done, on_failed=failed,
+            save_state=save_state, on_progress=on_progress, **_noted(outcome, on_done, on_failed),
         )  # fmt: skip
         job.start()
         return _awaited(outcome) if wait else job
@@ -267,6 +223,22 @@ def _refuse_deleted(case: SlicerCase) -> None:
         if not slicer.mrmlScene.IsNodePresent(node):
             text = _("the image given as {name} was deleted while it was being segmented")
             raise InputError(text.format(name=MODALITY_NAMES[key]), _("choose it again"))
+
+
+def _noted(
+    outcome: list[Any], on_done: Callable[..., None], on_failed: Callable[[Exception], None]
+) -> dict[str, Callable[..., None]]:
+    """Both calls for a job: what came of it is also noted in ``outcome``."""
+
+    def done(value: Any, *more: Any) -> None:
+        outcome.append(value)
+        on_done(value, *more)
+
+    def failed(error: Exception) -> None:
+        outcome.append(error)
+        on_failed(error)
+
+    return {"on_done": done, "on_failed": failed}
 
 
 def _awaited(outcome: list[Any]) -> Any:

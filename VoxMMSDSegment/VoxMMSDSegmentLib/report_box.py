@@ -13,11 +13,11 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
 from voxmmsd.ids import safe_id
-from VoxMMSDLib import settings
 from VoxMMSDLib.background import Slices, Steps
 from VoxMMSDLib.pages import Page
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.diameter_lines import LesionLines, lines_of, show_lines
+from VoxMMSDSegmentLib.folder_choice import choose_folder
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.words import error_in_words
 
@@ -50,11 +50,9 @@ class ReportBox:
         self._ui.reportButton.setEnabled(self._result is not None and self.job is None)
 
     def _choose(self) -> None:
-        last = settings.read("reports", str(Path.home()))
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the report"), last)
-        if folder:
-            settings.write("reports", str(folder))
-            self.write(Path(folder))
+        folder = choose_folder(_("Folder for the report"), "reports")
+        if folder is not None:
+            self.write(folder)
 
     def write(self, folder: Path) -> None:
         """Write the report of the result into ``folder``; Slicer stays usable."""

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
 from VoxMMSDLib import settings, tables
+from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import SCHEMA, is_result
 from VoxMMSDSegmentLib.dicom_visits import day_of
 
@@ -38,7 +39,7 @@ class Visit:
 class VisitsBox:
     """``on_changed`` hears that the visits are others, or in another order."""
 
-    def __init__(self, ui: Any, on_changed: Callable[[], None]) -> None:
+    def __init__(self, ui: Page, on_changed: Callable[[], None]) -> None:
         self._ui, self._on_changed = ui, on_changed
         self.visits: list[Visit] = []
         self._is_locked = False
