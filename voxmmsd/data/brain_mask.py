@@ -30,9 +30,19 @@ WORDS = (*MODALITIES, *STRIPPERS)
 
 def tissue_ml(volume: Volume) -> float:
     """Volume of what is clearly brighter than air."""
-    sample = np.ascontiguousarray(volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)])
-    bright = np.percentile(sample[sample > 0], 90) if (sample > 0).any() else 1.0
-    return float((sample > 0.15 * bright).mean() * volume.array.size * volume.grid.voxel_volume_ml)
+    sample = _sample(volume)
+    above = sample[sample > 0]
+    bright = np.percentile(above, 90) if above.size else 1.0
+    return _sampled_ml(int(np.count_nonzero(above > 0.15 * bright)), volume)
+
+
+def _sample(volume: Volume) -> np.ndarray:
+    return volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
+
+
+def _sampled_ml(count: int, volume: Volume) -> float:
+    """Of so many voxels of the sample."""
+    return float(count / _sample(volume).size * volume.array.size * volume.grid.voxel_volume_ml)
 
 
 def strip(volume: Volume, word: str) -> np.ndarray:
@@ -98,5 +108,10 @@ def largest_piece(mask_zyx: np.ndarray) -> np.ndarray:
 
 def skull_volumes_ml(volumes: Mapping[str, Volume]) -> dict[str, float]:
     """Modality -> ml of tissue, where that is more than a brain has."""
-    amounts = {name: tissue_ml(volume) for name, volume in volumes.items()}
+    amounts = {name: tissue_ml(volume) for name, volume in volumes.items() if _may_have_skull(volume)}
     return {name: amount for name, amount in amounts.items() if amount > LARGEST_BRAIN_ML}
+
+
+def _may_have_skull(volume: Volume) -> bool:
+    """Whether all that is above 0 is more than a brain: nearly always enough to tell, and soon known."""
+    return _sampled_ml(int(np.count_nonzero(_sample(volume) > 0)), volume) > LARGEST_BRAIN_ML

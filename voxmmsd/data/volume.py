@@ -109,10 +109,56 @@ def resample(volume: Volume, target: Grid, order: int = 1) -> Volume:
     return Volume(out.reshape(*volume.array.shape[:-3], *target.shape_zyx), target)
 
 
+def downsample(volume: Volume, target: Grid) -> Volume:
+    """As ``resample`` of one image to larger voxels, float32, to six digits, in a quarter of the time.
+
+    Smoothing and interpolation along an axis are one matrix, and the array is multiplied by three of them. Grids whose
+    axes do not run along each other are left to ``resample``.
+    """
+    matrix = _index_map(volume.grid, target)
+    source_axes = _source_axes(matrix, target.shape_zyx)
+    if source_axes is None or resampling_is_exact(volume.grid, target):
+        return Volume(resample(volume, target).array.astype(np.float32, copy=False), target)
+    out = np.zeros(target.shape_zyx, np.float32)
+    inside = bounding_box(volume.array)
+    if inside is None:
+        return Volume(out, target)
+    sigma = _smoothing(volume.grid, target, matrix)
+    array = np.ascontiguousarray(volume.array[inside].transpose(source_axes), np.float32)
+    place, weights = [], []
+    for axis, source_axis in enumerate(source_axes):
+        at = matrix[source_axis, 3] + matrix[source_axis, axis] * np.arange(target.shape_zyx[axis])
+        of_axis = _weights(at, volume.array.shape[source_axis], sigma[source_axis])[:, inside[source_axis]]
+        reached = np.flatnonzero(of_axis.any(axis=1))
+        if not reached.size:
+            return Volume(out, target)
+        place.append(slice(int(reached[0]), int(reached[-1]) + 1))
+        weights.append(of_axis[place[-1]].astype(np.float32))
+    planes = (weights[0] @ array.reshape(len(array), -1)).reshape(-1, *array.shape[1:])
+    out[tuple(place)] = (weights[1] @ planes) @ weights[2].T
+    return Volume(out, target)
+
+
+def _weights(at: np.ndarray, length: int, sigma: float) -> np.ndarray:
+    """``(places, length)``: what a line of ``length`` voxels is multiplied by, to be smoothed and interpolated ``at``
+    places along it; 0 for places outside of it."""
+    line = np.eye(length)
+    if sigma:
+        line = ndimage.gaussian_filter1d(line, sigma, axis=0, truncate=_REACH)
+    first = np.clip(np.floor(at), 0, max(0, length - 2)).astype(int)
+    share = (at - first)[:, None]
+    between = (1 - share) * line[first] + share * line[np.minimum(first + 1, length - 1)]
+    return between * ((at >= 0) & (at <= length - 1))[:, None]
+
+
 def _interpolate(source_zyx: np.ndarray, matrix: np.ndarray, sigma: np.ndarray, order: int, out: np.ndarray) -> None:
     """Write into ``out``, which is all 0, what lies at ``matrix @ index``: only of the box that is not 0."""
     margin = int(_REACH * sigma.max() + 0.5) + 1
     near = _box_between(matrix, out.shape, source_zyx.shape, margin)
+    source_axes = _source_axes(matrix, out.shape)
+    if order == 0 and source_axes is not None:  # looking for the box takes longer than this
+        _interpolate_along_axes(source_zyx[near], near, source_axes, matrix, order, out)
+        return
     inside = bounding_box(source_zyx[near], margin)
     if inside is None:
         return
@@ -121,7 +167,7 @@ def _interpolate(source_zyx: np.ndarray, matrix: np.ndarray, sigma: np.ndarray, 
     if order:
         source = source.astype(np.float32)
         source = ndimage.gaussian_filter(source, sigma, truncate=_REACH) if sigma.any() else source
-    if (source_axes := _source_axes(matrix, out.shape)) is not None:
+    if source_axes is not None:
         _interpolate_along_axes(source, box, source_axes, matrix, order, out)
         return
     shifted = matrix.copy()
@@ -166,8 +212,9 @@ def _interpolate_along_axes(
         between.append(at[place[-1]])
     starts = [box[axis].start for axis in source_axes]
     if order == 0:
-        nearest = [np.floor(at + 0.5).astype(int) - start for at, start in zip(between, starts, strict=True)]
-        out[tuple(place)] = source[np.ix_(*nearest)]
+        for axis, (at, start) in enumerate(zip(between, starts, strict=True)):
+            source = source.take(np.floor(at + 0.5).astype(int) - start, axis)
+        out[tuple(place)] = source
         return
     for axis in sorted(range(3), key=lambda axis: len(between[axis]) / source.shape[axis]):
         below = np.floor(between[axis])

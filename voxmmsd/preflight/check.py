@@ -227,8 +227,10 @@ def _identity(source: Source) -> tuple[str, str, bool]:
 
 
 def _check_one(name: str, volume: Volume) -> Iterator[Finding]:
-    sample = volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
-    values = np.unique(sample)
+    values = _values(volume, every=4)  # of most images enough, and soon sorted
+    if len(values) > FEW_VALUES and values[-1] > 0:
+        return
+    values = _values(volume)
     if len(values) == 1:
         yield Finding(
             BLOCKING, "constant", f"{name}: every voxel is {values[0]:g}", "leave it out or give the right file", name
@@ -242,6 +244,12 @@ def _check_one(name: str, volume: Volume) -> Iterator[Finding]:
             BLOCKING, "label-map", f"{name}: holds {len(values)} different whole numbers: a label map, not an image",
             "give the image", name,
         )  # fmt: skip
+
+
+def _values(volume: Volume, every: int = 1) -> np.ndarray:
+    """The different values of a sample, in order; ``every`` 4: of every fourth voxel of it along each axis."""
+    steps = (every * max(1, n // 96) for n in volume.array.shape)
+    return np.unique(volume.array[tuple(slice(None, None, step) for step in steps)])
 
 
 def _check_spacing(name: str, grid: Grid) -> Iterator[Finding]:
@@ -309,7 +317,7 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
 
 
 def _brain_on(grid: Grid, volume: Volume) -> np.ndarray:
-    return resample(Volume(volume.array > 0, volume.grid), grid, order=0).array
+    return resample(volume, grid, order=0).array > 0
 
 
 def _covered(whole: np.ndarray, part: np.ndarray) -> float:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy import fft, ndimage
 
-from voxmmsd.data.volume import Grid, Volume, bounding_box, resample
+from voxmmsd.data.volume import Grid, Volume, bounding_box, downsample, resample
 
 SPACING_MM = 2.0
 REACH = 6  # voxels: how far a part is looked for, 12 mm along each axis
@@ -56,17 +57,26 @@ def displacements(fixed: Volume, others: Mapping[str, Volume], mask: Volume | No
     """``displacement`` of each of ``others``, by name: what is looked at is made coarse only once."""
     grid = fixed.grid.with_spacing(SPACING_MM)
     brain = None if mask is None else resample(mask, grid, order=0).array > 0
-    still = _coarse(fixed, grid)
-    return {name: _displacement(still, _coarse(other, grid), brain) for name, other in others.items()}
+    still = _Coarse.of(fixed, grid)
+    return {name: _displacement(still, _Coarse.of(other, grid), brain) for name, other in others.items()}
 
 
-def _coarse(volume: Volume, grid: Grid) -> np.ndarray:
-    return resample(Volume(volume.array.astype(np.float32, copy=False), volume.grid), grid).array
+@dataclass(frozen=True)
+class _Coarse:
+    """An image ``(z, y, x)`` float32 on a grid of SPACING_MM, and where it shows tissue."""
+
+    image: np.ndarray
+    tissue: np.ndarray
+
+    @classmethod
+    def of(cls, volume: Volume, grid: Grid) -> _Coarse:
+        image = downsample(volume, grid).array
+        above = image[image > 0]
+        return cls(image, image > (TISSUE * np.percentile(above, 90) if above.size else 0))
 
 
-def _displacement(one: np.ndarray, other: np.ndarray, brain: np.ndarray | None) -> Displacement:
-    """Of images ``(z, y, x)`` on one grid of SPACING_MM."""
-    inside = _tissue(one) & _tissue(other)
+def _displacement(one: _Coarse, other: _Coarse, brain: np.ndarray | None) -> Displacement:
+    inside = one.tissue & other.tissue
     if brain is not None:
         inside &= brain
     inside = ndimage.binary_erosion(inside, iterations=RIM)
@@ -74,12 +84,12 @@ def _displacement(one: np.ndarray, other: np.ndarray, brain: np.ndarray | None) 
     if box is None:
         return NONE
     inside = np.pad(inside[box], REACH)
-    here, there = (np.pad(_edges(image[box], inside[_UNPADDED]), _PADDING) for image in (one, other))
-    found = [(places.mean(axis=0), *_best_shift(here, there, part)) for part, places in _parts(inside)]
+    here, there = (np.pad(_edges(each.image[box], inside[_UNPADDED]), _PADDING) for each in (one, other))
+    found = [(part.middle, *_best_shift(here, there, part)) for part in _parts(inside)]
     if len(found) < FEWEST_PARTS:
         return NONE
     centers, shifts, weights = (np.array(column, float) for column in zip(*found, strict=True))
-    places = SPACING_MM * np.argwhere(inside)[::50]
+    places = SPACING_MM * np.transpose(np.unravel_index(np.flatnonzero(inside)[::50], inside.shape))
     motion, spread = _rigid(SPACING_MM * centers, SPACING_MM * shifts, weights, places)
     moved = motion[:3] + np.cross(motion[3:], places - places.mean(axis=0))
     share = _share(here, there, places / SPACING_MM, moved / SPACING_MM)
@@ -105,44 +115,80 @@ def _share(here: np.ndarray, there: np.ndarray, places: np.ndarray, moved: np.nd
 _UNPADDED, _PADDING = (slice(REACH, -REACH),) * 3, ((0, 0), *((REACH, REACH),) * 3)
 
 
-def _tissue(image: np.ndarray) -> np.ndarray:
-    above = image[image > 0]
-    return image > (TISSUE * np.percentile(above, 90) if above.size else 0)
-
-
 def _edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """``(3, z, y, x)`` float32: the gradient, of length 1 where it is strong, of 0 where it is weak."""
-    orders = np.eye(3, dtype=int)
-    gradient = np.stack([ndimage.gaussian_filter(image, EDGE, order=order.tolist()) for order in orders])
+    gradient = _gradient(image)
     squared = (gradient**2).sum(axis=0)
-    return (gradient / np.sqrt(squared + max(float(np.median(squared[inside])), 1e-12))).astype(np.float32)
+    gradient /= np.sqrt(squared + max(float(np.median(squared[inside])), 1e-12))
+    return gradient
 
 
-def _parts(inside: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The eight parts around the middle, as masks and as voxels' indices, those of some size."""
-    middle = np.argwhere(inside).mean(axis=0)
-    above = [np.arange(n) > middle[axis] for axis, n in enumerate(inside.shape)]
-    number = above[0][:, None, None] * 4 + above[1][None, :, None] * 2 + above[2][None, None, :]
-    for part in (inside & (number == value) for value in range(8)):
-        if part.sum() >= FEWEST_VOXELS:
-            yield part, np.argwhere(part)
+def _gradient(image: np.ndarray) -> np.ndarray:
+    """``(3, z, y, x)`` float32: derivatives of a Gaussian, as SciPy has them, but as products with matrices: along an
+    axis all three share the work of those before it."""
+    (smooth_z, steep_z), (smooth_y, steep_y), (smooth_x, steep_x) = (_filters(n) for n in image.shape)
+    planes = image.reshape(len(image), -1)
+    smoothed, steepness = ((matrix @ planes).reshape(image.shape) for matrix in (smooth_z, steep_z))
+    out = np.empty((3, *image.shape), np.float32)
+    np.matmul(smooth_y @ steepness, smooth_x.T, out=out[0])
+    np.matmul(steep_y @ smoothed, smooth_x.T, out=out[1])
+    np.matmul(smooth_y @ smoothed, steep_x.T, out=out[2])
+    return out
 
 
-def _best_shift(one: np.ndarray, other: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, float]:
+def _filters(length: int) -> tuple[np.ndarray, np.ndarray]:
+    """``(length, length)`` float32: what a line is multiplied by for a Gaussian and for its derivative."""
+    one = np.eye(length)
+    smooth, steep = (ndimage.gaussian_filter1d(one, EDGE, axis=0, order=order) for order in (0, 1))
+    return smooth.astype(np.float32), steep.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the brain: the box around it, which of its voxels belong to it, and their middle (voxels)."""
+
+    box: tuple[slice, ...]
+    inside: np.ndarray
+    middle: np.ndarray
+
+
+def _parts(inside: np.ndarray) -> Iterator[_Part]:
+    """The eight parts around the middle, those of some size."""
+    middle = _mean_index(inside)
+    halves = [(slice(0, int(at) + 1), slice(int(at) + 1, n)) for at, n in zip(middle, inside.shape, strict=True)]
+    for octant in product(*halves):
+        box = bounding_box(inside[octant])
+        if box is None or np.count_nonzero(within := inside[octant][box]) < FEWEST_VOXELS:
+            continue
+        start = [outer.start + inner.start for outer, inner in zip(octant, box, strict=True)]
+        place = tuple(slice(first, first + n) for first, n in zip(start, within.shape, strict=True))
+        yield _Part(place, within, start + _mean_index(within))
+
+
+def _mean_index(inside: np.ndarray) -> np.ndarray:
+    """``np.argwhere(inside).mean(axis=0)``, from counts."""
+    planes = np.count_nonzero(inside, axis=2)
+    counts = (planes.sum(axis=1), planes.sum(axis=0), np.count_nonzero(inside, axis=(0, 1)))
+    return np.array([np.arange(len(each)) @ each / each.sum() for each in counts])
+
+
+def _best_shift(one: np.ndarray, other: np.ndarray, part: _Part) -> tuple[np.ndarray, float]:
     """The shift (voxels) at which edges agree best, and by how much more than elsewhere.
 
     Agreement is the mean of the squared scalar product: a sum of products of edges' components, each of which is a
     correlation that the FFT gives for all shifts at once.
     """
-    box = bounding_box(part)
-    assert box is not None, "a part has voxels"
-    wide = tuple(slice(side.start - REACH, side.stop + REACH) for side in box)
-    here, there = one[(slice(None), *box)] * part[box], other[(slice(None), *wide)]
+    wide = tuple(slice(side.start - REACH, side.stop + REACH) for side in part.box)
+    here, there = one[(slice(None), *part.box)] * part.inside, other[(slice(None), *wide)]
     shape = [fft.next_fast_len(n, real=True) for n in there.shape[1:]]
-    total = 0.0
+    total: np.ndarray | float = 0.0
     for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
-        times = 1 if i == j else 2
-        total = total + times * np.conj(fft.rfftn(here[i] * here[j], shape)) * fft.rfftn(there[i] * there[j], shape)
+        still = fft.rfftn(here[i] * here[j], shape)
+        np.conj(still, out=still)
+        still *= fft.rfftn(there[i] * there[j], shape)
+        if i != j:
+            still *= 2
+        total += still
     agreement = fft.irfftn(total, shape)[(slice(2 * REACH + 1),) * 3]
     best = np.array(np.unravel_index(int(agreement.argmax()), agreement.shape)) - REACH
     return best, float(agreement.max() / max(float(np.median(agreement)), 1e-12) - 1)

@@ -4,7 +4,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from voxmmsd.data.volume import Grid, Volume, box_on, canonical, resample, resampling_is_exact
+from voxmmsd.data.volume import Grid, Volume, box_on, canonical, downsample, resample, resampling_is_exact
 
 
 def oblique_left_handed_grid(shape_zyx=(5, 14, 12)):
@@ -190,6 +190,28 @@ def test_interpolating_axis_by_axis_in_a_box_equals_scipys_interpolation_of_the_
         smooth = ndimage.gaussian_filter(array, sigma) if order else array
         expected = ndimage.affine_transform(smooth, matrix, output_shape=target.shape_zyx, order=order)
         np.testing.assert_allclose(resample(volume, target, order).array, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR"])
+def test_downsampling_by_matrices_equals_resampling_to_six_digits(codes):
+    shape = (21, 26, 30)
+    array = np.zeros(shape, np.int16)
+    array[0:17, 5:26, 8:20] = np.random.default_rng(0).integers(0, 1000, (17, 21, 12))
+    volume = Volume(array, Grid(shape, np.eye(4)))
+    for spacing in (1.3, 2.0, 3.1):
+        target = canonical_as(codes, volume.grid.with_spacing(spacing).crop((-1, 2, -2), (9, 10, 11)))
+        expected, found = resample(volume, target).array, downsample(volume, target).array
+        assert found.dtype == np.float32 and found.any()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3)
+
+
+def test_downsampling_along_oblique_axes_and_of_nothing_equals_resampling():
+    volume = numbered(oblique_left_handed_grid())
+    target = canonical(volume).grid.with_spacing(2.0)
+    upright = Grid(target.shape_zyx, np.diag([2.0, 2.0, 2.0, 1.0]))
+    for grid in (target, upright, volume.grid, Grid((2, 2, 2), np.diag([2.0, 2.0, 2.0, 1.0]) + 500 * np.eye(4)[:, 3:])):
+        np.testing.assert_allclose(downsample(volume, grid).array, resample(volume, grid).array, rtol=1e-5, atol=1e-3)
+    assert not downsample(Volume(np.zeros((5, 14, 12), np.float32), volume.grid), target).array.any()
 
 
 def canonical_as(codes, grid):

@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.volume import Grid, Volume, resample
+from voxmmsd.preflight import misalignment
 from voxmmsd.preflight.misalignment import NONE, Displacement, displacement
 
 GRID = Grid((48, 48, 48), np.diag([2.0, 2.0, 2.0, 1.0]))
@@ -59,6 +60,13 @@ def test_a_mask_put_over_both_hides_no_shift(tissue):
     brains = (Volume(one * mask, GRID), Volume(shifted * mask, GRID))
     assert displacement(*brains, Volume(mask, GRID)).is_significant
     assert not displacement(brains[0], Volume(other * mask, GRID), Volume(mask, GRID)).is_significant
+
+
+def test_edges_are_the_derivatives_of_a_gaussian_that_scipy_computes(tissue):
+    image = tissue[0][:40, :30, 5:]
+    orders = np.eye(3, dtype=int).tolist()
+    expected = np.stack([ndimage.gaussian_filter(image, 1.0, order=order) for order in orders])
+    np.testing.assert_allclose(misalignment._gradient(image), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_parts_that_contradict_each_other_tell_nothing():
