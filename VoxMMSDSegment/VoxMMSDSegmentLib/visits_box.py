@@ -1,4 +1,7 @@
-"""The list of a follow-up's visits: results in the scene and files, the earliest first, and the days between them."""
+"""The list of a follow-up's visits: results in the scene and files, the earliest first, and the days between them.
+
+Once every visit has a day, typed or by DICOM, the list is in the order of time by itself.
+"""
 
 from __future__ import annotations
 
@@ -63,27 +66,35 @@ class VisitsBox:
         """Days since the first visit; empty where none are given.
 
         Raises:
-            InputError: they are given for some visits only, or are no numbers.
+            InputError: they are given for some visits only, are no numbers, or are the same for two visits.
         """
         texts = self._days()
         if not any(texts):
             return []
         if not all(texts):
             raise InputError(_("days are given for some visits only"), _("give them for each visit, or for none"))
-        wrong = next((text for text in texts if not text.removeprefix("-").isdecimal()), "")
+        wrong = next((text for text in texts if not _is_number(text)), "")
         if wrong:
             raise InputError(_("{text}: is not a number of days").format(text=wrong), _("give whole days, such as 93"))
-        return [int(text) for text in texts]
+        days = [int(text) for text in texts]
+        twice = next((day for day in days if days.count(day) > 1), None)
+        if twice is not None:
+            raise InputError(
+                _("two visits have the same day ({day})").format(day=twice),
+                _("type another day for one of them, or remove it"),
+            )
+        return [day - days[0] for day in days]
 
     def add(self, source: Any) -> None:
         """A result in the scene, or a path; one that is listed already stays where it is."""
         if any(visit.source is source or visit.source == source for visit in self.visits):
             return
         if isinstance(source, Path):
-            self.visits.append(Visit(source, source.name.removesuffix("-voxmmsd.nii.gz")))
+            visit = Visit(source, source.name.removesuffix("-voxmmsd.nii.gz"))
         else:
-            self.visits.append(Visit(source, source.GetName(), day_of(source)))
-        self._changed(len(self.visits) - 1)
+            visit = Visit(source, source.GetName(), day_of(source))
+        self.visits.append(visit)
+        self._changed(visit)
 
     def clear(self) -> None:
         if self.visits:
@@ -123,42 +134,52 @@ class VisitsBox:
     def _move_up(self) -> None:
         row = tables.chosen_row(self._ui.visitsTable)
         if row:
-            self.visits.insert(row - 1, self.visits.pop(row))
-            self._changed(row - 1)
+            visit = self.visits.pop(row)
+            self.visits.insert(row - 1, visit)
+            self._changed(visit)
 
     def _remove(self) -> None:
         row = tables.chosen_row(self._ui.visitsTable)
         if row is not None:
             del self.visits[row]
-            self._changed(min(row, len(self.visits) - 1) if self.visits else None)
+            self._changed(self.visits[min(row, len(self.visits) - 1)] if self.visits else None)
 
     def _typed(self, row: int, column: int) -> None:
         if self._is_filling or column != 1 or row >= len(self.visits):
             return
         text = self._ui.visitsTable.item(row, column).text().strip()
         if text != self._days()[row]:
-            self.visits[row].typed = text
-            self._on_changed()
+            visit = self.visits[row]
+            visit.typed = text
+            self._changed(visit)
 
     # What is shown
 
     def _days(self) -> list[str]:
-        """As they were typed, else by DICOM, where all visits have a date."""
+        """As they were typed, else since the earliest date in DICOM, where no visit is without both."""
         dates = [visit.day for visit in self.visits if visit.day is not None]
-        all_known = len(dates) == len(self.visits)
-        known = [str((day - dates[0]).days) for day in dates] if all_known else [""] * len(self.visits)
-        return [visit.typed or day for visit, day in zip(self.visits, known, strict=True)]
+        if not all(visit.typed or visit.day for visit in self.visits):
+            return [visit.typed for visit in self.visits]
+        return [visit.typed or str((visit.day - min(dates)).days) for visit in self.visits if visit.typed or visit.day]
 
-    def _changed(self, chosen: int | None) -> None:
+    @property
+    def _is_by_time(self) -> bool:
+        """Whether days tell the order."""
+        return bool(self.visits) and all(_is_number(text) for text in self._days())
+
+    def _changed(self, chosen: Visit | None) -> None:
+        if self._is_by_time:
+            by_day = sorted(zip(self._days(), self.visits, strict=True), key=lambda one: int(one[0]))
+            self.visits = [visit for _day, visit in by_day]
         self._fill(chosen)
         self._on_changed()
 
-    def _fill(self, chosen: int | None) -> None:
+    def _fill(self, chosen: Visit | None) -> None:
         table = self._ui.visitsTable
         tips = [str(visit.source) if isinstance(visit.source, Path) else visit.name for visit in self.visits]
         rows = [(visit.name, days) for visit, days in zip(self.visits, self._days(), strict=True)]
         self._is_filling = True
-        tables.fill(table, rows, tips, chosen)
+        tables.fill(table, rows, tips, next((n for n, visit in enumerate(self.visits) if visit is chosen), None))
         for row in range(len(rows)):
             name = table.item(row, 0)
             name.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
@@ -167,8 +188,17 @@ class VisitsBox:
 
     def _update_buttons(self, *_arguments: Any) -> None:
         ui, row = self._ui, tables.chosen_row(self._ui.visitsTable)
-        free = not self._is_locked
+        free, is_by_time = not self._is_locked, self._is_by_time
         ui.addVisitButton.setEnabled(free and is_result(ui.visitSelector.currentNode()))
         ui.addFilesButton.setEnabled(free)
-        ui.visitUpButton.setEnabled(free and bool(row))
+        ui.visitUpButton.setEnabled(free and bool(row) and not is_by_time)
+        ui.visitUpButton.setToolTip(
+            _("The visits are in the order of their days.")
+            if is_by_time
+            else _("Moves the selected visit before the one above it.")
+        )
         ui.removeVisitButton.setEnabled(free and row is not None)
+
+
+def _is_number(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()

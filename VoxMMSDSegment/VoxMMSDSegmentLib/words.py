@@ -19,7 +19,6 @@ def in_panel_words(text: str) -> str:
         ),
         ("look at the picture, and at the images (`voxmmsd check`)", _("look at the images")),
         ("say so with --patient CODE, if they are", _("enter the patient's code, if they are")),
-        ("--days ", ""),
         ("segment with --from-scanner, which aligns and strips", _("check From the scanner")),
     ):
         text = text.replace(of_a_shell, of_the_panel)
