@@ -1,7 +1,10 @@
 """*Follow-up*: the visits of a patient are compared beside Slicer, and two of them are shown side by side."""
 
 import dataclasses
+import errno
 import math
+import os
+import shutil
 from pathlib import Path
 from unittest import mock
 
@@ -174,17 +177,13 @@ class FollowTest(slicer_case.ModuleTest):
         self.assertEqual(self.ui.laterCombo.currentText, "day 93")
         self.assertNotIn("PAT-7", self.tab.found.page.read_text(encoding="utf-8"))
 
-    def test_two_patients_and_the_wrong_order_are_refused_in_a_sentence(self):
+    def test_two_patients_are_refused_in_a_sentence_and_visits_by_dicom_are_in_the_order_of_time(self):
         in_study(self.volumes[0]["t1c"], "PAT-7", "20200404")
         in_study(self.volumes[1]["t1c"], "PAT-8", "20200102")
         self.add(*self.results)
+        names = [result.GetName() for result in self.results]
+        self.assertEqual(self.rows(self.ui.visitsTable), [[names[1], "0"], [names[0], "93"]])
         self.assertIn("different patients", self.compare(""))
-        said = self.compare("P-007")
-        self.assertIn("0 -93: are not days since the first visit in the order of time", said)
-        self.assertNotIn("--days", said)
-        self.ui.visitsTable.selectRow(1)
-        self.ui.visitUpButton.click()
-        self.assertEqual([row[1] for row in self.rows(self.ui.visitsTable)], ["0", "93"])
         self.assertEqual(self.compare("P-007"), "")
 
     @slicer_case.long
@@ -197,6 +196,36 @@ class FollowTest(slicer_case.ModuleTest):
         self.assertEqual(self.ui.laterCombo.currentText, "day 30")
         self.ui.visitsTable.item(1, 1).setText("soon")
         self.assertIn("soon: is not a number of days", self.compare())
+
+    def test_once_each_visit_has_a_day_the_list_is_in_the_order_of_time(self):
+        table, up = self.ui.visitsTable, self.ui.visitUpButton
+        first, second = (result.GetName() for result in self.results)
+        self.add(*self.results)
+        table.selectRow(1)
+        self.assertTrue(up.enabled)
+        table.item(0, 1).setText("120")
+        self.assertEqual(self.rows(table), [[first, "120"], [second, ""]])
+        table.item(1, 1).setText("27")
+        self.assertEqual(self.rows(table), [[second, "27"], [first, "120"]])
+        self.assertEqual(table.currentRow(), 0)
+        self.assertEqual(self.tab.visits.days(), [0, 93])
+        table.selectRow(1)
+        self.assertFalse(up.enabled)
+        self.assertIn("order of their days", up.toolTip)
+        table.item(1, 1).setText("27")
+        self.assertIn("two visits have the same day (27)", self.compare())
+        table.item(1, 1).setText("")
+        table.selectRow(1)
+        self.assertTrue(up.enabled)
+
+    def test_a_visit_without_a_date_takes_its_place_among_those_with_one_when_its_day_is_typed(self):
+        in_study(self.volumes[0]["t1c"], "PAT-7", "20200404")
+        first, second = (result.GetName() for result in self.results)
+        self.add(*self.results)
+        self.assertEqual(self.rows(self.ui.visitsTable), [[first, ""], [second, ""]])
+        self.ui.visitsTable.item(1, 1).setText("-93")
+        self.assertEqual(self.rows(self.ui.visitsTable), [[second, "-93"], [first, "0"]])
+        self.assertEqual(self.tab.visits.days(), [0, 93])
 
     def test_visits_without_a_tumor_are_refused_and_one_visit_is_not_enough(self):
         self.add(self.results[0])
@@ -271,3 +300,36 @@ class FollowTest(slicer_case.ModuleTest):
             self.assertEqual(sorted(file.name for file in kept.iterdir()), list(KEPT))
             self.ui.keepPageButton.click()
         self.assertIn("exists already", self.ui.keptLabel.text)
+
+    def test_a_page_that_cannot_be_kept_leaves_nothing_and_is_refused_in_a_sentence(self):
+        self.add(*self.results)
+        self.compare()
+        there, new = self.folder / "there", self.folder / "new"
+        there.mkdir()
+        (there / "of-the-user.txt").write_text("stays")
+        copied, replaced = shutil.copyfile, Path.replace
+
+        def copy(source, target):
+            if Path(source).suffix == ".png":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+            return copied(source, target)
+
+        def replace(source, target):
+            if Path(target).suffix == ".png":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+            return replaced(source, target)
+
+        for folder, left in ((there, ["of-the-user.txt"]), (new, [])):
+            for failing, said in (
+                (mock.patch("shutil.copyfile", copy), "the disk is full"),
+                (mock.patch.object(Path, "replace", replace), os.strerror(errno.EACCES)),
+            ):
+                with self.subTest(folder=folder.name, said=said), failing:
+                    self.tab.keep(folder)
+                    self.assertIn(said, self.ui.keptLabel.text)
+                    self.assertIn(str(folder), self.ui.keptLabel.text)
+                    self.assertIn("folder", self.ui.keptLabel.text.split("<br>")[1])
+                    self.assertEqual([file.name for file in folder.glob("*")], left)
+                    self.assertEqual(folder.exists(), bool(left))
+        self.tab.keep(new)
+        self.assertEqual(sorted(file.name for file in new.iterdir()), list(KEPT))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import Canceled, InputError, VoxMMSDError
+from voxmmsd.files import is_disk_full, written_aside
 from voxmmsd.measuring.response import CAVEAT
 from VoxMMSDLib import tables
 from VoxMMSDLib.background import Slices
@@ -241,7 +243,7 @@ class FollowTab:
             self.keep(folder)
 
     def keep(self, folder: Path) -> None:
-        """Copy the page and what is beside it into a folder; files that are there stay as they are."""
+        """Copy the page and what is beside it into a folder, whole or not at all; files that are there stay."""
         assert self.found is not None
         try:
             there = next((name for name in KEPT if (folder / name).exists()), "")
@@ -249,8 +251,7 @@ class FollowTab:
                 raise InputError(
                     _("{name}: exists already in that folder").format(name=there), _("choose another folder")
                 )
-            for name in KEPT:
-                _copied(self.found.folder / name, folder / name)
+            _copy(self.found.folder, folder)
         except VoxMMSDError as error:
             problem, remedy = error_in_words(error)
             _put(self._ui.keptLabel, f"<b>{escape(problem)}</b><br>{escape(remedy)}")
@@ -319,9 +320,28 @@ def _put(label: Any, text: str) -> None:
     fit(label)
 
 
-def _copied(source: Path, target: Path) -> None:
+def _copy(source: Path, folder: Path) -> None:
+    """Aside first, all of it: a copy that fails leaves nothing."""
+    is_new, is_aside, name = not folder.exists(), False, KEPT[0]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        with ExitStack() as stack:
+            for name in reversed(KEPT):  # renamed in the order of KEPT, once all are whole
+                shutil.copyfile(source / name, stack.enter_context(written_aside(folder / name)))
+            is_aside = True
     except OSError as error:
-        raise InputError(_("{file}: cannot be written").format(file=target.name), _("choose another folder")) from error
+        with suppress(OSError):  # a folder that never came to be, or in which another program has put something
+            for one in KEPT * is_aside:  # some are renamed, others are not
+                (folder / one).unlink(missing_ok=True)
+            if is_new:
+                folder.rmdir()
+        if not (source / name).is_file():
+            raise InputError(
+                _("{name}: is no longer there").format(name=name), _("compare the visits again")
+            ) from error
+        reason = _("the disk is full") if is_disk_full(error) else error.strerror or str(error)
+        raise InputError(
+            _("{folder}: {name} cannot be written there ({reason})").format(folder=folder, name=name, reason=reason),
+            _("free disk space, or choose another folder")
+            if is_disk_full(error)
+            else _("choose a folder that you may write to"),
+        ) from error
