@@ -92,6 +92,20 @@ class ReportTest(slicer_case.ModuleTest):
         remove_result(self.result)
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])
 
+    def test_lines_are_short_in_the_views_and_a_folder_in_the_data_tree_says_whose_they_are(self):
+        tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+        lines = self.lines()
+        names = [node.GetName() for node in lines]
+        self.assertEqual(names[:2], ["1 longest", "1 perp."])
+        self.assertEqual(len(set(names)), len(names))
+        folders = {tree.GetItemParent(tree.GetItemByDataNode(node)) for node in lines}
+        self.assertEqual([tree.GetItemName(item) for item in folders], [f"{self.result.GetName()} diameters"])
+        at = [node.GetDisplayNode().GetTextProperty().GetVerticalJustification() for node in lines[:2]]
+        self.assertEqual(at, [vtk.VTK_TEXT_BOTTOM, vtk.VTK_TEXT_TOP])
+        slicer.mrmlScene.RemoveNode(lines[0])
+        slicer.mrmlScene.RemoveNode(self.result)  # as the user does in the data tree
+        wait_until(lambda: not any(tree.GetItemName(item) for item in folders))
+
     def test_lines_that_the_user_moved_stay_and_those_that_were_deleted_come_back(self):
         first = self.lines()[0]
         first.SetNthControlPointPositionWorld(0, [1.0, 2.0, 3.0])

@@ -1,4 +1,8 @@
-"""The diameters of a result's enhancing lesions as lines in the scene, which the user may move."""
+"""The diameters of a result's enhancing lesions as lines in the scene, which the user may move.
+
+Slicer writes a line's name beside it in the views: the names are short, and a folder in the data tree says whose they
+are.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from VoxMMSDLib.background import Steps
@@ -16,8 +21,10 @@ if TYPE_CHECKING:
 
     from voxmmsd.labels import LabelSchema
 
+_FOLDER = "diameters"  # attribute of an item of the data tree
 LINES_ROLE = "VoxMMSD.Diameters"  # node references of a result, several
 MOST_LESIONS = 4  # whose lines are put into the scene
+_TEXT_AT = {"longest": vtk.VTK_TEXT_BOTTOM, "perpendicular": vtk.VTK_TEXT_TOP}  # the edge of it at the middle
 _COLORS = {"longest": (1.0, 0.88, 0.3), "perpendicular": (0.5, 0.89, 1.0)}  # as in the report's pictures
 
 
@@ -67,19 +74,47 @@ def show_lines(result: Any, lesions: list[LesionLines]) -> Steps:
     if present := lines_of(result):
         return present
     result.RemoveNodeReferenceIDs(LINES_ROLE)
-    names = {"longest": _("longest"), "perpendicular": _("perpendicular")}
+    names = {"longest": _("{number} longest"), "perpendicular": _("{number} perp.")}
     made: list[Any] = []
     for lesion in lesions:
         for kind, (start, end) in lesion.ends.items():
             yield
             if not slicer.mrmlScene.IsNodePresent(result):
                 return made
-            name = _("{name} lesion {number} {kind}")
-            node = _line(name.format(name=result.GetName(), number=lesion.number, kind=names[kind]), start, end)
-            node.GetDisplayNode().SetSelectedColor(*_COLORS[kind])
+            node = _line(names[kind].format(number=lesion.number), start, end)
+            display = node.GetDisplayNode()
+            display.SetSelectedColor(*_COLORS[kind])
+            # They cross, and each has its text at its middle: one above it, the other below.
+            display.GetTextProperty().SetVerticalJustification(_TEXT_AT[kind])
             result.AddNodeReferenceID(LINES_ROLE, node.GetID())
+            _put_into_folder(node, result)
             made.append(node)
     return made
+
+
+def remove_empty_folders() -> None:
+    """Take the folders of lines out of the data tree that hold nothing any more."""
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    for item in _items_below(tree.GetSceneItemID(), is_deep=True):
+        if tree.GetItemAttribute(item, OURS) == _FOLDER and tree.GetNumberOfItemChildren(item) == 0:
+            tree.RemoveItem(item)
+
+
+def _put_into_folder(node: Any, result: Any) -> None:
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    parent = tree.GetItemParent(tree.GetItemByDataNode(result))
+    name = _("{name} diameters").format(name=result.GetName())
+    folder = next((item for item in _items_below(parent) if tree.GetItemName(item) == name), 0)
+    if not folder:
+        folder = tree.CreateFolderItem(parent, name)
+        tree.SetItemAttribute(folder, OURS, _FOLDER)
+    tree.SetItemParent(tree.GetItemByDataNode(node), folder)
+
+
+def _items_below(item: int, is_deep: bool = False) -> list[int]:
+    found = vtk.vtkIdList()
+    slicer.mrmlScene.GetSubjectHierarchyNode().GetItemChildren(item, found, is_deep)
+    return [found.GetId(number) for number in range(found.GetNumberOfIds())]
 
 
 def _line(name: str, start: tuple[float, ...], end: tuple[float, ...]) -> Any:

@@ -15,7 +15,7 @@ from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, 
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
 from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK, mask_of_result, mask_steps, show_mask
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
-from VoxMMSDSegmentLib.diameter_lines import lines_of
+from VoxMMSDSegmentLib.diameter_lines import lines_of, remove_empty_folders
 from VoxMMSDSegmentLib.job import ResultFiles
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
 from VoxMMSDSegmentLib.regions import (
@@ -97,6 +97,7 @@ def remove_result(node) -> None:
     for one in (*belonging(node), node):
         if slicer.mrmlScene.IsNodePresent(one):
             remove_whole(one)
+    remove_empty_folders()
 
 
 def last_result_of(volumes: dict, but=None):

@@ -23,6 +23,7 @@ from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
 from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import remove_whole
+from VoxMMSDSegmentLib.diameter_lines import remove_empty_folders
 from VoxMMSDSegmentLib.follow_tab import FollowTab
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import belonging, results
@@ -226,6 +227,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             node = slicer.mrmlScene.GetNodeByID(node_id)
             if node is not None and node_id not in kept:
                 remove_whole(node)
+        remove_empty_folders()
         self.logic.case_folders.sweep()
         if self._follow_tab is not None:
             self._follow_tab.sweep()
