@@ -158,9 +158,9 @@ class VisitsBox:
     def _days(self) -> list[str]:
         """As they were typed, else since the earliest date in DICOM, where no visit is without both."""
         dates = [visit.day for visit in self.visits if visit.day is not None]
-        if not all(visit.typed or visit.day for visit in self.visits):
-            return [visit.typed for visit in self.visits]
-        return [visit.typed or str((visit.day - min(dates)).days) for visit in self.visits if visit.typed or visit.day]
+        all_known = all(visit.typed or visit.day for visit in self.visits)
+        earliest = min(dates, default=None) if all_known else None
+        return [visit.typed or _days_since(earliest, visit.day) for visit in self.visits]
 
     @property
     def _is_by_time(self) -> bool:
@@ -202,3 +202,7 @@ class VisitsBox:
 
 def _is_number(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
+
+
+def _days_since(earliest: date | None, day: date | None) -> str:
+    return str((day - earliest).days) if earliest is not None and day is not None else ""
