@@ -12,6 +12,7 @@ MARK = "VoxMMSD."  # how the attributes of nodes begin that the modules made
 CASE = "VoxMMSD.LibraryCase"  # attribute of the labels of a library case
 OPENED = "VoxMMSD.OpenedCase"  # attribute of each node that came with a library case: they go together
 HIDDEN = "VoxMMSD.HiddenMeanwhile"  # attribute of a node that is hidden here, and is shown again
+SHOWN_FIRST = ("t1c", "t2f", "t2w", "t1n")  # the modality that shows a tumor best comes first
 _DRAWN = ("vtkMRMLSegmentationNode", "vtkMRMLMarkupsLineNode")
 
 
@@ -25,9 +26,12 @@ def show_case_only() -> None:
     _show_only(of_case=True)
 
 
-def show_results_only() -> None:
-    """Show again what was hidden for a library case, and hide the case's labels, if there is anything to show again."""
-    if any(node.GetAttribute(HIDDEN) and not is_of_case(node) for node in _made_here()):
+def show_results_only(always: bool = False) -> None:
+    """Show again what was hidden for a library case, and hide the case's labels, if there is anything to show again.
+
+    ``always``: hide the labels in any case; the views show other images.
+    """
+    if always or any(node.GetAttribute(HIDDEN) and not is_of_case(node) for node in _made_here()):
         _show_only(of_case=False)
 
 

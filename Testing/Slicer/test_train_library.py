@@ -177,6 +177,63 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertFalse(slicer.mrmlScene.IsNodePresent(labels))
         self.assertIn(result.GetName(), self.seen())
 
+    @slicer_case.needs_main_window
+    def test_the_views_are_given_back_to_the_module_that_is_entered(self):
+        self.library(predicted=1)
+        made = phantom_case.phantom()
+        volumes = phantom_case.add_volumes(made)
+        own, case = volumes["t2f"], "phantom-007-000 t1c"
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        red, green = (slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode") for name in ("Red", "Green"))
+        view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+
+        def shown(composite):
+            node = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
+            return node.GetName() if node is not None else None
+
+        red.SetBackgroundVolumeID(own.GetID())
+        green.SetBackgroundVolumeID(None)
+        view.SetSliceOffset(7.0)
+        segment.parameters.t1c = volumes["t1c"]
+        self.open(train, "phantom-007-000")
+        self.assertEqual([shown(red), shown(green)], [case, case])
+        view.SetSliceOffset(-3.0)
+        train.exit()
+        segment.enter()
+        slicer_case.wait_until(lambda: not segment._views_back.is_at_work)
+        # As it was; a view that was empty shows what the panel has chosen.
+        self.assertEqual([shown(red), shown(green)], [own.GetName(), volumes["t1c"].GetName()])
+        self.assertAlmostEqual(view.GetSliceOffset(), 7.0)
+        self.assertEqual(self.seen(), set())
+        segment.exit()
+        train.enter()
+        slicer_case.wait_until(lambda: not train._views_back.is_at_work)
+        self.assertEqual([shown(red), shown(green)], [case, case])
+        self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
+        self.assertEqual(self.seen(), {"phantom-007-000 labels"})
+        green.SetBackgroundVolumeID(volumes["t2w"].GetID())  # by the user
+        train.exit()
+        segment.enter()
+        segment.exit()
+        self.assertEqual([shown(red), shown(green)], [own.GetName(), volumes["t2w"].GetName()])
+
+    @slicer_case.needs_main_window
+    def test_the_case_stays_in_the_views_where_its_own_images_are_chosen_or_none(self):
+        self.library(predicted=1)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        self.open(train, "phantom-007-000")
+        red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        case = red.GetBackgroundVolumeID()
+        self.assertTrue(case)
+        for chosen in (None, slicer.mrmlScene.GetNodeByID(case)):
+            segment.parameters.t1c = chosen
+            segment.enter()
+            segment.exit()
+            self.assertEqual(red.GetBackgroundVolumeID(), case)
+            self.assertEqual(self.seen(), {"phantom-007-000 labels"})
+            train.enter()
+            train.exit()
+
     def test_labels_stay_in_sight_where_there_is_no_result_to_show_again(self):
         self.library(predicted=1)
         self.open(self.open_panel("VoxMMSDTrain"), "phantom-007-000")

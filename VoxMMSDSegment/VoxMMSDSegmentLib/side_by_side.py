@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import slicer
-import vtk
 
 from VoxMMSDLib.background import Steps
+from VoxMMSDLib.slice_views import SliceView, composite_node, fit, link, slice_node
 
 if TYPE_CHECKING:
     from VoxMMSDSegmentLib.shown_visits import ShownVisit
@@ -33,7 +33,7 @@ class SideBySide:
     def show(self, first: ShownVisit, later: ShownVisit, structure: str) -> Steps:
         """Show two visits, with the outlines of a structure; where others are shown already, in their place and where
         the user is. Without a main window there are no views."""
-        if any(_slice(name) is None for name in VIEWS):
+        if any(slice_node(name) is None for name in VIEWS):
             return
         if self._before is None:
             self._before = _Before.now()
@@ -49,25 +49,25 @@ class SideBySide:
         if self._is_laid_out:
             self._outline([first, later], structure)
             yield
-            _composite(VIEWS[1]).SetBackgroundVolumeID(later.image.GetID())
+            composite_node(VIEWS[1]).SetBackgroundVolumeID(later.image.GetID())
             return
         for _step in range(SETTLING_STEPS):
             yield
         self._outline([first, later], structure)
         yield
-        left, right = map(_slice, VIEWS)
+        left, right = map(slice_node, VIEWS)
         for name in VIEWS:
-            _link(name, False)  # else what is set in one view is set in the other
+            link(name, False)  # else what is set in one view is set in the other
         left.SetOrientation("Axial")
         right.SetOrientation("Axial")
         yield
         for name, visit in zip(VIEWS, (first, later), strict=True):
-            composite = _composite(name)
+            composite = composite_node(name)
             composite.SetForegroundVolumeID(None)
             composite.SetLabelVolumeID(None)
             composite.SetBackgroundVolumeID(visit.image.GetID())
             yield
-        _fit(left)
+        fit(VIEWS[0])
         yield
         if place := _place([first, later], structure):
             left.JumpSliceByOffsetting(*place)
@@ -75,7 +75,7 @@ class SideBySide:
         _as_the_other(right, left)
         yield
         for name in VIEWS:
-            _link(name, True)
+            link(name, True)
         self._is_laid_out = True
 
     def _outline(self, visits: list[ShownVisit], structure: str) -> None:
@@ -110,48 +110,12 @@ class SideBySide:
 
 
 @dataclass(frozen=True)
-class _View:
-    volumes: tuple[str | None, str | None, str | None]
-    is_linked: tuple[int, int]
-    slice_to_ras: Any
-    mm_per_pixel: float
-    origin: tuple[float, ...]
-
-    @classmethod
-    def now(cls, name: str) -> _View:
-        view, composite = _slice(name), _composite(name)
-        matrix = vtk.vtkMatrix4x4()
-        matrix.DeepCopy(view.GetSliceToRAS())
-        return cls(
-            (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID(), composite.GetLabelVolumeID()),
-            (composite.GetLinkedControl(), composite.GetHotLinkedControl()),
-            matrix,
-            view.GetFieldOfView()[0] / max(1, view.GetDimensions()[0]),
-            view.GetXYZOrigin(),
-        )
-
-    def restore(self, name: str) -> None:
-        view, composite = _slice(name), _composite(name)
-        for put, volume_id in zip(
-            (composite.SetBackgroundVolumeID, composite.SetForegroundVolumeID, composite.SetLabelVolumeID),
-            self.volumes,
-            strict=True,
-        ):
-            put(volume_id if volume_id and slicer.mrmlScene.GetNodeByID(volume_id) is not None else None)
-        view.GetSliceToRAS().DeepCopy(self.slice_to_ras)
-        width, height, _depth = view.GetDimensions()
-        view.SetFieldOfView(self.mm_per_pixel * width, self.mm_per_pixel * height, view.GetFieldOfView()[2])
-        view.SetXYZOrigin(*self.origin)
-        view.UpdateMatrices()
-
-
-@dataclass(frozen=True)
 class _Before:
     """The user's layout and views, and the nodes that were visible: segments and marks on one visit mean nothing on
     another."""
 
     layout: int
-    views: dict[str, _View]
+    views: dict[str, SliceView]
     visible: tuple[str, ...]
 
     @classmethod
@@ -165,18 +129,18 @@ class _Before:
             one.GetDisplayNode().SetVisibility(False)
         return cls(
             node.GetViewArrangement() if node is not None else 0,
-            {name: _View.now(name) for name in VIEWS},
+            {name: SliceView.now(name) for name in VIEWS},
             tuple(one.GetID() for one in seen),
         )
 
     def restore(self) -> None:
         _arrange(self.layout)
         for name in VIEWS:
-            _link(name, False)
+            link(name, False)
         for name, view in self.views.items():
             view.restore(name)
         for name, view in self.views.items():
-            composite = _composite(name)
+            composite = composite_node(name)
             composite.SetLinkedControl(view.is_linked[0])
             composite.SetHotLinkedControl(view.is_linked[1])
         for node_id in self.visible:
@@ -194,27 +158,6 @@ def _arrange(layout: int) -> None:
     node = _layout()
     if node is not None and node.GetViewArrangement() != layout:
         node.SetViewArrangement(layout)
-
-
-def _slice(name: str) -> Any:
-    return slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
-
-
-def _composite(name: str) -> Any:
-    return slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
-
-
-def _link(name: str, linked: bool) -> None:
-    composite = _composite(name)
-    composite.SetLinkedControl(linked)
-    composite.SetHotLinkedControl(linked)
-
-
-def _fit(view: Any) -> None:
-    manager = slicer.app.layoutManager()
-    for logic in manager.mrmlSliceLogics() if manager is not None else ():
-        if logic.GetSliceNode() is view:
-            logic.FitSliceToBackground()
 
 
 def _as_the_other(view: Any, other: Any) -> None:

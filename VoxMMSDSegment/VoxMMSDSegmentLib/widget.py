@@ -18,7 +18,8 @@ from slicer.util import VTKObservationMixin
 
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.background import Slices, Steps, to_error_log
-from VoxMMSDLib.one_patient import show_results_only
+from VoxMMSDLib.one_patient import SHOWN_FIRST, show_results_only
+from VoxMMSDLib.patient_views import PATIENT_VIEWS
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
 from VoxMMSDLib.standby import STANDBY
@@ -26,7 +27,7 @@ from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.diameter_lines import remove_empty_folders
 from VoxMMSDSegmentLib.follow_tab import FollowTab
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
-from VoxMMSDSegmentLib.result import belonging, results
+from VoxMMSDSegmentLib.result import belonging, reference_of, results
 from VoxMMSDSegmentLib.review_tab import ReviewTab
 from VoxMMSDSegmentLib.segment_tab import SegmentTab
 from VoxMMSDSegmentLib.selectors import empty_when_deleted, leave_out_derived
@@ -46,6 +47,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._review_tab: ReviewTab | None = None
         self._follow_tab: FollowTab | None = None
         self._building: Slices | None = None
+        self._views_back: Slices | None = None
         self._gui_tags: list[Any] = []
         self._pages: list[Any] = []  # those that follow the parameters
         self._orphans: list[str] = []
@@ -137,6 +139,8 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         show_results_only()
         if self.parameters is None:
             self._follow(self.logic.getParameterNode())
+        views = PATIENT_VIEWS.before_case(self._chosen_volume())
+        self._views_back = Slices(views, lambda _: None, to_error_log).start()
         leave_out_derived(self._inputs())
         self.segment_tab.enter()
         for tab in (self._review_tab, self._follow_tab):
@@ -144,12 +148,16 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 tab.enter()
 
     def exit(self):
+        if self._views_back is not None:
+            self._views_back.finish()
         for tab in (self._follow_tab, self._review_tab):
             if tab is not None:
                 tab.exit()
 
     def cleanup(self):
         self._orphans_timer.stop()
+        if self._views_back is not None:
+            self._views_back.stop()
         STANDBY.close()
         if self._building is not None:
             self._building.stop()
@@ -170,6 +178,9 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller, event):
         self._orphans = []
+        if self._views_back is not None:
+            self._views_back.stop()
+        PATIENT_VIEWS.forget()
         self.segment_tab.close()
         for tab in (self._follow_tab, self._review_tab):
             if tab is not None:
@@ -196,6 +207,13 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segment_tab.on_parameters_modified()
         if self._review_tab is not None:
             self._review_tab.show(self.parameters.result)
+
+    def _chosen_volume(self):
+        """What the panel has chosen to look at: the image of the result, else one of the inputs."""
+        chosen = self.parameters
+        if chosen.result is not None and (reference := reference_of(chosen.result)) is not None:
+            return reference
+        return next((node for key in SHOWN_FIRST if (node := getattr(chosen, key)) is not None), None)
 
     def _inputs(self):
         ui = self.ui

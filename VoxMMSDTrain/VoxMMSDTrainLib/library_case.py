@@ -16,7 +16,8 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
 from VoxMMSDLib.background import Steps
-from VoxMMSDLib.one_patient import CASE, OPENED, is_of_case, show_case_only
+from VoxMMSDLib.one_patient import CASE, OPENED, SHOWN_FIRST, is_of_case, show_case_only
+from VoxMMSDLib.patient_views import PATIENT_VIEWS
 from VoxMMSDLib.segments import schema_of
 from VoxMMSDLib.volumes import ijk_to_world, read_steps, remove_whole
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of, snapshot
@@ -30,7 +31,6 @@ LIBRARY = "VoxMMSD.Library"  # attribute of the labels: the library's id, never 
 KEPT = "VoxMMSD.LabelsInLibrary"  # attribute of the labels: the fingerprint of what the library holds
 MODALITY = "VoxMMSD.Modality"  # attribute of its volumes
 DEFAULT_SCHEMA = "brats-gli-2023"  # of a library without a single label
-_SHOWN_FIRST = ("t1c", "t2f", "t2w", "t1n")
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ def load_images(case: LibraryCase) -> Steps:
 
 def show(volumes: Mapping[str, Any]) -> Steps:
     """Put the image that shows a tumor best into the slice views and fit them to it, one view in a step."""
+    PATIENT_VIEWS.keep()
     shown, views, logics = shown_first(volumes).GetID(), slicer.app.layoutManager(), {}
     if views is not None:  # there is a main window
         found = views.mrmlSliceLogics()
@@ -137,7 +138,7 @@ def show(volumes: Mapping[str, Any]) -> Steps:
 
 
 def shown_first(volumes: Mapping[str, Any]):
-    return next(volumes[name] for name in _SHOWN_FIRST if name in volumes)
+    return next(volumes[name] for name in SHOWN_FIRST if name in volumes)
 
 
 def close_case() -> Steps:
@@ -278,7 +279,7 @@ def _labels_in_scene() -> list:
 
 def _fitting(volumes: Mapping[str, Any], labels: Labels):
     """The volume whose grid the labels have, the one that is shown before the others: the Segment Editor shows it."""
-    names = [name for name in _SHOWN_FIRST if name in volumes]
+    names = [name for name in SHOWN_FIRST if name in volumes]
     if labels.grid is not None:
         names = [name for name in names if labels.grid.same_as(core_grid(volumes[name]))] or names
     return volumes[names[0]]

@@ -14,6 +14,7 @@ from slicer.util import VTKObservationMixin
 from VoxMMSDLib.background import Slices, Steps, Work, to_error_log
 from VoxMMSDLib.one_patient import show_case_only
 from VoxMMSDLib.pages import FitsItsText, Page
+from VoxMMSDLib.patient_views import PATIENT_VIEWS
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibraryTab
 from VoxMMSDTrainLib.library_case import opened_nodes
@@ -36,6 +37,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic: VoxMMSDTrainLogic  # both from ``setup`` on
         self.ui: Page
         self._building: Slices | None = None
+        self._views_back: Slices | None = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -83,11 +85,14 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         if opened_nodes():
             show_case_only()
+            self._views_back = Slices(PATIENT_VIEWS.case(), lambda _: None, to_error_log).start()
         if self._building is None or not self._building.is_at_work:
             self.run.open()
             self.onTabChanged(self.ui.tabs.currentIndex)
 
     def exit(self):
+        if self._views_back is not None:
+            self._views_back.finish()
         self.run.close()
 
     def showTab(self, name):
@@ -108,6 +113,9 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.task.refresh()
 
     def onSceneStartClose(self, caller, event):
+        if self._views_back is not None:
+            self._views_back.stop()
+        PATIENT_VIEWS.forget()
         self.work.stop()
 
     def onSceneEndClose(self, caller, event):
@@ -119,6 +127,8 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.library.refresh()  # a case may be open in the scene that was loaded
 
     def cleanup(self):
+        if self._views_back is not None:
+            self._views_back.stop()
         if self._building is not None:
             self._building.stop()
         built = vars(self)  # what was not built yet is not built to be closed
