@@ -262,17 +262,33 @@ class PanelTest(slicer_case.ModuleTest):
         self.assertEqual(self.tab.volumes(), volumes)
         self.assertIs(self.panel.parameters.brainMask, labels)
 
-    def test_the_card_warns_where_an_image_is_missing_and_knows_no_scores(self):
-        self.tab.models.import_file(TOY_MODEL)
-        self.assertIn("none were measured", self.ui.modelCard.text)
-        self.assertIn("Edema", self.ui.modelCard.text)
+    def test_the_card_is_short_and_warns_where_an_image_is_missing_and_the_rest_is_behind_more(self):
+        from dataclasses import replace
+
+        models = self.tab.models
+        models.import_file(TOY_MODEL)
+        limits = replace(models.chosen.info, limits="Adult glioma. It misses small ones. A start <1>.")
+        chosen = replace(models.chosen, info=limits)
+        with mock.patch.object(type(models), "chosen", chosen):
+            models.show_card(("t1c", "t2f"))
+            short = self.ui.modelCard.text
+            self.ui.moreCardButton.click()
+            whole = self.ui.modelCard.text
+            self.ui.moreCardButton.click()
+        self.assertTrue(short.startswith("<i>Research use only.</i> Adult glioma.<br>"))
+        self.assertIn("<b>without T1, T2: ", short)
+        for text in ("small ones", "none were measured", "Edema"):
+            self.assertNotIn(text, short)
+            self.assertIn(text, whole)
+        self.assertIn("A start &lt;1&gt;.", whole)
+        self.assertEqual(self.ui.modelCard.text, short)
 
     def test_the_card_shows_what_the_model_expects_of_the_images_that_are_there(self):
         from dataclasses import replace
 
         from voxmmsd.labels import MODALITIES
         from voxmmsd.models.subsets import SUBSETS, subset_key, with_subset_scores
-        from VoxMMSDSegmentLib.models_box import scores_text
+        from VoxMMSDSegmentLib.models_box import expected_text, scores_text
 
         self.tab.models.import_file(TOY_MODEL)
         scores = {"validation": {"cases": 1, "regions": {"WT": 0.4}}}
@@ -282,10 +298,11 @@ class PanelTest(slicer_case.ModuleTest):
         info = with_subset_scores(plain, record)
         self.assertIn(
             "without T1, T2: the model's card expects a Dice of WT 0.20 (with all four 0.40), over 1 validation",
-            scores_text(info, ("t1c", "t2f")),
+            expected_text(info, ("t1c", "t2f")),
         )
-        self.assertEqual(scores_text(info, MODALITIES), "Mean Dice (validation cases: 1): WT 0.40.")
-        self.assertIn("how much less is not in its card", scores_text(plain, ("t1c", "t2f")))
+        self.assertEqual(scores_text(info), "Mean Dice (validation cases: 1): WT 0.40.")
+        self.assertEqual([expected_text(info, chosen) for chosen in ((), MODALITIES)], ["", ""])
+        self.assertIn("how much less is not in its card", expected_text(plain, ("t1c", "t2f")))
 
     def test_a_model_is_imported_exported_and_not_deleted_while_in_use(self):
         from voxmmsd.models.archive import export_model

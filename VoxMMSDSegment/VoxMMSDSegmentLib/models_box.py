@@ -33,6 +33,7 @@ class ModelsBox:
         for button in (ui.useModelButton, ui.exportModelButton, ui.deleteModelButton):
             button.setEnabled(False)
         ui.modelCombo.connect("activated(int)", self._chosen)
+        ui.moreCardButton.connect("toggled(bool)", self._turn_card)
         ui.useModelButton.connect("clicked()", self._use)
         ui.importModelButton.connect("clicked()", self._import)
         ui.exportModelButton.connect("clicked()", self._export)
@@ -73,7 +74,13 @@ class ModelsBox:
         self._ui.exportModelButton.setEnabled(package is not None)
         self._ui.useModelButton.setEnabled(package is not None and package.info.id != _id_in_use())
         self._ui.deleteModelButton.setEnabled(is_own and bool(self.chosen_id))
-        self._ui.modelCard.setText(_card(package, modalities) if package else _NO_MODEL)
+        is_whole = self._ui.moreCardButton.checked
+        self._ui.modelCard.setText(_card(package, modalities, is_whole) if package else _NO_MODEL)
+        self._ui.moreCardButton.setVisible(package is not None)
+
+    def _turn_card(self, is_whole: bool) -> None:
+        self._ui.moreCardButton.setArrowType(qt.Qt.DownArrow if is_whole else qt.Qt.RightArrow)
+        self.show_card(self._modalities)
 
     def _newest_text(self) -> str:
         try:
@@ -156,28 +163,42 @@ def _id_in_use() -> str:
         return ""
 
 
-def _card(package: ModelPackage, modalities: Sequence[str]) -> str:
+def _card(package: ModelPackage, modalities: Sequence[str], is_whole: bool) -> str:
+    """In short: what the model is for, that it is for research, and what to expect of the images; else all of it."""
     info = package.info
-    tissues = ", ".join(label.name for label in schema_named(info.schema).labels)
-    lines = [_("Segments: {tissues}.").format(tissues=escape(tissues))]
-    lines.append(scores_text(info, modalities))
-    lines.append("<i>" + _("Research use only.") + "</i> " + escape(info.limits))
-    return "<br>".join(lines)
+    purpose, rest = _first_sentence(info.limits)
+    lines = ["<i>" + _("Research use only.") + "</i> " + escape(purpose)]
+    if is_whole:
+        lines.append(escape(rest))
+        tissues = ", ".join(label.name for label in schema_named(info.schema).labels)
+        lines.append(_("Segments: {tissues}.").format(tissues=escape(tissues)))
+        lines.append(scores_text(info))
+    if expected := expected_text(info, modalities):
+        lines.append(f"<b>{escape(expected, quote=False)}</b>")
+    return "<br>".join(filter(None, lines))
 
 
-def scores_text(info: ModelInfo, modalities: Sequence[str]) -> str:
-    """The scores with all four modalities and, where some are missing, what the card expects without them."""
+def _first_sentence(text: str) -> tuple[str, str]:
+    """The first sentence, and what follows it."""
+    first, _end, rest = text.partition(". ")
+    return (f"{first}.", rest) if rest else (text, "")
+
+
+def scores_text(info: ModelInfo) -> str:
+    """The scores with all four modalities."""
     split, record = info.headline_scores
+    if not record:
+        return str(_("Scores: none were measured."))
     text = ", ".join(f"{key} {value:.2f}" for key, value in record.get("regions", {}).items() if value is not None)
-    line = _("Scores: none were measured.")
-    if record:
-        line = _("Mean Dice ({split} cases: {count}): {text}.").format(
-            count=record.get("cases", "?"), split=split, text=text
-        )
+    return str(
+        _("Mean Dice ({split} cases: {count}): {text}.").format(count=record.get("cases", "?"), split=split, text=text)
+    )
+
+
+def expected_text(info: ModelInfo, modalities: Sequence[str]) -> str:
+    """What the card expects where modalities are missing; empty where none is, or none is chosen yet."""
     missing = tuple(name for name in MODALITIES if name not in modalities)
-    if not modalities or not missing:
-        return line
-    return f"{line} <b>{escape(in_panel_words(expectation(info, missing)), quote=False)}.</b>"
+    return f"{in_panel_words(expectation(info, missing))}." if modalities and missing else ""
 
 
 _NO_MODEL = _("There is no model yet: import one, or train one in the module <b>Vox-MMSD Brain Tumor Training</b>.")
