@@ -27,6 +27,10 @@ from voxmmsd.terminal import leave_stdout, safe_streams
 
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 
+# OpenBLAS starts a thread for each core when NumPy is imported, and again for SciPy. They spin while they wait, which
+# costs more than our small matrices gain. The engines that compute networks have threads of their own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def entry_point() -> None:
     """The ``voxmmsd`` command."""

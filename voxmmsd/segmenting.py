@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from voxmmsd.concurrency import both
 from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.finding.naming import read_name
@@ -28,7 +30,7 @@ from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.plausibility import check_result
 from voxmmsd.inference.predict import Prediction, predict
 from voxmmsd.inference.results import withheld_error
-from voxmmsd.inference.stages import look_first
+from voxmmsd.inference.stages import look_first, prepare
 from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named, values_from_indices
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.records.findings import Finding, blocking, in_order
@@ -148,7 +150,7 @@ class Segmenter:
     ) -> None:
         self.package = resolve_model(str(model or ""))
         self._engine = open_engine(self.package, device=device, threads=threads)
-        self._memory = memory
+        self._memory, self._threads = memory, threads
 
     def __call__(
         self,
@@ -171,8 +173,10 @@ class Segmenter:
         if word and Path(word).exists():
             case, word = replace(case, brain_mask=Source(Path(word))), ""
         how = reading_options(align=align, brain_mask=word, from_scanner=from_scanner, n4=n4)
-        volumes = read_case(case, reference, with_label=False, **how)
-        findings = look_first(volumes, self.package, force=force)
+        at_once = self._memory is None and self._threads != 1
+        volumes = read_case(case, reference, with_label=False, at_once=at_once, **how)
+        look = partial(look_first, volumes, self.package, force=force)
+        findings, prepared = both(look, partial(prepare, volumes, self.package), at_once)
         prediction = predict(
             volumes,
             self.package,
@@ -182,6 +186,7 @@ class Segmenter:
             tta=tta,
             uncertainty=uncertainty,
             memory=self._memory,
+            prepared=prepared,
         )
         of_result = check_result(prediction, findings)
         if wrong := blocking(of_result) if not force else ():

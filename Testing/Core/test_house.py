@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 CORE = REPOSITORY / "voxmmsd"
 ORDER = [
     {"errors", "__init__"},
-    {"home", "files", "wording", "clock", "ids", "colors", "terminal"},
+    {"home", "files", "wording", "clock", "ids", "colors", "terminal", "concurrency"},
     {"failures"},
     {"labels", "config", "records"},
     {"model_config", "training_config"},

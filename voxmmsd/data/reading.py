@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from voxmmsd.concurrency import mapped
 from voxmmsd.data.alignment import Alignment, align
 from voxmmsd.data.bias_field import without_bias_field
 from voxmmsd.data.brain_extraction import extract_brain
@@ -56,6 +57,7 @@ def read_case(
     n4: bool = False,
     picture: Path | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
+    at_once: bool = False,
 ) -> CaseVolumes:
     """Read all images of a case on the grid of one modality: ``reference``, else t1c, else the finest.
 
@@ -66,7 +68,8 @@ def read_case(
     the reference; the network that comes along (``voxmmsd``) gets all modalities, once they lie on each other.
     ``only_heads``: nothing is stripped if the reference has no more tissue than a brain, or if the case has a mask.
     ``n4``: bias fields are removed inside the brain mask, or where the image is above 0. ``on_stage`` is called with
-    ``aligning``, ``stripping`` and ``correcting``, which take long, before they begin.
+    ``aligning``, ``stripping`` and ``correcting``, which take long, before they begin. ``at_once``: files are read side
+    by side.
 
     Raises:
         InputError: no modality, a missing reference, an image that cannot be read, is all 0 or does not overlap, a
@@ -76,7 +79,7 @@ def read_case(
     case = case if only_heads and case.brain_mask else _with_mask_of(case, brain_mask)
     _check_request(case, reference)
     reader = _Reader()
-    volumes = {name: _modality(reader, name, case.modalities[name]) for name in MODALITIES if name in case.modalities}
+    volumes = _modalities(reader, case, at_once)
     chosen = reference or ("t1c" if "t1c" in volumes else min(volumes, key=lambda n: volumes[n].grid.voxel_volume_ml))
     grids = {name: volume.grid for name, volume in volumes.items()}
     grid = grids[chosen]
@@ -214,6 +217,21 @@ class _Reader:
         else:
             image = self._last[1]
         return frame_of(image, source)
+
+
+def _modalities(reader: _Reader, case: Case, at_once: bool) -> dict[str, Volume]:
+    """By name, in the order of MODALITIES; a file that several share is read once."""
+    names = [name for name in MODALITIES if name in case.modalities]
+    if not at_once or len({case.modalities[name].path for name in names}) < len(names):
+        return {name: _modality(reader, name, case.modalities[name]) for name in names}
+
+    def read(name: str) -> tuple[Volume, list[str]]:
+        of_file = _Reader()
+        return _modality(of_file, name, case.modalities[name]), of_file.notes
+
+    found = dict(zip(names, mapped(read, names), strict=True))
+    reader.notes += [note for _, notes in found.values() for note in notes]
+    return {name: volume for name, (volume, _) in found.items()}
 
 
 def _modality(reader: _Reader, name: str, source: Source) -> Volume:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from voxmmsd.data.reading import CaseVolumes
@@ -19,6 +18,8 @@ from voxmmsd.models.package import ModelPackage
 class FallbackPredictor:
     """Segments case after case; if even small windows do not fit, with lower precision, and finally on the CPU.
 
+    The engine is chosen at once, and opened by ``open``.
+
     Raises:
         ConfigError, MissingDependencyError, ModelError: as ``choose_backend`` and ``open_backend`` do.
     """
@@ -26,15 +27,32 @@ class FallbackPredictor:
     def __init__(self, package: ModelPackage, config: SegmentConfig, say: Callable[[str], None]) -> None:
         self._package, self._config, self._say = package, config, say
         self._memory = parse_bytes(config.memory)
-        config = replace(config, threads=bounded_threads(config.threads, say))
-        backend = choose_backend(package, config.engine, config.device, config.threads, config.precision, say)
-        self._fallbacks = fallback_backends(package, backend, config.threads)
-        self.engine: Engine = open_backend(package, backend, config.threads)
-        self._on_cpu, self._before = backend.device == "cpu", taken_bytes() + self.engine.bytes_kept
+        self._threads = bounded_threads(config.threads, say)
+        self._backend = choose_backend(package, config.engine, config.device, self._threads, config.precision, say)
+        self._fallbacks = fallback_backends(package, self._backend, self._threads)
+        self._opened: Engine | None = None
+        self._before = 0
+
+    def open(self) -> None:
+        """Open the engine.
+
+        Raises:
+            ConfigError, MissingDependencyError, ModelError: as ``open_backend`` does.
+        """
+        self._opened = open_backend(self._package, self._backend, self._threads)
+        self._before = taken_bytes() + self._opened.bytes_kept
+
+    @property
+    def engine(self) -> Engine:
+        """The one in use."""
+        if self._opened is None:
+            self.open()
+        assert self._opened is not None
+        return self._opened
 
     def refuse_too_large(self, volumes: CaseVolumes) -> None:
         """Raise MemoryBudgetError for a case that exceeds the limit, before more than its images is in memory."""
-        if self._memory is None or not self._on_cpu:
+        if self._memory is None or self._backend.device != "cpu":
             return
         classes = schema_named(self._package.info.schema).class_count
         maps = 8 * classes * self._config.probabilities + 8 * self._config.uncertainty
@@ -63,5 +81,5 @@ class FallbackPredictor:
         backend = next(self._fallbacks, None)
         if backend is None:
             raise reason
-        self.engine = open_backend(self._package, backend, self._config.threads)
+        self._opened = open_backend(self._package, backend, self._threads)
         self._say(f"memory: {reason.problem}; from here on with {self.engine.name}")

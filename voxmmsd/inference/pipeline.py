@@ -21,15 +21,18 @@ def pipelined(
     compute: Callable[[Item, Read], Computed],
     write: Callable[[Computed], Written],
     ahead: bool = True,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Item, Written | VoxMMSDError]]:
     """Each item with what ``write`` gave, or with the error of the stage that it failed in, in order.
 
     ``compute`` runs in the caller's thread, the other two in one thread each; at most one item waits before and behind
     it. ``ahead`` False: an item is read when the one before has been written, which takes the least memory. What was
-    computed is written even when the caller or a fault stops the rest.
+    computed is written even when the caller or a fault stops the rest. ``meanwhile`` is called while the first
+    item is read; its error is raised, and nothing is computed.
     """
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        upcoming: Future[Read] | None = None
+        upcoming: Future[Read] | None = reader.submit(read, items[0]) if items else None
+        meanwhile()
         last: tuple[Item, Future[Written] | VoxMMSDError] | None = None
         for number, item in enumerate(items):
             reading, upcoming = upcoming or reader.submit(read, item), None

@@ -67,12 +67,13 @@ def predict(
     tta: bool = False,
     uncertainty: bool = False,
     memory: int | None = None,
+    prepared: Prepared | None = None,
 ) -> Prediction:
     """Segment a case read by ``read_case``.
 
     ``window``: maximum window size in voxels (0: the whole brain at once if memory allows); ``memory``: limit for the
     whole process, in bytes. ``tta``: mean over eight mirrored images, eight times slower. ``uncertainty``: also compute
-    the uncertainty map.
+    the uncertainty map. ``prepared``: the case as the package prepares it, where that is done already.
 
     Labels are the most probable class of each voxel. If preprocessing did not resample, they are copied back voxel by
     voxel; otherwise probabilities are interpolated linearly to the target grid and compared there, which keeps borders
@@ -83,7 +84,7 @@ def predict(
         MemoryBudgetError: even small windows do not fit.
     """
     preprocess = Preprocess(package.info.preprocess)
-    prepared = preprocess.apply(volumes)
+    prepared = prepared or preprocess.apply(volumes)
     schema = schema_named(package.info.schema)
     fitted = predict_tiled(prepared.image_czyx, engine, schema.class_count, window, memory, tta=tta, progress=progress)
     found, prepared_label = fitted.probabilities_czyx, fitted.label_zyx

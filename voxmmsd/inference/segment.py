@@ -95,9 +95,11 @@ def _segment_all(
 ) -> None:
     """Put each case's result into ``results``."""
     predictor = FallbackPredictor(package, config, run.say)
-    run.say(f"model {package.info.id} on {predictor.engine.name}")
-    stages = Stages(config, package, predictor, out, run, done=len(results))
-    for case, result in pipelined(cases, stages.read, stages.compute, stages.write, ahead=_has_room_ahead(config)):
+    if config.memory:  # what the engine takes is known before a case is read
+        predictor.open()
+    room = _has_room_ahead(config)
+    stages = Stages(config, package, predictor, out, run, len(results), at_once=room and config.threads != 1)
+    for case, result in pipelined(cases, stages.read, stages.compute, stages.write, room, stages.open):
         results[case.id] = result
         if isinstance(result, VoxMMSDError):
             run.events.write("warning", case=case.id, text=str(result))
@@ -172,6 +174,6 @@ def _is_of_this_job(folder: Path, record: dict[str, Any]) -> bool:
 
 
 def _has_room_ahead(config: SegmentConfig) -> bool:
-    """Whether the budget holds the next case too."""
+    """Whether the budget holds the next case too, or two steps of one case side by side."""
     memory = parse_bytes(config.memory)
     return memory is None or memory >= _ROOM_AHEAD

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from voxmmsd.concurrency import both
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case
+from voxmmsd.data.preprocess import Prepared, Preprocess
 from voxmmsd.data.reading import CaseVolumes, read_case, reading_options
 from voxmmsd.data.volume import Volume
 from voxmmsd.dicom_export.export import write_dicom
@@ -35,10 +37,11 @@ FORCED = "the result cannot be true, and its labels were written because that wa
 
 @dataclass(frozen=True)
 class ReadCase:
-    """A case as read, its findings, and the seconds so far."""
+    """A case as read, its findings, what the network is given of it, and the seconds so far."""
 
     volumes: CaseVolumes
     findings: tuple[Finding, ...]
+    prepared: Prepared
     seconds: float
 
 
@@ -54,7 +57,10 @@ class ComputedCase:
 
 @dataclass
 class Stages:
-    """The three stages of a case; ``read`` and ``write`` run in their own threads, in parallel with ``compute``."""
+    """The three stages of a case; ``read`` and ``write`` run in their own threads, in parallel with ``compute``.
+
+    ``at_once``: files are read side by side, and a case is prepared while it is checked.
+    """
 
     config: SegmentConfig
     package: ModelPackage
@@ -63,6 +69,11 @@ class Stages:
     run: Run
     done: int = 0
     reported: set[str] = field(default_factory=set)
+    at_once: bool = False
+
+    def open(self) -> None:
+        """Open the engine, which may happen while the first case is read."""
+        self.run.say(f"model {self.package.info.id} on {self.predictor.engine.name}")
 
     def read(self, case: Case) -> ReadCase:
         started = time.monotonic()
@@ -79,13 +90,15 @@ class Stages:
             with_label=False,
             picture=self.out / f"{case.id}-voxmmsd-alignment.png" if how["aligned"] else None,
             on_stage=lambda stage: self._begin(stage, case.id),
+            at_once=self.at_once,
             **how,
         )
         if config.dicom_seg:
             source_of(volumes)
         self.predictor.refuse_too_large(volumes)
-        findings = look_first(volumes, self.package, operated=config.postoperative, force=config.force)
-        return ReadCase(volumes, findings, time.monotonic() - started)
+        look = partial(look_first, volumes, self.package, operated=config.postoperative, force=config.force)
+        findings, prepared = both(look, partial(prepare, volumes, self.package), self.at_once)
+        return ReadCase(volumes, findings, prepared, time.monotonic() - started)
 
     def compute(self, case: Case, given: ReadCase) -> ComputedCase:
         self.run.stop_if_asked()
@@ -103,7 +116,7 @@ class Stages:
 
             if isinstance(self.predictor.engine, HostEngine):
                 self.predictor.engine.stop_if_asked = self.run.stop_if_asked
-            prediction = self.predictor.predict(given.volumes, progress=on_window)
+            prediction = self.predictor.predict(given.volumes, prepared=given.prepared, progress=on_window)
         prediction = cleaned(prediction, parse_min_component(self.config.min_component, prediction.schema))
         for note in prediction.notes:
             self.run.say(f"{case.id}: {note}")
@@ -173,6 +186,11 @@ def look_first(
     if not force:
         refuse(findings, case.id)
     return findings
+
+
+def prepare(volumes: CaseVolumes, package: ModelPackage) -> Prepared:
+    """The case as the package's network is given it; raises InputError where nothing is left inside the mask."""
+    return Preprocess(package.info.preprocess).apply(volumes)
 
 
 def _draw_mask(volumes: CaseVolumes, out: Path) -> None:

@@ -92,3 +92,29 @@ def test_without_reading_ahead_one_item_is_there_at_a_time():
 
 def test_nothing_to_do_is_done_at_once():
     assert list(pipelined([], None, None, None)) == []
+
+
+def test_what_is_to_be_opened_meanwhile_is_opened_while_the_first_item_is_read():
+    reading, opened = threading.Event(), threading.Event()
+
+    def read(item):
+        reading.set()
+        assert opened.wait(10)  # would wait for ever, were it opened afterwards
+        return item
+
+    def open_():
+        assert reading.wait(10)
+        opened.set()
+
+    assert list(pipelined([0, 1], read, lambda item, given: given, lambda given: given, True, open_)) == [
+        (0, 0),
+        (1, 1),
+    ]
+
+
+def test_what_fails_to_open_ends_all_before_anything_is_computed():
+    def broken():
+        raise InputError("no engine", "install one")
+
+    with pytest.raises(InputError, match="no engine"):
+        list(pipelined([0], lambda item: item, lambda *given: pytest.fail("computed"), pytest.fail, True, broken))

@@ -1,0 +1,56 @@
+import threading
+import time
+
+import pytest
+
+from voxmmsd.concurrency import both, mapped
+from voxmmsd.errors import InputError
+
+
+def test_two_functions_run_at_once_and_their_results_come_in_order():
+    met = threading.Barrier(2, timeout=10)  # would break, were they called one after the other
+
+    def called(name):
+        met.wait()
+        return name
+
+    assert both(lambda: called("first"), lambda: called("second")) == ("first", "second")
+    assert mapped(called, ["a", "b"]) == ["a", "b"]
+
+
+def fails(text, after=0.0):
+    time.sleep(after)
+    raise InputError(text, "give a good one")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_error_is_that_of_the_first_in_order_even_if_another_fails_before(at_once):
+    with pytest.raises(InputError, match="the first"):
+        both(lambda: fails("the first", after=0.1), lambda: fails("the second"), at_once)
+    with pytest.raises(InputError, match="the second"):
+        both(lambda: "fine", lambda: fails("the second"), at_once)
+    with pytest.raises(InputError, match="2"):
+        mapped(
+            lambda item: fails(str(item), after=0.1) if item == 2 else fails(str(item)) if item > 2 else 0,
+            [1, 2, 3],
+            at_once,
+        )
+
+
+def test_nothing_runs_on_behind_an_error():
+    ended = []
+
+    def slow():
+        time.sleep(0.2)
+        ended.append(True)
+
+    with pytest.raises(InputError):
+        both(lambda: fails("at once"), slow)
+    assert ended
+
+
+def test_one_after_the_other_the_second_is_not_begun_after_an_error():
+    begun = []
+    with pytest.raises(InputError):
+        both(lambda: fails("at once"), lambda: begun.append(True), at_once=False)
+    assert not begun

@@ -1,0 +1,31 @@
+"""Work side by side, in threads: NumPy, SciPy, zlib and the engines let others run while they compute.
+
+What happens is what would happen one after the other: results in the order of the work, and the error of the work that
+comes first in that order, whichever failed first. Nothing is left running when a function here returns or raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+One = TypeVar("One")
+Other = TypeVar("Other")
+
+
+def both(first: Callable[[], One], second: Callable[[], Other], at_once: bool = True) -> tuple[One, Other]:
+    """What two functions return; ``second`` in a thread of its own. ``at_once`` False: one after the other."""
+    if not at_once:
+        return first(), second()
+    with ThreadPoolExecutor(1, "second") as pool:
+        beside = pool.submit(second)
+        return first(), beside.result()
+
+
+def mapped(function: Callable[[One], Other], items: Sequence[One], at_once: bool = True) -> list[Other]:
+    """What the function returns for each item; ``at_once``: each item in a thread of its own."""
+    if not at_once or len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(len(items), "mapped") as pool:
+        return list(pool.map(function, items))
