@@ -108,6 +108,9 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
         "models import": WritingVerb(lambda place: ["models", "import", str(source / "toy.zip")]),
         "models export": WritingVerb(lambda place: ["models", "export", model, "--out", str(place / "model.zip")]),
         "models calibrate": WritingVerb(calibrate, lambda place: shutil.copytree(model, place / "toy")),
+        "models average": WritingVerb(
+            lambda place: ["models", "average", model, str(source / "sibling"), "--out", str(place / "mean")]
+        ),
         "export onnx": exported("onnx", "model.onnx"),
         "export torchscript": exported("torchscript", "model.ts"),
         "export monai-bundle": exported("monai-bundle", "monai"),
@@ -120,8 +123,8 @@ def writing_verbs(source: Path) -> dict[str, WritingVerb]:
 
 
 def prepared(folder: Path) -> Path:
-    """Two cases, a model as folder and zip, results to score, two visits, a library with a prediction, a wheel without
-    needs, a result and its edited labels, one with its DICOM series.
+    """Two cases, a model as folder and zip, one of its descent, results to score, two visits, a library with a
+    prediction, a wheel without needs, a result and its edited labels, one with its DICOM series.
 
     What the verbs import is loaded once, here, for the processes that are forked from this one.
     """
@@ -129,13 +132,16 @@ def prepared(folder: Path) -> Path:
     from corrected_cases import SCHEMA, label_of, library_of
     from handmade_wheels import write_wheel
     from hard_places import CASE, OTHER, Place, pristine
+    from toy_models import relabeled_package
 
     from voxmmsd.models.archive import export_model
     from voxmmsd.models.package import read_package
 
     place = Place.copied(pristine(folder / "pristine"), folder)
     place.other()
-    export_model(read_package(place.model_copy()), folder / "toy.zip")
+    toy = read_package(place.model_copy())
+    export_model(toy, folder / "toy.zip")
+    relabeled_package(toy, folder / "sibling", id="sibling-1", parent=toy.info.id)
     (folder / "results").mkdir()
     for case_id in (CASE, OTHER):
         label = folder / "cases" / case_id / f"{case_id}-seg.nii.gz"

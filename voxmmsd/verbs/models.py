@@ -42,6 +42,15 @@ class QuantizeConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
+class AverageConfig:
+    models: tuple[str, ...] = option(
+        (), "two or more models: package folders, zips, runs, or names", affects=Affects.INPUT, positional=True
+    )
+    out: str = option("", "folder to write", affects=Affects.PLACE)
+    name: str = option("", "name of the resulting model (default: that of the first)")
+
+
+@dataclass(frozen=True)
 class CalibrateConfig(ModelConfig):
     cases: tuple[str, ...] = option((), "folders of labeled cases, or prepared stores", affects=Affects.INPUT)
     splits: str = option(
@@ -112,6 +121,12 @@ def _quantize(config: QuantizeConfig) -> None:
     print(quantize_model(config.model, Path(config.cases), Path(config.out)))
 
 
+def _average(config: AverageConfig) -> None:
+    from voxmmsd.models.average import average_models
+
+    print(average_models(config.models, require(config.out, "--out DIR"), config.name))
+
+
 def _calibrate(config: CalibrateConfig) -> None:
     from voxmmsd.inference.calibrate import calibrate_model
 
@@ -130,7 +145,7 @@ def _package(config: ModelConfig) -> ModelPackage:
 
 VERB = VerbGroup(
     "models",
-    "list, import, export, accept, reject, roll back, delete, calibrate or quantize models",
+    "list, import, export, accept, reject, roll back, delete, calibrate, average or quantize models",
     (
         Verb("list", "list the models of the registry", AllModelsConfig, _list),
         Verb("import", "copy a model into the registry", ModelConfig, _import),
@@ -140,6 +155,7 @@ VERB = VerbGroup(
         Verb("rollback", "use the model accepted before the one in use", AllModelsConfig, _roll_back),
         Verb("delete", "delete a model from the registry", ModelConfig, _delete),
         Verb("calibrate", "fit a model's probabilities to labeled cases", CalibrateConfig, _calibrate),
+        Verb("average", "average the weights of models of one descent", AverageConfig, _average),
         Verb("quantize", "write a copy of a model with 8-bit integers", QuantizeConfig, _quantize),
     ),
 )

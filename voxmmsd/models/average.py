@@ -1,0 +1,127 @@
+"""The mean of several models' weights, as a model: often better on new patients than any of them.
+
+Source: Wortsman et al., ICML 2022 ("Model soups") and CVPR 2022 (a fine-tuned network and the one it started from).
+Weights can be averaged only along one line of descent; networks trained from different random weights give noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+from pathlib import Path
+
+import torch
+
+import voxmmsd
+from voxmmsd.clock import now
+from voxmmsd.errors import ConfigError, ModelError
+from voxmmsd.ids import safe_id
+from voxmmsd.models.learned import inherited_by, learned_by
+from voxmmsd.models.package import ModelInfo, refuse_existing, refuse_pretrained
+from voxmmsd.models.provenance import INHERITED
+from voxmmsd.models.registry import resolve_model
+from voxmmsd.models.weights import load_network, load_tensors, pack_network
+from voxmmsd.runs import versions
+
+AVERAGED = "averaged"  # the key of the models' ids in the training record
+
+
+def average_models(models: Sequence[str], out: Path, name: str = "") -> str:
+    """Write the package ``out`` with the mean of the models' weights and BatchNorm statistics; returns text.
+
+    ``name``: of the new model, by default that of the first. It has no scores and the temperature 1 until they are
+    measured.
+
+    Raises:
+        ConfigError: fewer than two models, or one twice.
+        ModelError: no such model, one that cannot segment, models of different networks, labels or preprocessing, one
+            that does not descend from the others or their parents, or ``out`` exists.
+    """
+    refuse_existing(out)
+    packages = [resolve_model(model) for model in models]
+    infos = [package.info for package in packages]
+    if len(infos) < 2 or len({info.id for info in infos}) < len(infos):
+        named = ", ".join(info.id for info in infos) or "none"
+        raise ConfigError(
+            f"models average: needs two or more different models, given: {named}", "name each of them once"
+        )
+    for package in packages:
+        refuse_pretrained(package)
+    _refuse_strangers(infos)
+    network = load_network(packages[0])
+    tensors = [load_tensors(package) for package in packages]
+    mean = {
+        key: torch.stack([one[key] for one in tensors]).mean(dim=0) if first.is_floating_point() else first
+        for key, first in tensors[0].items()
+    }
+    network.load_state_dict(mean)
+    written = pack_network(out, network, _averaged(infos, name))
+    return (
+        f"{out}: {written.info.id}, the mean of {' and '.join(info.id for info in infos)}; its probabilities are not "
+        f"calibrated and its scores not measured: `voxmmsd models calibrate {out}`, `voxmmsd evaluate {out} --subsets`"
+    )
+
+
+def _refuse_strangers(infos: Sequence[ModelInfo]) -> None:
+    first, *others = infos
+    for other in others:
+        for what in ("network", "schema", "preprocess"):
+            if getattr(first, what) != getattr(other, what):
+                raise ModelError(
+                    f"{other.id}: has another {what} than {first.id}, so their weights have no mean",
+                    "average a model with the one it was fine-tuned from",
+                )
+    lines = [{info.id, info.parent} - {None} for info in infos]
+    for info, line in zip(infos, lines, strict=True):
+        if not any(line & another for another in lines if another is not line):
+            raise ModelError(
+                f"{info.id}: neither descends from one of the others nor shares a parent with it: their mean is noise",
+                "average a model with the one it was fine-tuned from, or with another one fine-tuned from the same",
+            )
+
+
+def _averaged(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
+    first, created = infos[0], now()
+    name = safe_id(name or first.name)
+    learned = reduce(or_, (learned_by(info) for info in infos))
+    training = {
+        "verb": "average",
+        AVERAGED: [info.id for info in infos],
+        **{kind: _parts(infos, kind) for kind in ("cases", "patients")},
+        INHERITED: reduce(or_, (inherited_by(info) for info in infos), learned).record(),
+        "sources": "; ".join(_distinct(str(info.training.get("sources", "not stated")) for info in infos)),
+        "versions": versions(),
+    }
+    return replace(
+        first,
+        id=f"{name}-{created.replace(':', '').replace('-', '')[:15]}",
+        name=name,
+        version=voxmmsd.__version__,
+        parent=first.id,
+        created=created,
+        window=min(info.window for info in infos),
+        training=training,
+        scores={},
+        licence=" ".join(_distinct(info.licence for info in infos)),
+        limits=" ".join(_distinct(info.limits for info in infos)),
+        files={},
+    )
+
+
+def _parts(infos: Sequence[ModelInfo], kind: str) -> dict[str, list[str]]:
+    """Ids by part; an id that one model learned from is in no later part, whatever part it had for another."""
+    parts = _distinct(part for info in infos for part in getattr(info.provenance, kind))
+    parts.sort(key=lambda part: (part == "test", part == "validation"))
+    taken: set[str] = set()
+    found: dict[str, list[str]] = {}
+    for part in parts:
+        named = _distinct(id_ for info in infos for id_ in info.provenance.ids(kind, (part,)))
+        found[part] = [id_ for id_ in named if id_.casefold() not in taken]
+        taken |= {id_.casefold() for id_ in found[part]}
+    return found
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
