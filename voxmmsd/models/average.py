@@ -18,7 +18,7 @@ import voxmmsd
 from voxmmsd.clock import now
 from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.ids import safe_id
-from voxmmsd.models.learned import inherited_by, learned_by
+from voxmmsd.models.learned import Learned, learned_by
 from voxmmsd.models.package import ModelInfo, refuse_existing, refuse_pretrained
 from voxmmsd.models.provenance import INHERITED
 from voxmmsd.models.registry import resolve_model
@@ -85,12 +85,11 @@ def _refuse_strangers(infos: Sequence[ModelInfo]) -> None:
 def _averaged(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
     first, created = infos[0], now()
     name = safe_id(name or first.name)
-    learned = reduce(or_, (learned_by(info) for info in infos))
     training = {
         "verb": "average",
         AVERAGED: [info.id for info in infos],
         **{kind: _parts(infos, kind) for kind in ("cases", "patients")},
-        INHERITED: reduce(or_, (inherited_by(info) for info in infos), learned).record(),
+        INHERITED: _learned(infos).record(),
         "sources": "; ".join(_distinct(str(info.training.get("sources", "not stated")) for info in infos)),
         "versions": versions(),
     }
@@ -108,6 +107,15 @@ def _averaged(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
         limits=" ".join(_distinct(info.limits for info in infos)),
         files={},
     )
+
+
+def _learned(infos: Sequence[ModelInfo]) -> Learned:
+    """What they and their ancestors learned from. A parent whose child records it is not asked: its own record may not
+    be complete."""
+    recorded = {info.parent for info in infos if info.provenance.inherited is not None}
+    learned = reduce(or_, (learned_by(info) for info in infos if info.id not in recorded))
+    known = {info.id for info in infos}
+    return replace(learned, unknown=tuple(parent for parent in learned.unknown if parent not in known))
 
 
 def _parts(infos: Sequence[ModelInfo], kind: str) -> dict[str, list[str]]:

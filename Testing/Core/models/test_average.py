@@ -62,9 +62,24 @@ def test_it_knows_whatever_one_of_them_knows_and_claims_no_score(family, tmp_pat
     assert info.training["averaged"] == ["new-1", "old-1"]
     assert info.training["sources"] == "set B; set A"
     assert info.provenance.cases == {"train": ("b", "c", "a"), "validation": (), "test": ("d",)}
-    assert set(info.provenance.inherited.cases) == {"a", "b", "c"}
+    assert (set(info.provenance.inherited.cases), info.provenance.inherited.unknown) == ({"a", "b", "c"}, ())
     card = (tmp_path / "mean" / "MODEL_CARD.md").read_text()
     assert "Not measured." in card and "averaged: 2 (new-1, old-1)" in card
+
+
+def test_a_parent_is_known_from_the_record_of_its_child_where_its_own_ancestors_are_lost(family, tmp_path):
+    new, old = (read_package(Path(folder)) for folder in family)
+    orphan = relabeled_package(old, tmp_path / "old", parent="gone-1")
+    child = relabeled_package(
+        new,
+        tmp_path / "new",
+        training={**new.info.training, "inherited": {"cases": ["a", "z"], "patients": [], "unknown": []}},
+    )
+    average_models([str(child.folder), str(orphan.folder)], tmp_path / "mean")
+    inherited = read_package(tmp_path / "mean").info.provenance.inherited
+    assert (set(inherited.cases), inherited.unknown) == ({"a", "b", "c", "z"}, ())
+    average_models([str(new.folder), str(orphan.folder)], tmp_path / "unsure")
+    assert read_package(tmp_path / "unsure").info.provenance.inherited.unknown == ("gone-1",)
 
 
 def test_the_verb_says_what_is_to_be_done_next(family, tmp_path, capsys):
