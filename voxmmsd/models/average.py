@@ -26,6 +26,7 @@ from voxmmsd.models.weights import load_network, load_tensors, pack_network
 from voxmmsd.runs import versions
 
 AVERAGED = "averaged"  # the key of the models' ids in the training record
+OF_THE_FIRST = ("start", "options", "hardware")  # how it was trained; the others' records tell it of them
 
 
 def average_models(models: Sequence[str], out: Path, name: str = "") -> str:
@@ -90,6 +91,7 @@ def _averaged(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
         AVERAGED: [info.id for info in infos],
         **{kind: _parts(infos, kind) for kind in ("cases", "patients")},
         INHERITED: _learned(infos).record(),
+        **{key: first.training[key] for key in OF_THE_FIRST if key in first.training},
         "sources": "; ".join(_distinct(str(info.training.get("sources", "not stated")) for info in infos)),
         "versions": versions(),
     }

@@ -31,6 +31,7 @@ def family(tmp_path_factory):
         training={
             "cases": {"train": ["b", "c"], "validation": ["a"], "test": ["d"]},
             "sources": "set B",
+            "options": {"steps": 30},
             "calibration": CALIBRATED,
         },
     )
@@ -64,6 +65,7 @@ def test_it_knows_whatever_one_of_them_knows_and_claims_no_score(family, tmp_pat
     assert info.provenance.cases == {"train": ("b", "c", "a"), "validation": (), "test": ("d",)}
     assert (set(info.provenance.inherited.cases), info.provenance.inherited.unknown) == ({"a", "b", "c"}, ())
     card = (tmp_path / "mean" / "MODEL_CARD.md").read_text()
+    assert "Trained for 30 steps only" in card  # as its card does
     assert "Not measured." in card and "averaged: 2 (new-1, old-1)" in card
 
 
