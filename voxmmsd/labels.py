@@ -342,4 +342,8 @@ def values_from_indices(indices: np.ndarray, schema: LabelSchema) -> np.ndarray:
     """Convert class indices to file values (uint8), any shape."""
     import numpy as np
 
-    return np.array((0, *schema.values), np.uint8)[indices]
+    values = np.array(indices, np.uint8)
+    for index, value in enumerate(schema.values, start=1):
+        if value != index:
+            values[indices == index] = value
+    return values

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from voxmmsd.data.volume import bounding_box
 from voxmmsd.inference.predict import Prediction
 from voxmmsd.inference.presence import LargestPart
 from voxmmsd.labels import MODALITIES
@@ -46,12 +47,16 @@ class Extent:
 
 def extent_of(label_zyx: np.ndarray, brain_zyx: np.ndarray, voxel_ml: float) -> Extent:
     """Of class indices and a mask of the brain ``(z, y, x)``; components touch by face, edge or corner."""
-    tumor = label_zyx > 0
+    box = bounding_box(label_zyx) or (slice(0, 0),) * 3
+    tumor = label_zyx[box] > 0
     parts, _ = ndimage.label(tumor, np.ones((3, 3, 3), bool))
-    sizes = np.bincount(parts.ravel())[1:] * voxel_ml
-    outside = float((tumor & ~brain_zyx).sum() / max(1, int(tumor.sum())))
+    sizes = np.bincount(parts.ravel(), minlength=1)[1:] * voxel_ml
+    count = np.count_nonzero(tumor)
     return Extent(
-        float(tumor.sum() * voxel_ml), float(brain_zyx.sum() * voxel_ml), int((sizes >= SPECK_ML).sum()), outside
+        tumor_ml=float(count * voxel_ml),
+        brain_ml=float(np.count_nonzero(brain_zyx) * voxel_ml),
+        components=int((sizes >= SPECK_ML).sum()),
+        outside=int(np.count_nonzero(tumor & ~brain_zyx[box])) / max(1, int(count)),
     )
 
 

@@ -15,7 +15,7 @@ from voxmmsd.evaluation.temperature import tempered
 from voxmmsd.inference.engines import Engine
 from voxmmsd.inference.presence import LargestPart, core_of, largest_part
 from voxmmsd.inference.tiling import predict_tiled
-from voxmmsd.inference.uncertainty import UncertainRegion, entropy, uncertain_regions
+from voxmmsd.inference.uncertainty import UncertainRegion, box_in_doubt, entropy, uncertain_regions
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.subsets import expectation
@@ -94,9 +94,14 @@ def predict(
         label = preprocess.undo(prepared_label, prepared.grid, target)
     else:
         label = _labels_on(target, found, prepared.grid, preprocess)
-    found = tempered(found, package.info.temperature)
-    back = _probabilities_on(target, found, prepared.grid, preprocess) if probabilities else None
-    doubt = preprocess.undo(entropy(found), prepared.grid, target, order=1) if uncertainty else None
+    temperature = package.info.temperature
+    box = box_in_doubt(found, temperature) or (slice(0, 0),) * 3
+    near = tempered(found[(slice(None), *box)], temperature)
+    back = doubt = None
+    if probabilities or uncertainty:
+        found = tempered(found, temperature)
+        back = _probabilities_on(target, found, prepared.grid, preprocess) if probabilities else None
+        doubt = preprocess.undo(entropy(found), prepared.grid, target, order=1) if uncertainty else None
     return Prediction(
         volumes=volumes,
         package=package,
@@ -105,9 +110,9 @@ def predict(
         probabilities_czyx=back,
         prepared=prepared,
         prepared_label_zyx=prepared_label,
-        largest_part=largest_part(prepared_label, found, prepared.grid.voxel_volume_ml, core_of(schema)),
+        largest_part=largest_part(prepared_label[box], near, prepared.grid.voxel_volume_ml, core_of(schema)),
         uncertainty_zyx=doubt,
-        review=uncertain_regions(found, schema, prepared.grid),
+        review=uncertain_regions(near, schema, prepared.grid, start_zyx=[side.start for side in box]),
         volumes_ml=volumes_ml(label, schema, target),
         engine=engine.name,
         notes=(*volumes.notes, *_missing_notes(volumes, package), *([fitted.note] if fitted.note else [])),

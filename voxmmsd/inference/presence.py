@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from voxmmsd.data.volume import bounding_box
 from voxmmsd.labels import LabelSchema
 
 SUREST_ML = 0.1
@@ -31,9 +32,11 @@ def largest_part(
     label_zyx: np.ndarray, probabilities_czyx: np.ndarray, voxel_ml: float, core: Sequence[int] = ()
 ) -> LargestPart:
     """Of class indices ``(z, y, x)`` and the probabilities of all classes; ``core``: the classes of the tumor core."""
-    parts, count = ndimage.label(label_zyx > 0, np.ones((3, 3, 3), bool))
-    if not count:
+    box = bounding_box(label_zyx)
+    if box is None:
         return LargestPart()
+    label_zyx, probabilities_czyx = label_zyx[box], probabilities_czyx[(slice(None), *box)]
+    parts, _ = ndimage.label(label_zyx > 0, np.ones((3, 3, 3), bool))
     sizes = np.bincount(parts.ravel())
     largest = parts == 1 + int(sizes[1:].argmax())
     probability = float(1 - probabilities_czyx[0][largest].mean(dtype=np.float64))

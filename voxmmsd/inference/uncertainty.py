@@ -48,21 +48,45 @@ def entropy(probabilities_czyx: np.ndarray) -> np.ndarray:
     return np.clip(total / np.log(len(probabilities_czyx)), 0, 1)
 
 
+def box_in_doubt(probabilities_czyx: np.ndarray, temperature: float) -> tuple[slice, slice, slice] | None:
+    """The box outside which no label but background is the most probable one, and no voxel ``DOUBTFUL`` once the
+    probabilities are calibrated with ``temperature``; None if it is so everywhere."""
+    return bounding_box(probabilities_czyx[0] < _sure_from(len(probabilities_czyx) - 1, temperature))
+
+
+def _sure_from(others: int, temperature: float) -> float:
+    """The probability of background from which a voxel is not DOUBTFUL, however ``others`` share what is left."""
+    for digits in range(1, 7):
+        sure = 1 - 10.0**-digits
+        odds = (1 - sure) / sure
+        most = max(others * (odds / others) ** (1 / temperature), odds ** (1 / temperature))  # equal shares, or one
+        background = 1 / (1 + most)
+        share = (1 - background) / others
+        if -background * np.log(background) - others * share * np.log(share) < 0.99 * DOUBTFUL * np.log(others + 1):
+            return sure
+    return 2.0  # a temperature so high leaves doubt everywhere
+
+
 def uncertain_regions(
     probabilities_czyx: np.ndarray,
     schema: LabelSchema,
     grid: Grid,
     doubtful: float = DOUBTFUL,
     most: int = MOST_PLACES,
+    *,
+    start_zyx: Sequence[int] = (0, 0, 0),
 ) -> tuple[UncertainRegion, ...]:
     """Uncertain regions, by their expected effect on the volume of a region, largest first.
 
-    ``probabilities_czyx`` ``(class, z, y, x)``, background first, on ``grid``. Shells of one voxel, which every border
+    ``probabilities_czyx`` ``(class, z, y, x)``, background first, on ``grid``, or a box of it that begins at
+    ``start_zyx``, such as ``box_in_doubt``. Shells of one voxel, which every border
     has, are excluded. A voxel that is in a region with probability p contributes min(p, 1 - p) of its volume to the
     expected error of that region.
     """
     uncertainty = entropy(probabilities_czyx)
     thick = _opened(uncertainty > doubtful)
+    if not thick.any():
+        return ()
     places, count = ndimage.label(thick, np.ones((3, 3, 3)))
     found = []
     for number, box in enumerate(ndimage.find_objects(places, count), start=1):
@@ -71,7 +95,8 @@ def uncertain_regions(
         if size_ml < SMALLEST_ML:
             continue
         here = probabilities_czyx[(slice(None), *box)][:, inside]
-        found.append(_place(here, uncertainty[box] * inside, [s.start for s in box], size_ml, schema, grid))
+        start = [first + side.start for first, side in zip(start_zyx, box, strict=True)]
+        found.append(_place(here, uncertainty[box] * inside, start, size_ml, schema, grid))
     return tuple(sorted(found, key=lambda place: place.largest_effect_ml, reverse=True)[:most])
 
 

@@ -12,6 +12,7 @@ from toy_models import toy_network, toy_package
 from voxmmsd.errors import Canceled, ConfigError, MissingDependencyError
 from voxmmsd.home import home
 from voxmmsd.inference.engines import (
+    HOST,
     Backend,
     OnnxEngine,
     choice,
@@ -241,3 +242,10 @@ def test_a_window_that_may_be_stopped_gives_the_same(tmp_path):
     expected = engine.logits(image)
     engine.stop_if_asked = lambda: None
     assert np.array_equal(engine.logits(image), expected)
+
+
+def test_labels_on_the_host_are_the_first_of_the_most_probable_classes():
+    probabilities = np.random.default_rng(0).integers(0, 4, (4, 5, 6, 7)).astype(np.float32)  # with many ties
+    found = HOST.labels(probabilities)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, probabilities.argmax(axis=0))

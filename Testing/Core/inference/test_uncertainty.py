@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from voxmmsd.data.volume import Grid
-from voxmmsd.inference.uncertainty import entropy, uncertain_regions
+from voxmmsd.evaluation.temperature import tempered
+from voxmmsd.inference.presence import LargestPart, largest_part
+from voxmmsd.inference.uncertainty import DOUBTFUL, box_in_doubt, entropy, uncertain_regions
 from voxmmsd.labels import schema_named
 
 SCHEMA = schema_named("brats-gli-2023")  # background, NCR, ED, ET
@@ -83,3 +85,34 @@ def test_specks_are_left_out_and_the_list_has_an_end():
 
 def test_a_sure_model_has_nothing_to_look_at():
     assert uncertain_regions(sure(), SCHEMA, GRID) == ()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 4.0])
+def test_the_box_in_doubt_holds_all_that_calibrated_probabilities_say_of_a_tumor(temperature):
+    rng = np.random.default_rng(0)
+    probabilities = sure()
+    logits = rng.normal(size=(4, 6, 7, 9)) * 0.2
+    logits[0] += np.linspace(0, 12, 9)  # from in doubt to nearly sure
+    probabilities[:, 5:11, 8:15, 9:18] = np.exp(logits) / np.exp(logits).sum(axis=0)
+    box = box_in_doubt(probabilities, temperature)
+    whole, near = tempered(probabilities, temperature), tempered(probabilities[(slice(None), *box)], temperature)
+    assert whole[0].size > 2 * near[0].size
+    outside = np.ones(GRID.shape_zyx, bool)
+    outside[box] = False
+    assert not (entropy(whole) > DOUBTFUL)[outside].any() and not probabilities.argmax(axis=0)[outside].any()
+    start = [side.start for side in box]
+    regions = uncertain_regions(whole, SCHEMA, GRID)
+    assert regions and uncertain_regions(near, SCHEMA, GRID, start_zyx=start) == regions
+
+
+def test_no_probability_is_too_high_to_be_in_doubt_at_a_temperature_that_flattens_all():
+    probabilities = sure()
+    probabilities[:, 3, 3, 3] = (1 - 3e-7, 1e-7, 1e-7, 1e-7)
+    assert entropy(tempered(probabilities, 20.0))[3, 3, 3] > DOUBTFUL
+    assert box_in_doubt(probabilities, 20.0) == (slice(0, 24),) * 3
+
+
+def test_where_all_is_sure_there_is_no_box_and_no_region():
+    assert box_in_doubt(sure(), 1.7) is None
+    assert uncertain_regions(sure((0, 0, 0)), SCHEMA, GRID) == ()
+    assert largest_part(np.zeros((0, 0, 0), np.uint8), sure((0, 0, 0)), 1.0) == LargestPart()
