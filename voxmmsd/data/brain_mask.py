@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
 from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.strippers import STRIPPERS, Program
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, MissingDependencyError
@@ -62,7 +62,7 @@ def strip(volume: Volume, word: str) -> np.ndarray:
         )
     with TemporaryDirectory(prefix="voxmmsd-") as folder:
         image, out = Path(folder) / "head.nii.gz", Path(folder) / "brain.nii.gz"
-        nib.save(nib.Nifti1Image(volume.array.T.astype(np.float32), volume.grid.affine_xyz), image)
+        write_nifti(image, volume.array.astype(np.float32), volume.grid)
         done = subprocess.run(
             [*command, *stripper.arguments(image, out)], capture_output=True, encoding="utf-8", errors="replace"
         )
