@@ -291,22 +291,40 @@ def _check_grids(grids: Mapping[str, Grid]) -> Iterator[Finding]:
 
 
 def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_outlines: bool) -> Iterator[Finding]:
-    """Misaligned images, whatever their grids: from the outlines of the brains and from edges."""
+    """Misaligned images, whatever their grids: from the outlines of the brains and from edges.
+
+    Where all others differ from the reference and not among each other, the reference is the odd one out.
+    """
     reference = "t1c" if "t1c" in volumes else next(iter(volumes), "")
     others = {name: volume for name, volume in volumes.items() if name != reference}
     if not others:
         return
-    grid = volumes[reference].grid.with_spacing(2.0)
-    brains = {name: _brain_on(grid, volume) for name, volume in volumes.items()} if with_outlines else {}
-    found_by_name = displacements(volumes[reference], others, mask)
+    findings = list(_compared(reference, volumes[reference], others, mask, with_outlines))
+    if len(others) > 1 and {finding.modality for finding in findings} == set(others):
+        first, *rest = others
+        among_them = _compared(first, others[first], {name: others[name] for name in rest}, mask, with_outlines)
+        if not any(among_them):
+            odd = {reference: volumes[reference]}
+            named = f"the others ({', '.join(others)})"
+            findings = list(_compared(named, others[first], odd, mask, with_outlines)) or findings
+    yield from findings
+
+
+def _compared(
+    reference: str, fixed: Volume, others: Mapping[str, Volume], mask: Volume | None, with_outlines: bool
+) -> Iterator[Finding]:
+    """How each of ``others`` differs in place from ``fixed``, which is called ``reference``."""
+    grid = fixed.grid.with_spacing(2.0)
+    brains = {name: _brain_on(grid, volume) for name, volume in others.items()} if with_outlines else {}
+    whole = _brain_on(grid, fixed) if with_outlines else None
+    found_by_name = displacements(fixed, others, mask)
     for name in others:
-        covered = _covered(brains[reference], brains[name]) if with_outlines else 1.0
+        covered = _covered(whole, brains[name]) if whole is not None else 1.0
         if covered < LEAST_OVERLAP:
             text = f"{name} covers only {100 * covered:.0f} % of the brain that {reference} shows"
             way = "nothing to do if it was scanned so: beyond it, the tumor is judged from the other images"
             yield Finding(WARNING, "part-of-brain", text, way, name)
-        compared = with_outlines and covered >= LEAST_OVERLAP
-        signs = [_outlines_differ(brains[reference], brains[name], grid)] if compared else []
+        signs = [_outlines_differ(whole, brains[name], grid)] if whole is not None and covered >= LEAST_OVERLAP else []
         found = found_by_name[name]
         signs += [f"their edges are {found.mean_mm:.0f} mm apart, on average"] if found.is_significant else []
         if any(signs):

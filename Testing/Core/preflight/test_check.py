@@ -213,6 +213,29 @@ def test_segment_refuses_what_blocks_unless_told_to_and_keeps_what_it_found(pati
     assert any("label map" in finding for finding in json.loads(record.read_text(encoding="utf-8"))["findings"])
 
 
+@pytest.mark.parametrize("odd", ["t1n", "t1c", "t2w", "t2f"])
+def test_the_one_image_that_lies_elsewhere_is_named_and_none_of_the_others(patient, odd):
+    change(patient[odd], lambda a, m: (np.roll(a, 8, axis=0), m))
+    (found,) = [f for f in check_case(case_from_files("p", **patient)) if f.kind == "not-aligned"]
+    assert found.modality == odd
+    assert found.text.startswith(f"{odd} does not lie on ")
+    if odd == "t1c":  # the reference of the comparison
+        assert "on the others (t1n, t2w, t2f)" in found.text
+
+
+def test_of_two_pairs_that_contradict_each_other_the_reference_is_believed(patient):
+    for name in ("t1c", "t1n"):
+        change(patient[name], lambda a, m: (np.roll(a, 8, axis=0), m))
+    found = [f.modality for f in check_case(case_from_files("p", **patient)) if f.kind == "not-aligned"]
+    assert found == ["t2w", "t2f"]
+
+
+def test_a_reference_of_a_part_of_the_brain_is_named_and_not_the_whole_ones(patient):
+    change(patient["t1c"], lambda a, m: (np.where(np.arange(a.shape[2]) < a.shape[2] * 0.55, a, 0), m))
+    found = [f for f in check_case(case_from_files("p", **patient)) if f.kind in ("not-aligned", "part-of-brain")]
+    assert {(f.modality, f.kind) for f in found} == {("t1c", "part-of-brain")}
+
+
 def test_an_image_of_a_part_of_the_brain_is_said_to_be_that_and_not_misaligned(patient):
     change(patient["t2f"], lambda a, m: (np.where(np.arange(a.shape[2]) < a.shape[2] * 0.55, a, 0), m))
     found = kinds(patient)
