@@ -12,6 +12,7 @@ from VoxMMSDLib.background import while_slicer_lives
 
 CATEGORY = "VoxMMSD"
 NAME = "VoxMMSDPhantom"
+SHOWN = "t1c"
 SIDE, SEED = 96, 14  # a patient of whose images the panel warns of nothing
 
 
@@ -43,14 +44,18 @@ def make(_source=None) -> list:
 
     made = while_slicer_lives(lambda: make_phantom(SEED, (SIDE, SIDE, SIDE)))
     matrix = slicer.util.vtkMatrixFromArray(made.grid.affine_xyz)
-    nodes = [
-        slicer.util.addVolumeFromArray(image, matrix, f"Phantom {key}")
-        for key, image in zip(MODALITIES, made.image_czyx, strict=True)
-    ]
+    nodes = []
+    for key, image in zip(MODALITIES, made.image_czyx, strict=True):
+        nodes.append(slicer.util.addVolumeFromArray(image, matrix, f"Phantom {key}"))
+        slicer.app.processEvents()  # each takes Slicer a moment
+    nodes = [node for node in nodes if slicer.mrmlScene.IsNodePresent(node)]  # the user may have closed the scene
     tree = slicer.mrmlScene.GetSubjectHierarchyNode()
     study = tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), _("Synthetic patient")), _("Phantom"))
     for node in nodes:
         if item := tree.GetItemByDataNode(node):
             tree.SetItemParent(item, study)
-    slicer.util.setSliceViewerLayers(background=nodes[1])
+    slicer.app.processEvents()
+    shown = next((node for node in nodes if node.GetName() == f"Phantom {SHOWN}"), None)
+    if shown is not None:
+        slicer.util.setSliceViewerLayers(background=shown)
     return nodes
