@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,8 +158,12 @@ def test_nothing_of_the_training_panel_is_squeezed(window, training):
 def test_each_page_has_the_height_that_its_wrapped_texts_need(window, training):
     """A scroll area of Qt 5 forgets it, and what lies on the page overlaps."""
     for page in visit(window, training):
-        width = QtWidgets.QWidget.width(page)
-        assert QtWidgets.QWidget.minimumHeight(page) == QtWidgets.QWidget.layout(page).minimumHeightForWidth(width) > 0
+        host.wait_until(partial(has_its_height, page))
+
+
+def has_its_height(page):
+    real = QtWidgets.QWidget
+    return real.minimumHeight(page) == real.layout(page).minimumHeightForWidth(real.width(page)) > 0
 
 
 def test_a_page_without_text_that_wraps_gets_no_height_below_0_of_which_qt_warns():
@@ -193,11 +198,8 @@ def test_what_a_button_says_is_scrolled_into_view(window, training):
         at_its_end = real.mapTo(notice, area, real.rect(notice).bottomLeft()).y() <= real.height(area)
         return area.verticalScrollBar().value() and at_its_end
 
-    end = time.monotonic() + 5
-    while not is_seen() and time.monotonic() < end:
-        window.settle()
+    host.wait_until(is_seen)
     assert notice.visible and notice.text.startswith("No model is chosen")
-    assert is_seen()
 
 
 def test_nothing_of_the_segmentation_panel_is_squeezed_and_no_tab_widens_the_dock(window):
@@ -325,15 +327,15 @@ def test_what_is_said_below_the_visible_part_is_scrolled_into_sight(window):
     window.set_height(500)
     assert QtWidgets.QWidget.visibleRegion(ui.acceptedLabel).isEmpty()
     panel.review_tab._say_kept(LONG)
-    host.wait_until(lambda: _is_seen(ui.acceptedLabel), 5)
+    host.wait_until(lambda: _is_seen(ui.acceptedLabel))
     assert not _is_seen(ui.resultSelector)
     for _step in panel.review_tab.first_look():
         pass
-    host.wait_until(lambda: _is_seen(ui.resultSelector), 5)
+    host.wait_until(lambda: _is_seen(ui.resultSelector))
     ui.tabs.setCurrentWidget(ui.segmentTab)
     window.settle()
     panel.segment_tab._show_error(LONG, LONG)
-    host.wait_until(lambda: _is_seen(ui.copyDetailsButton), 5)
+    host.wait_until(lambda: _is_seen(ui.copyDetailsButton))
 
 
 def _is_seen(widget):
