@@ -22,6 +22,9 @@ def prepare(table, stretched: int, most_rows: int) -> None:
     header.setMinimumSectionSize(LEAST_WIDTH)
     header.setStretchLastSection(False)
     header.setSectionResizeMode(stretched, qt.QHeaderView.Stretch)
+    policy = table.sizePolicy
+    policy.setVerticalPolicy(qt.QSizePolicy.Fixed)  # else the section around it takes the room below the page
+    table.setSizePolicy(policy)
     table.setProperty(_MOST_ROWS, most_rows)
     _fit(table)
 

@@ -26,6 +26,8 @@ class ctkCollapsibleButton(declared("ctkCollapsibleButton", Q.QAbstractButton)):
         else:
             super().__init__(*arguments)
         QtWidgets.QWidget.setContentsMargins(self, 0, self._HEADER, 0, 0)
+        policy = QtWidgets.QSizePolicy.Policy
+        QtWidgets.QWidget.setSizePolicy(self, policy.Minimum, policy.Preferred)  # as CTK's
         QtWidgets.QAbstractButton.setCheckable(self, True)
         QtWidgets.QAbstractButton.setChecked(self, True)
         QtWidgets.QAbstractButton.toggled.__get__(self).connect(lambda checked: self._collapse(not checked))

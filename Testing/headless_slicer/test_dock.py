@@ -318,6 +318,18 @@ def test_a_plot_that_has_nothing_to_draw_is_hidden(window, training, tmp_path):
     assert training.run.ui.plotView.isHidden() and training.run.ui.curveChoice.isHidden()
 
 
+def test_the_rows_of_a_short_page_stay_together_in_a_high_dock(window, tmp_path):
+    slicer.util.selectModule("VoxMMSDSegment")
+    panel = slicer.modules.VoxMMSDSegmentWidget
+    panel.finish_setup()
+    panel.follow_tab.visits.add(tmp_path / "a-voxmmsd.nii.gz")
+    panel.ui.tabs.setCurrentWidget(panel.ui.followTab)
+    window.set_height(1400)
+    section = panel.ui.visitsSection
+    hint = QtWidgets.QWidget.sizeHint(section).height()
+    host.wait_until(lambda: QtWidgets.QWidget.height(section) == hint, 20)
+
+
 def test_what_is_said_below_the_visible_part_is_scrolled_into_sight(window):
     slicer.util.selectModule("VoxMMSDSegment")
     panel = slicer.modules.VoxMMSDSegmentWidget
