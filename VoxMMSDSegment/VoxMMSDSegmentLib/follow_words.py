@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from voxmmsd.labels import schema_named
 from voxmmsd.measuring.response import NAMES as CATEGORIES
-from voxmmsd.measuring.response import change
+from voxmmsd.measuring.response import change, change_text
 from VoxMMSDSegmentLib.shown_visits import visit_name
 
 Record = Mapping[str, Any]
@@ -91,7 +91,7 @@ def summary(record: Record, later: int) -> str:
 def share_of(before: float, after: float) -> str:
     """Change as text; ``-`` where nothing was there before."""
     found = change(before, after)
-    return "-" if found is None else f"{found * 100:+.0f} %"
+    return "-" if found is None else change_text(found)
 
 
 def _lesions(record: Record) -> list[Record]:
@@ -123,10 +123,10 @@ def _category(found: Record) -> str:
     words = CATEGORIES[found["response"]]
     why = [found["why"]] if found["why"] else []
     why += [
-        text.format(share=f"{value * 100:+.0f} %")
+        text.format(share=change_text(value))
         for text, value in (
             (_("{share} since the first visit"), found["change_from_first"]),
-            (_("{share} since the least"), found["change_from_least"]),
+            (_("{share} since the nadir"), found["change_from_least"]),
         )
         if value is not None
     ]

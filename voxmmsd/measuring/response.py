@@ -96,3 +96,9 @@ def _category(
 def change(before: float, after: float) -> float | None:
     """As a share of ``before``; None if that is 0."""
     return (after - before) / before if before > 0 else None
+
+
+def change_text(share: float) -> str:
+    """``+25 %``, and ``0 %`` for what rounds to nothing in either direction."""
+    percent = round(share * 100)
+    return f"{percent:+d} %" if percent else "0 %"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from voxmmsd.measuring.lesions import Lesion, matches
-from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, Assessment, assessed, change
+from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, Assessment, assessed, change, change_text
 from voxmmsd.reporting.shown import modalities_to_show
 from voxmmsd.reporting.visits import Visit
 
@@ -233,4 +233,4 @@ def common_modality(found: FollowUp) -> str:
 def share_of(before: float, after: float) -> str:
     """Change as text: ``+25 %``; empty where nothing was there before."""
     found = change(before, after)
-    return "" if found is None else f"{found * 100:+.0f} %"
+    return "" if found is None else change_text(found)

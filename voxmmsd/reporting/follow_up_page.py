@@ -19,7 +19,7 @@ from voxmmsd.evaluation.pictures import BACKGROUND, LINES, TEXT, save_figure, se
 from voxmmsd.files import write_json_atomic, write_text_atomic, written_aside
 from voxmmsd.labels import MODALITY_NAMES
 from voxmmsd.measuring.lesions import LEAST_ML, indices_of
-from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, CAVEAT, NAMES, Assessment, Thresholds
+from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, CAVEAT, NAMES, Assessment, Thresholds, change_text
 from voxmmsd.reporting.case_pictures import draw_slice, gray_top
 from voxmmsd.reporting.contents import DIAMETERS
 from voxmmsd.reporting.follow_up import Event, FollowUp, Track, common_modality, share_of
@@ -145,7 +145,7 @@ def _cells(assessments: Sequence[Assessment], number: int) -> list[str]:
     if number == 0:
         return ["", "", "baseline"]
     found = assessments[number - 1]
-    shares = ["" if value is None else f"{value * 100:+.0f} %" for value in (found.from_baseline, found.from_nadir)]
+    shares = ["" if value is None else change_text(value) for value in (found.from_baseline, found.from_nadir)]
     return [*shares, str(found.response)]
 
 

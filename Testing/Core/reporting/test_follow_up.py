@@ -14,7 +14,7 @@ from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError
 from voxmmsd.library.folder import create_library
-from voxmmsd.measuring.response import Response
+from voxmmsd.measuring.response import Response, change_text
 from voxmmsd.reporting.follow_up import followed
 from voxmmsd.reporting.follow_up_page import csv_text, write_follow_up
 from voxmmsd.reporting.visits import read_visits, registered
@@ -238,3 +238,10 @@ def test_registered_images_and_labels_lie_on_each_other_voxel_for_voxel_as_they_
     own = read_volume(Source(tmp_path / "cases" / IDS[1] / f"{IDS[1]}-t1c.nii.gz"))
     assert sorted(image.array.ravel()) == sorted(own.array.ravel())
     assert np.allclose(image.grid.affine_xyz, later.grid.affine_xyz, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.25, "+25 %"), (-0.5, "-50 %"), (0.0, "0 %"), (-0.004, "0 %"), (0.004, "0 %")]
+)
+def test_a_change_that_rounds_to_nothing_has_no_sign(share, text):
+    assert change_text(share) == text
