@@ -17,7 +17,7 @@ from voxmmsd.data.finding.draft import two_fit
 from voxmmsd.data.finding.naming import patient_of, read_name
 from voxmmsd.data.formats.sources import Source, frame_of, read_image, read_volume, stem_of
 from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
-from voxmmsd.data.volume import Grid, Volume, resample
+from voxmmsd.data.volume import Grid, Volume, mean_index, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
 from voxmmsd.preflight.misalignment import displacements
@@ -65,10 +65,11 @@ def check_images(
     to_strip: bool = False,
 ) -> tuple[Finding, ...]:
     """As ``check_volumes``, and whether each image is in its slot."""
-    findings = check_volumes(volumes, grids=grids, mask=mask, to_strip=to_strip)
+    findings, skulls = _volumes_checked(volumes, grids, mask, to_strip)
     usable = {name: volume for name, volume in volumes.items() if not _is_unusable(findings, name)}
     stated = {name: modality_from_name(source) for name, source in case.modalities.items()}
-    return in_order([*findings, *check_slots(stated, brains_of(usable, mask), case.is_by_name)])
+    with_skull = any(name in skulls for name in usable)
+    return in_order([*findings, *check_slots(stated, brains_of(usable, mask), case.is_by_name, with_skull)])
 
 
 def check_volumes(
@@ -83,6 +84,13 @@ def check_volumes(
     ``grids``: as the modalities were given, where the volumes were resampled. ``mask``: of the brain, on any grid.
     ``to_strip``: the skull is going to be stripped.
     """
+    return in_order(_volumes_checked(volumes, grids, mask, to_strip)[0])
+
+
+def _volumes_checked(
+    volumes: Mapping[str, Volume], grids: Mapping[str, Grid] | None, mask: Volume | None, to_strip: bool
+) -> tuple[list[Finding], dict[str, float]]:
+    """The findings of ``check_volumes``, and the modalities that show a skull."""
     grids = grids or {name: volume.grid for name, volume in volumes.items()}
     findings = [finding for name, volume in volumes.items() for finding in _check_one(name, volume)]
     findings += [finding for name, grid in grids.items() for finding in _check_spacing(name, grid)]
@@ -94,21 +102,25 @@ def check_volumes(
     if skulls and not to_strip:
         findings.append(_skull_finding(skulls))
     findings += _check_alignment(brains, mask, with_outlines=mask is None and not skulls)
-    return in_order(findings)
+    return findings, skulls
 
 
 def check_slots(
-    stated: Mapping[str, str], volumes: Mapping[str, Volume], is_by_name: bool = False
+    stated: Mapping[str, str],
+    volumes: Mapping[str, Volume],
+    is_by_name: bool = False,
+    with_skull: bool | None = None,
 ) -> Iterator[Finding]:
     """Images that seem to be in another's place: by their names or DICOM tags, and by their voxels where brain only.
 
     ``stated``: slot -> the modality that its name or tags state, empty where they state none. Where that is the slot
     itself, voxels must outweigh it. ``is_by_name``: nobody but the name says which image is which, and what the voxels
-    say against it is BLOCKING.
+    say against it is BLOCKING. ``with_skull``: whether a skull shows, where that is known.
     """
     named = {slot: name for slot, name in stated.items() if name not in ("", slot)}
     brains = {name: volume.array for name, volume in volumes.items() if (volume.array > 0).any()}
-    seen, certainty = ({}, 0.0) if skull_volumes_ml(volumes) else swaps(brains)
+    with_skull = bool(skull_volumes_ml(volumes)) if with_skull is None else with_skull
+    seen, certainty = ({}, 0.0) if with_skull else swaps(brains)
     sure = {
         slot: recognize_with_prior(stated.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()
     }
@@ -340,8 +352,8 @@ def _brain_on(grid: Grid, volume: Volume) -> np.ndarray:
 
 def _covered(whole: np.ndarray, part: np.ndarray) -> float:
     """The share of the reference's brain that another image shows, where it shows nothing else; else 1."""
-    both = int((whole & part).sum())
-    return both / max(1, int(whole.sum())) if both >= LEAST_WITHIN * max(1, int(part.sum())) else 1.0
+    both, all_, shown = (int(np.count_nonzero(mask)) for mask in (whole & part, whole, part))
+    return both / max(1, all_) if both >= LEAST_WITHIN * max(1, shown) else 1.0
 
 
 def _outlines_differ(reference: np.ndarray, other: np.ndarray, grid: Grid) -> str:
@@ -349,7 +361,8 @@ def _outlines_differ(reference: np.ndarray, other: np.ndarray, grid: Grid) -> st
     brains = [reference, other]
     centers = [_center_mm(brain, grid) for brain in brains]
     offset = float(np.linalg.norm(centers[1] - centers[0]))
-    overlap = 2 * (brains[0] & brains[1]).sum() / max(1, brains[0].sum() + brains[1].sum())
+    both, one, two = (int(np.count_nonzero(mask)) for mask in (brains[0] & brains[1], *brains))
+    overlap = 2 * both / max(1, one + two)
     if offset <= LARGEST_OFFSET_MM and overlap >= LEAST_OVERLAP:
         return ""
     return f"their brains' centers are {offset:.1f} mm apart and overlap by {100 * overlap:.0f} %"
@@ -358,9 +371,7 @@ def _outlines_differ(reference: np.ndarray, other: np.ndarray, grid: Grid) -> st
 def _center_mm(brain_zyx: np.ndarray, grid: Grid) -> np.ndarray:
     if not brain_zyx.any():
         return np.full(3, np.inf)
-    index = np.array([np.average(np.arange(n), weights=brain_zyx.sum(axis=tuple(a for a in range(3) if a != axis)))
-                      for axis, n in enumerate(brain_zyx.shape)])  # fmt: skip
-    return grid.affine_zyx[:3, :3] @ index + grid.affine_zyx[:3, 3]
+    return grid.affine_zyx[:3, :3] @ mean_index(brain_zyx) + grid.affine_zyx[:3, 3]
 
 
 def refuse(findings: tuple[Finding, ...], case_id: str) -> None:

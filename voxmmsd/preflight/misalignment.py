@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 from scipy import fft, ndimage
 
-from voxmmsd.data.volume import Grid, Volume, bounding_box, downsample, resample
+from voxmmsd.data.volume import Grid, Volume, bounding_box, downsample, mean_index, resample
 
 SPACING_MM = 2.0
 REACH = 6  # voxels: how far a part is looked for, 12 mm along each axis
@@ -154,7 +154,7 @@ class _Part:
 
 def _parts(inside: np.ndarray) -> Iterator[_Part]:
     """The eight parts around the middle, those of some size."""
-    middle = _mean_index(inside)
+    middle = mean_index(inside)
     halves = [(slice(0, int(at) + 1), slice(int(at) + 1, n)) for at, n in zip(middle, inside.shape, strict=True)]
     for octant in product(*halves):
         box = bounding_box(inside[octant])
@@ -162,14 +162,7 @@ def _parts(inside: np.ndarray) -> Iterator[_Part]:
             continue
         start = [outer.start + inner.start for outer, inner in zip(octant, box, strict=True)]
         place = tuple(slice(first, first + n) for first, n in zip(start, within.shape, strict=True))
-        yield _Part(place, within, start + _mean_index(within))
-
-
-def _mean_index(inside: np.ndarray) -> np.ndarray:
-    """``np.argwhere(inside).mean(axis=0)``, from counts."""
-    planes = np.count_nonzero(inside, axis=2)
-    counts = (planes.sum(axis=1), planes.sum(axis=0), np.count_nonzero(inside, axis=(0, 1)))
-    return np.array([np.arange(len(each)) @ each / each.sum() for each in counts])
+        yield _Part(place, within, start + mean_index(within))
 
 
 def _best_shift(one: np.ndarray, other: np.ndarray, part: _Part) -> tuple[np.ndarray, float]:
