@@ -50,9 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments:
-        _parser().print_help(sys.stderr)
+        _parser(verbs.VERBS).print_help(sys.stderr)
         return 2
-    given = vars(_parser().parse_args(_with_action_first(arguments)))
+    called = verbs.find(arguments[0])
+    parser = _parser((called,) if called else verbs.VERBS)
+    given = vars(parser.parse_args(_with_action_first(arguments, called)))
     verb, group = given.pop("verb", None), given.pop("group", None)
     debug, detach, file = given.pop("debug"), given.pop("detach", False), given.pop("config_file", None)
     try:
@@ -74,11 +76,9 @@ def _main(arguments: Sequence[str] | None) -> int:
         return _failed(1 if isinstance(failure, Fault) else 2, failure.problem, failure.remedy, debug)
 
 
-def _with_action_first(arguments: list[str]) -> list[str]:
+def _with_action_first(arguments: list[str], group: verbs.Verb | verbs.VerbGroup | None) -> list[str]:
     """``library --count 1 next FOLDER`` with the action before its options, as argparse needs it."""
-    groups = {verb.name: verb for verb in verbs.VERBS if isinstance(verb, verbs.VerbGroup)}
-    group = groups.get(arguments[0]) if arguments else None
-    if group is None or len(arguments) < 2 or not arguments[1].startswith("-"):
+    if not isinstance(group, verbs.VerbGroup) or len(arguments) < 2 or not arguments[1].startswith("-"):
         return arguments
     names = {verb.name for verb in group.actions}
     place = next((place for place, word in enumerate(arguments) if place and word in names), None)
@@ -115,7 +115,7 @@ def _failed(code: int, problem: str, remedy: str, debug: bool) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(known: Sequence[verbs.Verb | verbs.VerbGroup]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="voxmmsd",
         description=(voxmmsd.__doc__ or "").splitlines()[0],
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"voxmmsd {voxmmsd.__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
     parser.set_defaults(debug=False)
-    for verb in verbs.VERBS:
+    for verb in known:
         _add_verb(subparsers, verb)
     return parser
 

@@ -108,7 +108,7 @@ def test_a_fault_of_ours_is_told_apart_and_shown_with_debug(monkeypatch, capsys)
     def broken(config):
         raise ZeroDivisionError("we divided")
 
-    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("doctor", "x", DoctorConfig, broken),))
+    monkeypatch.setattr(verbs, "find", lambda name: verbs.Verb("doctor", "x", DoctorConfig, broken))
     assert main(["doctor"]) == 1
     assert "internal fault: ZeroDivisionError" in capsys.readouterr().err
     assert main(["doctor", "--debug"]) == 1
@@ -128,7 +128,7 @@ def test_where_torch_is_missing_training_says_how_to_get_it(tmp_path):
 
 def test_options_come_from_a_file_and_the_command_line_wins(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(verbs, "VERBS", (verbs.Verb("finetune", "x", FinetuneConfig, seen.append),))
+    monkeypatch.setattr(verbs, "find", lambda name: verbs.Verb("finetune", "x", FinetuneConfig, seen.append))
     file = tmp_path / "job.json"
     file.write_text(json.dumps({"folders": ["a"], "preset": "tiny", "steps": 9, "augment": False}))
     assert main(["finetune", "--config", str(file), "--steps", "7", "--channels", "4", "8", "--from", "x"]) == 0
@@ -236,3 +236,18 @@ def test_the_module_and_the_version_run_as_a_process():
     assert result.returncode == 0
     assert result.stdout.startswith("voxmmsd ")
     assert run("nonsense").returncode == 2
+
+
+def test_a_call_loads_the_file_of_its_verb_alone():
+    code = (
+        "import sys; from voxmmsd.cli import main\n"
+        "try: main(['segment', '--help'])\n"
+        "except SystemExit: print([name for name in sys.modules if name.startswith('voxmmsd.verbs.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.splitlines()[-1] == "['voxmmsd.verbs.verb', 'voxmmsd.verbs.segment']"
+
+
+def test_the_name_that_finds_a_verb_is_the_one_it_bears():
+    assert [verb.name for verb in verbs.VERBS] == list(verbs.NAMES)
+    assert verbs.find("nonsense") is None

@@ -1,68 +1,67 @@
 """The verbs of the command line, one file each: its configuration and the function that runs it.
 
 These files import nothing heavy at their top: each verb imports what it needs when it runs. To add a verb, write a file
-with a ``VERB`` and name it in ``VERBS``.
+of its name with a ``VERB`` and name it in ``NAMES``.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from voxmmsd.errors import ConfigError
-from voxmmsd.verbs import (
-    bundle,
-    cases,
-    check,
-    compare,
-    doctor,
-    estimate,
-    evaluate,
-    export,
-    export_dicom,
-    finetune,
-    follow,
-    job,
-    library,
-    models,
-    phantom,
-    prepare,
-    pretrain,
-    refine,
-    report,
-    runs,
-    segment,
-    verify,
-)
 from voxmmsd.verbs.verb import Verb, VerbGroup
 
-VERBS: tuple[Verb | VerbGroup, ...] = (
-    cases.VERB,
-    phantom.VERB,
-    prepare.VERB,
-    pretrain.VERB,
-    finetune.VERB,
-    check.VERB,
-    segment.VERB,
-    refine.VERB,
-    report.VERB,
-    follow.VERB,
-    export_dicom.VERB,
-    evaluate.VERB,
-    estimate.VERB,
-    job.VERB,
-    compare.VERB,
-    runs.VERB,
-    models.VERB,
-    library.VERB,
-    verify.VERB,
-    export.VERB,
-    bundle.VERB,
-    bundle.INSTALL,
-    doctor.VERB,
+__all__ = ["NAMES", "VERBS", "Verb", "VerbGroup", "find", "find_verb"]
+
+NAMES = (
+    "cases",
+    "phantom",
+    "prepare",
+    "pretrain",
+    "finetune",
+    "check",
+    "segment",
+    "refine",
+    "report",
+    "follow",
+    "export-dicom",
+    "evaluate",
+    "estimate",
+    "job",
+    "compare",
+    "runs",
+    "models",
+    "library",
+    "verify",
+    "export",
+    "bundle",
+    "install-bundle",
+    "doctor",
 )
+VERBS: tuple[Verb | VerbGroup, ...]
+
+
+def __getattr__(name: str) -> Any:
+    """``VERBS``, loaded when asked for: for all of them it takes ten times as long as for the one that is called."""
+    if name == "VERBS":
+        return tuple(_load(each) for each in NAMES)
+    raise AttributeError(name)
+
+
+def find(name: str) -> Verb | VerbGroup | None:
+    """The verb of that name, whose file alone is loaded; None if there is none."""
+    return _load(name) if name in NAMES else None
 
 
 def find_verb(name: str) -> Verb:
     """A verb without actions. Raises ConfigError if there is none of that name."""
-    for verb in VERBS:
-        if verb.name == name and isinstance(verb, Verb):
-            return verb
+    if isinstance(verb := find(name), Verb):
+        return verb
     raise ConfigError(f"{name!r} is no verb of this version", "`voxmmsd --help` lists them")
+
+
+def _load(name: str) -> Verb | VerbGroup:
+    file, what = ("bundle", "INSTALL") if name == "install-bundle" else (name.replace("-", "_"), "VERB")
+    verb: Verb | VerbGroup = getattr(import_module(f"voxmmsd.verbs.{file}"), what)
+    return verb
