@@ -139,7 +139,7 @@ class LibraryTab:
             return _("There is no library here yet: Add creates one, and so does Accept in the segmentation module.")
         accepted = sum(case.accepted is not None for case in self._cases)
         held = sum(case.part == "hold-out" for case in self._cases)
-        return _("{count} cases, {accepted} with an accepted label, {held} held out; {shown} shown").format(
+        return _("Cases: {count}, {accepted} with an accepted label, {held} held out; {shown} shown").format(
             count=len(self._cases), accepted=accepted, held=held, shown=len(self.shown)
         )
 

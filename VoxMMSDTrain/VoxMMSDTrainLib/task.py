@@ -188,7 +188,7 @@ class TaskTab:
         except VoxMMSDError as error:
             return words.plain(error)
         held = sum(case.part == HOLD_OUT for case in accepted)
-        text = _("A training library: {train} labeled cases to learn from, {held} held out to judge by.")
+        text = _("A training library. Labeled cases to learn from: {train}; held out to judge by: {held}.")
         text = text.format(train=len(accepted) - held, held=held)
         if self.verb == "finetune" and not self.start:
             text += " " + _(
