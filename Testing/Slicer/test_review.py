@@ -15,6 +15,7 @@ from voxmmsd.labels import SCHEMAS
 from VoxMMSDLib.background import at_once
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
 from VoxMMSDLib.volumes import export_mask
+from VoxMMSDSegmentLib.diameter_lines import find_lines, lines_of, show_lines
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import belonging, last_result_of, reference_of, replace_result, result_steps
@@ -223,6 +224,27 @@ class ReviewPanelTest(slicer_case.ModuleTest):
 
     def composites(self):
         return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+    def test_an_older_result_that_is_chosen_is_seen_in_place_of_the_newer_one_with_its_diameters(self):
+        older, newer = self.result, add_result(self.made, self.volumes, self.folder)
+        lesions = find_lines(self.made.label_zyx, self.made.schema, self.made.grid.affine_xyz)
+        self.panel.parameters.result = newer
+        self.panel.enter()
+        at_once(show_lines(newer, lesions))
+
+        def seen():
+            nodes = [older, newer, *lines_of(newer)[:1]]
+            return [bool(node.GetDisplayNode().GetVisibility()) for node in nodes]
+
+        self.assertEqual(seen(), [False, True, True])
+        self.ui.resultSelector.setCurrentNode(older)
+        self.assertEqual(seen(), [True, False, False])
+        self.ui.resultSelector.setCurrentNode(newer)
+        self.assertEqual(seen(), [False, True, True])
+        older.GetDisplayNode().SetVisibility(True)  # both, by the user
+        self.ui.resultSelector.setCurrentNode(older)
+        self.assertEqual(seen(), [True, True, True])
+        self.panel.exit()
 
     def test_a_double_click_on_a_segment_cannot_drop_its_term(self):
         tables = slicer.util.findChildren(self.ui.segmentEditor, name="SegmentsTableView")

@@ -82,14 +82,25 @@ def results() -> list:
 
 
 def hide_results(but) -> None:
-    """Hide the other results and their outlines: two tumors on one brain cannot be told apart."""
+    """Hide the other results with outlines and diameters: two tumors on one brain cannot be told apart."""
     for node in results():
         mask = mask_of_result(node)
         if node is not but and mask is not None and mask.GetAttribute(OURS):  # not one that the user has taken
             show_mask(node, False)
-        for one in (node, regions_node(node)):
+        for one in (node, regions_node(node), *lines_of(node)):
             if node is not but and one is not None and one.GetDisplayNode() is not None:
                 one.GetDisplayNode().SetVisibility(False)
+
+
+def show_result(node) -> None:
+    """Show a result that was hidden for another one, in its place; one that is seen leaves all as it is."""
+    display = node.GetDisplayNode()
+    if display is None or display.GetVisibility():
+        return
+    hide_results(but=node)
+    for one in (node, *lines_of(node)):
+        if one.GetDisplayNode() is not None:
+            one.GetDisplayNode().SetVisibility(True)
 
 
 def remove_result(node) -> None:

@@ -30,7 +30,7 @@ from VoxMMSDSegmentLib.mask_box import MaskBox
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.report_box import ReportBox
-from VoxMMSDSegmentLib.result import input_of, reference_of, warnings_of
+from VoxMMSDSegmentLib.result import input_of, reference_of, show_result, warnings_of
 from VoxMMSDSegmentLib.saving import with_ending
 from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
@@ -107,6 +107,8 @@ class ReviewTab:
         if result is self._result:
             return
         self._leave()
+        if self._is_entered and self._result is not None and result is not None:
+            show_result(result)  # chosen in place of another one
         self._result = result
         ui = self._ui
         self._show_warnings()
