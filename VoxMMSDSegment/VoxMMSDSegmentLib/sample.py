@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import slicer
 from slicer.i18n import tr as _
 
 from VoxMMSDLib import dependencies
 from VoxMMSDLib.background import while_slicer_lives
+
+if TYPE_CHECKING:
+    from voxmmsd.phantom import Phantom
 
 CATEGORY = "VoxMMSD"
 NAME = "VoxMMSDPhantom"
@@ -40,9 +44,8 @@ def make(_source=None) -> list:
     """
     dependencies.ensure()
     from voxmmsd.labels import MODALITIES
-    from voxmmsd.phantom import make_phantom
 
-    made = while_slicer_lives(lambda: make_phantom(SEED, (SIDE, SIDE, SIDE)))
+    made = while_slicer_lives(_phantom)
     matrix = slicer.util.vtkMatrixFromArray(made.grid.affine_xyz)
     nodes = []
     for key, image in zip(MODALITIES, made.image_czyx, strict=True):
@@ -59,3 +62,10 @@ def make(_source=None) -> list:
     if shown is not None:
         slicer.util.setSliceViewerLayers(background=shown)
     return nodes
+
+
+def _phantom() -> Phantom:
+    """In a thread: what it imports takes long, too."""
+    from voxmmsd.phantom import make_phantom
+
+    return make_phantom(SEED, (SIDE, SIDE, SIDE))
