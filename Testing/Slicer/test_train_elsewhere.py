@@ -75,10 +75,12 @@ class TrainElsewhereTest(train_case.TrainTest):
         write_json_atomic(run / "status.json", {**status, "heartbeat": time.time(), "seconds_left": 90})
         panel = self.open_panel("VoxMMSDTrain")
         ui = panel.run.ui
+        self.assertTrue(ui.progressBar.isHidden())
         ui.runsFolder.currentPath = str(run.parent)
         ui.runsTable.selectRow(0)
         self.assertEqual(ui.stateLabel.text, "on-the-server: running on gpu-7; step 40 of 100, 1 min 30 s left")
         self.assertEqual((ui.progressBar.value, ui.progressBar.maximum), (40, 100))
+        self.assertFalse(ui.progressBar.isHidden())
         self.assertTrue(ui.pauseButton.enabled and ui.cancelButton.enabled and not ui.resumeButton.enabled)
         ui.pauseButton.click()
         self.assertEqual(json.loads((run / "control.json").read_text(encoding="utf-8"))["request"], "pause")

@@ -150,6 +150,7 @@ class RunTab:
 
     def _show_state(self, run: RunView | None) -> None:
         ui, state = self.ui, run.state if run else None
+        ui.progressBar.setVisible(run is not None)  # 0 % of nothing would say that something has begun
         if run is not None:
             ui.stateLabel.setText(words.sentence(run))
             ui.progressBar.setRange(0, run.total if run.total else int(not run.is_over))
