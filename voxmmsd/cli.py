@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments:
-        _parser(verbs.VERBS).print_help(sys.stderr)
+        _parser().print_help(sys.stderr)
         return 2
     called = verbs.find(arguments[0])
-    parser = _parser((called,) if called else verbs.VERBS)
+    parser = _parser((called,) if called else ())
     given = vars(parser.parse_args(_with_action_first(arguments, called)))
     verb, group = given.pop("verb", None), given.pop("group", None)
     debug, detach, file = given.pop("debug"), given.pop("detach", False), given.pop("config_file", None)
@@ -115,7 +115,8 @@ def _failed(code: int, problem: str, remedy: str, debug: bool) -> int:
     return code
 
 
-def _parser(known: Sequence[verbs.Verb | verbs.VerbGroup]) -> argparse.ArgumentParser:
+def _parser(known: Sequence[verbs.Verb | verbs.VerbGroup] = ()) -> argparse.ArgumentParser:
+    """Of these verbs, by default of all."""
     parser = argparse.ArgumentParser(
         prog="voxmmsd",
         description=(voxmmsd.__doc__ or "").splitlines()[0],
@@ -124,7 +125,7 @@ def _parser(known: Sequence[verbs.Verb | verbs.VerbGroup]) -> argparse.ArgumentP
     parser.add_argument("--version", action="version", version=f"voxmmsd {voxmmsd.__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
     parser.set_defaults(debug=False)
-    for verb in known:
+    for verb in known or verbs.VERBS:
         _add_verb(subparsers, verb)
     return parser
 
