@@ -16,6 +16,7 @@ medians; CPU seconds, of all threads, suffer less from other programs. Peak memo
 
 ``--split``: what each stage costs (``stage_costs.py``), cold (a fresh process of the command line) and warm, for this
 version and that of ``--against``, beside the plain path, which is warm; ratios are of CPU seconds. Labels are compared.
+The last rows of each table are the sum, and what is left of it outside the engine.
 
 Dice: mean over the regions that the expert drew, in points. Agreement: Dice of the tumor with that of the plain path.
 """
@@ -241,6 +242,8 @@ def split(given: argparse.Namespace, out: Path) -> None:
             ["git", "-C", ROOT, "worktree", "add", "-q", "--detach", trees["before"], given.against], check=True
         )
     try:
+        for tree in trees.values():  # an installed package is compiled
+            subprocess.run([sys.executable, "-m", "compileall", "-q", tree / "voxmmsd"], check=True)
         _split(given, out, trees)
     finally:
         if given.against:
@@ -292,7 +295,13 @@ def _stage_rows(how: str, costs: dict[str, list[dict[str, list[float]]]]) -> lis
     names = [name for tree in costs for name in (f"{tree}: seconds", "CPU seconds")]
     rows: list[tuple[str, ...]] = [(how, *names, *(["times less"] if len(costs) > 1 else []))]
     total = [
-        {**cost, "sum": [sum(c[i] for c in cost.values()) for i in range(2)]} for one in costs.values() for cost in one
+        {
+            **cost,
+            "sum": [sum(c[i] for c in cost.values()) for i in range(2)],
+            "outside the network": [sum(c[i] for stage, c in cost.items() if stage != "network") for i in range(2)],
+        }
+        for one in costs.values()
+        for cost in one
     ]
     rounds = len(total) // len(costs)
     for stage in total[0]:

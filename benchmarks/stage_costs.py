@@ -3,7 +3,8 @@
     python -P benchmarks/stage_costs.py cold|warm MODEL CASE OUT THREADS STARTED
 
 The process may run any version of the package that PYTHONPATH names. ``cold`` is the command line, from the start of
-the process to its end; ``warm`` is a second case with the engine open and everything loaded. A stage lasts until the
+the process to its end; ``warm`` is a second case with the engine open and everything loaded, one stage after the
+other, where the command line checks a case while it prepares it (then both are ``findings``). A stage lasts until the
 next one begins, so that the stages add up to the whole: ``start`` (imports, model, engine), ``read``, ``findings``,
 ``prepare``, ``network`` (the engine alone), ``back`` (labels on the grid of the input, review list, checks of the
 result) and ``write``. Where one stage works in the background of another, its CPU seconds count to the other.
@@ -74,6 +75,7 @@ def cold(clock: Clock, model: str, case: str, out: Path, threads: str) -> None:
 
 
 def warm(clock: Clock, model: str, folder: str, out: Path, threads: str) -> None:
+    import voxmmsd.cli  # noqa: F401  # which decides how many threads linear algebra has
     from voxmmsd.data.cases import find_cases
     from voxmmsd.inference import stages
     from voxmmsd.inference.engines import open_engine

@@ -54,7 +54,7 @@ def mean_index(mask_zyx: np.ndarray) -> np.ndarray:
 def canonical(volume: Volume) -> Volume:
     """The same voxels in closest-canonical RAS order: axes permuted and flipped, nothing interpolated."""
     grid = volume.grid
-    from_xyz, direction = _closest_axes(grid.affine_xyz)
+    from_xyz, direction = closest_axes(grid.affine_xyz)
     channels = volume.array.ndim - 3
     order = [channels + 2 - from_xyz[axis] for axis in (2, 1, 0)]
     flips = tuple(slice(None, None, direction[axis]) for axis in (2, 1, 0))
@@ -68,7 +68,7 @@ def canonical(volume: Volume) -> Volume:
     return Volume(array, Grid(array.shape[-3:], grid.affine_xyz @ back))
 
 
-def _closest_axes(affine_xyz: np.ndarray) -> tuple[list[int], list[int]]:
+def closest_axes(affine_xyz: np.ndarray) -> tuple[list[int], list[int]]:
     """For right, anterior and superior the axis (0: x, 1: y, 2: z) that runs most along it, and 1 or -1: which way.
 
     Axes that run most clearly along one direction choose first.
