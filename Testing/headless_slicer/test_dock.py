@@ -350,6 +350,45 @@ def test_what_is_said_below_the_visible_part_is_scrolled_into_sight(window):
     host.wait_until(lambda: _is_seen(ui.copyDetailsButton))
 
 
+@pytest.fixture
+def scrolled():
+    """A label far below in an area, and what scrolls to it; the area, the label, and a widget above it."""
+    import qt
+
+    from VoxMMSDLib.sight import Scroller
+
+    area, page = qt.QScrollArea(), qt.QWidget()
+    page.setLayout(qt.QVBoxLayout())
+    above, label = qt.QLabel("above"), qt.QLabel("below")
+    above.setMinimumHeight(1000)
+    page.layout().addWidget(above)
+    page.layout().addWidget(label)
+    area.setWidget(page)
+    area.widgetResizable = True
+    area.resize(200, 200)
+    area.show()
+    scroller = Scroller(label)
+    scroller.start()
+    bar = QtWidgets.QScrollArea.verticalScrollBar(area)
+    host.wait_until(lambda: bar.value() > 0)
+    yield bar, label, above
+    scroller.stop()
+    area.close()
+
+
+def test_what_moves_after_it_was_scrolled_to_is_scrolled_to_again(scrolled):
+    _bar, label, above = scrolled
+    above.setMinimumHeight(3000)
+    host.wait_until(lambda: _is_seen(label) and QtWidgets.QWidget.y(label) > 2000, 20)
+
+
+def test_a_user_who_scrolls_meanwhile_stays_where_he_is(scrolled):
+    bar, _label, _above = scrolled
+    bar.setValue(100)
+    with pytest.raises(TimeoutError):
+        host.wait_until(lambda: bar.value() != 100, 1)
+
+
 def _is_seen(widget):
     seen = QtWidgets.QWidget.visibleRegion(widget).boundingRect()
     return seen.height() == QtWidgets.QWidget.height(widget)
