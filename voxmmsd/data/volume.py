@@ -7,9 +7,9 @@ reversed, to RAS millimeters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from scipy import ndimage
 
 from voxmmsd.data.grid import Grid
@@ -54,34 +54,10 @@ def mean_index(mask_zyx: np.ndarray) -> np.ndarray:
 def canonical(volume: Volume) -> Volume:
     """The same voxels in closest-canonical RAS order: axes permuted and flipped, nothing interpolated."""
     grid = volume.grid
-    from_xyz, direction = closest_axes(grid.affine_xyz)
-    channels = volume.array.ndim - 3
-    order = [channels + 2 - from_xyz[axis] for axis in (2, 1, 0)]
-    flips = tuple(slice(None, None, direction[axis]) for axis in (2, 1, 0))
-    every: tuple[Any, ...] = (..., *flips)
-    array = volume.array.transpose(*range(channels), *order)[every]
-    back = np.zeros((4, 4))
-    back[3, 3] = 1
-    for axis, source in enumerate(from_xyz):
-        back[source, axis] = direction[axis]
-        back[source, 3] = grid.shape_zyx[2 - source] - 1 if direction[axis] < 0 else 0
-    return Volume(array, Grid(array.shape[-3:], grid.affine_xyz @ back))
-
-
-def closest_axes(affine_xyz: np.ndarray) -> tuple[list[int], list[int]]:
-    """For right, anterior and superior the axis (0: x, 1: y, 2: z) that runs most along it, and 1 or -1: which way.
-
-    Axes that run most clearly along one direction choose first.
-    """
-    axes = affine_xyz[:3, :3] / np.sqrt((affine_xyz[:3, :3] ** 2).sum(axis=0))
-    left, _, right = np.linalg.svd(axes)
-    turned = left @ right
-    from_xyz, direction, free = [0, 0, 0], [1, 1, 1], [True] * 3
-    for axis in np.argsort(-np.abs(turned).max(axis=0), kind="stable").tolist():
-        world = int(np.where(free, np.abs(turned[:, axis]), -1.0).argmax())
-        from_xyz[world], direction[world] = axis, 1 if turned[world, axis] > 0 else -1
-        free[world] = False
-    return from_xyz, direction
+    orientation = ornt_transform(io_orientation(grid.affine_xyz), axcodes2ornt("RAS"))
+    array = apply_orientation(volume.array.T, orientation).T  # (x, y, z[, channel]), as nibabel has it
+    affine = grid.affine_xyz @ inv_ornt_aff(orientation, grid.shape_zyx[::-1])
+    return Volume(array, Grid(array.shape[-3:], affine))
 
 
 def _index_map(source: Grid, target: Grid) -> np.ndarray:

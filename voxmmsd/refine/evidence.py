@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.orientations import aff2axcodes
 from scipy import ndimage
 
-from voxmmsd.data.volume import Grid, closest_axes
+from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import EDITED
 
 MOST_PLANES = 12
 THIN = 0.5  # of the width of the changes: thicker stacks of planes are strokes of a round brush
 STROKES = "strokes"
-_VIEWS = ("sagittal", "coronal", "axial")  # across right, anterior, superior
+_VIEWS = {"axial": "SI", "coronal": "AP", "sagittal": "LR"}
 _AXES = "zyx"
 
 
@@ -175,7 +176,7 @@ def parse_planes(texts: Sequence[str], grid: Grid) -> tuple[Plane, ...] | None:
         return None
     if list(texts) == [STROKES]:
         return ()
-    from_xyz, _ = closest_axes(grid.affine_xyz)
+    codes = aff2axcodes(grid.affine_xyz)[::-1]
     found = []
     for text in texts:
         match = re.fullmatch(r"([a-z]+):(\d+)(?:-(\d+))?", text)
@@ -183,7 +184,7 @@ def parse_planes(texts: Sequence[str], grid: Grid) -> tuple[Plane, ...] | None:
             raise ConfigError(
                 f"--reviewed {text}: names no planes", f"give {STROKES}, or planes such as axial:60 or coronal:71-73"
             )
-        axis = 2 - from_xyz[_VIEWS.index(match[1])]
+        axis = next(axis for axis in range(3) if codes[axis] in _VIEWS[match[1]])
         first, last = int(match[2]), int(match[3] or match[2])
         if not first <= last < grid.shape_zyx[axis]:
             raise ConfigError(

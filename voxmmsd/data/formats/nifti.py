@@ -1,24 +1,23 @@
 """Read a NIfTI file once, forward, and never more of it than its header claims.
 
-A header that claims gigabytes is refused before memory is taken, and a file cut short is noticed.
+nibabel reads the header. The voxels are inflated here: a header that claims gigabytes is refused before memory is
+taken, and a file cut short is noticed.
 """
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from nibabel import nifti1, nifti2
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from voxmmsd.data.formats.image import Image, check_claim, check_shape, checked_grid, checked_values
-from voxmmsd.data.formats.nifti_header import NIFTI_1_BYTES, NIFTI_2_BYTES, HeaderError, NiftiHeader
-from voxmmsd.data.grid import Grid
 from voxmmsd.errors import InputError
-
-if TYPE_CHECKING:
-    from nibabel.spatialimages import SpatialImage
 
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -77,43 +76,48 @@ def _read(stream: BinaryIO, path: Path) -> Image:
     return Image(_scaled(checked_values(array, path), header, path), grid, notes)
 
 
-def _header(content: _Forward, path: Path) -> NiftiHeader:
-    start = bytes(content.take(NIFTI_1_BYTES))
+def _header(content: _Forward, path: Path) -> Any:
+    start = bytes(content.take(348))
     if start[344:348] == b"n+1\0":
-        return NiftiHeader.of(1, start)
+        return nifti1.Nifti1Header.from_fileobj(io.BytesIO(start), check=False)
     if start[4:8] == b"n+2\0":
-        return NiftiHeader.of(2, start + bytes(content.take(NIFTI_2_BYTES - NIFTI_1_BYTES)))
+        return nifti2.Nifti2Header.from_fileobj(io.BytesIO(start + bytes(content.take(540 - 348))), check=False)
     raise InputError(f"{path}: is not a NIfTI file (its magic number is missing)", "give the original .nii or .nii.gz")
 
 
-def _layout(header: NiftiHeader, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
+def _layout(header: Any, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
     """Voxel type, shape (x, y, z[, frames]) without trailing axes of one, byte offset of the voxels."""
     try:
-        dtype, shape, offset = header.dtype, header.shape_xyz, int(header.fields["vox_offset"])
-    except (ValueError, OverflowError) as error:
+        dtype = header.get_data_dtype()
+        shape = tuple(int(n) for n in header.get_data_shape())
+        offset = int(header.get_data_offset())
+    except (HeaderDataError, KeyError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: its NIfTI header is broken ({error})", "give the original file") from error
     if dtype.fields or dtype.kind not in "iuf":
         raise InputError(f"{path}: holds colored or complex voxels ({dtype})", "give a volume of plain numbers")
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if not shape or min(shape) < 1 or offset < header.size:
+    if not shape or min(shape) < 1 or offset < header.structarr.dtype.itemsize:
         raise InputError(
             f"{path}: its NIfTI header is broken (size {shape}, voxels at byte {offset})", "give the original file"
         )
     return dtype, shape, offset
 
 
-def _grid(header: NiftiHeader, shape: tuple[int, ...], path: Path) -> tuple[Grid, tuple[str, ...]]:
-    sform, qform = int(header.fields["sform_code"]) > 0, int(header.fields["qform_code"]) > 0
+def _grid(header: Any, shape: tuple[int, ...], path: Path) -> tuple[Any, tuple[str, ...]]:
+    if header["pixdim"][0] not in (1, -1):
+        header["pixdim"][0] = 1  # the standard's default handedness
+    sform, qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     unit, notes = _unit_mm(header)
-    if sform and qform and not _is_sound(header.sform()) and _is_sound(_qform(header)):
+    if sform and qform and not _is_sound(header.get_sform()) and _is_sound(_qform(header)):
         sform, notes = False, (*notes, "its header's sform is broken: the qform is used")
     try:
-        affine = header.sform() if sform else header.qform() if qform else header.base_affine()
-    except HeaderError as error:
+        affine = header.get_sform() if sform else header.get_qform() if qform else header.get_base_affine()
+    except (HeaderDataError, ValueError) as error:
         raise InputError(
             f"{path}: its NIfTI header has no valid orientation ({error})", "correct its header"
         ) from error
+    affine = np.asarray(affine, np.float64)
     affine[:3] *= unit
     grid = checked_grid(shape, affine, path)
     if sform and qform:
@@ -121,17 +125,16 @@ def _grid(header: NiftiHeader, shape: tuple[int, ...], path: Path) -> tuple[Grid
     return grid, notes if sform or qform else (*notes, "its header gives no orientation: left and right are assumed")
 
 
-def _unit_mm(header: NiftiHeader) -> tuple[float, tuple[str, ...]]:
+def _unit_mm(header: Any) -> tuple[float, tuple[str, ...]]:
     """Millimeters of one unit of length in the header, and what is to be said of it."""
-    units = int(header.fields["xyzt_units"]) & 7
-    name, scale = {1: ("meters", 1000.0), 3: ("micrometers", 0.001)}.get(units, ("", 1.0))
+    name, scale = {1: ("meters", 1000.0), 3: ("micrometers", 0.001)}.get(int(header["xyzt_units"]) & 7, ("", 1.0))
     return scale, (f"its header is in {name}",) if name else ()
 
 
-def _qform(header: NiftiHeader) -> np.ndarray | None:
+def _qform(header: Any) -> np.ndarray | None:
     try:
-        return header.qform()
-    except HeaderError:
+        return np.asarray(header.get_qform(), np.float64)
+    except (HeaderDataError, ValueError):
         return None
 
 
@@ -139,7 +142,7 @@ def _is_sound(affine: np.ndarray | None) -> bool:
     return affine is not None and bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 1e-9
 
 
-def _disagreement(header: NiftiHeader, grid: Grid, unit: float) -> tuple[str, ...]:
+def _disagreement(header: Any, grid: Any, unit: float) -> tuple[str, ...]:
     qform = _qform(header)
     if qform is None:
         return ("its header's qform is broken: the sform is used",)
@@ -151,14 +154,13 @@ def _disagreement(header: NiftiHeader, grid: Grid, unit: float) -> tuple[str, ..
     return (f"its header's sform and qform differ by up to {distance:.1f} mm: the sform is used",)
 
 
-def _scaled(array: np.ndarray, header: NiftiHeader, path: Path) -> np.ndarray:
+def _scaled(array: np.ndarray, header: Any, path: Path) -> np.ndarray:
     try:
-        scaling = header.slope_inter
-    except HeaderError as error:
+        slope, inter = header.get_slope_inter()
+    except HeaderDataError as error:
         raise InputError(f"{path}: its NIfTI header's scaling is broken ({error})", "give the original file") from error
-    if scaling in (None, (1, 0)):
+    if slope is None or (slope == 1 and inter == 0):
         return array
-    slope, inter = scaling
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = array.astype(np.float32) * np.float32(slope) + np.float32(inter)
     return checked_values(scaled, path)

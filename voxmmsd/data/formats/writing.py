@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
-from voxmmsd.data.formats.nifti_header import header_bytes
 from voxmmsd.data.volume import Grid
 from voxmmsd.files import written_aside
 
@@ -15,15 +14,13 @@ from voxmmsd.files import written_aside
 def write_nifti(file: Path, array_zyx: np.ndarray, grid: Grid, scale: float = 1.0) -> None:
     """Write ``(z, y, x)`` on its grid, sform and qform both set, no free text in the header.
 
-    ``scale`` is what a stored value is worth. Where the name ends in ``.gz``, nothing but the voxels decides the bytes.
+    ``scale`` is what a stored value is worth.
     """
-    header = header_bytes(array_zyx, grid, scale)
-    voxels = np.ascontiguousarray(array_zyx, array_zyx.dtype.newbyteorder("<")).data
-    with written_aside(file) as aside, aside.open("wb") as raw:
-        if file.name.lower().endswith(".gz"):
-            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
-                packed.write(header)
-                packed.write(voxels)
-        else:
-            raw.write(header)
-            raw.write(voxels)
+    image = nib.Nifti1Image(array_zyx.T, grid.affine_xyz)
+    image.set_data_dtype(array_zyx.dtype)
+    image.header.set_xyzt_units("mm")
+    image.header.set_slope_inter(scale, 0)
+    image.set_sform(grid.affine_xyz, code="scanner")
+    image.set_qform(grid.affine_xyz, code="scanner", strip_shears=True)
+    with written_aside(file) as aside:
+        nib.save(image, aside)
