@@ -18,11 +18,12 @@ _LEVEL = "level"
 
 
 def write_features(file: Path, features: CaseFeatures, inputs: Mapping[str, str]) -> None:
-    """Write ``file`` (``.npz``), replacing one of other features; ``inputs``: SHA-256 of each image."""
+    """Write ``file``, an archive of NumPy's whatever its name, replacing one of other features; ``inputs``: SHA-256 of
+    each image."""
     levels = {f"{_LEVEL}{number}": array for number, array in enumerate(features.pyramid)}
-    with written_aside(file) as aside:
+    with written_aside(file) as aside, aside.open("wb") as stream:  # to a name, NumPy adds .npz where it lacks that
         np.savez(
-            aside,
+            stream,
             format=np.array(FORMAT),
             made_of=np.array(_made_of(features.model, inputs)),
             affine=features.grid.affine_xyz,

@@ -115,13 +115,15 @@ def test_scores_at_a_voxel_are_its_features_times_the_weights():
     np.testing.assert_allclose(total[:, 7, 8, 9], expected[0], rtol=1e-3)
 
 
-def test_features_come_back_from_their_file_for_the_same_model_and_images_only(tmp_path):
+@pytest.mark.parametrize("name", ["f.npz", "case-7.features", "f"])
+def test_features_come_back_from_their_file_for_the_same_model_and_images_only(tmp_path, name):
     made, file, inputs = (
         features(np.zeros((32, 32, 32), int), np.zeros((32, 32, 32), int)),
-        tmp_path / "f.npz",
+        tmp_path / name,
         {"t1c": "a"},
     )
     write_features(file, made, inputs)
+    assert [written.name for written in tmp_path.iterdir()] == [name]
     back = read_features(file, "model", inputs)
     assert back is not None and back.grid == made.grid
     assert all((one == other).all() for one, other in zip(back.pyramid, made.pyramid, strict=True))
