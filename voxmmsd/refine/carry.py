@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
 from scipy import ndimage
 
-from voxmmsd.data.volume import Grid, Volume, resample, resampling_is_exact
+from voxmmsd.concurrency import both
+from voxmmsd.data.volume import Grid, Volume, bounding_box, resample, resampling_is_exact
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.inference.clean_up import without_small
 from voxmmsd.labels import CARRIED, PREDICTED, LabelSchema
@@ -74,14 +76,15 @@ def refine(
     """
     settings = settings or CarrySettings()
     frozen = locked_indices(locked, schema)
-    distance = distance_mm(evidence.edited_zyx, evidence.grid, features.grid)
+    measure = partial(distance_mm, evidence.edited_zyx, evidence.grid, features.grid)
+    distance, _ = both(measure, lambda: features.levels)  # which are computed once
     if distance is None:
         raise InputError("no edit lies inside the brain that the network saw", "edit there, or check the brain mask")
     further = range(len(features.logits_czyx), schema.class_count)
     logits = features.logits_czyx.astype(np.float32)
     painted = evidence.label_zyx[evidence.edited_zyx]
     features = with_classes(features, [bool((painted == index).any()) for index in further])
-    fitted = fit(features, evidence, settings.fitting)
+    fitted = fit(features, evidence, settings.fitting, distance)
     tissue = features.image_czyx.any(axis=0)
     before = np.where(tissue, logits.argmax(axis=0), 0).astype(np.uint8)
     learned = features.logits_czyx + scores(features, fitted)
@@ -148,6 +151,17 @@ def _painted(evidence: Evidence, grid: Grid, before: np.ndarray, classes: int) -
 
 def _cleaned(label: np.ndarray, before: np.ndarray, schema: LabelSchema, grid: Grid, smallest_ml: float) -> np.ndarray:
     """Without specks among the changes, and without small holes that changes left in the tumor."""
+    box = bounding_box((label > 0) | (before > 0), margin=1)
+    if box is None:
+        return label
+    cleaned = label.copy()
+    cleaned[box] = _cleaned_in_box(label[box], before[box], schema, grid, smallest_ml)
+    return cleaned
+
+
+def _cleaned_in_box(
+    label: np.ndarray, before: np.ndarray, schema: LabelSchema, grid: Grid, smallest_ml: float
+) -> np.ndarray:
     tidy, _ = without_small(label, schema, grid, {one.key: smallest_ml for one in schema.labels})
     label = np.where(label != before, tidy, label)
     holes = ndimage.binary_fill_holes(label > 0) & (label == 0) & ~ndimage.binary_fill_holes(before > 0)

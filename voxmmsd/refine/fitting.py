@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import minimize
 
+from voxmmsd.concurrency import mapped
 from voxmmsd.refine.evidence import Evidence, distance_mm, inside_of, places_on
 from voxmmsd.refine.features import CaseFeatures
 
@@ -66,15 +67,23 @@ class Samples:
         return replace(self, edited=np.ones(len(self.labels), bool))
 
 
-def fit(features: CaseFeatures, evidence: Evidence, settings: FitSettings | None = None) -> Fit:
-    """Fit the regression to a case's evidence; about a second on one core."""
+def fit(
+    features: CaseFeatures,
+    evidence: Evidence,
+    settings: FitSettings | None = None,
+    distance: np.ndarray | None = None,
+) -> Fit:
+    """Fit the regression to a case's evidence; about a second on one core.
+
+    ``distance``: of each voxel of the features from the edits, in mm, if it is known already.
+    """
     settings = settings or FitSettings()
-    samples = draw_samples(features, evidence, settings)
+    samples = draw_samples(features, evidence, settings, distance)
     if not (evidence.edited_zyx & ~evidence.strokes_zyx).any():
         voxels = samples.weights[samples.edited].sum()
         penalty = np.clip(settings.penalty_of_strokes * voxels, settings.lowest_penalty, settings.penalty)
         settings = replace(settings, penalty=float(penalty))
-    parts = [interpolated(array, samples.places_zyx, step) for step, array in features.levels]
+    parts = mapped(lambda level: interpolated(level[1], samples.places_zyx, level[0]), features.levels)
     offsets = interpolated(features.logits_czyx, samples.places_zyx, 1)
     design = np.concatenate(parts, axis=1)
     mean, spread = design.mean(axis=0), design.std(axis=0) + 1e-3
@@ -89,7 +98,9 @@ def fit(features: CaseFeatures, evidence: Evidence, settings: FitSettings | None
     return Fit(tuple(np.split(weights, ends[:-1])), bias, float(agreement))
 
 
-def draw_samples(features: CaseFeatures, evidence: Evidence, settings: FitSettings) -> Samples:
+def draw_samples(
+    features: CaseFeatures, evidence: Evidence, settings: FitSettings, distance_of_edits: np.ndarray | None = None
+) -> Samples:
     """Edited voxels, voxels of reviewed planes, and random others; all inside the tissue's box."""
     generator = np.random.default_rng(0)
     tissue = np.asarray(features.image_czyx.any(axis=0))
@@ -99,8 +110,11 @@ def draw_samples(features: CaseFeatures, evidence: Evidence, settings: FitSettin
     places = left_alone.places_zyx  # the air around the brain teaches nothing
     left_alone = left_alone.where(tissue[tuple(np.rint(places).astype(int).T)])
     strokes, free = evidence.strokes_zyx, tissue
-    for mask, apart in ((edited & ~strokes, settings.apart_mm), (strokes, settings.apart_of_strokes_mm)):
-        distance = distance_mm(mask, evidence.grid, features.grid) if apart else None
+    kinds = ((edited & ~strokes, settings.apart_mm), (strokes, settings.apart_of_strokes_mm))
+    for mask, apart in (kind for kind in kinds if kind[1] and kind[0].any()):
+        distance = distance_of_edits if (mask == edited).all() else None
+        if distance is None:
+            distance = distance_mm(mask, evidence.grid, features.grid)
         free = free if distance is None else free & (distance > apart)
     free = free.copy()
     for known in (by_hand, left_alone):
@@ -205,9 +219,13 @@ def scores(features: CaseFeatures, fitted: Fit) -> np.ndarray:
     shape = features.grid.shape_zyx
     total = np.zeros((len(fitted.bias), *shape), np.float32)
     total += fitted.bias[:, None, None, None].astype(np.float32)
-    for (step, array), weights in zip(features.levels, fitted.weights, strict=True):
-        flat = _by_slabs(array, weights.astype(np.float32))
-        total += enlarged(flat, step)
+
+    def of_level(number: int) -> np.ndarray:
+        step, array = features.levels[number]
+        return enlarged(_by_slabs(array, fitted.weights[number].astype(np.float32)), step)
+
+    for part in mapped(of_level, range(len(features.levels))):
+        total += part
     return total
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from refine.made_features import ED, ET, NCR, SCHEMA, ball, features, grid
 
+from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import CARRIED, EDITED, PREDICTED, schema_named
-from voxmmsd.refine import find_evidence, refine
+from voxmmsd.refine import carry, find_evidence, refine
 from voxmmsd.refine.carry import CarrySettings
-from voxmmsd.refine.evidence import Plane
+from voxmmsd.refine.evidence import Plane, distance_mm
 from voxmmsd.refine.fitting import FitSettings, draw_samples
 from voxmmsd.refine.verb import LOW_AGREEMENT
 
@@ -50,6 +51,27 @@ def test_an_edited_voxel_weighs_what_it_takes_of_a_voxel_that_the_network_saw():
     edited = int(LESION[16].sum())
     assert samples.edited.sum() == edited
     assert samples.weights[samples.edited].sum() == pytest.approx(edited / 8)
+
+
+def test_a_distance_that_is_known_already_draws_the_same_voxels():
+    evidence, images = one_slice(), missed()
+    distance = distance_mm(evidence.edited_zyx, evidence.grid, images.grid)
+    drawn, again = (draw_samples(images, evidence, FEW.fitting, known) for known in (None, distance))
+    assert (drawn.places_zyx == again.places_zyx).all() and (drawn.weights == again.weights).all()
+    near = draw_samples(images, evidence, FEW.fitting, np.full_like(distance, 1.0))
+    assert len(near.labels) < len(drawn.labels)  # all others are as near as that
+
+
+@pytest.mark.parametrize("side", [32, 48])
+def test_specks_and_holes_are_cleaned_alike_however_far_the_brain_reaches(side):
+    before, label = (np.zeros((side, side, side), np.uint8) for _ in range(2))
+    label[4:12, 4:12, 4:12] = ED
+    label[8, 8, 8] = 0  # a small hole
+    label[20, 20, 20] = ET  # a speck
+    space = Grid(label.shape, np.eye(4))
+    cleaned = carry._cleaned(label, before, SCHEMA, space, 0.05)
+    assert (cleaned[4:12, 4:12, 4:12] == ED).all() and (cleaned > 0).sum() == 8**3
+    assert (carry._cleaned(before, before, SCHEMA, space, 0.05) == 0).all()
 
 
 def test_it_says_who_decided_each_voxel():
