@@ -26,12 +26,10 @@ from voxmmsd.transforms.modality_contrast import ModalityContrast
 from voxmmsd.transforms.non_enhancing import NonEnhancing
 from voxmmsd.transforms.paste import Paste, Tumors
 from voxmmsd.transforms.transform import IntensityTransform, PlaceTransform, Transform
-from voxmmsd.transforms.transplant import Transplant
 
 TRANSFORMS: dict[str, type] = {
     "axis-scaling": AxisScaling,
     "paste": Paste,
-    "transplant": Transplant,
     "elastic": Elastic,
     "non-enhancing": NonEnhancing,
     "low-resolution": LowResolution,
@@ -59,9 +57,9 @@ def make_transforms(
     """
     made = [_made(statement) for statement in statements]
     if bank is not None:
-        if not any(isinstance(transform, Paste | Transplant) for transform in made):
+        if not any(isinstance(transform, Paste) for transform in made):
             made.insert(0, Paste())
-        made = [replace(each, bank=bank) if isinstance(each, Paste | Transplant) else each for each in made]
+        made = [replace(each, bank=bank) if isinstance(each, Paste) else each for each in made]
     return tuple(transform.bind(schema) for transform in made)
 
 

@@ -127,7 +127,7 @@ def pasted(
     known = ~torch.isnan(tumors.image)
     matrix = tumors.per_voxel[None, :, None] * matrix
     middle = _centroid(tumors.label > 0)
-    center, fit = best_place(healthy, tumors.label > 0, matrix, middle, places)
+    center, fit = _best_place(healthy, tumors.label > 0, matrix, middle, places)
     has, needs = known.flatten(2).any(dim=2), (image > 0).flatten(2).any(dim=2)
     done = wanted & (fit >= LEAST_HEALTHY) & (has | ~needs).all(dim=1)
 
@@ -183,13 +183,12 @@ def _centroid(mask: Tensor) -> Tensor:
     return torch.stack(found, dim=1)
 
 
-def best_place(
-    healthy: Tensor, tumor: Tensor, matrix: Tensor, middle: Tensor, places: Tensor, *, cut_counts: bool = False
+def _best_place(
+    healthy: Tensor, tumor: Tensor, matrix: Tensor, middle: Tensor, places: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The place ``(n, 3)`` where most of the tumor's part inside the patch is healthy tissue, and how much ``(n,)``.
 
-    A lattice of points of the tumor is moved to each place, where the nearest voxels are looked up. ``cut_counts``:
-    the part outside of the patch counts as not healthy.
+    A lattice of points of the tumor is moved to each place, where the nearest voxels are looked up.
     """
     sides = [torch.linspace(0, side - 1, POINTS, device=tumor.device) for side in tumor.shape[1:]]
     lattice = torch.stack(torch.meshgrid(*sides, indexing="ij"), dim=-1).flatten(0, 2)
@@ -203,7 +202,6 @@ def best_place(
     z, y, x = there.clamp(min=0).minimum(shape - 1).unbind(-1)
     index = (z * shape[1] + y) * shape[2] + x
     is_healthy = healthy.flatten(1).gather(1, index.flatten(1)).view_as(index)
-    whole = is_tumor[:, None].expand_as(inside) if cut_counts else inside
-    fit = (is_healthy & inside).sum(dim=-1) / whole.sum(dim=-1).clamp(min=1)
+    fit = (is_healthy & inside).sum(dim=-1) / inside.sum(dim=-1).clamp(min=1)
     best, which = fit.max(dim=1)
     return centers[torch.arange(len(centers), device=centers.device), which], best

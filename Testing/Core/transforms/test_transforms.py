@@ -14,10 +14,7 @@ from voxmmsd.transforms.transform import LEAST, IntensityTransform, PlaceTransfo
 from voxmmsd.views.spatial import PatchPlace, cut_patch
 
 SCHEMA = SCHEMAS["brats-2021"]  # class indices: 1 necrotic core, 2 edema, 3 enhancing
-NEEDS_A_BANK = "transplant"  # and has tests of its own
-OF_BATCHES = [
-    name for name, kind in TRANSFORMS.items() if not issubclass(kind, PlaceTransform) and name != NEEDS_A_BANK
-]
+OF_BATCHES = [name for name, kind in TRANSFORMS.items() if not issubclass(kind, PlaceTransform)]
 OF_PLACES = [name for name, kind in TRANSFORMS.items() if issubclass(kind, PlaceTransform)]
 OF_INTENSITY = [name for name, kind in TRANSFORMS.items() if issubclass(kind, IntensityTransform)]
 
