@@ -1,43 +1,32 @@
-"""The same labeled cases given to a peer: MONAI's SegResNet by the recipe of MONAI's BraTS tutorial, for a given time.
+"""The same labeled cases given to a peer that installs from PyPI, for a given time.
 
-Both sides get the same training cases, and may take the same wall time on the same machine; then both segment the
-validation cases, which this package scores. The peer's recipe is MONAI's ``brats_segmentation_3d``: SegResNet (16
-filters, dropout 0.2) with three sigmoid regions, Dice loss, Adam 1e-4 with weight decay 1e-5 and cosine decay, a random
-crop, flips and intensity changes, images normalized over non-zero voxels, sliding windows with overlap 0.5. Its crop of
-224 x 224 x 144 takes more memory than most have: ``--patch`` is 64 here, as ours.
+    python benchmarks/peers.py segresnet runs/store/gli runs/store/ssa --splits ../shared/data/splits.json --minutes 60
+    python benchmarks/peers.py nnunet runs/store/gli runs/store/ssa --splits ../shared/data/splits.json --minutes 60
 
-    python benchmarks/peers.py runs/store-1.5mm --splits ../shared/data/splits.json --cases 3 --draw 0 --minutes 30
+Both sides get the same training cases, and may take the same wall time on the same machine; then both segment the cases
+of ``--part``, which this package scores. How each peer is taught: ``peer_segresnet.py``, ``peer_nnunet.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
-from monai.losses import DiceLoss
-from monai.networks.nets import SegResNet
-from monai.transforms import (
-    Compose,
-    NormalizeIntensityd,
-    RandFlipd,
-    RandScaleIntensityd,
-    RandShiftIntensityd,
-    RandSpatialCropd,
-    SpatialPadd,
-)
 
 from voxmmsd.compute.devices import choose_device
 from voxmmsd.data.splits import read_splits
 from voxmmsd.data.store import PreparedCase, open_store
 from voxmmsd.evaluation.scores import counted_dice, score_case
-from voxmmsd.labels import LabelSchema
+from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.wording import text_table
 
-CASE = dict[str, torch.Tensor]
+Segment = Callable[[PreparedCase], np.ndarray]
+"""From a case to its class indices ``(z, y, x)``."""
 
 
 def main() -> None:
@@ -46,87 +35,30 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    entries = open_store(Path(options.store))
+    schema = schema_named(options.target_schema)
+    entries = [entry.mapped_onto(schema) for store in options.stores for entry in open_store(Path(store))]
     splits = read_splits(Path(options.splits), entries)
     chosen = _chosen(options, splits.train)
-    training = [_case(entry) for entry in entries if entry.id in chosen]
-    network, steps = train(training, options, device)
-    validation = [entry for entry in entries if entry.id in splits.validation]
-    print(
-        f"SegResNet, {len(training)} cases ({', '.join(chosen)}), {steps} steps in {options.minutes:g} min on {device}"
-    )
-    report(network, validation, options.patch, device)
+    training = [entry for entry in entries if entry.id in chosen]
+    if options.peer == "segresnet":
+        from peer_segresnet import teach
+    else:
+        from peer_nnunet import teach
+    segment, steps = teach(training, schema, options, device)
+    held = [entry for entry in entries if entry.id in getattr(splits, options.part)]
+    print(f"{options.peer}: {len(training)} cases, {steps} steps in {options.minutes:g} min on {device}")
+    print(report(segment, held, schema))
 
 
-def train(cases: list[CASE], options: argparse.Namespace, device: torch.device) -> tuple[SegResNet, int]:
-    """Train until the time is up, the learning rate falling with it."""
-    network = SegResNet(
-        blocks_down=[1, 2, 2, 4], blocks_up=[1, 1, 1], init_filters=16, in_channels=4, out_channels=3, dropout_prob=0.2
-    ).to(device)
-    loss_of = DiceLoss(smooth_nr=0, smooth_dr=1e-5, squared_pred=True, to_onehot_y=False, sigmoid=True)
-    optimizer = torch.optim.Adam(network.parameters(), 1e-4, weight_decay=1e-5)
-    size = 3 * (options.patch,)
-    augment = Compose([
-        SpatialPadd(["image", "regions"], size),
-        RandSpatialCropd(["image", "regions"], size, random_size=False),
-        *(RandFlipd(["image", "regions"], 0.5, axis) for axis in range(3)),
-        RandScaleIntensityd("image", factors=0.1, prob=1.0),
-        RandShiftIntensityd("image", offsets=0.1, prob=1.0),
-    ]).set_random_state(options.seed)  # fmt: skip
-    rng, steps, started = np.random.default_rng(options.seed), 0, time.monotonic()
-    while (share := (time.monotonic() - started) / (60 * options.minutes)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-4 * (1 + np.cos(np.pi * share)) / 2
-        drawn = [augment(cases[rng.integers(len(cases))]) for _ in range(options.batch)]
-        image, regions = (
-            torch.stack([each[key].as_tensor() for each in drawn]).to(device) for key in ("image", "regions")
-        )
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(network(image), regions)
-        loss.backward()
-        optimizer.step()
-        steps += 1
-        if steps % 20 == 0:
-            print(f"step {steps}: loss {loss.item():.3f}", flush=True)
-    return network.eval(), steps
-
-
-def report(network: SegResNet, entries: list[PreparedCase], patch: int, device: torch.device) -> None:
-    """Dice per region as ``voxmmsd compare`` has it: over the cases that have it, enhancing tumor above 0.5 ml."""
-    dice: dict[str, list[float]] = {}
+def report(segment: Segment, entries: Sequence[PreparedCase], schema: LabelSchema) -> str:
+    """Mean Dice per data set and region, over the cases that have it, enhancing tumor above 0.5 ml."""
+    dice: dict[str, list[list[float]]] = defaultdict(list)
+    regions = [region.key for region in schema.regions]
     for entry in entries:
-        schema = entry.label_schema()
-        with torch.inference_mode():
-            logits = sliding_window_inference(_case(entry)["image"][None].to(device), 3 * (patch,), 1, network, 0.5)
-        labels = labels_from_regions((logits[0].sigmoid() > 0.5).cpu().numpy(), schema)
-        scores = score_case(entry.id, np.asarray(entry.label()), labels, schema, entry.grid)
-        for region in schema.regions:
-            dice.setdefault(region.key, []).append(counted_dice(scores, region.key))
-    counted = {key: [value for value in values if np.isfinite(value)] for key, values in dice.items()}
-    means = {key: float(np.mean(values)) for key, values in counted.items() if values}
-    listed = ", ".join(f"{key} {value:.3f}" for key, value in means.items())
-    print(
-        f"mean Dice of the regions on {len(entries)} validation cases: {np.mean(list(means.values())):.3f} ({listed})"
-    )
-
-
-def labels_from_regions(regions_czyx: np.ndarray, schema: LabelSchema) -> np.ndarray:
-    """Class indices of nested regions (whole tumor, core, enhancing): the inner one has the last word."""
-    whole, core, enhancing = (set(schema.region_indices(region)) for region in schema.regions[:3])
-    labels = np.zeros(regions_czyx.shape[1:], np.uint8)
-    labels[regions_czyx[0]] = min(whole - core)
-    labels[regions_czyx[1]] = min(core - enhancing)
-    labels[regions_czyx[2]] = min(enhancing)
-    return labels
-
-
-def _case(entry: PreparedCase) -> CASE:
-    """Image normalized as the recipe has it, and its three regions, ``(channel, z, y, x)`` float32."""
-    schema, label = entry.label_schema(), np.asarray(entry.label())
-    regions = np.stack([np.isin(label, schema.region_indices(region)) for region in schema.regions[:3]])
-    image = torch.from_numpy(np.array(entry.image(), np.float32))
-    normalize = NormalizeIntensityd("image", nonzero=True, channel_wise=True)
-    return normalize({"image": image, "regions": torch.from_numpy(regions.astype(np.float32))})
+        scores = score_case(entry.id, np.asarray(entry.label()), segment(entry), schema, entry.grid)
+        dice[entry.folder.name].append([counted_dice(scores, key) for key in regions])
+    means = [[name, str(len(rows)), *(f"{x:.3f}" for x in np.nanmean(rows, axis=0))] for name, rows in dice.items()]
+    return text_table([["data set", "cases", *regions], *means])
 
 
 def _chosen(options: argparse.Namespace, pool: tuple[str, ...]) -> list[str]:
@@ -138,15 +70,20 @@ def _chosen(options: argparse.Namespace, pool: tuple[str, ...]) -> list[str]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("store")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("peer", choices=("segresnet", "nnunet"))
+    parser.add_argument("stores", nargs="+")
     parser.add_argument("--splits", required=True)
-    parser.add_argument("--cases", type=int, default=0, help="labeled cases (0: the whole pool)")
+    parser.add_argument("--target-schema", default="brats-2021")
+    parser.add_argument("--part", choices=("validation", "test"), default="validation")
+    parser.add_argument("--cases", type=int, default=0, help="labeled cases (0: all training cases)")
     parser.add_argument("--draw", type=int, default=0)
     parser.add_argument("--draw-file", default="", help="RUN/draws/N-cases-draw-D.json of a comparison: the same cases")
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--patch", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--patch", type=int, default=64, help="of SegResNet; nnU-Net plans its own")
+    parser.add_argument("--batch", type=int, default=1, help="of SegResNet")
+    parser.add_argument("--memory", type=float, default=8.0, help="GiB of a GPU that nnU-Net plans for")
+    parser.add_argument("--folder", type=Path, default=Path("runs/nnunet"), help="nnU-Net's folders")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

@@ -20,10 +20,12 @@ import traceback
 from pathlib import Path
 
 import ctk
+import numpy as np
 import qt
 import slicer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from public_case import correct_worst_slice, expert_label, load_images, settle
 from slicer_case import press_find, wait_until
 
 WIDTH, HEIGHT = 1600, 1000
@@ -42,14 +44,14 @@ def main():
     window.resize(WIDTH, HEIGHT)
     window.statusBar().hide()
     slicer.util.setDataProbeVisible(False)
-    _load(options.case)
+    load_images(options.case)
     slicer.util.selectModule("VoxMMSDSegment")
     panel = slicer.modules.VoxMMSDSegmentWidget
     press_find(panel)
     if options.model:
         panel.parameters.model = options.model
     panel.segment_tab.look_now()
-    _settle()
+    settle()
     if options.from_scanner:
         _from_scanner(panel, out)
         return options.keep_open
@@ -91,41 +93,23 @@ def _options():
     return parser.parse_args(sys.argv[1:])
 
 
-def _load(folder):
-    import VoxMMSDSegment  # noqa: F401  the core lies beside it
-    from voxmmsd.data.cases import find_cases
-
-    images, nodes = find_cases(Path(folder)).cases[0].modalities, {}
-    for key in ("t2f", "t2w", "t1n", "t1c"):  # the last one loaded is in the views
-        if key in images:
-            nodes[key] = slicer.util.loadVolume(str(images[key].path))
-    return nodes
-
-
 def _carry(panel, result, folder, out):
-    import numpy as np
-
-    from VoxMMSDLib.segments import label_array, mask_of, set_mask
     from VoxMMSDLib.volumes import ijk_to_world
 
     ui, box, reference = panel.ui, panel.review_tab.carry, panel.parameters.t1c
-    true = _expert_label(folder, result)
-    wrong = (label_array(result, reference) != true).sum(axis=(1, 2))
-    inside = np.zeros(true.shape, bool)
-    inside[int(wrong.argmax())] = True
-    ui.segmentEditor.saveStateForUndo()
-    for value, (segment_id, *_others) in _segments(result).items():
-        mask = np.where(inside, true == value, mask_of(result, [segment_id], reference))
-        set_mask(result, segment_id, mask, reference)
+    expert = expert_label(folder, result)
+    number = correct_worst_slice(panel, result, expert)
     wait_until(lambda: ui.carryButton.enabled, SECONDS)
-    z, y, x = np.argwhere(inside & (true > 0)).mean(axis=0)
-    place = (ijk_to_world(reference) @ [x, y, z + 5, 1.0])[:3]  # the axial view shows a slice that was not corrected
+    y, x = np.argwhere(expert[number] > 0).mean(axis=0)
+    place = (ijk_to_world(reference) @ [x, y, number + 5, 1.0])[
+        :3
+    ]  # the axial view shows a slice that was not corrected
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *place)
     ui.carryButton.click()
     wait_until(lambda: box.job is None and not box.is_looking, SECONDS)
     for section in (ui.resultSection, ui.placesSection):
         section.collapsed = True
-    _settle()
+    settle()
     for button, name in ((ui.beforeButton, "carry-before.png"), (ui.afterButton, "carry-after.png")):
         button.click()
         _picture(out / name)
@@ -147,10 +131,10 @@ def _from_scanner(panel, out):
 
 def _follow_up(panel, folder, out):
     first, ui = panel.parameters.result, panel.ui
-    for key, node in _load(folder).items():
+    for key, node in load_images(folder).items():
         setattr(panel.parameters, key, node)
     panel.segment_tab.look_now()
-    _settle()
+    settle()
     ui.applyButton.click()
     wait_until(lambda: panel.segment_tab.job is None and panel.parameters.result is not first, SECONDS)
     later, tab = panel.parameters.result, panel.follow_tab
@@ -169,25 +153,6 @@ def _follow_up(panel, folder, out):
     _picture(out / "follow-up.png")
 
 
-def _expert_label(folder, result):
-    """The case's own label in the values of the result's schema."""
-    from voxmmsd.data.cases import find_cases
-    from voxmmsd.data.formats.sources import read_volume
-    from voxmmsd.labels import converted_indices, indices_from_values, schema_named, values_from_indices
-    from VoxMMSDLib.segments import schema_of
-
-    case, ours = find_cases(Path(folder)).cases[0], schema_of(result)
-    theirs = schema_named(case.schema)
-    indices = indices_from_values(read_volume(case.label).array, theirs, case.id)
-    return values_from_indices(converted_indices(indices, theirs, ours, case.id), ours)
-
-
-def _segments(result):
-    from VoxMMSDLib.segments import segments_by_value
-
-    return segments_by_value(result)
-
-
 def _show_3d(panel, result):
     for segment_id in result.GetSegmentation().GetSegmentIDs():
         inner = segment_id in ("NCR", "NET", "ET")
@@ -204,14 +169,8 @@ def _show_3d(panel, result):
         camera.ResetClippingRange()
 
 
-def _settle(milliseconds=1500):
-    loop = qt.QEventLoop()
-    qt.QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec_()
-
-
 def _picture(file):
-    _settle()
+    settle()
     page = slicer.modules.VoxMMSDSegmentWidget.ui.tabs.currentWidget()
     wait_until(lambda: page.height >= page.minimumSizeHint.height())  # on a busy computer Qt is late to lay it out
     slicer.util.forceRenderAllViews()
