@@ -45,7 +45,7 @@ def teach(
     extract_fingerprints([1], num_processes=1)
     plan_experiments([1], gpu_memory_target_in_gb=options.memory)
     preprocess_dataset(1, configurations=[CONFIGURATION], num_processes=[1])
-    os.environ["nnUNet_n_proc_DA"] = "0"  # patches are cut in this process: the peer has its threads and no more
+    os.environ |= {"nnUNet_n_proc_DA": "0"}  # patches are cut in this process: the peer has its threads and no more
     prepared = folder / "preprocessed" / DATASET
     plans, described = (json.loads((prepared / name).read_text()) for name in ("nnUNetPlans.json", "dataset.json"))
     planned = plans["configurations"][CONFIGURATION]
