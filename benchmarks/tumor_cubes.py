@@ -7,7 +7,7 @@ stores' first cases. But it tells which of several models, all of which have lea
 on other patients: the differences to the first model, with the standard error over patients, are the result. A bank
 may hold patients of the training under other names; models that learned from the same cases know the same of them. What
 cannot be compared are models trained with patches of different sizes, or on cubes: those with small patches, and those
-that know cubes, gained two points here and nothing, or less, on whole brains (docs/evidence.md).
+that know cubes, gained two points here and nothing, or less, on whole brains (docs/starter-model.md).
 """
 
 from __future__ import annotations
