@@ -101,10 +101,8 @@ def _carry(panel, result, folder, out):
     number = correct_worst_slice(panel, result, expert)
     wait_until(lambda: ui.carryButton.enabled, SECONDS)
     y, x = np.argwhere(expert[number] > 0).mean(axis=0)
-    place = (ijk_to_world(reference) @ [x, y, number + 5, 1.0])[
-        :3
-    ]  # the axial view shows a slice that was not corrected
-    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *place)
+    world = ijk_to_world(reference) @ [x, y, number + 5, 1.0]  # the axial view shows a slice that was not corrected
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *world[:3])
     ui.carryButton.click()
     wait_until(lambda: box.job is None and not box.is_looking, SECONDS)
     for section in (ui.resultSection, ui.placesSection):
