@@ -1,7 +1,7 @@
 """Categories of RANO 2.0 by images alone (Wen et al., J Clin Oncol 41:5187, 2023, doi 10.1200/JCO.23.01059).
 
 By diameters: the sum of the products of the two diameters of the lesions. Partial response: at least 50 % less than at
-the baseline; progression: at least 25 % more than the least sum so far. By volume: at least 65 % less, 40 % more.
+the baseline; progression: at least 25 % above the nadir, the least so far. By volume: at least 65 % less, 40 % above.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _category(
     elif nadir <= 0 < size:
         found, why = Response.PROGRESSION, "what had vanished is back"
     elif size >= nadir * (1 + thresholds.more) - _SLACK and nadir > 0:
-        found, why = Response.PROGRESSION, f"at least {thresholds.more:.0%} more than the least so far"
+        found, why = Response.PROGRESSION, f"at least {thresholds.more:.0%} above the nadir"
     elif size <= baseline * (1 - thresholds.less) + _SLACK:
         found, why = Response.PARTIAL, f"at least {thresholds.less:.0%} less than at the first visit"
     return found, why

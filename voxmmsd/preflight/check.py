@@ -128,7 +128,8 @@ def check_slots(
     for slot in sorted({*named, *seen}, key=MODALITIES.index):
         signs = [f"is named as {named[slot]}"] if slot in named else []
         if slot in seen:
-            signs.append(f"looks like {seen[slot]} (confidence {100 * sure[slot]:.0f} %)")
+            looks = f"looks like {seen[slot]} (confidence {100 * sure[slot]:.0f} %)"
+            signs.append(looks if sure[slot] >= 0.5 else f"fits {seen[slot]} best, judged together with the others")
         text = f"what is given as {slot} {' and '.join(signs)}"
         severity = BLOCKING if is_by_name and slot in seen and certainty >= CERTAIN else WARNING
         way = "check which image is which" + (", and name them one by one (--t1n, --t1c, ...)" if is_by_name else "")

@@ -64,11 +64,13 @@ def refine(
     *,
     locked: Sequence[str] = (),
     settings: CarrySettings | None = None,
+    at_once: bool = True,
 ) -> Refined:
     """Carry a case's edits through its volume; the same input gives the same labels.
 
     ``schema``: of the edits; the network's classes, or these and further ones, which are learned from the edits alone.
     ``locked``: keys of labels of which no voxel outside the edits is added or taken away.
+    ``at_once``: what does not need each other is computed side by side.
 
     Raises:
         ConfigError: no such label.
@@ -77,17 +79,17 @@ def refine(
     settings = settings or CarrySettings()
     frozen = locked_indices(locked, schema)
     measure = partial(distance_mm, evidence.edited_zyx, evidence.grid, features.grid)
-    distance, _ = both(measure, lambda: features.levels)  # which are computed once
+    distance, _ = both(measure, lambda: features.levels, at_once)  # which are computed once
     if distance is None:
         raise InputError("no edit lies inside the brain that the network saw", "edit there, or check the brain mask")
     further = range(len(features.logits_czyx), schema.class_count)
     logits = features.logits_czyx.astype(np.float32)
     painted = evidence.label_zyx[evidence.edited_zyx]
     features = with_classes(features, [bool((painted == index).any()) for index in further])
-    fitted = fit(features, evidence, settings.fitting, distance)
+    fitted = fit(features, evidence, settings.fitting, distance, at_once)
     tissue = features.image_czyx.any(axis=0)
     before = np.where(tissue, logits.argmax(axis=0), 0).astype(np.uint8)
-    learned = features.logits_czyx + scores(features, fitted)
+    learned = features.logits_czyx + scores(features, fitted, at_once)
     logits = np.pad(logits, ((0, len(further)), (0, 0), (0, 0), (0, 0)), constant_values=_NEVER)
     after = np.where(tissue, learned.argmax(axis=0), 0).astype(np.uint8)
     follows = _follows(learned, before, after, distance, settings)

@@ -72,10 +72,12 @@ def fit(
     evidence: Evidence,
     settings: FitSettings | None = None,
     distance: np.ndarray | None = None,
+    at_once: bool = True,
 ) -> Fit:
     """Fit the regression to a case's evidence; less than a second on two cores.
 
-    ``distance``: of each voxel of the features from the edits, in mm, if it is known already.
+    ``distance``: of each voxel of the features from the edits, in mm, if it is known already. ``at_once``: the levels
+    side by side.
     """
     settings = settings or FitSettings()
     samples = draw_samples(features, evidence, settings, distance)
@@ -83,7 +85,7 @@ def fit(
         voxels = samples.weights[samples.edited].sum()
         penalty = np.clip(settings.penalty_of_strokes * voxels, settings.lowest_penalty, settings.penalty)
         settings = replace(settings, penalty=float(penalty))
-    parts = mapped(lambda level: interpolated(level[1], samples.places_zyx, level[0]), features.levels)
+    parts = mapped(lambda level: interpolated(level[1], samples.places_zyx, level[0]), features.levels, at_once)
     offsets = interpolated(features.logits_czyx, samples.places_zyx, 1)
     design = np.concatenate(parts, axis=1)
     mean, spread = design.mean(axis=0), design.std(axis=0) + 1e-3
@@ -211,7 +213,7 @@ def interpolated(array_czyx: np.ndarray, places_zyx: np.ndarray, step: int) -> n
     return found
 
 
-def scores(features: CaseFeatures, fitted: Fit) -> np.ndarray:
+def scores(features: CaseFeatures, fitted: Fit, at_once: bool = True) -> np.ndarray:
     """What the regression adds to the logits, ``(class, z, y, x)`` float32 over the features' grid.
 
     Being linear, it is computed at each level's own size and enlarged after that: thirty times less work.
@@ -224,7 +226,7 @@ def scores(features: CaseFeatures, fitted: Fit) -> np.ndarray:
         step, array = features.levels[number]
         return enlarged(_by_slabs(array, fitted.weights[number].astype(np.float32)), step)
 
-    for part in mapped(of_level, range(len(features.levels))):
+    for part in mapped(of_level, range(len(features.levels)), at_once):
         total += part
     return total
 

@@ -78,7 +78,7 @@ def refine_result(config: RefineConfig) -> Path:
             run.say(f"{result.case_id}: {_values(result.schema)} from now on, labels of {result.schema.name}")
         features = _features(result, config, run)
         _next(run, 1, result, "carrying")
-        refined = refine(features, evidence, result.schema, locked=config.locked)
+        refined = refine(features, evidence, result.schema, locked=config.locked, at_once=config.threads != 1)
         run.say(f"{result.case_id}: {_said(refined)}")
         _next(run, 2, result, "writing")
         file = write_refined(result, refined, out, time.monotonic() - started, config.edited, config.locked)
@@ -130,6 +130,7 @@ def _features(result: Edited, config: RefineConfig, run: Run) -> CaseFeatures:
         case,
         how.reference or None,
         with_label=False,
+        at_once=config.threads != 1 and not config.memory,
         **reading_options(align=how.align, brain_mask=how.brain_mask, from_scanner=how.from_scanner, n4=how.n4),
     )
     if not volumes.image.grid.same_as(result.label.grid):

@@ -121,7 +121,7 @@ def _events(found: FollowUp, number: int) -> str:
 def _response(found: FollowUp) -> list[Section]:
     if not found.by_diameters:
         return [Section("RANO 2.0", ["The schema has no enhancing tumor: nothing is measured."])]
-    rows = [["", "sum of products mm²", "since first", "since least", "category", "ET ml", "since first", "since least",
+    rows = [["", "sum of products mm²", "since first", "since nadir", "category", "ET ml", "since first", "since nadir",
              "category"]]  # fmt: skip
     for number in range(len(found.visits)):
         size, volume = found.sums_mm2[number], found.volumes_ml[number]["ET"]
@@ -138,7 +138,7 @@ def _response(found: FollowUp) -> list[Section]:
 
 
 def _limits(limits: Thresholds) -> str:
-    return f"PR from {limits.less:.0%} less than at the first visit, PD from {limits.more:.0%} more than the least"
+    return f"PR from {limits.less:.0%} less than at the first visit, PD from {limits.more:.0%} above the nadir"
 
 
 def _cells(assessments: Sequence[Assessment], number: int) -> list[str]:

@@ -252,3 +252,14 @@ def test_where_only_names_say_what_is_what_images_that_certainly_disagree_block(
         monkeypatch.setattr(check, "swaps", lambda _, sure=certainty: (mixed_up, sure))
         found = list(check.check_slots(told, brains, is_by_name))
         assert [one.severity for one in found] == [severity] * 2
+
+
+def test_an_image_that_only_the_others_push_into_a_slot_is_not_said_to_look_like_it(monkeypatch):
+    brains = {name: Volume(np.ones((4, 4, 4)), Grid((4, 4, 4), np.eye(4))) for name in ("t1n", "t2f")}
+    odd = {"t1n": 0.93, "t2f": 0.002}  # a t2f in the slot of t1n, and in that of t2f an image like no sequence
+    monkeypatch.setattr(check, "swaps", lambda _: ({"t1n": "t2f", "t2f": "t1n"}, 9.5))
+    alike = iter(Recognized(dict.fromkeys(MODALITIES, odd[slot])) for slot in ("t1n", "t2f"))
+    monkeypatch.setattr(check, "recognize_with_prior", lambda *_: next(alike))
+    first, second = check.check_slots(dict.fromkeys(brains, ""), brains)
+    assert first.text == "what is given as t1n looks like t2f (confidence 93 %)"
+    assert second.text == "what is given as t2f fits t1n best, judged together with the others"

@@ -9,6 +9,7 @@ import pytest
 from test_file_formats import keys
 from toy_models import toy_package
 
+from voxmmsd import concurrency
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases
 
@@ -85,6 +86,17 @@ def test_a_result_with_its_edits_carried_is_named_and_recorded_as_one_of_segment
 def test_two_calls_write_the_same_bytes(made):
     assert refine(made, out="first") == refine(made, out="second") == 0
     assert record(made / "first")["sha256"] == record(made / "second")["sha256"]
+
+
+def test_with_one_thread_nothing_is_computed_side_by_side(made, monkeypatch):
+    assert refine(made, "--threads", "2", out="two-threads") == 0
+
+    def refused(*_):
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr(concurrency, "ThreadPoolExecutor", refused)
+    assert refine(made, out="one-thread") == 0
+    assert record(made / "one-thread")["sha256"] == record(made / "two-threads")["sha256"]
 
 
 def test_rounds_build_on_each_other_without_being_told_where_images_and_model_are(place):
