@@ -11,14 +11,13 @@ pass, as with a user, in which the program that carries is started. Results and 
 import argparse
 import sys
 import time
-import traceback
 from pathlib import Path
 
-import qt
 import slicer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Slicer"))
-from public_case import correct_worst_slice, expert_label, load_images, settle
+from public_case import correct_worst_slice, expert_label, load_images
+from script_in_slicer import run_when_started, settle
 from slicer_case import press_find, wait_until
 
 SECONDS = 600
@@ -60,14 +59,4 @@ def main():
         wait_until(lambda: not box.is_looking, SECONDS)
 
 
-def run():
-    try:
-        main()
-    except Exception:
-        traceback.print_exc()
-        slicer.util.exit(1)
-    else:
-        slicer.util.exit(0)
-
-
-qt.QTimer.singleShot(3000, run)  # when Slicer has started
+run_when_started(main)

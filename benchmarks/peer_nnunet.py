@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,7 +26,11 @@ POWER = 0.9  # of nnU-Net's learning rate schedule
 
 
 def teach(
-    entries: Sequence[PreparedCase], schema: LabelSchema, options: argparse.Namespace, device: torch.device
+    entries: Sequence[PreparedCase],
+    schema: LabelSchema,
+    options: argparse.Namespace,
+    device: torch.device,
+    clock: Callable[[], float],
 ) -> tuple[Callable[[PreparedCase], np.ndarray], int]:
     """A network planned and trained by nnU-Net until the time is up, and its steps."""
     folder = options.folder.absolute()
@@ -54,8 +57,8 @@ def teach(
     trainer.disable_checkpointing = True
     trainer.on_train_start()
     trainer.network.train()
-    steps, started = 0, time.monotonic()
-    while (share := (time.monotonic() - started) / (60 * options.minutes)) < 1:
+    steps, started = 0, clock()
+    while (share := (clock() - started) / (60 * options.minutes)) < 1:
         for group in trainer.optimizer.param_groups:
             group["lr"] = trainer.initial_lr * (1 - share) ** POWER
         loss = trainer.train_step(next(trainer.dataloader_train))["loss"]

@@ -9,7 +9,6 @@ decay, a random crop, flips and intensity changes, images normalized over non-ze
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,7 +33,11 @@ CASE = dict[str, torch.Tensor]
 
 
 def teach(
-    entries: Sequence[PreparedCase], schema: LabelSchema, options: argparse.Namespace, device: torch.device
+    entries: Sequence[PreparedCase],
+    schema: LabelSchema,
+    options: argparse.Namespace,
+    device: torch.device,
+    clock: Callable[[], float],
 ) -> tuple[Callable[[PreparedCase], np.ndarray], int]:
     """A network trained until the time is up, the learning rate falling with it, and its steps."""
     cases = [_case(entry, schema) for entry in entries]
@@ -51,8 +54,8 @@ def teach(
         RandScaleIntensityd("image", factors=0.1, prob=1.0),
         RandShiftIntensityd("image", offsets=0.1, prob=1.0),
     ]).set_random_state(options.seed)  # fmt: skip
-    rng, steps, started = np.random.default_rng(options.seed), 0, time.monotonic()
-    while (share := (time.monotonic() - started) / (60 * options.minutes)) < 1:
+    rng, steps, started = np.random.default_rng(options.seed), 0, clock()
+    while (share := (clock() - started) / (60 * options.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = 1e-4 * (1 + np.cos(np.pi * share)) / 2
         drawn = [augment(cases[rng.integers(len(cases))])[0] for _ in range(options.batch)]

@@ -3,14 +3,16 @@
     python benchmarks/peers.py segresnet runs/store/gli runs/store/ssa --splits ../shared/data/splits.json --minutes 60
     python benchmarks/peers.py nnunet runs/store/gli runs/store/ssa --splits ../shared/data/splits.json --minutes 60
 
-Both sides get the same training cases, and may take the same wall time on the same machine; then both segment the cases
-of ``--part``, which this package scores. How each peer is taught: ``peer_segresnet.py``, ``peer_nnunet.py``.
+Both sides get the same training cases and may take the same time on the same machine: seconds of a GPU, or of a CPU
+core, however busy the machine is. Then both segment the cases of ``--part``, which this package scores. How each peer
+is taught: ``peer_segresnet.py``, ``peer_nnunet.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,7 +46,8 @@ def main() -> None:
         from peer_segresnet import teach
     else:
         from peer_nnunet import teach
-    segment, steps = teach(training, schema, options, device)
+    clock = _core_seconds if device.type == "cpu" else time.monotonic
+    segment, steps = teach(training, schema, options, device, clock)
     held = [entry for entry in entries if entry.id in getattr(splits, options.part)]
     print(f"{options.peer}: {len(training)} cases, {steps} steps in {options.minutes:g} min on {device}")
     print(report(segment, held, schema))
@@ -59,6 +62,11 @@ def report(segment: Segment, entries: Sequence[PreparedCase], schema: LabelSchem
         dice[entry.folder.name].append([counted_dice(scores, key) for key in regions])
     means = [[name, str(len(rows)), *(f"{x:.3f}" for x in np.nanmean(rows, axis=0))] for name, rows in dice.items()]
     return text_table([["data set", "cases", *regions], *means])
+
+
+def _core_seconds() -> float:
+    """Seconds that each of this process's threads has computed."""
+    return time.process_time() / torch.get_num_threads()
 
 
 def _chosen(options: argparse.Namespace, pool: tuple[str, ...]) -> list[str]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import qt
 import slicer
 
 from VoxMMSDLib.segments import label_array, mask_of, schema_of, segments_by_value, set_mask
@@ -44,10 +43,3 @@ def correct_worst_slice(panel, result, expert):
         mask = np.where(inside, expert == value, mask_of(result, [segment_id], reference))
         set_mask(result, segment_id, mask, reference)
     return number
-
-
-def settle(milliseconds=1500):
-    """Let Slicer live on for a while."""
-    loop = qt.QEventLoop()
-    qt.QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec_()

@@ -16,16 +16,15 @@ hold 1600 x 1000 pixels.
 
 import argparse
 import sys
-import traceback
 from pathlib import Path
 
 import ctk
 import numpy as np
-import qt
 import slicer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from public_case import correct_worst_slice, expert_label, load_images, settle
+from public_case import correct_worst_slice, expert_label, load_images
+from script_in_slicer import run_when_started, settle
 from slicer_case import press_find, wait_until
 
 WIDTH, HEIGHT = 1600, 1000
@@ -177,15 +176,4 @@ def _picture(file):
     print(file, flush=True)
 
 
-def run():
-    try:
-        keep_open = main()
-    except Exception:
-        traceback.print_exc()
-        slicer.util.exit(1)
-    else:
-        if not keep_open:
-            slicer.util.exit(0)
-
-
-qt.QTimer.singleShot(2000, run)  # when Slicer has started
+run_when_started(main)

@@ -4,7 +4,9 @@ A child process gets the environment with which Slicer was started: so there is 
 on the PATH from then on.
 """
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 import unittest
@@ -26,8 +28,9 @@ END
 
 
 def with_folder(environment):
-    """An environment to start Slicer with: a new folder for programs is first on its PATH."""
+    """An environment to start Slicer with: a new folder for programs is first on its PATH, as long as this runs."""
     folder = tempfile.mkdtemp(prefix="programs-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return {**environment, FOLDER: folder, "PATH": os.pathsep.join([folder, environment["PATH"]])}
 
 
@@ -52,6 +55,4 @@ def stand_in(script=FOR_EVER):
 
 def _interpreter():
     """Slicer's launcher for Python, where this runs in Slicer itself."""
-    import shutil
-
     return shutil.which("PythonSlicer") or sys.executable

@@ -10,15 +10,14 @@ filled with synthetic patients, a library and runs; OUT the folder of the pictur
 import argparse
 import os
 import sys
-import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
 import ctk
-import qt
 import slicer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from script_in_slicer import run_when_started, settle
 from slicer_case import wait_until
 
 SHOWN_HOME = "/data/voxmmsd"
@@ -86,9 +85,9 @@ class Picture:
         self._panel, self._home, self._out = panel, str(home), out
 
     def __call__(self, name):
-        _settle()
+        settle()
         with self._paths_of_nobody():
-            _settle(300)
+            settle(300)
             page = self._panel.ui.tabs.currentWidget()
             whole = ctk.ctkWidgetsUtils.grabWidget(self._panel.parent)
             # By itself the panel is as high as its highest tab.
@@ -118,20 +117,4 @@ def _write(edit, text):
     edit.blockSignals(False)
 
 
-def _settle(milliseconds=1500):
-    loop = qt.QEventLoop()
-    qt.QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec_()
-
-
-def run():
-    try:
-        main()
-    except Exception:
-        traceback.print_exc()
-        slicer.util.exit(1)
-    else:
-        slicer.util.exit(0)
-
-
-qt.QTimer.singleShot(2000, run)  # when Slicer has started
+run_when_started(main)
