@@ -21,7 +21,7 @@ def pytorch_utils(what: str) -> Any:
         import PyTorchUtils
     except ImportError as error:
         raise MissingDependencyError(
-            _("{what} needs torch, which the extension PyTorch installs").format(what=what),
+            _("{what} needs torch, which the PyTorch extension installs").format(what=what),
             _("install that in the Extensions Manager, restart Slicer, and press the button again"),
         ) from error
     return PyTorchUtils

@@ -1,4 +1,4 @@
-"""Is a modality that does not lie on the T1c noticed, and is one accused that does? Known motions of real cases.
+"""Is a modality that is not aligned with the T1c noticed, and is one accused that does? Known motions of real cases.
 
     python benchmarks/misalignment.py FOLDER... [--moved 6] [--seed 0]
 

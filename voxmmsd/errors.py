@@ -7,7 +7,7 @@ import os
 ERROR, REMEDY = "voxmmsd: error: ", "voxmmsd: remedy: "
 """How the lines begin in which a command says why it failed."""
 EXIT_WITHHELD = 3
-"""Exit code of a command whose results cannot be true."""
+"""Exit code of a command whose results are implausible."""
 REMEDY_APART = "VOXMMSD_REMEDY_APART"
 """Environment variable: the remedy comes on a line of its own, for programs, which need take no sentence apart."""
 
@@ -55,7 +55,7 @@ class MemoryBudgetError(VoxMMSDError):
 
 
 class ResultWithheldError(VoxMMSDError):
-    """A result that cannot be true: its labels are not handed over (exit code ``EXIT_WITHHELD``)."""
+    """An implausible result: its labels are not handed over (exit code ``EXIT_WITHHELD``)."""
 
 
 class BundleError(VoxMMSDError):

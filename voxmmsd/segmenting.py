@@ -248,7 +248,7 @@ def segment(
             wrong slot.
         ModelError: no such model, or one that cannot segment.
         ConfigError: an unknown modality or device.
-        ResultWithheldError: the result cannot be true, such as of a head with its skull on (``force`` returns it).
+        ResultWithheldError: the result is implausible, such as of a head with its skull on (``force`` returns it).
         MissingDependencyError: a format, the alignment, the mask or the device needs a package that is not installed.
         MemoryBudgetError: even small windows do not fit.
     """

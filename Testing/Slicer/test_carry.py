@@ -111,7 +111,7 @@ class CarryTest(carry_case.CarryCase):
         firsts = texts[:2]  # two regions of one size, whose order is a matter of rounding
         self.assertTrue(any("changed: Enhancing tumor, was Necrotic core" in text for text in firsts), texts)
         self.assertEqual(len(texts), len([text for text in texts if "changed" in text]) + len(PLACES))
-        self.assertIn("Enhancing tumor or healthy", texts[-2])
+        self.assertIn("Enhancing tumor or not tumor", texts[-2])
         position = np.linalg.solve(self.made.grid.affine_xyz, [*places.GetNthControlPointPosition(0), 1])[:3]
         x, y, z = np.rint(position).astype(int)
         self.assertTrue(changed[z, y, x])

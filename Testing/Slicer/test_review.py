@@ -310,7 +310,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
     def test_places_cannot_be_dragged(self):
         places = self.result.GetNodeReference("VoxMMSD.Places")
         self.assertTrue(places.GetLocked())
-        self.assertIn("Enhancing tumor or healthy", places.GetNthControlPointLabel(0))
+        self.assertIn("Enhancing tumor or not tumor", places.GetNthControlPointLabel(0))
 
     def test_the_editor_works_on_the_result_and_undo_brings_it_back(self):
         editor = self.ui.segmentEditor

@@ -91,6 +91,6 @@ class TrainUnnamedTest(train_case.TrainTest):
         write_json_atomic(run / "status.json", {"verb": "finetune", "state": "finished", "step": 1, "total": 1})
         write_json_atomic(run / "config.json", {"options": options, "directory": str(self.folder)})
         write_model_record(run, "new-1")
-        told = {"old": "old-1", "outcome": "unknown", "text": "nothing can be said", "few": True, "regions": {}}
+        told = {"old": "old-1", "outcome": "unknown", "text": "no comparison is possible", "few": True, "regions": {}}
         write_json_atomic(run / "comparison.json", {**told, "cases": []})
         return run

@@ -27,7 +27,7 @@ def question_before(result: Any) -> str:
         return ""
     labels = label_array(result, reference)
     if not labels.any():
-        return _("No voxel is labeled. Accept this as an expert's label: there is no tumor?")
+        return _("No voxel is labeled. Accept this as an expert's label, meaning that there is no tumor?")
     predicted = result.GetNodeReference(PREDICTED_LABELS)
     if predicted is not None and np.array_equal(labels, slicer.util.arrayFromVolume(predicted)):
         return _("The labels are exactly as the model predicted them. Accept them unchanged, as an expert's label?")

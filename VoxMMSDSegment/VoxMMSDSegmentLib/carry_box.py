@@ -319,7 +319,7 @@ def _in_words(about: About, schema: Any) -> str:
         said = [_("Nothing else in this volume looks like what you edited: no other voxel was changed.")]
     if about.is_doubtful:
         text = _(
-            "What was learned explains {share} of your edits only: the images may not show what they follow. Look at "
+            "Only {share} of your edits match the image features; the images may not show what you corrected. Review "
             "the result slice by slice."
         )
         said.append(text.format(share=f"{about.refined.agreement:.0%}"))

@@ -37,9 +37,9 @@ class ComputerOptions:
         """Offer the programs that strip a skull and are installed now."""
         combo, chosen = self._ui.stripCombo, self._ui.stripCombo.currentData
         combo.clear()
-        combo.addItem(_("as it is"), "")
+        combo.addItem(_("do not strip"), "")
         for word in installed():
-            combo.addItem(_("strip by {name}").format(name=STRIPPERS[word].title), word)
+            combo.addItem(_("strip with {name}").format(name=STRIPPERS[word].title), word)
         combo.setCurrentIndex(max(0, combo.findData(chosen)))
 
     def keep(self, *_: Any) -> None:

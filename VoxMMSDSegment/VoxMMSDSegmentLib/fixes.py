@@ -68,7 +68,7 @@ class Fixes:
         return [Suggestion(_("Align"), _("Register the images first."), lambda: self._choose(align=True))]
 
     def _scanner_or_resample(self, finding: Finding) -> list[Suggestion]:
-        hint = _("They are aligned: only resample them, and add the resampled images.")
+        hint = _("If they are already aligned: only resample them, and add the resampled images to the scene.")
         return [*self._from_scanner(finding), Suggestion(_("Resample"), hint, lambda: self._choose(intermediates=True))]
 
     def _harden(self, finding: Finding) -> list[Suggestion]:

@@ -137,7 +137,7 @@ def _one_patient(visits: Sequence[Any]) -> str:
     known = [patient_of(visit) if not isinstance(visit, Path) else "" for visit in visits]
     if len({one for one in known if one}) > 1:
         raise InputError(
-            _("the visits are of different patients ({names})").format(
+            _("the visits are from different patients ({names})").format(
                 names=", ".join(v.name if isinstance(v, Path) else v.GetName() for v in visits)
             ),
             _("give visits of one patient"),

@@ -15,14 +15,14 @@ from VoxMMSDSegmentLib.shown_visits import visit_name
 
 Record = Mapping[str, Any]
 _EVENTS = {
-    "first visit": _("there"),
+    "first visit": _("present"),
     "matched": _("still there"),
     "split": _("split"),
     "merged": _("merged"),
     "split and merged": _("split and merged"),
     "new": _("new"),
     "vanished": _("vanished"),
-    "back": _("back"),
+    "back": _("reappeared"),
     "": "",
 }
 
@@ -70,7 +70,7 @@ def summary(record: Record, later: int) -> str:
     lines = []
     if "rano_by_diameters" in visit:
         by_diameters, by_volume = visit["rano_by_diameters"], visit["rano_by_volume"]
-        head = _("RANO 2.0 at {visit}, by the images alone").format(visit=name)
+        head = _("RANO 2.0 at {visit}, from the images alone").format(visit=name)
         lines.append(f"<b>{escape(head)}</b>")
         lines.append(_("By diameters: {category}").format(category=_category(by_diameters)))
         lines.append(_("By volume: {category}").format(category=_category(by_volume)))

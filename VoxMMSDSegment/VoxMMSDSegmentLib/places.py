@@ -125,7 +125,7 @@ def _fill(node, places: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> No
 
 
 def _named(place: Mapping[str, Any], schema: LabelSchema) -> list[str]:
-    names = {label.key: label.name for label in schema.labels} | {BACKGROUND: _("healthy")}
+    names = {label.key: label.name for label in schema.labels} | {BACKGROUND: _("not tumor")}
     return [names.get(key, key) for key in place["labels"]]
 
 

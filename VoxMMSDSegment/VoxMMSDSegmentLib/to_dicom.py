@@ -39,7 +39,7 @@ def series_files(reference: Any) -> list[Path]:
             _("{name}: was not loaded from DICOM, and a DICOM SEG refers to the series that was segmented").format(
                 name=name
             ),
-            _("load the images with Slicer's module DICOM; Save as... writes NIfTI or NRRD"),
+            _("load the images with Slicer's DICOM module; Save as... writes NIfTI or NRRD"),
         )
     if reference.GetParentTransformNode() is not None:
         raise InputError(

@@ -274,7 +274,7 @@ class LibraryTab:
 def _is_meant(correction: library_case.Correction) -> bool:
     """Labels that nobody drew are accepted on purpose only: training takes them for an expert's."""
     if correction.is_empty:
-        question = _("{case}: no voxel is labeled. Accept this as an expert's label: there is no tumor?")
+        question = _("{case}: no voxel is labeled. Accept this as an expert's label, meaning that there is no tumor?")
     elif correction.is_untouched:
         question = _("{case}: the labels are as they were opened. Accept them unchanged, as an expert's label?")
     else:

@@ -138,7 +138,7 @@ def tally(library: Library, old: str, new: str) -> Tally:
         text = "no choice yet"
     else:
         probability = stats.binomtest(wins, wins + losses).pvalue
-        certainty = "sure enough" if probability < ENOUGH else "too few to be sure"
+        certainty = "statistically significant" if probability < ENOUGH else "too few to be sure"
         text = f"the new model was chosen in {wins} of {wins + losses} unnamed comparisons, {equal} equal; {certainty}"
     return Tally(losses, wins, equal, waiting, text)
 

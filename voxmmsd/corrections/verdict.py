@@ -199,14 +199,19 @@ def _in_words(
     sure: bool,
 ) -> str:
     if difference is None:
-        return "nothing can be said: no hold-out patient counts"
+        return "no comparison is possible: no hold-out patient is eligible"
     if worse > better:
         counted = f"worse on {worse} of {count} hold-out patients"
     else:
         counted = f"better on {better} of {count} hold-out patients"
     spread = f", 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f}" if interval else ""
-    certainty = "sure enough" if sure and count >= FEW else "too few to be sure" if count <= 5 else "not sure"
-    return f"{counted} (mean Dice {difference:+.3f}{spread}); {certainty}"
+    return f"{counted} (mean Dice {difference:+.3f}{spread}); {_certainty(sure, count)}"
+
+
+def _certainty(sure: bool, count: int) -> str:
+    if sure and count >= FEW:
+        return "statistically significant"
+    return "too few to be sure" if count <= 5 else "not statistically significant"
 
 
 def _left_out(cases: Sequence[HoldOutCase], fair: int) -> str:

@@ -52,9 +52,7 @@ class SegmentConfig(ReadingConfig):
     min_component: tuple[str, ...] = option(
         (), "minimum component size per label in ml, such as ET=0.05 ED=0.5; smaller ones are removed"
     )
-    force: bool = option(
-        False, "segment despite blocking findings (see the verb check), and write results that cannot be true"
-    )
+    force: bool = option(False, "segment despite blocking findings (see the verb check), and write implausible results")
     probabilities: bool = option(False, "also write one probability map per label")
     uncertainty: bool = option(False, "also write an uncertainty map")
     tta: bool = option(False, "test-time augmentation: mean over eight mirrored images (8x slower, slightly better)")

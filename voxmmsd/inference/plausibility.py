@@ -1,6 +1,6 @@
 """Whether a result can be true: findings of the labels, not of the images.
 
-What cannot be true is BLOCKING: ``segment`` withholds the labels unless it is forced. What is only doubtful is a
+What is implausible is BLOCKING: ``segment`` withholds the labels unless it is forced. What is only doubtful is a
 WARNING, and is handed over. The thresholds come from the experts' labels of 50 training and validation cases of two
 patient groups (``docs/method.md``, section 12): the largest tumor has 321 ml and 17.5 % of the brain, the most
 scattered one 4 components of 0.1 ml and more, and none has a voxel outside the brain.
@@ -32,7 +32,7 @@ SMALLEST_ML = 16.6  # experts: at least; a smaller largest part is believed only
 SURE = 0.86  # of it on average: true tumors 0.867 and more, brains without a tumor up to 0.85
 SURE_OF_CORE = 0.90  # at its surest place, with a T1c: true tumors 0.95 and more, phantoms without one up to 0.85
 DOUBTFUL_DICE, IMPOSSIBLE_DICE = 0.6, 0.3  # of the whole tumor, as the model's card expects it
-_BRIGHT_AS_WELL = "look at it: old scars, multiple sclerosis and poor circulation are bright on FLAIR as well"
+_BRIGHT_AS_WELL = "review it: gliosis, multiple sclerosis and small-vessel ischemic disease are also bright on FLAIR"
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,18 @@ def check_extent(extent: Extent) -> Iterator[Finding]:
         return
     look = "look at the picture, and at the images (`voxmmsd check`)"
     if severity := _graded(extent.tumor_ml, DOUBTFUL_ML, IMPOSSIBLE_ML):
-        text = f"{extent.tumor_ml:,.0f} ml of tumor: the largest of 50 that experts drew has 321 ml"
+        text = f"{extent.tumor_ml:,.0f} ml of tumor: the largest of 50 tumors drawn by experts is 321 ml"
         yield Finding(severity, "tumor-volume", text, look)
     share = extent.tumor_ml / extent.brain_ml
     if severity := _graded(share, DOUBTFUL_SHARE, IMPOSSIBLE_SHARE):
-        text = f"{100 * share:.0f} % of the brain are called tumor: of 50 that experts drew the most is 17.5 %"
+        text = f"{100 * share:.0f} % of the brain is labeled tumor: the maximum in 50 tumors drawn by experts is 17.5 %"
         yield Finding(severity, "tumor-share", text, look)
     if severity := _graded(extent.outside, DOUBTFUL_OUTSIDE, IMPOSSIBLE_OUTSIDE):
-        text = f"{100 * extent.outside:.0f} % of the tumor lie outside the brain"
+        text = f"{100 * extent.outside:.0f} % of the tumor lies outside the brain"
         yield Finding(severity, "tumor-outside", text, look)
     if severity := _graded(extent.components, DOUBTFUL_COMPONENTS, IMPOSSIBLE_COMPONENTS):
-        text = f"the tumor is scattered over {extent.components} places of {SPECK_ML:g} ml and more"
-        yield Finding(severity, "tumor-scattered", f"{text}: experts drew 4 at most", look)
+        text = f"the tumor is scattered over {extent.components} separate regions of at least {SPECK_ML:g} ml"
+        yield Finding(severity, "tumor-scattered", f"{text}: tumors drawn by experts have 4 at most", look)
 
 
 def check_presence(extent: Extent, largest: LargestPart, *, has_contrast: bool) -> Iterator[Finding]:
@@ -103,17 +103,17 @@ def check_presence(extent: Extent, largest: LargestPart, *, has_contrast: bool) 
     if extent.brain_ml < LEAST_BRAIN_ML:
         return
     if not extent.tumor_ml:
-        yield Finding(NOTE, "no-tumor", "no tumor was found", "look at the images yourself: small ones are missed")
+        yield Finding(NOTE, "no-tumor", "no tumor was found", "review the images yourself: small tumors can be missed")
     elif largest.ml < SMALLEST_ML and largest.probability < SURE:
         text = (
-            f"there may be no tumor: the largest place that is called so has {largest.ml:.2g} ml and a probability of "
-            f"{100 * largest.probability:.0f} % (the smallest of 50 tumors that experts drew has {SMALLEST_ML} ml)"
+            f"there may be no tumor: the largest region labeled tumor is {largest.ml:.2g} ml, with a probability of "
+            f"{100 * largest.probability:.0f} % (the smallest of 50 tumors drawn by experts is {SMALLEST_ML} ml)"
         )
         yield Finding(WARNING, "maybe-no-tumor", text, _BRIGHT_AS_WELL)
     elif has_contrast and largest.core is not None and largest.core < SURE_OF_CORE:
         text = (
-            f"there may be no tumor: the largest place that is called so has {largest.ml:.2g} ml, and a core in it "
-            f"has a probability of {100 * largest.core:.0f} % at most (in 50 true tumors 95 % and more)"
+            f"there may be no tumor: the largest region labeled tumor is {largest.ml:.2g} ml, and tumor core in it "
+            f"has a probability of {100 * largest.core:.0f} % at most (at least 95 % in 50 true tumors)"
         )
         yield Finding(WARNING, "maybe-no-tumor", text, _BRIGHT_AS_WELL)
 
@@ -125,7 +125,7 @@ def _graded(value: float, doubtful: float, impossible: float) -> Severity | None
 def _of_skull(before: Sequence[Finding]) -> Iterator[Finding]:
     for finding in before:
         if finding.kind == "skull":
-            text = "the skull is on, and what the model says of such a head means nothing"
+            text = "the images are not skull-stripped, so the model's result is not valid"
             yield Finding(BLOCKING, "result-of-skull", text, finding.remedy)
 
 

@@ -61,7 +61,7 @@ def withheld_result(folder: Path, case: Case) -> ResultWithheldError | None:
 def withheld_error(case_id: str, reasons: Sequence[str]) -> ResultWithheldError:
     """The error of a case whose labels are withheld for these reasons (findings' lines)."""
     listed = "; ".join(reason.removeprefix("blocking: ") for reason in reasons)
-    return ResultWithheldError(f"the result cannot be true and is withheld: {listed}", "--force writes it anyway")
+    return ResultWithheldError(f"the result is implausible and was withheld: {listed}", "--force writes it anyway")
 
 
 def set_unfinished_aside(folder: Path, case_id: str) -> None:

@@ -31,7 +31,7 @@ _ROOM_AHEAD = 2 * 2**30
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """Files written, ids with reasons of cases that could not be segmented or whose results cannot be true, and the
+    """Files written, ids with reasons of cases that could not be segmented or whose results are implausible, and the
     last lines."""
 
     written: tuple[Path, ...]

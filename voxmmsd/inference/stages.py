@@ -32,7 +32,7 @@ from voxmmsd.records.result import ResultRecord
 from voxmmsd.runs import Run
 from voxmmsd.terminal import progress_bar
 
-FORCED = "the result cannot be true, and its labels were written because that was asked for (--force)"
+FORCED = "the result is implausible; its labels were written only because --force was given"
 
 
 @dataclass(frozen=True)

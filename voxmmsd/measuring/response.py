@@ -1,4 +1,4 @@
-"""Categories of RANO 2.0 by images alone (Wen et al., J Clin Oncol 41:5187, 2023, doi 10.1200/JCO.23.01059).
+"""Categories of RANO 2.0 from the images alone (Wen et al., J Clin Oncol 41:5187, 2023, doi 10.1200/JCO.23.01059).
 
 By diameters: the sum of the products of the two diameters of the lesions. Partial response: at least 50 % less than at
 the baseline; progression: at least 25 % above the nadir, the least so far. By volume: at least 65 % less, 40 % above.
@@ -26,7 +26,7 @@ NAMES = {
     Response.PARTIAL: "partial response",
     Response.STABLE: "stable disease",
     Response.PROGRESSION: "progressive disease",
-    Response.UNKNOWN: "cannot be told",
+    Response.UNKNOWN: "not evaluable",
 }
 
 
@@ -42,7 +42,7 @@ BY_DIAMETERS, BY_VOLUME = Thresholds(0.50, 0.25), Thresholds(0.65, 0.40)
 CAVEAT = (
     "These categories are arithmetic on the segmentation. RANO 2.0 also takes steroids, clinical state, non-target "
     "lesions and a confirming scan at least four weeks later into account, and its baseline is the first scan after "
-    "radiotherapy: within twelve weeks of it growth may be pseudoprogression. A reader decides."
+    "radiotherapy: within twelve weeks of it, growth may be pseudoprogression. A radiologist must make the assessment."
 )
 _SLACK = 1e-9
 
@@ -81,11 +81,11 @@ def _category(
     if new:
         found, why = Response.PROGRESSION, "a new measurable lesion"
     elif baseline <= 0:
-        found, why = Response.UNKNOWN, "nothing measurable at the first visit"
+        found, why = Response.UNKNOWN, "no measurable disease at the first visit"
     elif gone:
         found, why = Response.COMPLETE, "no enhancing tumor is left"
     elif nadir <= 0 < size:
-        found, why = Response.PROGRESSION, "what had vanished is back"
+        found, why = Response.PROGRESSION, "enhancing tumor has reappeared"
     elif size >= nadir * (1 + thresholds.more) - _SLACK and nadir > 0:
         found, why = Response.PROGRESSION, f"at least {thresholds.more:.0%} above the nadir"
     elif size <= baseline * (1 - thresholds.less) + _SLACK:

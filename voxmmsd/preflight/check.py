@@ -197,7 +197,7 @@ def check_identity(case: Case) -> Iterator[Finding]:
         if len(values) > 1:
             groups = " / ".join(", ".join(sorted(names)) for names in values.values())
             yield Finding(
-                BLOCKING if surely else WARNING, f"different-{kind}", f"the images are of different {kind}: {groups}",
+                BLOCKING if surely else WARNING, f"different-{kind}", f"the images are from different {kind}: {groups}",
                 "give images of one patient and one examination",
             )  # fmt: skip
 
@@ -218,9 +218,9 @@ def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Find
     """Whether the model knows the resection cavity."""
     if operated and schema is not None and all(label.key != "RC" for label in schema.labels):
         yield Finding(
-            WARNING, "operated", f"the patient was operated on, and the model ({schema.name}) knows no resection "
-            "cavity: it may call the cavity necrosis or edema",
-            "use a model for operated patients (brats-gli-2024), or correct the cavity by hand",
+            WARNING, "operated", f"postoperative case, and the model ({schema.name}) has no label for the resection "
+            "cavity: it may label the cavity as necrosis or edema",
+            "use a model for postoperative cases (brats-gli-2024), or correct the cavity by hand",
         )  # fmt: skip
 
 
@@ -271,7 +271,7 @@ def _check_spacing(name: str, grid: Grid) -> Iterator[Finding]:
         hopeless = thickest > TOO_THICK_MM
         yield Finding(
             WARNING if hopeless else NOTE, "thick-slices", f"{name}: voxels of {thickest:.3g} mm along one axis; "
-            + ("volumes and small lesions mean little" if hopeless else "small lesions may be missed"),
+            + ("volumes are unreliable, " if hopeless else "") + "small lesions may be missed",
             "prefer a 3-D acquisition if there is one", name,
         )  # fmt: skip
 
@@ -335,15 +335,16 @@ def _compared(
         covered = _covered(whole, brains[name]) if whole is not None else 1.0
         if covered < LEAST_OVERLAP:
             text = f"{name} covers only {100 * covered:.0f} % of the brain that {reference} shows"
-            way = "nothing to do if it was scanned so: beyond it, the tumor is judged from the other images"
+            way = "nothing to do if it was acquired so: where it shows nothing, the other images decide"
             yield Finding(WARNING, "part-of-brain", text, way, name)
         signs = [_outlines_differ(whole, brains[name], grid)] if whole is not None and covered >= LEAST_OVERLAP else []
         found = found_by_name[name]
         signs += [f"their edges are {found.mean_mm:.0f} mm apart, on average"] if found.is_significant else []
         if any(signs):
             yield Finding(
-                WARNING, "not-aligned", f"{name} does not lie on {reference}: " + " and ".join(filter(None, signs)),
-                "register it to the others first (--align), while the skulls are on if one mask strips them all", name,
+                WARNING, "not-aligned", f"{name} is not aligned with {reference}: " + " and ".join(filter(None, signs)),
+                "register it to the others first (--align); before skull-stripping, if one brain mask serves them all",
+                name,
             )  # fmt: skip
 
 
@@ -366,7 +367,7 @@ def _outlines_differ(reference: np.ndarray, other: np.ndarray, grid: Grid) -> st
     overlap = 2 * both / max(1, one + two)
     if offset <= LARGEST_OFFSET_MM and overlap >= LEAST_OVERLAP:
         return ""
-    return f"their brains' centers are {offset:.1f} mm apart and overlap by {100 * overlap:.0f} %"
+    return f"the brain centers are {offset:.1f} mm apart, and the brains overlap by {100 * overlap:.0f} %"
 
 
 def _center_mm(brain_zyx: np.ndarray, grid: Grid) -> np.ndarray:

@@ -14,11 +14,11 @@ class RefineConfig:
         "", "a result of segment or refine, CASEID-voxmmsd.nii.gz", affects=Affects.INPUT, positional=True
     )
     edited: tuple[str, ...] = option(
-        (), "the labels as edited, on the result's grid; several of several readers", affects=Affects.INPUT
+        (), "the edited labels, on the result's grid; one file per reader", affects=Affects.INPUT
     )
     out: str = option("", "folder of the new result", affects=Affects.PLACE)
     reviewed: tuple[str, ...] = option(
-        (), "planes gone through whole, such as axial:60 coronal:71-73, or strokes (default: as the edits lie)"
+        (), "planes that were reviewed completely, such as axial:60 coronal:71-73, or strokes (default: from the edits)"
     )
     locked: tuple[str, ...] = option((), "labels that nothing is carried to or from, such as ET")
     new_label: str = option(

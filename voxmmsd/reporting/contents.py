@@ -19,7 +19,7 @@ from voxmmsd.wording import counted
 DIAMETERS = (
     "Diameters as RANO measures them: in one axial slice the longest line between two points of the lesion, and the "
     "longest line perpendicular to it whose ends lie in the lesion; both may cross a necrosis or cavity. "
-    f"Measurable: {LEAST_MM:g} mm at least in both, in two slices. A reader checks them before they are used."
+    f"Measurable: {LEAST_MM:g} mm at least in both, on two slices. A reader must verify them before use."
 )
 EXPECTED = (
     "Expected Dice: the mean over the model's {split} cases with these modalities, from its card. At that Dice the "
@@ -118,7 +118,7 @@ def volume_limits(volume_ml: float, dice: float | None) -> tuple[str, str]:
 
 def _expectation(shown: ShownCase, info: ModelInfo | None) -> str:
     if is_corrected(shown):
-        return "A person corrected the labels: the model's card does not say how well."
+        return "A person corrected the labels, so the accuracy stated on the model's card does not apply."
     if info is None:
         return "The model is not on this machine, so that its card is not repeated here."
     subsets = info.scores.get(KEY)

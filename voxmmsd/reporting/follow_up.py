@@ -1,4 +1,4 @@
-"""What became of a patient's lesions from visit to visit, and what RANO 2.0 would call it by the images alone."""
+"""What became of a patient's lesions from visit to visit, and what RANO 2.0 would call it from the images alone."""
 
 from __future__ import annotations
 

@@ -134,11 +134,13 @@ def _response(found: FollowUp) -> list[Section]:
         "progression. All lesions count, none is chosen as a target. The first visit is taken for the baseline. "
         "Wen et al., J Clin Oncol 41:5187, 2023, doi 10.1200/JCO.23.01059."
     )
-    return [Section("RANO 2.0, by the images alone", [f"{kinds}.", CAVEAT, text, *_reasons(found)], rows)]
+    return [Section("RANO 2.0, from the images alone", [f"{kinds}.", CAVEAT, text, *_reasons(found)], rows)]
 
 
 def _limits(limits: Thresholds) -> str:
-    return f"PR from {limits.less:.0%} less than at the first visit, PD from {limits.more:.0%} above the nadir"
+    return (
+        f"PR: at least {limits.less:.0%} less than at the first visit; PD: at least {limits.more:.0%} above the nadir"
+    )
 
 
 def _cells(assessments: Sequence[Assessment], number: int) -> list[str]:

@@ -76,7 +76,7 @@ def read_visits(
             "segment all of them with one model",
         )
     if not any(one.shown.label_zyx.any() for one in read):
-        raise InputError("none of the visits has a tumor", "give visits of which one has at least")
+        raise InputError("none of the visits has a tumor", "give visits of which at least one has a tumor")
     of_each = list(days) if days else _days_of(read)
     codes = {one.code for one in read}
     code = patient or (codes.pop() if len(codes) == 1 else "")
@@ -157,7 +157,7 @@ def _check_one_patient(read: Sequence[_Read], patient: str) -> None:
         return
     ids = ", ".join(one.shown.case_id for one in read)
     if all(one.is_sure for one in read):
-        raise InputError(f"the visits are of different patients ({ids})", "give visits of one patient")
+        raise InputError(f"the visits are from different patients ({ids})", "give visits of one patient")
     raise InputError(
         f"it cannot be told from their names whether {ids} are of one patient",
         "say so with --patient CODE, if they are",

@@ -22,7 +22,7 @@ def test_better_on_most_but_few_patients_is_said_as_it_is():
 def test_a_steady_gain_is_sure_and_a_steady_loss_is_worse():
     up = judge([case(n, 0.6, 0.65 + 0.01 * (n % 2)) for n in range(6)])
     assert (up.outcome, up.sure) == ("better", True)
-    assert up.text.endswith("; sure enough")
+    assert up.text.endswith("; statistically significant")
     down = judge([case(n, 0.65 + 0.01 * (n % 2), 0.6) for n in range(6)])
     assert (down.outcome, down.sure) == ("worse", True)
     assert down.text.startswith("worse on 6 of 6")
@@ -59,7 +59,7 @@ def test_regions_that_a_case_does_not_have_do_not_count():
 def test_without_a_fair_case_nothing_is_said(cases):
     verdict = judge(cases)
     assert (verdict.outcome, verdict.difference, verdict.few) == ("unknown", None, True)
-    assert verdict.text.startswith("nothing can be said")
+    assert verdict.text.startswith("no comparison is possible")
 
 
 def test_one_patient_is_no_ground_to_be_sure():

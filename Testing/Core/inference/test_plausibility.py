@@ -1,4 +1,4 @@
-"""What cannot be true is withheld, what is doubtful is said."""
+"""What is implausible is withheld, what is doubtful is said."""
 
 import csv
 import json

@@ -218,9 +218,9 @@ def test_the_one_image_that_lies_elsewhere_is_named_and_none_of_the_others(patie
     change(patient[odd], lambda a, m: (np.roll(a, 8, axis=0), m))
     (found,) = [f for f in check_case(case_from_files("p", **patient)) if f.kind == "not-aligned"]
     assert found.modality == odd
-    assert found.text.startswith(f"{odd} does not lie on ")
+    assert found.text.startswith(f"{odd} is not aligned with ")
     if odd == "t1c":  # the reference of the comparison
-        assert "on the others (t1n, t2w, t2f)" in found.text
+        assert "aligned with the others (t1n, t2w, t2f)" in found.text
 
 
 def test_of_two_pairs_that_contradict_each_other_the_reference_is_believed(patient):

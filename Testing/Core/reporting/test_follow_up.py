@@ -179,7 +179,7 @@ def test_days_come_from_dicom_and_the_patients_number_is_written_nowhere(tmp_pat
         read_visits(files[::-1], images=folders(tmp_path, files)[::-1])
     assert "PAT-7" not in json.dumps(followed(visits).record())
     files.append(dicom_result(tmp_path, "other", "20210102", patient="PAT-8"))
-    with pytest.raises(InputError, match="of different patients"):
+    with pytest.raises(InputError, match="from different patients"):
         read_visits(files, images=folders(tmp_path, files))
 
 
