@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from voxmmsd.concurrency import both
+from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case, PathLike, case_from_files
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.finding.naming import read_name
@@ -168,11 +169,8 @@ class Segmenter:
         progress: Callable[[int, int], None] | None = None,
     ) -> Segmentation:
         """Segment one case; arguments and errors are those of ``segment``."""
-        case = _case(images)
-        word = str(brain_mask or "")
-        if word and Path(word).exists():
-            case, word = replace(case, brain_mask=Source(Path(word))), ""
-        how = reading_options(align=align, brain_mask=word, from_scanner=from_scanner, n4=n4)
+        case = _with_mask(_case(images), brain_mask)
+        how = reading_options(align=align, brain_mask=str(brain_mask or ""), from_scanner=from_scanner, n4=n4)
         at_once = self._memory is None and self._threads != 1
         volumes = read_case(case, reference, with_label=False, at_once=at_once, **how)
         look = partial(look_first, volumes, self.package, force=force)
@@ -244,8 +242,8 @@ def segment(
     True
 
     Raises:
-        InputError: no case or several, an image that cannot be read, or a blocking finding, such as an image in the
-            wrong slot.
+        InputError: no case or several, an image or a mask that cannot be read, or a blocking finding, such as an image
+            in the wrong slot.
         ModelError: no such model, or one that cannot segment.
         ConfigError: an unknown modality or device.
         ResultWithheldError: the result is implausible, such as of a head with its skull on (``force`` returns it).
@@ -325,6 +323,18 @@ def _case(images: PathLike | Case | Mapping[str, PathLike | SpatialImage]) -> Ca
         f"{folder}: holds {len(cases)} cases",
         "call voxmmsd.Segmenter with each of voxmmsd.find_cases(folder).cases",
     )
+
+
+def _with_mask(case: Case, brain_mask: PathLike | None) -> Case:
+    """The case with the mask of a file; a word, which names no file, is for ``reading_options``."""
+    if not brain_mask or str(brain_mask) in WORDS:
+        return case
+    file = Path(brain_mask).expanduser()
+    if not file.exists():
+        raise InputError(
+            f"brain_mask {file}: no such file", f"check the path, or give one of {', '.join(WORDS)} instead of a file"
+        )
+    return replace(case, brain_mask=Source(file))
 
 
 def _case_of_modalities(images: Mapping[str, PathLike | SpatialImage]) -> Case:

@@ -112,6 +112,21 @@ def test_images_that_are_none_are_refused(images, said, here):
         voxmmsd.segment(images, "runs/first")
 
 
+def test_a_mask_that_is_not_there_is_refused_and_one_at_home_is_found(here, monkeypatch):
+    for mask in ("brian_mask.nii.gz", "hd_bet", "~/nowhere.nii.gz"):
+        for from_scanner in (False, True):
+            with pytest.raises(InputError, match=r"brain_mask .*: no such file; check the path, or give one of t1n, "):
+                voxmmsd.segment(CASE, "runs/first", brain_mask=mask, from_scanner=from_scanner)
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setenv("USERPROFILE", str(here))
+    image = nibabel.load(f"{CASE}/phantom-007-000-t1c.nii.gz")
+    inside = (np.asarray(image.dataobj) > 0).astype(np.uint8)
+    inside[:20] = 0
+    nibabel.save(nibabel.Nifti1Image(inside, image.affine), here / "mask.nii.gz")
+    found = voxmmsd.segment(CASE, "runs/first", brain_mask="~/mask.nii.gz", force=True)
+    assert np.array_equal(found.prediction.volumes.brain_mask_zyx, inside.T > 0)
+
+
 def test_a_folder_of_several_cases_is_refused_with_what_to_call(here, tmp_path):
     assert main(["phantom", str(tmp_path / "two"), "--count", "2", "--shape", "24"]) == 0
     with pytest.raises(InputError, match=r"holds 2 cases; call voxmmsd\.Segmenter with each"):
