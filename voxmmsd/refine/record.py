@@ -221,12 +221,11 @@ def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConf
     """
     how = _how_read(result, config)
     try:
-        cases = cases_to_segment(how)
+        chosen = _find_case(result, how)
     except InputError as error:
         raise InputError(
             f"the images of {result.case_id} are not where they were ({error})", "name them with --case"
         ) from None
-    chosen = next((case for case in cases if case.id == result.case_id), cases[0] if len(cases) == 1 else None)
     if chosen is None:
         raise InputError(f"{how.case}: holds no case {result.case_id}", "name its folder with --case")
     case = replace(chosen, id=result.case_id)
@@ -242,7 +241,55 @@ def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConf
     return replace(case, modalities=modalities), how
 
 
+def _find_case(result: Edited, how: SegmentConfig) -> Case | None:
+    cases = cases_to_segment(how)
+    return next((case for case in cases if case.id == result.case_id), cases[0] if len(cases) == 1 else None)
+
+
+def known_reading(result: Edited, config: RefineConfig) -> dict[str, str]:
+    """How the images of a result are read: option -> value, for the brain mask its word or the SHA-256 of its file.
+
+    What nothing tells is left out: all but a named mask where no run and no option says where the images are, and a
+    mask that is gone.
+
+    Raises:
+        InputError: the mask that ``config`` names is not there.
+    """
+    known = _known_options(result, config)
+    mask = str(known.get("brain_mask", ""))
+    found: dict[str, str] = {}
+    if _names_images(known):
+        how = _how_read(result, config)
+        found = {name: str(getattr(how, name)) for name in ("reference", "from_scanner", "align", "n4")}
+        if not mask:
+            try:
+                case = _find_case(result, how)
+            except InputError:
+                case = None
+            if case is not None:
+                found["brain_mask"] = source_sha256(case.brain_mask) if case.brain_mask else ""
+    if mask in WORDS:
+        found["brain_mask"] = mask
+    elif mask and (config.brain_mask or Path(mask).exists()):
+        found["brain_mask"] = source_sha256(Source(Path(mask)))
+    return found
+
+
 def _how_read(result: Edited, config: RefineConfig) -> SegmentConfig:
+    known = _known_options(result, config)
+    if not _names_images(known):
+        raise InputError(
+            f"{result.file}: no run lies beside it that says where its images are", "name the case's folder with --case"
+        )
+    names = {item.name for item in fields(SegmentConfig)}
+    return config_from_record(SegmentConfig, {name: value for name, value in known.items() if name in names})
+
+
+def _names_images(known: Mapping[str, Any]) -> bool:
+    return any(known.get(name) for name in ("case", *MODALITIES))
+
+
+def _known_options(result: Edited, config: RefineConfig) -> dict[str, Any]:
     known: dict[str, Any] = {"reference": result.record.reference}
     if result.segmented:
         given, directory = result.segmented["options"], Path(result.segmented["directory"])
@@ -255,12 +302,7 @@ def _how_read(result: Edited, config: RefineConfig) -> SegmentConfig:
         known["case"] = config.case
     if config.brain_mask:
         known["brain_mask"] = config.brain_mask
-    if not any(known.get(name) for name in ("case", *MODALITIES)):
-        raise InputError(
-            f"{result.file}: no run lies beside it that says where its images are", "name the case's folder with --case"
-        )
-    names = {item.name for item in fields(SegmentConfig)}
-    return config_from_record(SegmentConfig, {name: value for name, value in known.items() if name in names})
+    return known
 
 
 def find_model(result: Edited, config: RefineConfig) -> ModelPackage:

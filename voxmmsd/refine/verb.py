@@ -31,6 +31,7 @@ from voxmmsd.refine.record import (
     Edited,
     find_images,
     find_model,
+    known_reading,
     origin_file,
     parse_new_label,
     read_edits,
@@ -120,8 +121,9 @@ def _features(result: Edited, config: RefineConfig, run: Run) -> CaseFeatures:
     """Read from ``--features`` where they are there, else computed, and kept there."""
     package = find_model(result, config)
     file, inputs = Path(config.features) if config.features else None, result.record.inputs
+    reading = known_reading(result, config) if file is not None else {}
     if file is not None and file.exists():
-        kept = read_features(file, package.info.files[WEIGHTS], inputs)
+        kept = read_features(file, package.info.files[WEIGHTS], inputs, reading)
         if kept is not None:
             return kept
     case, how = find_images(result, config)
@@ -147,7 +149,7 @@ def _features(result: Edited, config: RefineConfig, run: Run) -> CaseFeatures:
     memory = parse_bytes(config.memory)
     features = case_features(volumes, package, threads=config.threads, memory=memory, progress=on_window)
     if file is not None:
-        write_features(file, features, inputs)
+        write_features(file, features, inputs, reading)
     return features
 
 

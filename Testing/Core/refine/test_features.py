@@ -130,6 +130,10 @@ def test_features_come_back_from_their_file_for_the_same_model_and_images_only(t
     assert (back.logits_czyx == made.logits_czyx).all() and (back.image_czyx == made.image_czyx).all()
     assert read_features(file, "another", inputs) is None
     assert read_features(file, "model", {"t1c": "b"}) is None
+    write_features(file, made, inputs, {"n4": "False", "brain_mask": "a"})
+    assert read_features(file, "model", inputs, {"n4": "True"}) is None
+    assert read_features(file, "model", inputs, {"n4": "False", "brain_mask": "b"}) is None
+    assert read_features(file, "model", inputs, {"n4": "False", "reference": "t1c"}) is not None
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"text"])

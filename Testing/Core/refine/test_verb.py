@@ -128,6 +128,28 @@ def test_features_are_kept_for_the_next_round(place):
     assert record(place / "one")["sha256"] == record(place / "two")["sha256"]
 
 
+def test_features_are_computed_again_where_the_images_are_read_in_another_way(place, capsys):
+    def computed(*options, out):
+        assert refine(place, "--features", place / "f.npz", *options, out=out) == 0
+        events = (place / out / ".run" / "events.jsonl").read_text(encoding="utf-8")
+        return '"stage": "features"' in events
+
+    image = nib.load(place / "cases" / CASE / f"{CASE}-t1c.nii.gz")
+    inside = np.asarray(image.dataobj) > 0
+    for name, cut in (("whole.nii.gz", 0), ("half.nii.gz", 16)):
+        inside[:cut] = False
+        nib.save(nib.Nifti1Image(inside.astype(np.uint8), image.affine), place / name)
+    assert computed(out="one") and not computed(out="two")
+    assert computed("--brain-mask", place / "whole.nii.gz", out="three")
+    assert not computed("--brain-mask", place / "whole.nii.gz", out="four")
+    shutil.copy(place / "half.nii.gz", place / "whole.nii.gz")
+    assert computed("--brain-mask", place / "whole.nii.gz", out="five")
+    assert not np.array_equal(labels(place / "five" / RESULT), labels(place / "four" / RESULT))
+    assert computed("--brain-mask", "t1c", out="six")
+    assert refine(place, "--features", place / "f.npz", "--brain-mask", place / "no.nii.gz", out="seven") == 2
+    assert "no.nii.gz: no such file" in capsys.readouterr().err
+
+
 def test_the_case_and_the_model_may_be_named_where_the_run_is_gone(place, capsys):
     shutil.rmtree(place / "seen" / ".run")
     assert refine(place) == 2
