@@ -1,5 +1,6 @@
 """A result is what the core said, its regions and volumes follow every edit, and what is kept is what was drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -10,15 +11,28 @@ import vtk
 from phantom_case import PLACES, add_result, add_volumes, paint, phantom, result_files, table_rows, true_ml
 from slicer_case import wait_until
 
+from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.errors import InputError
-from voxmmsd.labels import SCHEMAS
+from voxmmsd.labels import MODALITIES, SCHEMAS
 from VoxMMSDLib.background import at_once
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
 from VoxMMSDLib.volumes import export_mask
+from VoxMMSDSegmentLib.case import SlicerCase
+from VoxMMSDSegmentLib.case_folders import CaseFolders
 from VoxMMSDSegmentLib.diameter_lines import find_lines, lines_of, show_lines
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
-from VoxMMSDSegmentLib.result import belonging, last_result_of, reference_of, replace_result, result_steps
+from VoxMMSDSegmentLib.result import (
+    belonging,
+    last_result_of,
+    make_result,
+    reference_of,
+    replace_result,
+    result_steps,
+    step_of,
+)
+from VoxMMSDSegmentLib.saving import writes_for_library
 from VoxMMSDSegmentLib.sights import center_3d
 
 
@@ -202,6 +216,51 @@ class ResultTest(slicer_case.ModuleTest):
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), nodes - 2)
         whole = mask_of(regions_node(self.result), ["WT"], self.reference)
         self.assertTrue(np.array_equal(whole, self.made.label_zyx > 0))
+
+    def aligned_result(self, shift=100):
+        """A result whose FLAIR was aligned: as it was segmented, it is brighter by ``shift``."""
+        image = self.made.image_czyx[MODALITIES.index("t2f")] + shift
+        write_nifti(self.folder / "t2f.nii.gz", image, self.made.grid)
+        files = replace(result_files(self.made, self.folder), images={"t2f": self.folder / "t2f.nii.gz"})
+        return make_result(SlicerCase(self.volumes), files)
+
+    def kept_flair(self):
+        """What the training library would be given."""
+        _options, writes = at_once(writes_for_library(self.result, self.folder / "kept"))
+        for write in writes:
+            write()
+        return read_volume(Source(self.folder / "kept" / "case" / "t2f.nii")).array
+
+    def test_what_is_replaced_with_images_that_were_aligned_is_kept_with_them_and_the_other_way_round(self):
+        raw = self.made.image_czyx[MODALITIES.index("t2f")]
+        folders = CaseFolders()
+        before = folders.of(self.result).folder
+        replace_result(self.result, self.aligned_result())
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(step_of(self.result, "t2f")))
+        self.assertIn(step_of(self.result, "t2f"), belonging(self.result))
+        self.assertTrue(np.allclose(self.kept_flair(), raw + 100, atol=1e-2))
+        self.assertNotEqual(folders.of(self.result).folder, before)  # features of the images as they were
+        folders.clear()
+        step = step_of(self.result, "t2f").GetID()
+        replace_result(self.result, self.aligned_result(200))
+        self.assertTrue(np.allclose(self.kept_flair(), raw + 200, atol=1e-2))
+        self.assertIsNone(slicer.mrmlScene.GetNodeByID(step))
+        replace_result(self.result, add_result(self.made, self.volumes, self.folder))
+        self.assertIsNone(step_of(self.result, "t2f"))
+        self.assertTrue(np.allclose(self.kept_flair(), raw, atol=1e-2))
+
+    def test_a_result_on_another_grid_or_of_other_tissues_does_not_replace_the_last_one(self):
+        files = result_files(self.made, self.folder)
+        of_flair = make_result(SlicerCase(self.volumes, reference="t2f"), files)
+        self.assertIsNone(last_result_of(self.volumes, but=of_flair))
+        with self.assertRaisesRegex(InputError, "another voxel grid"):
+            replace_result(self.result, of_flair)
+        slicer.mrmlScene.RemoveNode(of_flair)
+        again = add_result(self.made, self.volumes, self.folder)
+        again.SetAttribute("VoxMMSD.Schema", "brats-gli-2024")
+        self.assertIsNone(last_result_of(self.volumes, but=again))
+        with self.assertRaisesRegex(InputError, "other tissues"):
+            replace_result(self.result, again)
 
     def test_nothing_of_files_or_folders_is_left_in_the_nodes(self):
         names = (MODEL, "VoxMMSD.Schema", "VoxMMSD.Review")

@@ -8,8 +8,10 @@ from typing import Any
 
 import slicer
 
+from voxmmsd.labels import MODALITIES
 from VoxMMSDLib.segments import MODEL
 from VoxMMSDLib.workplace import new_workplace, remove
+from VoxMMSDSegmentLib.result import step_of
 from VoxMMSDSegmentLib.rounds import FINGERPRINTS, WEIGHTS
 
 FEATURES = "features.npz"
@@ -41,6 +43,8 @@ class CaseFolders:
     def of(self, result: Any) -> CaseFolder:
         """A result's own; an empty one where it has another model or other images than when that was made."""
         made_of = tuple(result.GetAttribute(name) or "" for name in (MODEL, WEIGHTS, FINGERPRINTS))
+        # The fingerprints are of the images as given: the same ones may have been aligned, or corrected, since.
+        made_of += tuple(step.GetID() for key in MODALITIES if (step := step_of(result, key)) is not None)
         found = self._folders.get(result.GetID())
         if found is None or found.made_of != made_of or not found.folder.is_dir():
             self._remove(result.GetID())

@@ -112,11 +112,14 @@ def remove_result(node) -> None:
 
 
 def last_result_of(volumes: dict, but=None):
-    """The newest result, other than ``but``, that was made of exactly these images; None where there is none."""
+    """The newest result, other than ``but``, that was made of exactly these images; None where there is none.
+
+    With ``but``, it is also one that ``replace_result`` can make what that is.
+    """
     inputs = {key: node.GetID() for key, node in volumes.items()}
     for node in reversed(results()):
         own = {key: found.GetID() for key in MODALITIES if (found := input_of(node, key)) is not None}
-        if node is not but and own == inputs:
+        if node is not but and own == inputs and (but is None or not _why_not_replaced(node, but)):
             return node
     return None
 
@@ -126,10 +129,10 @@ def replace_result(old, new) -> None:
     them.
 
     Raises:
-        InputError: they follow different label schemas.
+        InputError: they follow different label schemas, or lie on different voxel grids.
     """
-    if new.GetAttribute(SCHEMA) not in (old.GetAttribute(SCHEMA), old.GetAttribute(SCHEMA).removesuffix(WITH_CAVITY)):
-        raise InputError(_("{name} has other tissues than this model").format(name=old.GetName()), _("keep both"))
+    if reason := _why_not_replaced(old, new):
+        raise InputError(reason.format(name=old.GetName()), _("keep both"))
     reference = reference_of(new)
     source, target = Frame(new, reference), Frame(old, reference)
     cavity = target.part([CAVITY] if old.GetSegmentation().GetSegment(CAVITY) is not None else [])
@@ -139,7 +142,10 @@ def replace_result(old, new) -> None:
     for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS):
         old.SetAttribute(name, new.GetAttribute(name))
     forget_rounds(old)
-    for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS):
+    for key in MODALITIES:
+        image = input_of(new, key)
+        old.SetNodeReferenceID(_INPUT.format(key), image.GetID() if image is not None else None)
+    for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, *map(_STEP.format, MODALITIES)):
         before, after = old.GetNodeReference(role), new.GetNodeReference(role)
         old.SetNodeReferenceID(role, after.GetID() if after is not None else None)
         if before is not None:
@@ -151,6 +157,14 @@ def replace_result(old, new) -> None:
     remove_whole(new)
     rebuild(old, reference)
     old.GetDisplayNode().SetVisibility(True)
+
+
+def _why_not_replaced(old, new) -> str:
+    if new.GetAttribute(SCHEMA) not in (old.GetAttribute(SCHEMA), old.GetAttribute(SCHEMA).removesuffix(WITH_CAVITY)):
+        return _("{name} has other tissues than this model")
+    if reference_of(new) is not reference_of(old):
+        return _("{name} lies on another voxel grid")
+    return ""
 
 
 def _without(part: Part, other: Part) -> Part:
