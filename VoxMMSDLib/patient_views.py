@@ -12,8 +12,9 @@ import slicer
 
 from VoxMMSDLib import slice_views
 from VoxMMSDLib.background import Steps
-from VoxMMSDLib.one_patient import is_of_case, show_results_only
+from VoxMMSDLib.one_patient import is_of_case, show_case_only, show_results_only
 from VoxMMSDLib.slice_views import SliceView, background_of
+from VoxMMSDLib.volumes import SCALAR
 
 
 class PatientViews:
@@ -28,6 +29,13 @@ class PatientViews:
         self._case = {}
         if self._before is None:
             self._before = {name: SliceView.now(name) for name in slice_views.names()}
+
+    def keep_case_alone(self) -> bool:
+        """A result has come into the scene: hide what is of other images where a case is shown; whether one is."""
+        is_shown = self._before is not None and any(map(is_of_case, slicer.util.getNodesByClass(SCALAR)))
+        if is_shown:
+            show_case_only()
+        return is_shown
 
     def before_case(self, chosen: Any) -> Steps:
         """Steps that bring back what was in the views before the case, one view each.

@@ -15,7 +15,9 @@ from slicer.util import arrayFromVolume
 
 from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
+from VoxMMSDLib.background import at_once
 from VoxMMSDSegmentLib.regions import regions_node
+from VoxMMSDSegmentLib.result import replace_result
 from VoxMMSDTrainLib import library_case
 
 
@@ -176,6 +178,33 @@ class TrainLibraryTest(train_case.TrainTest):
         segment.exit()
         self.assertFalse(slicer.mrmlScene.IsNodePresent(labels))
         self.assertIn(result.GetName(), self.seen())
+
+    @slicer_case.needs_main_window
+    def test_a_result_that_arrives_while_a_case_is_open_moves_no_view_and_is_seen_once_its_module_is_entered(self):
+        self.library(predicted=1)
+        made = phantom_case.phantom()
+        volumes = phantom_case.add_volumes(made)
+        older = phantom_case.add_result(made, volumes, self.folder)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        segment.parameters.t1c = volumes["t1c"]
+        segment.parameters.result = older
+        segment.ui.regionsCheck.click()
+        self.open(train, "phantom-007-000")
+        view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+        view.SetSliceOffset(-3.0)
+        for is_replaced in (False, True):
+            arrived = phantom_case.add_result(made, volumes, self.folder)
+            self.assertEqual(self.seen(), {"phantom-007-000 labels"})
+            if is_replaced:
+                replace_result(older, arrived)
+                arrived = older
+            at_once(segment.show_new(arrived))
+            self.assertIs(segment.parameters.result, arrived)
+            self.assertEqual(self.seen(), {"phantom-007-000 labels"})
+            self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
+        train.exit()
+        segment.enter()
+        self.assertEqual(self.seen(), {older.GetName(), regions_node(older).GetName()})  # of two results the last one
 
     @slicer_case.needs_main_window
     def test_the_views_are_given_back_to_the_module_that_is_entered(self):

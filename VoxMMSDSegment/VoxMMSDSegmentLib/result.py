@@ -11,9 +11,11 @@ from voxmmsd.errors import InputError
 from voxmmsd.labels import CAVITY, MODALITIES, WITH_CAVITY, LabelSchema, schema_named
 from voxmmsd.records.findings import Finding, Severity
 from VoxMMSDLib.background import Steps, at_once
+from VoxMMSDLib.one_patient import HIDDEN, is_of_case
+from VoxMMSDLib.patient_views import PATIENT_VIEWS
 from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, common_box, is_result
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
-from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK, mask_of_result, mask_steps, show_mask
+from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK, mask_of_result, mask_steps
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.diameter_lines import lines_of, remove_empty_folders
 from VoxMMSDSegmentLib.job import ResultFiles
@@ -69,6 +71,7 @@ def result_steps(case: SlicerCase, files: ResultFiles) -> Steps:
         _place_beside(reference, [node, *belonging(node)])
         hide_results(but=node)
         node.GetDisplayNode().SetVisibility(True)
+        PATIENT_VIEWS.keep_case_alone()
     except BaseException:
         remove_result(node)
         raise
@@ -82,14 +85,22 @@ def results() -> list:
 
 
 def hide_results(but) -> None:
-    """Hide the other results with outlines and diameters: two tumors on one brain cannot be told apart."""
+    """Hide the other results with outlines and diameters: two tumors on one brain cannot be told apart.
+
+    The labels of a library case are shown again with the case, a result only where it is asked for.
+    """
     for node in results():
         mask = mask_of_result(node)
-        if node is not but and mask is not None and mask.GetAttribute(OURS):  # not one that the user has taken
-            show_mask(node, False)
-        for one in (node, regions_node(node), *lines_of(node)):
-            if node is not but and one is not None and one.GetDisplayNode() is not None:
-                one.GetDisplayNode().SetVisibility(False)
+        own = mask if mask is not None and mask.GetAttribute(OURS) else None  # not one that the user has taken
+        for one in (node, regions_node(node), own, *lines_of(node)):
+            display = one.GetDisplayNode() if one is not None and node is not but else None
+            if display is None:
+                continue
+            if not is_of_case(one):
+                one.RemoveAttribute(HIDDEN)
+            elif display.GetVisibility():
+                one.SetAttribute(HIDDEN, "yes")
+            display.SetVisibility(False)
 
 
 def show_result(node) -> None:
@@ -157,6 +168,7 @@ def replace_result(old, new) -> None:
     remove_whole(new)
     rebuild(old, reference)
     old.GetDisplayNode().SetVisibility(True)
+    PATIENT_VIEWS.keep_case_alone()
 
 
 def _why_not_replaced(old, new) -> str:

@@ -220,7 +220,10 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return (*(getattr(ui, f"{key}Selector") for key in MODALITIES), ui.brainMaskSelector)
 
     def show_new(self, result) -> Steps:
-        """Show a result that has arrived, and the views where it is largest; Slicer draws it in between."""
+        """Show a result that has arrived, and the views where it is largest; Slicer draws it in between.
+
+        Where the views show a library case, the result stays hidden until this module is entered.
+        """
         leave_out_derived(self._inputs())
         for _step in self.review_tab.take_up(result):
             yield
@@ -228,7 +231,8 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 return
         self.parameters.result = result
         yield
-        yield from self.review_tab.first_look()
+        if not PATIENT_VIEWS.keep_case_alone():
+            yield from self.review_tab.first_look()
         self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
