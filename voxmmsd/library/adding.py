@@ -140,6 +140,12 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     labels = file.with_name(f"{file.name.removesuffix('.json')}.nii.gz")
     label = read_label(Source(labels), schema_named(schema))
     case = library.case(case_id)
+    if not record.refined and record.sha256 and sha256_of(labels) != record.sha256:
+        raise InputError(
+            f"{labels}: has changed since segment wrote it, so it is not what {model} said",
+            "bring it back; if it is a correction, add the result as it was, then accept the correction with "
+            f"`voxmmsd library accept {library.folder} --case {case_id} --label {labels.name}`",
+        )
     if record.refined:
         yield from _add_refined(library, case, label, record, record.refined, labels)
         return

@@ -32,7 +32,7 @@ def write_result(folder, case_id, label, model="m-1"):
     file = folder / f"{case_id}-voxmmsd.nii.gz"
     write_nifti(file, values_from_indices(label.array, phantom(0).schema), label.grid)
     review = [{"effect_ml": {"WT": 0.5}}]
-    record = {"schema": "brats-gli-2023", "model": {"id": model}, "review": review}
+    record = {"schema": "brats-gli-2023", "model": {"id": model}, "review": review, "sha256": sha256_of(file)}
     file.with_name(f"{case_id}-voxmmsd.json").write_text(json.dumps(record))
 
 
@@ -85,14 +85,28 @@ def test_results_of_segment_become_predictions_with_their_doubts(library, cases,
         accept_prediction(library, "phantom-000-000")
 
 
+def test_a_result_that_was_corrected_in_place_is_not_what_the_model_said(library, cases, tmp_path):
+    next((cases / "phantom-000-000").glob("*-seg.nii.gz")).unlink()
+    add_folder(library, cases)
+    truth, results = label_of(phantom(0)), tmp_path / "results"
+    write_result(results, "phantom-000-000", moved(truth))
+    record = results / "phantom-000-000-voxmmsd.json"
+    as_written = record.read_text(encoding="utf-8")
+    write_result(results, "phantom-000-000", truth)
+    record.write_text(as_written, encoding="utf-8")
+    ((_, error),) = add_folder(library, results).failures
+    assert "has changed since segment wrote it" in error.problem
+    assert "--case phantom-000-000 --label phantom-000-000-voxmmsd.nii.gz" in error.remedy
+    assert library.case("phantom-000-000").labels == ()
+
+
 def write_refined(folder, case_id, label, origin, turn):
     """As ``refine`` writes it in its round ``turn``."""
     write_result(folder, case_id, label)
     write_nifti(folder / f"{case_id}-voxmmsd_origin.nii.gz", origin, label.grid)
     file = folder / f"{case_id}-voxmmsd.json"
     refined = {"round": turn, "origin_sha256": sha256_of(folder / f"{case_id}-voxmmsd_origin.nii.gz")}
-    more = {"refined": refined, "sha256": sha256_of(folder / f"{case_id}-voxmmsd.nii.gz")}
-    file.write_text(json.dumps(json.loads(file.read_text()) | more))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"refined": refined}))
 
 
 def test_results_of_refine_are_accepted_after_their_prediction_with_who_decided_each_voxel(library, tmp_path):
