@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from voxmmsd.data.formats.sources import Source, source_sha256
+from voxmmsd.data.formats.sources import Source, former_sha256, source_sha256
 from voxmmsd.data.grid import Grid
 from voxmmsd.data.label_maps import on_same_voxels
 from voxmmsd.data.volume import Volume, resample
@@ -31,7 +31,7 @@ def on_series(result: ExportedResult, series: SourceSeries, *, other_grid: bool 
             f"{result.file}: is empty, and a DICOM SEG needs a segment",
             "there is no tumor to export; see the pictures and findings of the result",
         )
-    given = [name for name, digest in result.record.inputs.items() if digest == _digest(series)]
+    given = _given(result, series)
     _refuse_moved(result, series, given)
     same = on_same_voxels(label, series.grid)
     if same is not None and same.array.astype(bool).sum() == label.array.astype(bool).sum():
@@ -73,9 +73,25 @@ def share_outside(label: Volume, grid: Grid) -> float:
     return 1.0 - float(inside.mean())
 
 
-def _digest(series: SourceSeries) -> str:
-    """As a result's record names its images."""
-    return source_sha256(Source(series.folder))
+def _given(result: ExportedResult, series: SourceSeries) -> list[str]:
+    """The modalities of the result that are this series, by the digests of its record.
+
+    Raises:
+        InputError: version 0.1 segmented several series of one folder, some of them moved, and did not say which.
+    """
+    source, inputs = Source(series.folder, series_uid=series.uid), result.record.inputs
+    own = source_sha256(source)
+    if own in inputs.values():
+        return [name for name, digest in inputs.items() if digest == own]
+    former = former_sha256(source)
+    given = [name for name, digest in inputs.items() if digest == former]
+    if len(given) > 1 and any(name in result.moved for name in given):
+        raise InputError(
+            f"{result.file}: was made by an earlier version, which did not record which series of {series.folder.name} "
+            f"is which; {', '.join(name for name in given if name in result.moved)} was moved before it was segmented",
+            "segment the case again, and export that result",
+        )
+    return given
 
 
 def _refuse_moved(result: ExportedResult, series: SourceSeries, given: list[str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from voxmmsd.config import Affects, config_from_record, options_that
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case
-from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
+from voxmmsd.data.formats.sources import Source, has_sha256, read_volume, source_sha256
 from voxmmsd.data.label_maps import on_same_voxels, read_label
 from voxmmsd.data.volume import Grid, Volume
 from voxmmsd.errors import ConfigError, InputError, ModelError
@@ -232,7 +232,7 @@ def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConf
     for name, expected in result.record.inputs.items():
         if name not in case.modalities:
             raise InputError(f"case {case.id}: its {name} is missing, which the result was made from", "restore it")
-        if source_sha256(case.modalities[name]) != expected:
+        if not has_sha256(case.modalities[name], expected):
             raise InputError(
                 f"{case.modalities[name].path}: has changed since {result.file.name} was made from it",
                 "give the images as they were with --case, or segment the case again",

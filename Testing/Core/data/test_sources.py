@@ -1,16 +1,20 @@
 """Images on disk: what is read, and what is refused in one sentence."""
 
 import gzip
+import hashlib
 import struct
 import time
 import tracemalloc
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_files import write_series
 
-from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.formats.sources import Source, has_sha256, read_volume, source_sha256
 from voxmmsd.errors import InputError
+from voxmmsd.files import sha256_of
 
 # Left-handed, turned by 0.2, anisotropic.
 AFFINE = np.array(
@@ -254,6 +258,61 @@ def test_nrrd_and_metaimage_lie_where_the_nifti_lies(tmp_path, ending):
     sitk.WriteImage(sitk.ReadImage(str(tmp_path / "a.nii.gz")), str(tmp_path / f"a.{ending}"), useCompression=True)
     volume = read_volume(Source(tmp_path / f"a.{ending}"))
     assert np.array_equal(volume.array, expected.array) and volume.grid.same_as(expected.grid, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("mhd", "ElementDataFile = a-1.raw"),
+        ("mhd", "ElementDataFile = LIST\na-1.raw\na-2.raw"),
+        ("mhd", "ElementDataFile = a-%d.raw 1 2 1"),
+        ("nhdr", "data file: a-1.raw"),
+        ("nhdr", "datafile: LIST 2\na-1.raw\na-2.raw"),
+        ("nrrd", "data file: ./a-%01d.raw 1 2 1"),
+    ],
+)
+def test_voxels_apart_from_their_header_are_part_of_the_digest(tmp_path, header, names, monkeypatch):
+    monkeypatch.chdir(tmp_path.parent)
+    tmp_path = Path(tmp_path.name)
+    start = "NRRD0004\ntype: short\n" if header.startswith("n") else "ObjectType = Image\nNDims = 3\n"
+    (tmp_path / f"a.{header}").write_text(f"{start}{names}\n")
+    for number in (1, 2):
+        (tmp_path / f"a-{number}.raw").write_bytes(bytes(8))
+    (tmp_path / "b-1.raw").write_bytes(bytes(8))
+    source = Source(tmp_path / f"a.{header}")
+    before = source_sha256(source)
+    (tmp_path / "b-1.raw").write_bytes(b"\1" * 8)
+    assert source_sha256(source) == before and has_sha256(source, before)
+    (tmp_path / f"a-{1 + ('2' in names.rpartition('.raw')[0] or '%' in names)}.raw").write_bytes(b"\1" * 8)
+    assert source_sha256(source) != before and not has_sha256(source, before)
+    header_alone = hashlib.sha256(sha256_of(source.path).encode()).hexdigest()
+    assert has_sha256(source, header_alone)
+
+
+def test_the_digest_of_a_header_is_that_of_its_file_where_the_voxels_follow_it(tmp_path):
+    for name, start in (
+        ("a.nrrd", "NRRD0004\ntype: short\n\ndata file: b.raw\n"),
+        ("a.mha", "ObjectType = Image\nElementDataFile = LOCAL\nb.raw\n"),
+    ):
+        (tmp_path / name).write_text(start)
+        assert source_sha256(Source(tmp_path / name)) == hashlib.sha256(sha256_of(tmp_path / name).encode()).hexdigest()
+
+
+def test_the_digest_of_a_series_is_that_of_its_own_slices(tmp_path):
+    array = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    write_series(tmp_path / "one", array, "1.2.3", "T1")
+    one = Source(tmp_path / "one", series_uid="1.2.3")
+    before = source_sha256(one)
+    assert source_sha256(Source(tmp_path / "one")) == before
+    (tmp_path / "one" / "notes.txt").write_text("seen")
+    assert source_sha256(one) == before
+    write_series(tmp_path / "one", array + 1, "1.2.4", "FLAIR", names="FL")
+    other = Source(tmp_path / "one", series_uid="1.2.4")
+    assert source_sha256(one) == before != source_sha256(other)
+    whole = "".join(sha256_of(file) for file in sorted((tmp_path / "one").iterdir()))
+    assert has_sha256(one, hashlib.sha256(whole.encode()).hexdigest())
+    write_series(tmp_path / "one", array + 2, "1.2.3", "T1")
+    assert source_sha256(one) != before
 
 
 def test_a_broken_nrrd_and_a_colored_mha_are_refused(tmp_path):

@@ -14,12 +14,15 @@ from dicom_files import write_series
 
 from voxmmsd.cli import main
 from voxmmsd.data.formats.dicom import read_series
+from voxmmsd.data.formats.sources import former_sha256
 from voxmmsd.data.grid import Grid
 from voxmmsd.dicom_export.export import export_dicom
 from voxmmsd.errors import InputError, MissingDependencyError
 from voxmmsd.labels import SCHEMAS, schema_named
 from voxmmsd.records.findings import Finding, Severity
 from voxmmsd.records.result import ModelUsed
+
+FLAIR = "1.2.826.0.1.77.2"
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -324,6 +327,38 @@ def test_a_modality_that_was_moved_onto_the_reference_is_no_place_for_its_labels
     shift = {"modality": "t2f", "accepted": True, "shift_mm": 6.25}
     file = made.result(tmp_path / "results", source, inputs={"t1c": "11", "t2f": digest}, alignment=(shift,))
     refused(file, moved, "moved by 6.2 mm onto the t1c")
+
+
+@pytest.fixture
+def with_flair(tmp_path, source):
+    """A folder of two series: ``source`` and a FLAIR."""
+    folder = tmp_path / "flat"
+    shutil.copytree(source, folder)
+    for file in made.series(tmp_path / "flair", uid=FLAIR, description="FLAIR").iterdir():
+        file.rename(folder / f"flair-{file.name}")
+    return folder
+
+
+MOVED = {"modality": "t2f", "accepted": True, "shift_mm": 6.25}
+
+
+def test_a_series_that_was_moved_is_known_among_others_in_its_folder(tmp_path, source, with_flair):
+    uids = {"t1c": made.UID, "t2f": FLAIR}
+    inputs = {name: made.source_sha256(made.Source(with_flair, series_uid=uid)) for name, uid in uids.items()}
+    file = made.result(tmp_path / "results", source, inputs=inputs, alignment=(MOVED,))
+    refused(file, with_flair, "moved by 6.2 mm onto the t1c", series=FLAIR)
+    assert export_dicom(file, with_flair, series=made.UID)
+
+
+def test_a_result_of_an_earlier_version_that_does_not_tell_which_series_was_moved_is_refused(
+    tmp_path, source, with_flair
+):
+    whole = former_sha256(made.Source(with_flair))
+    inputs = {"t1c": whole, "t2f": whole}
+    file = made.result(tmp_path / "moved", source, inputs=inputs, alignment=(MOVED,))
+    refused(file, with_flair, "did not record which series", series=FLAIR)
+    file = made.result(tmp_path / "unmoved", source, inputs=inputs)
+    assert export_dicom(file, with_flair, series=made.UID)
 
 
 def test_several_series_in_a_folder_are_chosen_from_by_uid(source, result):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from voxmmsd.data.formats.detached import data_files
 from voxmmsd.data.formats.image import Image
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError
@@ -115,16 +117,52 @@ def _start_of(path: Path) -> bytes:
 
 
 def source_sha256(source: Source) -> str:
-    """Content hash of an image: its file, or all files of a DICOM series' folder in order of name.
+    """Content hash of an image: of its file and those that its header names, or of the files of a DICOM series.
+
+    Files are taken in order of name. Of a folder that holds several series and does not say which one is meant, which
+    cannot be read, it is that of all files.
 
     Raises:
         InputError: it is not there, or cannot be read.
+        MissingDependencyError: it is a folder, and SimpleITK is not installed.
     """
+    return _sha256_of(source, _files_of)
+
+
+def has_sha256(source: Source, digest: str) -> bool:
+    """Whether a digest of a record is that of an image. Raises as ``source_sha256``.
+
+    Version 0.1 took all files of a folder, whatever the series, and a header without the files that it names.
+    """
+    return digest in (source_sha256(source), former_sha256(source))
+
+
+def former_sha256(source: Source) -> str:
+    """The digest as records of version 0.1 have it, see ``has_sha256``. Raises InputError as ``source_sha256``."""
+    return _sha256_of(source, lambda source: _all_in(source.path))
+
+
+def _sha256_of(source: Source, files: Callable[[Source], Sequence[Path]]) -> str:
     if not source.path.exists():
         raise InputError(f"{source.path}: no such file", "check the path")
     try:
-        files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
-        return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+        return hashlib.sha256("".join(map(sha256_of, files(source))).encode()).hexdigest()
     except OSError as error:
         where = error.filename or source.path
         raise InputError(f"{where}: cannot be read ({error.strerror})", "check its permissions") from error
+
+
+def _files_of(source: Source) -> Sequence[Path]:
+    path = source.path
+    if path.is_dir():
+        from voxmmsd.data.formats.dicom import series_of
+
+        series = series_of(path, source.series_uid)
+        return sorted(series.files) if series else _all_in(path)
+    if ending_of(path.name) in ITK_ENDINGS or _start_of(path).startswith(_ITK_STARTS):
+        return [path, *data_files(path)]
+    return [path]
+
+
+def _all_in(path: Path) -> Sequence[Path]:
+    return [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
