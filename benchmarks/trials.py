@@ -95,10 +95,9 @@ class RegionHeads(WithHeads):
 
     def loss_of_heads(self, features: Sequence[Tensor], label: Tensor) -> Tensor:
         logits = self.heads[0](features[0])
-        truth = torch.stack(
-            [torch.isin(label, label.new_tensor(union)) for union in self.schema.unions.values()], dim=1
-        )
-        return self._dice(logits, truth.float()) + F.binary_cross_entropy_with_logits(logits, truth.float())
+        inside = [torch.isin(label, label.new_tensor(indices)) for indices in self._regions]
+        truth = torch.stack(inside, dim=1).float()
+        return self._dice(logits, truth) + F.binary_cross_entropy_with_logits(logits, truth)
 
 
 class DeepSupervision(WithHeads):
