@@ -160,6 +160,15 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             end_group(self._process)
 
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, as soon as it has ended; None where it has not after ``seconds``. Slicer is blocked."""
+        if self._process is None:
+            return None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def close(self) -> None:
         """End it without telling anybody: the panel goes, or Slicer."""
         self.kill()

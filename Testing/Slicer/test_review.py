@@ -15,6 +15,7 @@ from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, SCHEMAS
+from voxmmsd.library import open_library
 from VoxMMSDLib.background import at_once
 from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
 from VoxMMSDLib.volumes import export_mask
@@ -430,7 +431,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.panel.parameters.result = add_result(self.made, self.volumes, self.folder)
         self.assertFalse(self.ui.checkedCheck.checked)  # it was said of the result before
 
-    def test_a_refused_case_is_told_with_the_way_out_and_a_left_scene_stops_it(self):
+    def test_a_refused_case_is_told_with_the_way_out_also_after_its_scene(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")
         (self.folder / "library").mkdir()
         (self.folder / "library" / "mine.txt").write_text("not a library", encoding="utf-8")
@@ -441,11 +442,52 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIn("not empty", self.ui.acceptedLabel.text)
         self.assertIn("name a new folder", self.ui.acceptedLabel.text)
         self.ui.acceptButton.click()
-        wait_until(lambda: self.tab.accepting.child is not None)
-        process = self.tab.accepting.child._process
         slicer.mrmlScene.Clear()
+        wait_until(lambda: self.tab.accepting is None)
+        self.assertIn("site1-008 was not accepted", self.ui.acceptedLabel.text)
+        self.assertIn("not empty", self.ui.acceptedLabel.text)
+
+    def start_accepting(self, library, case_id):
+        """Paint the whole head edema and press Accept; how many voxels are edema then."""
+        self.ui.libraryPath.currentPath = str(library)
+        self.ui.caseEdit.setText(case_id)
+        set_mask(self.result, "ED", self.made.label_zyx == 0, self.volumes["t1c"])
+        self.ui.acceptButton.click()
+        self.assertIsNotNone(self.tab.accepting)
+        return int((label_array(self.result, self.volumes["t1c"]) == self.made.schema.label("ED").value).sum())
+
+    def accepted_edema(self, library, case_id):
+        """Voxels of edema in the newest label of the library's case."""
+        case = open_library(library).case(case_id)
+        label = open_library(library).read_label(case, case.accepted)
+        index = [one.key for one in self.made.schema.labels].index("ED") + 1
+        return int((label.array == index).sum())
+
+    def test_a_case_that_is_being_accepted_comes_into_the_library_though_the_scene_closes(self):
+        for case_id, is_sent in (("site1-008", False), ("site1-009", True)):
+            library = self.folder / case_id  # one library takes the same images once
+            expected = self.start_accepting(library, case_id)
+            if is_sent:
+                wait_until(lambda: self.tab.accepting.child is not None)
+            slicer.mrmlScene.Clear()
+            self.assertIn(f"{case_id} is being written", self.ui.acceptedLabel.text)
+            wait_until(lambda: self.tab.accepting is None)
+            self.assertIn(f"of {case_id};", self.ui.acceptedLabel.text)
+            self.assertEqual(self.ui.caseEdit.text, "")
+            self.assertEqual(self.accepted_edema(library, case_id), expected)
+            self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
+            self.volumes = add_volumes(self.made)
+            self.result = add_result(self.made, self.volumes, self.folder)
+            self.panel.parameters.result = self.result
+
+    def test_slicer_quits_after_the_case_that_is_being_accepted_is_in_the_library(self):
+        library = self.folder / "library"
+        expected = self.start_accepting(library, "site1-008")
+        self.tab.accepting.quit()  # as at aboutToQuit
+        self.assertEqual(self.accepted_edema(library, "site1-008"), expected)
+        self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
+        self.tab.close()
         self.assertIsNone(self.tab.accepting)
-        self.assertIsNotNone(process.poll())
 
     def test_the_regions_are_shown_when_asked(self):
         display = regions_node(self.result).GetDisplayNode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from voxmmsd.errors import InputError
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import label_array
 from VoxMMSDLib.workplace import new_workplace
@@ -16,6 +18,8 @@ from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.result import reference_of
 from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS
 from VoxMMSDSegmentLib.saving import writes_for_library
+
+QUIT_SECONDS = 60  # for which Slicer stays until a case is in the library; 5 to 8 are usual
 
 
 def question_before(result: Any) -> str:
@@ -37,7 +41,8 @@ def question_before(result: Any) -> str:
 class AcceptJob(CoreJob):
     """One case into the library, which stays whole, with the label or without it.
 
-    One of ``on_done`` (the label's version in the library), ``on_failed`` is called.
+    One of ``on_done`` (the label's version in the library), ``on_failed`` is called. Once its inputs are files it goes
+    on without the scene, and Slicer quits only after it.
     """
 
     def __init__(
@@ -63,6 +68,23 @@ class AcceptJob(CoreJob):
         options, writes = yield from writes_for_library(self._result, self._folder)
         yield lambda: self._write_each(writes)
         return ["library", "add", str(self._library), "--case", self.case_id, *options]
+
+    def send_now(self) -> None:
+        """Write the inputs now, while their nodes are still there: the scene closes, or Slicer quits."""
+        if self.child is None and self._slices is not None:
+            self._slices.finish()
+        if self.child is None and not self._is_cleared:  # asked for by a step of its own
+            self._fail(InputError(_("its files were not written before the scene was closed"), _("accept it again")))
+
+    def quit(self) -> None:
+        """Slicer quits, or the panel goes: what was accepted comes into the library before."""
+        if self._is_cleared:
+            return
+        self.send_now()
+        if self.child is not None and self.child.is_running and (code := self.child.wait(QUIT_SECONDS)) != 0:
+            why = self.child.why(code).problem if code is not None else f"it took more than {QUIT_SECONDS} s"
+            logging.error("%s was NOT accepted before Slicer quit: %s", self.case_id, why)
+        self.close()
 
     def _receive(self) -> None:
         self._show(self._accepted(), self._on_done)

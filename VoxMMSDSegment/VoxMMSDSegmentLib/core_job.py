@@ -42,7 +42,7 @@ class CoreJob(ABC):
         self._on_failed, self._plan, self._on_progress = on_failed, plan, on_progress
         self._is_cleared = False
         self._slices: Slices | None = None
-        slicer.app.connect("aboutToQuit()", self.close)
+        slicer.app.connect("aboutToQuit()", self.quit)
 
     def _check(self) -> None:  # noqa: B027 - most calls have nothing to check
         """Raises VoxMMSDError: what is seen to be wrong at once, before anything is written."""
@@ -88,6 +88,10 @@ class CoreJob(ABC):
         if self.child is not None:
             self.child.close()
         self._clear()
+
+    def quit(self) -> None:
+        """Slicer quits."""
+        self.close()
 
     def _start_child(self, arguments: list[str]) -> None:
         scratch = scratch_in(self._folder)
@@ -149,5 +153,5 @@ class CoreJob(ABC):
         self._is_cleared = True
         if self._slices is not None:
             self._slices.end()  # or its thread would write an image of the patient after all was removed
-        slicer.app.disconnect("aboutToQuit()", self.close)
+        slicer.app.disconnect("aboutToQuit()", self.quit)
         remove(self._folder)

@@ -276,7 +276,9 @@ class ReviewTab:
         self.carry.show_after()
 
     def close(self) -> None:
-        self._stop_accepting()
+        if self.accepting is not None:
+            self.accepting.quit()
+            self._accepted("")
         self.reports.stop()
         self._scroller.stop()
         self._to_top.stop()
@@ -285,12 +287,13 @@ class ReviewTab:
         self._logic.case_folders.clear()
 
     def forget_scene(self) -> None:
-        """The scene closes: its nodes, the editor's among them, are gone."""
-        self._stop_accepting()
+        """The scene closes: its nodes, the editor's among them, are gone. A case that is being accepted is not lost."""
+        accepting = self._accepting_without_scene()
         self.reports.stop()
         self.show(None)
         self._logic.case_folders.clear()
         self.forget_case()
+        self._say_kept(accepting)
         self._ui.segmentEditor.setMRMLSegmentEditorNode(None)
 
     def forget_case(self) -> None:
@@ -344,17 +347,18 @@ class ReviewTab:
             MissingDependencyError: packages are missing, and installing them was declined.
         """
         folder, result = Path(self._ui.libraryPath.currentPath), self._result
+        case_id, left_out = self._ui.caseEdit.text.strip(), without_value(result)
         self._ui.acceptedLabel.setText("")
         settings.write("library", str(folder))
         self.accepting = self._logic.accept(
             result,
             folder,
-            self._ui.caseEdit.text.strip(),
+            case_id,
             wait=False,
-            on_done=lambda version: self._accepted(_accepted_in_words(version, without_value(result))),
-            on_failed=lambda error: self._accepted(_not_accepted_in_words(error)),
+            on_done=lambda version: self._accepted(_accepted_in_words(case_id, version, left_out)),
+            on_failed=lambda error: self._accepted(_not_accepted_in_words(error, case_id)),
         )
-        self._say_kept(_("The case is being written into the library ..."))
+        self._say_kept(_being_accepted(case_id))
         self._ui.acceptBar.setVisible(True)
         self._update_buttons()
 
@@ -370,10 +374,13 @@ class ReviewTab:
         if text:
             self._scroller.start()
 
-    def _stop_accepting(self) -> None:
-        if self.accepting is not None:
-            self.accepting.close()
-            self._accepted("")
+    def _accepting_without_scene(self) -> str:
+        """What is to be said of the case that is being accepted while the scene closes; empty where none is."""
+        if self.accepting is None:
+            return ""
+        case_id = self.accepting.case_id
+        self.accepting.send_now()
+        return _being_accepted(case_id) if self.accepting is not None else str(self._ui.acceptedLabel.text)
 
     def _save(self) -> None:
         kinds = _("NIfTI (*.nii.gz);;NRRD (*.nrrd)")
@@ -404,9 +411,13 @@ def _mark(places, shown: bool) -> None:
         places.GetDisplayNode().SetVisibility(shown)
 
 
-def _accepted_in_words(version, left_out: list[str]) -> str:
-    said = _("Accepted as label {number}; {changed} voxels differ from the prediction.").format(
-        number=version.number, changed=version.changed_voxel_count
+def _being_accepted(case_id: str) -> str:
+    return _("{case} is being written into the library ...").format(case=escape(case_id))
+
+
+def _accepted_in_words(case_id: str, version, left_out: list[str]) -> str:
+    said = _("Accepted as label {number} of {case}; {changed} voxels differ from the prediction.").format(
+        number=version.number, case=escape(case_id), changed=version.changed_voxel_count
     )
     if not left_out:
         return said
@@ -414,8 +425,11 @@ def _accepted_in_words(version, left_out: list[str]) -> str:
     return f"{said} {more}"
 
 
-def _not_accepted_in_words(error: Exception) -> str:
+def _not_accepted_in_words(error: Exception, case_id: str = "") -> str:
+    """``case_id``: where another case may be shown by now."""
     problem, remedy = error_in_words(error)
+    if case_id:
+        problem = _("{case} was not accepted: {problem}").format(case=case_id, problem=problem)
     return f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else "")
 
 
