@@ -14,7 +14,7 @@ import vtk
 from slicer.util import arrayFromVolume
 
 from voxmmsd.labels import MODALITIES
-from VoxMMSDLib import settings
+from VoxMMSDLib import segments, settings
 from VoxMMSDLib.background import at_once
 from VoxMMSDSegmentLib.regions import regions_node
 from VoxMMSDSegmentLib.result import replace_result
@@ -300,6 +300,32 @@ class TrainLibraryTest(train_case.TrainTest):
         self.open(panel, "phantom-007-001")
         self.assertEqual(len(asked), 1)  # accepted: nothing is lost any more
         self.assertFalse(slicer.mrmlScene.IsNodePresent(node))
+
+    def test_a_segment_that_was_added_is_not_lost_without_a_question_and_accept_says_that_it_is_left_out(self):
+        self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open(panel, "phantom-007-000")
+        node.GetSegmentation().AddEmptySegment("", "Segment_1")
+        asked = self.answer(False)
+        self.open(panel, "phantom-007-001")
+        self.assertEqual(asked, [])  # nothing is in it
+        node = self.open(panel, "phantom-007-000")
+        added = node.GetSegmentation().AddEmptySegment("", "Segment_1")
+        reference = library_case.reference_of(node)
+        ball = np.zeros(arrayFromVolume(reference).shape, bool)
+        ball[4:8, 4:8, 4:8] = True
+        segments.set_mask(node, added, ball, reference)
+        self.open(panel, "phantom-007-001")
+        self.assertEqual(len(asked), 1)
+        self.assertIn("Segment_1", asked[0])
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(node))
+        panel.library.ui.acceptButton.click()
+        self.wait_for_work(panel)
+        self.assertIn("as they were opened", asked[1])
+        self.assertIn("Left out, because the labels have no such tissue: Segment_1.", asked[1])
+        self.clear_segment(node, "ET")
+        self.press_accept(panel)
+        self.assertIn("Left out, because the labels have no such tissue: Segment_1.", panel.library.ui.noticeLabel.text)
 
     def test_a_case_of_another_library_is_asked_about_only_where_its_labels_were_changed(self):
         self.library(predicted=2)

@@ -174,6 +174,15 @@ def snapshot(node, reference) -> Generator[None, None, Snapshot]:
     return Snapshot(schema, _shape(reference), parts)
 
 
+def left_out(node, reference) -> list[str]:
+    """Names of the segments that hold voxels but no tissue of the schema: a snapshot leaves them out."""
+    segmentation = node.GetSegmentation()
+    values = {label.value for label in schema_of(node).labels}
+    segments = {i: segmentation.GetSegment(i) for i in segmentation.GetSegmentIDs()}
+    added = {i: one for i, one in segments.items() if value_of(one) not in values}
+    return [one.GetName() for i, one in added.items() if _copied(node, i, reference)[0].any()]
+
+
 def _copied(node, segment_id: str, reference) -> tuple[np.ndarray, tuple[int, int, int]]:
     import numpy as np
     from vtk.util.numpy_support import vtk_to_numpy

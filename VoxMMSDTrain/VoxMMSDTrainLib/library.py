@@ -222,7 +222,8 @@ class LibraryTab:
         self._read()
         self.choose(case_id)
         said = _("{case}: label {number} is accepted, {count} voxels changed.")
-        self._say(said.format(case=case_id, number=version.number, count=version.changed_voxel_count))
+        said = said.format(case=case_id, number=version.number, count=version.changed_voxel_count)
+        self._say(f"{said} {_left_out_in_words(correction)}".strip())
         self._on_changed()
 
     def choose(self, case_id: str) -> None:
@@ -271,6 +272,11 @@ class LibraryTab:
         self.ui.noticeLabel.setVisible(bool(text))
 
 
+def _left_out_in_words(correction: library_case.Correction) -> str:
+    text = _("Left out, because the labels have no such tissue: {names}.")
+    return text.format(names=", ".join(correction.left_out)) if correction.left_out else ""
+
+
 def _is_meant(correction: library_case.Correction) -> bool:
     """Labels that nobody drew are accepted on purpose only: training takes them for an expert's."""
     if correction.is_empty:
@@ -279,4 +285,5 @@ def _is_meant(correction: library_case.Correction) -> bool:
         question = _("{case}: the labels are as they were opened. Accept them unchanged, as an expert's label?")
     else:
         return True
-    return bool(slicer.util.confirmYesNoDisplay(question.format(case=correction.case_id)))
+    question = f"{question.format(case=correction.case_id)} {_left_out_in_words(correction)}".strip()
+    return bool(slicer.util.confirmYesNoDisplay(question))

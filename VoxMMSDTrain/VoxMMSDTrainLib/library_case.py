@@ -20,7 +20,7 @@ from VoxMMSDLib.one_patient import CASE, OPENED, SHOWN_FIRST, is_of_case, show_c
 from VoxMMSDLib.patient_views import PATIENT_VIEWS
 from VoxMMSDLib.segments import schema_of
 from VoxMMSDLib.volumes import ijk_to_world, read_steps, remove_whole
-from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of, snapshot
+from VoxMMSDTrainLib.labels import Labels, left_out, pieces_of, segmentation_of, snapshot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,14 +144,24 @@ def shown_first(volumes: Mapping[str, Any]):
 def close_case() -> Steps:
     """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted."""
     node = next(iter(_labels_in_scene()), None)
-    if node is not None and (yield from _has_unaccepted_changes(node)):
-        question = _("The labels of {case} were changed and not accepted. Close the case and lose the changes?")
-        if not slicer.util.confirmYesNoDisplay(question.format(case=node.GetAttribute(CASE))):
-            return False
+    question = (yield from _question_before_closing(node)) if node is not None else ""
+    if question and not slicer.util.confirmYesNoDisplay(question):
+        return False
     for one in opened_nodes():
         remove_whole(one)
         yield
     return True
+
+
+def _question_before_closing(node) -> Steps:
+    """What is to be asked before labels that the library does not hold are lost; empty where none are."""
+    if (yield from _has_unaccepted_changes(node)):
+        question = _("The labels of {case} were changed and not accepted. Close the case and lose the changes?")
+        return question.format(case=node.GetAttribute(CASE))
+    if added := left_out(node, reference_of(node)):
+        question = _("{case}: {names} was added and is not in the library. Close the case and lose it?")
+        return question.format(case=node.GetAttribute(CASE), names=", ".join(added))
+    return ""
 
 
 def _has_unaccepted_changes(node) -> Steps:
@@ -185,6 +195,7 @@ class Correction:
     is_empty: bool
     is_untouched: bool
     fingerprint: str
+    left_out: tuple[str, ...] = ()  # names of segments that are no tissue of the schema
 
 
 def read_correction(folder: Path, node) -> Steps:
@@ -199,7 +210,7 @@ def read_correction(folder: Path, node) -> Steps:
         raise InputError(f"{node.GetName()}: its image is no longer in the scene", "open the case again")
     now = yield from snapshot(node, reference)
     grid, library_id, case_id = core_grid(reference), node.GetAttribute(LIBRARY), node.GetAttribute(CASE)
-    name, schema = node.GetName(), schema_of(node).name
+    name, schema, added = node.GetName(), schema_of(node).name, tuple(left_out(node, reference))
 
     def compared() -> Correction:
         from voxmmsd.library import open_library
@@ -209,7 +220,7 @@ def read_correction(folder: Path, node) -> Steps:
             raise InputError(f"{name}: was not opened from this library", "open the case here first")
         indices = now.indices()
         untouched = is_as_newest(library, library.case(case_id), indices, grid)
-        return Correction(case_id, schema, indices, grid, not indices.any(), untouched, fingerprint(indices))
+        return Correction(case_id, schema, indices, grid, not indices.any(), untouched, fingerprint(indices), added)
 
     return (yield compared)
 
