@@ -388,6 +388,27 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.panel.exit()
         self.assertIsNone(self.ui.segmentEditor.activeEffect())
 
+    @slicer_case.needs_main_window
+    def test_no_effect_and_no_shortcut_works_in_a_tab_where_the_editor_is_not_seen(self):
+        editor, tabs = self.ui.segmentEditor, self.ui.tabs
+        self.panel.enter()
+        self.assertFalse(_has_shortcuts(editor))
+        tabs.setCurrentWidget(self.ui.reviewTab)
+        self.assertTrue(_has_shortcuts(editor))
+        editor.setActiveEffectByName("Paint")
+        for other in (self.ui.segmentTab, self.ui.followTab):
+            tabs.setCurrentWidget(other)
+            self.assertIsNone(editor.activeEffect())
+            self.assertFalse(_has_shortcuts(editor))
+            tabs.setCurrentWidget(self.ui.reviewTab)
+            self.assertTrue(_has_shortcuts(editor))
+            editor.setActiveEffectByName("Paint")
+        self.panel.exit()
+        self.assertFalse(_has_shortcuts(editor))
+        tabs.setCurrentWidget(self.ui.segmentTab)
+        tabs.setCurrentWidget(self.ui.reviewTab)
+        self.assertFalse(_has_shortcuts(editor))
+
     def test_accepting_needs_a_code_and_a_name_is_refused(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")
         self.ui.checkedCheck.setChecked(True)
@@ -618,3 +639,11 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         view = self.ui.volumesView
         rows = table_node(self.result).GetNumberOfRows()
         self.assertGreaterEqual(view.minimumHeight, (rows + 1) * view.rowHeight(0))
+
+
+def _has_shortcuts(editor):
+    """Whether the editor's keys work; Slicer puts them onto its main window."""
+    if hasattr(editor, "_shortcuts"):  # the headless host's
+        return editor._shortcuts
+    keys = [one for one in slicer.util.mainWindow().children() if one.className() == "QShortcut"]
+    return any(one.property("effectIndex") for one in keys)

@@ -92,6 +92,7 @@ class ReviewTab:
         ui.segmentEditor.setEffectNameOrder(EFFECTS)
         ui.segmentEditor.unorderedEffectsVisible = False
         _keep_terms(ui.segmentEditor)
+        ui.tabs.connect("currentChanged(int)", self._attend_editor)
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.libraryPath.currentPath = settings.read("library", str(home() / "library"))
         self._update_buttons()
@@ -261,7 +262,7 @@ class ReviewTab:
     def enter(self) -> None:
         self._is_entered = True
         self._mark_places(True)
-        self._ui.segmentEditor.installKeyboardShortcuts()
+        self._attend_editor()
         if self._result is not None:
             self._edit(self._result)
 
@@ -269,11 +270,18 @@ class ReviewTab:
         """Another module is shown: no effect stays active, no shortcut is kept, the views are the user's."""
         self._is_entered = False
         self._mark_places(False)
-        editor = self._ui.segmentEditor
-        editor.setActiveEffectByName("")
-        editor.uninstallKeyboardShortcuts()
+        self._attend_editor()
         self._ui.overlayCheck.setChecked(False)
         self.carry.show_after()
+
+    def _attend_editor(self, _index: int = -1) -> None:
+        """Effects and shortcuts are on only while the editor is seen: a click must not paint unnoticed."""
+        editor, tabs = self._ui.segmentEditor, self._ui.tabs
+        if self._is_entered and tabs.indexOf(self._ui.reviewTab) == tabs.currentIndex:
+            editor.installKeyboardShortcuts()
+        else:
+            editor.setActiveEffectByName("")
+            editor.uninstallKeyboardShortcuts()
 
     def close(self) -> None:
         if self.accepting is not None:
