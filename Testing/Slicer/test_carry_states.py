@@ -1,15 +1,19 @@
 """*Carry my edits through the volume*: canceled, with images, models and scenes that go, and in a saved scene."""
 
 import json
+import threading
 from pathlib import Path
+from unittest import mock
 
 import carry_case
 import numpy as np
 import slicer
+from carry_case import ED, NCR
 from phantom_case import TOY_MODEL, add_result, add_volumes, paint
 from slicer_case import press_find, wait_until
 
 from voxmmsd.errors import InputError, ModelError
+from VoxMMSDSegmentLib import carrying
 from VoxMMSDSegmentLib.result import belonging
 from VoxMMSDSegmentLib.rounds import round_nodes, round_number
 
@@ -37,6 +41,27 @@ class CarryStatesTest(carry_case.CarryCase):
         self.assertLessEqual(set(self.left_behind()), {"features.npz"})
         self.carry()
         self.assertIn("Carried to", self.ui.carriedLabel.text)
+
+    def test_a_stroke_that_ends_while_a_carry_is_being_applied_stays(self):
+        self.correct_slice()
+        is_computed, is_painted, compute = threading.Event(), threading.Event(), carrying._changes
+
+        def computed(*arrays):
+            changes = compute(*arrays)
+            is_computed.set()
+            is_painted.wait(60)
+            return changes
+
+        with mock.patch.object(carrying, "_changes", computed):
+            self.ui.carryButton.click()
+            wait_until(is_computed.is_set)
+            late = (self.true == NCR) & (self.labels() == NCR)  # all that the carry would call enhancing
+            paint(self.result, "ED", late, self.volumes["t1c"])
+            is_painted.set()
+            wait_until(lambda: self.box.job is None)
+        self.settled()
+        self.assertEqual(round_number(self.result), 1, self.ui.carryLabel.text)
+        self.assertTrue((self.labels()[late] == ED).all())
 
     def test_a_scene_or_a_result_that_goes_ends_the_work_and_nothing_is_left_behind(self):
         for leave in (lambda: slicer.mrmlScene.RemoveNode(self.result), slicer.mrmlScene.Clear):

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,8 +160,6 @@ class CarryJob(CoreJob):
         result, reference = self.result, reference_in_scene(self.result)
         schema, voxel, affine = schema_of(result), voxel_ml(reference), ijk_to_world(reference)
         carried: _Carried = yield lambda: self._read(schema, voxel, affine)
-        now = label_array(result, reference)
-        changes = yield lambda: _changes(carried.label, self._sent, now)
         forget_before(result)
         yield
         before = keep_before(result)
@@ -169,9 +168,21 @@ class CarryJob(CoreJob):
         before.SetAttribute(ROUND, str(number))
         yield
         self._is_applying = True
-        self._save_state()
+        changes = yield from self._changes_from(carried.label)
+        self._save_state()  # and the first segment, before another stroke can end
         yield from _whole(_put(result, reference, changes), lambda: tag_round(result, number))
         return number
+
+    def _changes_from(self, carried: np.ndarray) -> Steps:
+        """Computed beside Slicer, again where a stroke has ended meanwhile."""
+        import numpy as np
+
+        now = label_array(self.result, reference_in_scene(self.result))
+        while True:
+            changes = yield partial(_changes, carried, self._sent, now)
+            then, now = now, label_array(self.result, reference_in_scene(self.result))
+            if np.array_equal(then, now):
+                return changes
 
     def _read(self, schema: Any, voxel: float, affine_xyz: np.ndarray) -> _Carried:
         """In a thread of its own."""
