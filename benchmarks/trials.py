@@ -6,8 +6,8 @@ Two folds of 50 patients cannot tell recipes apart that differ by a point. The c
 from the same cases, those that use the bank from half of its patients, and all are compared on the cubes of the other
 half, paired by patient. What a cube cannot show, tumor where none is, the validation cases of both groups do.
 
-Some recipes need code that the package does not have, since none of it has helped so far (``CHANGES``). Called again,
-it continues. Name recipes to train only these; without names all are trained, and compared.
+Some recipes need code that the package does not have (``CHANGES``). Called again, it continues. Name recipes to train
+only these; without names all are trained, and compared. With ``--compare`` those that are trained are compared.
 """
 
 from __future__ import annotations
@@ -186,6 +186,10 @@ class Trials:
     def names(self) -> list[str]:
         return list(self.stated["recipes"])
 
+    def trained(self) -> list[str]:
+        seeds = range(self.stated["seeds"])
+        return [name for name in self.names if all((self.run_folder(name, s) / "model").is_dir() for s in seeds)]
+
     def run_folder(self, name: str, seed: int) -> Path:
         return self.folder / f"{name}-{seed}"
 
@@ -223,12 +227,12 @@ class Trials:
 
     def report(self) -> str:
         """Dice of the validation cases; and of the bank's other patients, compared with the first recipe."""
-        first = self.model(self.names[0], 0).info
+        first = self.model(self.trained()[0], 0).info
         schema = schema_named(first.schema)
         bank = read_tumor_bank(self.to_judge_by, schema)
         regions = [region.key for region in schema.regions]
         rows, judged = [["recipe", *regions]], {}
-        for name in self.names:
+        for name in self.trained():
             level = levels([entry for folder in self.folders(name) for entry in open_store(Path(folder))[:6]])
             made = list(
                 cubes(bank, range(len(bank.patients)), level, first.preprocess.spacing_mm, first.network.divisor)
@@ -253,12 +257,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--start", required=True, help="pre-trained model without labels")
     parser.add_argument("--bank", type=Path, required=True)
+    parser.add_argument("--compare", action="store_true", help="train nothing")
     options = parser.parse_args()
     trials = Trials(options.experiment, options.run.absolute(), options.start, options.bank)
-    for name in options.names or trials.names:
+    for name in () if options.compare else options.names or trials.names:
         for seed in range(trials.stated["seeds"]):
             trials.train(name, seed)
-    if not options.names:
+    if options.compare or not options.names:
         text = trials.report()
         write_text_atomic(trials.folder / "results.txt", text + "\n")
         print(text)
