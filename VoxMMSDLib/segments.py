@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
+from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, Terminology, indices_from_masks, schema_named, values_from_indices
 
 if TYPE_CHECKING:
@@ -54,6 +56,28 @@ def is_result(node) -> bool:
     return node is not None and bool(node.GetAttribute(SCHEMA))
 
 
+def with_voxels(node):
+    """The segmentation ``node``, whose segments have voxels now, also where surfaces are their source.
+
+    Raises:
+        InputError: Slicer cannot turn them into voxels.
+    """
+    segmentation, name = node.GetSegmentation(), binary_labelmap()
+    if not segmentation.GetNumberOfSegments() or segmentation.ContainsRepresentation(name):
+        return node
+    if not segmentation.CreateRepresentation(name):
+        raise InputError(
+            _("{name}: its segments cannot be turned into voxels").format(name=node.GetName()),
+            _("create a binary labelmap under Representations in the module Segmentations"),
+        )
+    return node
+
+
+def binary_labelmap() -> str:
+    """Slicer's name of the representation of segments as voxels."""
+    return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+
+
 class Frame:
     """The voxels of a volume, ``(z, y, x)``, as the segments of a segmentation are told them."""
 
@@ -64,14 +88,26 @@ class Frame:
         self.image = _geometry(node, reference)
 
     def part(self, segment_ids: Iterable[str]) -> Part:
-        """Where any of the segments is, hidden or not."""
+        """Where any of the segments is, hidden or not.
+
+        Raises:
+            InputError: as ``with_voxels``.
+        """
+        with_voxels(self.node)
         return union([self._one(segment_id) for segment_id in segment_ids])
 
     def put(self, segment_id: str, part: Part) -> None:
-        """Make a segment what ``part`` is; no node is made."""
+        """Make a segment what ``part`` is; no node is made. Surfaces are no longer the source of the segmentation.
+
+        Raises:
+            InputError: as ``with_voxels``.
+        """
         import numpy as np
         from vtk.util.numpy_support import numpy_to_vtk
 
+        segmentation = with_voxels(self.node).GetSegmentation()
+        if segmentation.GetSourceRepresentationName() != binary_labelmap():
+            segmentation.SetSourceRepresentationName(binary_labelmap())
         part = part if part.array.size else Part((0, 0, 0), np.zeros((1, 1, 1), bool))
         image = slicer.vtkOrientedImageData()
         bounds = [(start, start + n - 1) for start, n in zip(part.start_zyx, part.array.shape, strict=True)]

@@ -64,6 +64,39 @@ class ResultTest(slicer_case.ModuleTest):
                 self.segmentation.SetSegmentIndex(key, place)
             self.assertTrue((label_array(self.result, self.reference)[ball] == value).all())
 
+    def make_source(self, representation):
+        """What Segmentations > Representations > Make source does: the other representations go."""
+        self.segmentation.CreateRepresentation(representation)
+        self.segmentation.SetSourceRepresentationName(representation)
+
+    def test_segments_whose_source_is_a_surface_are_counted_kept_and_changed_all_the_same(self):
+        closed = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        predicted = table_rows(table_node(self.result))
+        self.make_source(closed)
+        rebuild(self.result, self.reference)
+        for was, now in zip(predicted, table_rows(table_node(self.result)), strict=True):
+            self.assertAlmostEqual(float(now[2]), float(was[2]), delta=0.15 * float(was[2]))  # surfaces are smooth
+        self.make_source(closed)
+        file = self.folder / "labels.nii.gz"
+        VoxMMSDSegmentLogic().save_result(self.result, file)
+        kept, true = read_volume(Source(file)).array, self.made.label_zyx
+        self.assertGreater(((kept == true) & (true > 0)).sum(), 0.95 * (true > 0).sum())
+        self.make_source(closed)
+        set_mask(self.result, "ET", self.ball(), self.reference)
+        self.assertTrue(np.array_equal(mask_of(self.result, ["ET"], self.reference), self.ball()))
+        self.assertGreater(mask_of(self.result, ["ED"], self.reference).sum(), 100)
+
+    def test_segments_that_cannot_become_voxels_are_refused_in_a_sentence(self):
+        self.segmentation.RemoveAllSegments()
+        segment = slicer.vtkSegment()
+        segment.AddRepresentation("A strange one", vtk.vtkPolyData())
+        self.segmentation.SetSourceRepresentationName("A strange one")
+        self.segmentation.AddSegment(segment, "ET")
+        with self.assertRaisesRegex(InputError, "cannot be turned into voxels"):
+            label_array(self.result, self.reference)
+        with self.assertRaisesRegex(InputError, "cannot be turned into voxels"):
+            set_mask(self.result, "ET", self.ball(), self.reference)
+
     def test_segments_have_the_schemas_names_colors_and_codes(self):
         for label in self.made.schema.labels:
             segment = self.segmentation.GetSegment(label.key)

@@ -89,6 +89,19 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertEqual(str(value), "2")
         self.assertIsNotNone(node.GetDisplayNode())
 
+    def test_labels_whose_source_is_a_surface_are_accepted_as_voxels(self):
+        library = self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open_next(panel)
+        removed = self.clear_segment(node, "ET")
+        closed = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        node.GetSegmentation().CreateRepresentation(closed)
+        node.GetSegmentation().SetSourceRepresentationName(closed)
+        self.press_accept(panel)
+        changes = library.case("phantom-007-000").newest.changed_voxels
+        self.assertEqual(changes["ET"].removed, removed)
+        self.assertLess(changes["ED"].removed, removed)
+
     def test_a_case_is_read_beside_the_window_and_only_put_into_the_scene_in_it(self):
         from VoxMMSDTrainLib import library_case
 

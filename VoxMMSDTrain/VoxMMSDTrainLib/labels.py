@@ -11,7 +11,16 @@ import slicer
 import vtk
 
 from voxmmsd.labels import LabelSchema, indices_from_masks
-from VoxMMSDLib.segments import SCHEMA, VALUE, mask_of, schema_of, terminology_entry, value_of
+from VoxMMSDLib.segments import (
+    SCHEMA,
+    VALUE,
+    binary_labelmap,
+    mask_of,
+    schema_of,
+    terminology_entry,
+    value_of,
+    with_voxels,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +79,7 @@ def segmentation_of(labels: Labels, name: str, reference, attributes: Mapping[st
     node.SetAttribute(SCHEMA, labels.schema.name)
     for key, value in attributes.items():
         node.SetAttribute(key, value)
-    node.GetSegmentation().SetSourceRepresentationName(_binary())
+    node.GetSegmentation().SetSourceRepresentationName(binary_labelmap())
     for label in labels.schema.labels:
         node.GetSegmentation().AddSegment(_segment(label, labels.pieces.get(label.key), affine), label.key)
     with batch():
@@ -87,7 +96,7 @@ def _segment(label, piece: Piece | None, affine):
     segment.SetColor(*(value / 255 for value in label.color))
     segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology_entry(label.terminology))
     segment.SetTag(VALUE, str(label.value))
-    segment.AddRepresentation(_binary(), _image(piece, affine))
+    segment.AddRepresentation(binary_labelmap(), _image(piece, affine))
     return segment
 
 
@@ -105,10 +114,6 @@ def _image(piece: Piece | None, affine):
     voxels = numpy_to_vtk(piece.mask.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
     image.GetPointData().SetScalars(voxels)
     return image
-
-
-def _binary() -> str:
-    return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 
 
 def _affine_for(labels: Labels, reference):
@@ -162,8 +167,11 @@ def snapshot(node, reference) -> Generator[None, None, Snapshot]:
     """Copy the segments of ``node`` on the grid of the volume ``reference``, hidden ones too; a step for each segment.
 
     Segments without a value are left out.
+
+    Raises:
+        InputError: segments have surfaces only, which cannot be turned into voxels.
     """
-    schema, segmentation = schema_of(node), node.GetSegmentation()
+    schema, segmentation = schema_of(node), with_voxels(node).GetSegmentation()
     values = {label.value: label.key for label in schema.labels}
     parts: dict[str, Any] = {}
     for segment_id in segmentation.GetSegmentIDs():
