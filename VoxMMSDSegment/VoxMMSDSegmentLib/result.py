@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
-from voxmmsd.labels import CAVITY, MODALITIES, WITH_CAVITY, LabelSchema, schema_named
+from voxmmsd.labels import CAVITY, MODALITIES, WITH_CAVITY, Label, LabelSchema, schema_named
 from voxmmsd.records.findings import Finding, Severity
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.one_patient import HIDDEN, is_of_case
@@ -148,8 +148,9 @@ def replace_result(old, new) -> None:
     source, target = Frame(new, reference), Frame(old, reference)
     cavity = target.part([CAVITY] if old.GetSegmentation().GetSegment(CAVITY) is not None else [])
     for label in schema_named(new.GetAttribute(SCHEMA)).labels:
-        if old.GetSegmentation().GetSegment(label.key) is not None:
-            target.put(label.key, _without(source.part([label.key]), cavity))
+        if old.GetSegmentation().GetSegment(label.key) is None:  # the user took it away
+            _add_tissue(old.GetSegmentation(), label)
+        target.put(label.key, _without(source.part([label.key]), cavity))
     for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS):
         old.SetAttribute(name, new.GetAttribute(name))
     forget_rounds(old)
@@ -242,8 +243,7 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     node.GetDisplayNode().SetVisibility(False)  # until it is whole
     node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     for label in schema.labels:
-        add_segment(node.GetSegmentation(), label.key, label.name, label.color, label.terminology)
-        node.GetSegmentation().GetSegment(label.key).SetTag(VALUE, str(label.value))
+        _add_tissue(node.GetSegmentation(), label)
     node.SetAttribute(SCHEMA, schema.name)
     node.SetAttribute(REVIEW, json.dumps(files.record.review))
     node.SetAttribute(WARNINGS, json.dumps([finding.record() for finding in files.record.warnings]))
@@ -255,6 +255,11 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     node.SetAttribute(WEIGHTS, files.record.model.weights_sha256)
     node.SetAttribute(FINGERPRINTS, json.dumps(files.fingerprints))
     return node
+
+
+def _add_tissue(segmentation, label: Label) -> None:
+    add_segment(segmentation, label.key, label.name, label.color, label.terminology)
+    segmentation.GetSegment(label.key).SetTag(VALUE, str(label.value))
 
 
 def _fill(node, schema: LabelSchema, labelmap, reference) -> Steps:
