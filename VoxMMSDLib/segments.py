@@ -277,8 +277,3 @@ def set_mask(node, segment_id: str, mask: np.ndarray, reference) -> None:
     import numpy as np
 
     Frame(node, reference).put(segment_id, Part((0, 0, 0), np.asarray(mask, bool)).cropped())
-
-
-def voxel_ml(reference) -> float:
-    spacing = reference.GetSpacing()
-    return spacing[0] * spacing[1] * spacing[2] / 1000.0

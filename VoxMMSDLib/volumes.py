@@ -216,6 +216,13 @@ def ijk_to_world(node):
     return affine
 
 
+def voxel_ml(node) -> float:
+    """Volume of a voxel in the world, as the core sees it: a transform may scale."""
+    import numpy as np
+
+    return abs(float(np.linalg.det(ijk_to_world(node)[:3, :3]))) / 1000.0
+
+
 def remove_whole(node) -> None:
     """Take a node out of the scene with its display and storage nodes, which would stay there, and be saved."""
     own = []

@@ -17,7 +17,7 @@ from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, SCHEMAS
 from voxmmsd.library import open_library
 from VoxMMSDLib.background import at_once
-from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask
+from VoxMMSDLib.segments import MODEL, VALUE, label_array, mask_of, set_mask, value_of
 from VoxMMSDLib.volumes import export_mask
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.case_folders import CaseFolders
@@ -162,6 +162,16 @@ class ResultTest(slicer_case.ModuleTest):
             steps.close()
             self.assertEqual(self.nodes(), before)
 
+    def test_volumes_of_images_under_a_transform_that_scales_are_those_of_the_world(self):
+        scaling = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        scaling.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([2.0, 1.0, -1.5, 1.0])))
+        for volume in self.volumes.values():
+            volume.SetAndObserveTransformNodeID(scaling.GetID())
+        result, true = add_result(self.made, self.volumes, self.folder), true_ml(self.made)
+        rows = dict(zip(("NCR", "ED", "ET", "WT", "TC"), table_rows(table_node(result)), strict=True))
+        for key, (_name, _predicted, now) in rows.items():
+            self.assertAlmostEqual(float(now), 3 * true[key], delta=0.01, msg=key)
+
     def test_saving_leaves_no_node(self):
         before = self.nodes()
         VoxMMSDSegmentLogic().save_result(self.result, self.folder / "labels.nii.gz")
@@ -282,6 +292,13 @@ class ResultTest(slicer_case.ModuleTest):
         replace_result(self.result, add_result(self.made, self.volumes, self.folder))
         self.assertIsNone(step_of(self.result, "t2f"))
         self.assertTrue(np.allclose(self.kept_flair(), raw, atol=1e-2))
+
+    def test_replacing_brings_back_a_tissue_whose_segment_the_user_had_removed(self):
+        self.segmentation.RemoveSegment("ET")
+        replace_result(self.result, add_result(self.made, self.volumes, self.folder))
+        self.assertTrue(np.array_equal(label_array(self.result, self.reference), self.made.label_zyx))
+        label, segment = self.made.schema.label("ET"), self.segmentation.GetSegment("ET")
+        self.assertEqual((segment.GetName(), value_of(segment)), (label.name, label.value))
 
     def test_a_result_on_another_grid_or_of_other_tissues_does_not_replace_the_last_one(self):
         files = result_files(self.made, self.folder)

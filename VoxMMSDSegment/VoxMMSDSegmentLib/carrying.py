@@ -22,19 +22,9 @@ from voxmmsd.errors import InputError
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from voxmmsd.records.result import ModelUsed, ResultRecord, read_result_record
 from VoxMMSDLib.background import Steps, at_once
-from VoxMMSDLib.segments import (
-    MODEL,
-    SCHEMA,
-    Frame,
-    Part,
-    common_box,
-    label_array,
-    schema_of,
-    segments_by_value,
-    voxel_ml,
-)
+from VoxMMSDLib.segments import MODEL, SCHEMA, Frame, Part, common_box, label_array, schema_of, segments_by_value
 from VoxMMSDLib.standby import STANDBY
-from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
+from VoxMMSDLib.volumes import Write, array_write, ijk_to_world, voxel_ml
 from VoxMMSDSegmentLib import timings
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.case_folders import CaseFolder

@@ -13,7 +13,8 @@ from slicer.i18n import tr as _
 
 from voxmmsd.colors import REGION_COLORS
 from voxmmsd.labels import LabelSchema, Region, Terminology
-from VoxMMSDLib.segments import Frame, Part, add_segment, schema_of, segments_by_value, union, voxel_ml
+from VoxMMSDLib.segments import Frame, Part, add_segment, schema_of, segments_by_value, union
+from VoxMMSDLib.volumes import voxel_ml
 from VoxMMSDSegmentLib.case import OURS
 
 REGIONS_ROLE, TABLE_ROLE = "VoxMMSD.Regions", "VoxMMSD.Volumes"  # node references of a result
