@@ -1,5 +1,6 @@
 """A result is what the core said, its regions and volumes follow every edit, and what is kept is what was drawn."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -33,6 +34,7 @@ from VoxMMSDSegmentLib.result import (
     result_steps,
     step_of,
 )
+from VoxMMSDSegmentLib.rounds import FINGERPRINTS
 from VoxMMSDSegmentLib.saving import writes_for_library
 from VoxMMSDSegmentLib.sights import center_3d
 
@@ -246,6 +248,15 @@ class ResultTest(slicer_case.ModuleTest):
         slicer.mrmlScene.RemoveNode(self.reference)
         with self.assertRaisesRegex(Exception, "no longer in the scene"):
             VoxMMSDSegmentLogic().save_result(self.result, self.folder / "labels.nrrd")
+
+    def test_a_result_is_not_accepted_short_of_an_image_that_it_was_made_from(self):
+        self.result.SetAttribute(FINGERPRINTS, json.dumps(dict.fromkeys(self.volumes, "of each")))
+        library, logic = self.folder / "library", VoxMMSDSegmentLogic()
+        slicer.mrmlScene.RemoveNode(self.volumes["t2w"])
+        with self.assertRaisesRegex(InputError, "the image given as T2 is no longer in the scene") as raised:
+            logic.accept(self.result, library, "site1-001")
+        self.assertIn("segment the images again", raised.exception.remedy)  # loaded again, it is another node
+        self.assertFalse(library.exists())
 
     def test_replacing_changes_the_last_result_of_the_same_images_and_keeps_what_the_user_added(self):
         paint(self.result, "ET", self.ball(), self.reference)

@@ -46,7 +46,7 @@ from VoxMMSDSegmentLib.rounds import (
     packed,
     tag_round,
 )
-from VoxMMSDSegmentLib.saving import image_writes, reference_in_scene
+from VoxMMSDSegmentLib.saving import image_writes, reference_in_scene, refuse_gone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -216,12 +216,8 @@ class _SceneRecord:
     @classmethod
     def of(cls, result: Any, reference: Any, images: dict[str, Path]) -> _SceneRecord:
         known = json.loads(result.GetAttribute(FINGERPRINTS) or "{}")
-        if images and (gone := [MODALITY_NAMES[key] for key in known if key not in images]):
-            problem = _("{name}: the image given as {gone} is no longer in the scene")
-            raise InputError(
-                problem.format(name=result.GetName(), gone=", ".join(gone)),
-                _("load it and segment the images again"),
-            )
+        if images:
+            refuse_gone(result, images)
         own = {key: known[key] for key in images if key in known and step_of(result, key) is None}
         modality = _modality_of(result, reference)
         model, weights = result.GetAttribute(MODEL), result.GetAttribute(WEIGHTS) or ""

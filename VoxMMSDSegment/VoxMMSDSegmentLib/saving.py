@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import InputError
-from voxmmsd.labels import MODALITIES
+from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from voxmmsd.records.result import ENDING, ModelUsed, ResultRecord
 from VoxMMSDLib.segments import MODEL, SCHEMA, label_array
 from VoxMMSDLib.volumes import (
@@ -26,7 +26,7 @@ from VoxMMSDLib.volumes import (
 )
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.result import BRAIN_MASK, REVIEW, input_of, reference_of, step_of
-from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS, base_of
+from VoxMMSDSegmentLib.rounds import FINGERPRINTS, PREDICTED_LABELS, base_of
 
 
 def save_labels(result: Any, file: Path) -> None:
@@ -72,10 +72,20 @@ def reference_in_scene(result: Any) -> Any:
     if reference is None:
         raise InputError(
             _("{name}: the image it was made on is no longer in the scene").format(name=result.GetName()),
-            _("load it again"),
+            _("load it and segment the images again"),
         )
     refuse_bent(reference)
     return reference
+
+
+def refuse_gone(result: Any, images: Collection[str]) -> None:
+    """Raises InputError: an image that the result was made from is not among ``images``, the modalities there are."""
+    known = json.loads(result.GetAttribute(FINGERPRINTS) or "{}")
+    if gone := [MODALITY_NAMES[key] for key in known if key not in images]:
+        problem = _("{name}: the image given as {gone} is no longer in the scene")
+        raise InputError(
+            problem.format(name=result.GetName(), gone=", ".join(gone)), _("load it and segment the images again")
+        )
 
 
 def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple[list[str], list[Write]]]:
@@ -86,10 +96,11 @@ def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple
     tags or paths goes along.
 
     Raises:
-        InputError: images are gone, or cannot be written.
+        InputError: an image is gone, or cannot be written.
     """
     schema, reference = result.GetAttribute(SCHEMA), reference_in_scene(result)
     images, mask, writes = yield from image_writes(result, reference, folder)
+    refuse_gone(result, images)
     options = [text for key, file in images.items() for text in (f"--{key}", str(file))]
     options += ["--brain-mask", str(mask)] if mask else []
     if (predicted := result.GetNodeReference(PREDICTED_LABELS)) is not None:
@@ -130,7 +141,7 @@ def image_writes(
             yield
     if not images:
         problem = _("{name}: its images are no longer in the scene").format(name=result.GetName())
-        raise InputError(problem, _("load them"))
+        raise InputError(problem, _("load them and segment them again"))
     mask = result.GetNodeReference(BRAIN_MASK)
     if mask is None:
         return images, None, writes
