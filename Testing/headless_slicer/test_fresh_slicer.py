@@ -29,13 +29,14 @@ panel.enter()
 for name in ("a t1", "a t2"):
     slicer.util.addVolumeFromArray(numpy.arange(4096, dtype="float32").reshape(16, 16, 16), name=name)
 button = getattr(panel.ui, sys.argv[2])
-if sys.argv[2] in ("applyButton", "acceptButton"):  # which need a case, or a result, and a model
+if sys.argv[2] in ("applyButton", "acceptButton", "followButton"):  # which need a case, or a result, and a model
     panel.parameters.t1n = slicer.util.getNode("a t1")
     button.setEnabled(True)
 button.click()
 panel.segment_tab.look()
 host.wait_until(lambda: not panel.segment_tab.is_searching)
 print(json.dumps({"asked": asked, "shown": shown, "said": panel.ui.errorLabel.text,
+                  "followed": panel.ui.followLabel.text,
                   "accepted": panel.ui.acceptedLabel.text,
                   "findings": [finding.kind for finding in panel.segment_tab.findings.findings]}))
 """
@@ -62,6 +63,12 @@ def test_what_needs_the_packages_asks_once_and_a_no_is_one_sentence(button, tmp_
     assert all(requirement in said["asked"][0] for requirement in SEGMENTING.values())
     assert said["shown"] == []
     assert "not installed" in said["said"]
+
+
+def test_visits_cannot_be_compared_before_the_packages_are_there_and_the_panel_says_so(tmp_path):
+    said = pressed("followButton", tmp_path)
+    assert len(said["asked"]) == 1 and "psutil" in said["asked"][0]
+    assert "not installed" in said["followed"]
 
 
 def test_images_that_cannot_be_checked_yet_say_so(tmp_path):

@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import Canceled, InputError, VoxMMSDError
 from voxmmsd.files import is_disk_full, written_aside
 from voxmmsd.measuring.response import CAVEAT
-from VoxMMSDLib import tables
+from VoxMMSDLib import dependencies, tables
 from VoxMMSDLib.background import Slices
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
@@ -78,9 +78,12 @@ class FollowTab:
 
     def compare(self) -> None:
         """Compare the visits that are listed; Slicer stays usable."""
+        from VoxMMSDSegmentLib.follow_job import PACKAGES
+
         self._forget_found()
-        self._folder = new_workplace()
         try:
+            dependencies.ensure({**dependencies.SEGMENTING, **PACKAGES})  # a workplace needs one of them, too
+            self._folder = new_workplace()
             self.job = self._logic.follow(
                 self.visits.sources,
                 self._folder / "follow-up",
