@@ -259,6 +259,19 @@ class RunTest(slicer_case.ModuleTest):
         inside = mask_of(result.GetNodeReference(BRAIN_MASK), ["Brain"], t1c)
         self.assertTrue(np.allclose(kept, np.where(inside, slicer.util.arrayFromVolume(aligned), 0), atol=1e-3))
 
+    def test_all_images_are_kept_as_they_were_segmented_where_bias_fields_were_removed(self):
+        panel = self.ready_panel()
+        panel.parameters.n4 = True
+        panel.ui.applyButton.click()
+        wait_until(lambda: panel.segment_tab.job is None)
+        result = panel.parameters.result
+        self.assertIsNotNone(result, panel.ui.errorLabel.text)
+        steps = {key: step_of(result, key) for key in MODALITIES}
+        self.assertNotIn(None, steps.values())
+        for key, given in self.volumes.items():
+            corrected, raw = (slicer.util.arrayFromVolume(node) for node in (steps[key], given))
+            self.assertFalse(np.allclose(corrected, raw, rtol=1e-2), key)
+
     def test_replacing_asks_and_undo_brings_back_what_was_drawn(self):
         before = add_result(self.made, self.volumes, self.folder)
         drawn = np.zeros(self.made.label_zyx.shape, bool)

@@ -59,8 +59,8 @@ class Options:
 class ResultFiles:
     """What the core has written: ``record`` is the result's JSON.
 
-    ``images``: modality -> as it was segmented, where it was aligned or resampled; ``brain_mask``: where it was made.
-    ``fingerprints``: modality -> by which the image that was given is known again.
+    ``images``: modality -> as it was segmented, where it was aligned, resampled or corrected; ``brain_mask``: where it
+    was made. ``fingerprints``: modality -> by which the image that was given is known again.
     """
 
     record: ResultRecord

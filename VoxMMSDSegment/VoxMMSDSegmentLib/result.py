@@ -38,7 +38,7 @@ from VoxMMSDSegmentLib.rounds import (
 )
 
 REVIEW, WARNINGS = "VoxMMSD.Review", "VoxMMSD.Warnings"  # attributes: places to check; what the images were warned of
-# Node references. A step is an image as it was segmented, where it was aligned or resampled.
+# Node references. A step is an image as it was segmented, where it was aligned, resampled or corrected.
 _INPUT, _STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
 
 

@@ -31,7 +31,7 @@ class CaseVolumes:
 
     ``image``: ``(4, z, y, x)`` float32 in MODALITIES order, missing modalities all 0. ``label_zyx``: class indices,
     uint8. ``brain_mask_zyx``: bool. ``grids``: of each modality, as given. ``alignments``: if requested. ``notes``:
-    what was resampled or doubtful, as text.
+    what was resampled or doubtful, as text. ``corrected``: bias fields were removed.
     """
 
     case: Case
@@ -44,6 +44,7 @@ class CaseVolumes:
     notes: tuple[str, ...]
     grids: Mapping[str, Grid]
     alignments: tuple[Alignment, ...] = ()
+    corrected: bool = False
 
 
 def read_case(
@@ -115,7 +116,7 @@ def read_case(
     present = tuple(name in grids for name in MODALITIES)
     return CaseVolumes(
         case, Volume(image, grid), present, chosen, label, mask, schema,  # type: ignore[arg-type]
-        tuple(reader.notes), grids, tuple(places.alignments.values()),
+        tuple(reader.notes), grids, tuple(places.alignments.values()), n4,
     )  # fmt: skip
 
 

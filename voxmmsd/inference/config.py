@@ -59,7 +59,7 @@ class SegmentConfig(ReadingConfig):
     picture: bool = option(False, "also write an overlay picture")
     report: bool = option(False, "also write a report of each case, as a page and a PDF", affects=Affects.REPORT)
     save_intermediates: bool = option(
-        False, "also write aligned or resampled images and the brain mask, if they were created"
+        False, "also write aligned, resampled or corrected images and the brain mask, if they were created"
     )
     dicom_seg: bool = option(
         False, "also write DICOM SEG and SR of the reference's series (needs DICOM images and highdicom)"

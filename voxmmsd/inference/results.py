@@ -125,13 +125,15 @@ def _write_maps(prediction: Prediction, folder: Path) -> None:
 def write_intermediates(volumes: CaseVolumes, folder: Path, *, made_mask: bool) -> None:
     """Write intermediate images, on the grid of the result.
 
-    ``CASEID-voxmmsd-MODALITY.nii.gz``: aligned or resampled images; ``CASEID-voxmmsd-brain-mask.nii.gz``: the brain
-    mask, if it was computed.
+    ``CASEID-voxmmsd-MODALITY.nii.gz``: aligned, resampled or corrected images; ``CASEID-voxmmsd-brain-mask.nii.gz``:
+    the brain mask, if it was computed.
     """
     grid, case_id = volumes.image.grid, volumes.case.id
     moved = {alignment.modality for alignment in volumes.alignments if alignment.accepted}
     for name, array in zip(MODALITIES, volumes.image.array, strict=True):
-        if name in volumes.grids and (name in moved or not volumes.grids[name].same_as(grid)):
+        if name not in volumes.grids:
+            continue
+        if volumes.corrected or name in moved or not volumes.grids[name].same_as(grid):
             write_nifti(folder / f"{case_id}-voxmmsd-{name}.nii.gz", array, grid)
     if made_mask and volumes.brain_mask_zyx is not None:
         mask = volumes.brain_mask_zyx.astype(np.uint8)

@@ -252,6 +252,26 @@ def test_stages_are_told_and_what_was_made_of_the_images_is_written_when_asked_f
     assert list(dict.fromkeys(stages)) == ["reading", "aligning", "segmenting", "writing"]
 
 
+def test_images_whose_bias_fields_were_removed_are_all_written_as_they_were_segmented(package, tmp_path):
+    place = write_patient(tmp_path / "in")
+    out = tmp_path / "out"
+    options = SegmentConfig(
+        out=str(out), model=str(package.folder), id="a", n4=True, save_intermediates=True,
+        t1c=str(next(place.glob("*-t1c.nii.gz"))), t2f=str(next(place.glob("*-t2f.nii.gz"))),
+    )  # fmt: skip
+    segment_cases(options)
+    assert {one.name for one in out.glob("a-voxmmsd-*.nii.gz")} == {"a-voxmmsd-t1c.nii.gz", "a-voxmmsd-t2f.nii.gz"}
+    (given,) = find_cases(place).cases
+    given = replace(given, modalities={name: given.modalities[name] for name in ("t1c", "t2f")})
+    kept = replace(given, modalities={name: Source(out / f"a-voxmmsd-{name}.nii.gz") for name in ("t1c", "t2f")})
+    segmented, read_again = (
+        read_case(given, "t1c", with_label=False, n4=True),
+        read_case(kept, "t1c", with_label=False),
+    )
+    assert np.allclose(read_again.image.array, segmented.image.array, rtol=1e-5)
+    assert not np.allclose(read_case(given, "t1c", with_label=False).image.array, segmented.image.array, rtol=1e-2)
+
+
 def _shifted_by_a_voxel():
     shift = np.eye(4)
     shift[0, 3] = 1
