@@ -98,6 +98,22 @@ class DicomExportTest(slicer_case.ModuleTest):
         left = [file for folder in Path(slicer.app.temporaryPath).glob("voxmmsd-*") for file in folder.rglob("*")]
         self.assertEqual(left, [])
 
+    def test_an_export_goes_on_while_another_result_is_chosen_or_the_scene_closes_and_names_its_own(self):
+        name = self.result.GetName()
+        other = add_result(self.made, self.volumes, self.folder)
+        for leave in (lambda: setattr(self.panel.parameters, "result", other), slicer.mrmlScene.Clear):
+            self.panel.parameters.result = self.result
+            with (
+                mock.patch("qt.QFileDialog.getExistingDirectory", return_value=str(self.out)),
+                mock.patch.object(dicom_box, "ensure"),
+            ):
+                self.ui.dicomButton.click()
+            leave()
+            self.assertIsNotNone(self.box.job)
+            wait_until(lambda: self.box.job is None)
+            self.assertIn(f"{name} was written as", self.ui.acceptedLabel.text)
+        self.assertEqual(len(list(self.out.iterdir())), 4)
+
     def test_an_image_that_is_no_dicom_cannot_be_exported_and_the_button_says_why(self):
         self.volumes["t1c"].RemoveAttribute("DICOM.instanceUIDs")
         self.panel.parameters.result = None

@@ -10,7 +10,6 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import InputError
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.segments import label_array
 from VoxMMSDLib.workplace import new_workplace
@@ -68,13 +67,6 @@ class AcceptJob(CoreJob):
         options, writes = yield from writes_for_library(self._result, self._folder)
         yield lambda: self._write_each(writes)
         return ["library", "add", str(self._library), "--case", self.case_id, *options]
-
-    def send_now(self) -> None:
-        """Write the inputs now, while their nodes are still there: the scene closes, or Slicer quits."""
-        if self.child is None and self._slices is not None:
-            self._slices.finish()
-        if self.child is None and not self._is_cleared:  # asked for by a step of its own
-            self._fail(InputError(_("its files were not written before the scene was closed"), _("accept it again")))
 
     def quit(self) -> None:
         """Slicer quits, or the panel goes: what was accepted comes into the library before."""

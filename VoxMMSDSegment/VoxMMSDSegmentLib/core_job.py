@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.errors import Canceled, VoxMMSDError
+from voxmmsd.errors import Canceled, InputError, VoxMMSDError
 from VoxMMSDLib.background import Slices, Steps
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.volumes import Write, write_each
@@ -92,6 +92,13 @@ class CoreJob(ABC):
     def quit(self) -> None:
         """Slicer quits."""
         self.close()
+
+    def send_now(self) -> None:
+        """Write the inputs now, while their nodes are still there: the scene closes, or Slicer quits."""
+        if self.child is None and self._slices is not None:
+            self._slices.finish()
+        if self.child is None and not self._is_cleared:  # asked for by a step of its own
+            self._fail(InputError(_("its files were not written before the scene was closed"), _("try again")))
 
     def _start_child(self, arguments: list[str]) -> None:
         scratch = scratch_in(self._folder)

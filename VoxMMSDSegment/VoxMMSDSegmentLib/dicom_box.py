@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,14 @@ class DicomBox:
         self.update()
 
     def show(self, result: Any) -> None:
-        """Follow another result, or none."""
-        self.close()
+        """Follow another result, or none. What is being exported goes on: all that it needs was taken out before."""
+        if result is None and self.job is not None:
+            self.job.send_now()
         self._result = result
         self.update()
 
     def close(self) -> None:
-        """The result, the panel or the scene goes: nothing goes on."""
+        """The panel goes: nothing goes on."""
         if self.job is not None:
             self.job.close()
             self.job = None
@@ -66,21 +68,27 @@ class DicomBox:
             if folder is None:
                 return
             ensure({**SEGMENTING, **PACKAGES})
-            self.job = DicomJob(self._result, folder, on_done=self._done, on_failed=self._failed)
+            name = self._result.GetName()  # another one may be shown when it has ended
+            self.job = DicomJob(
+                self._result, folder, on_done=partial(self._done, name), on_failed=partial(self._failed, name)
+            )
             self._say(_("DICOM files are being written ..."))
             self.job.start()
             self.update()
         except VoxMMSDError as error:
-            self._failed(error)
+            self._failed("", error)
 
-    def _done(self, files: list[Path]) -> None:
+    def _done(self, name: str, files: list[Path]) -> None:
         self.job = None
         names = escape(", ".join(file.name for file in files))
-        self._say(_("Written: {names}. For research use only.").format(names=names))
+        said = _("{result} was written as {names}. For research use only.")
+        self._say(said.format(result=escape(name), names=names))
         self.update()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, name: str, error: Exception) -> None:
         self.job = None
         problem, remedy = error_in_words(error)
+        if name:
+            problem = _("{result} was not exported: {problem}").format(result=name, problem=problem)
         self._say(f"<b>{escape(problem)}</b>" + (f"<br>{escape(remedy)}" if remedy else ""))
         self.update()
