@@ -78,6 +78,41 @@ class CarryStatesTest(carry_case.CarryCase):
             self.result = add_result(self.made, self.volumes, self.folder)
             self.panel.parameters.result = self.result
 
+    def test_undo_is_named_only_while_the_editor_still_can_and_a_carry_that_another_result_stops_says_so(self):
+        self.carried()
+        self.assertIn("Undo reverts it", self.ui.carriedLabel.text)
+        other = add_result(self.made, self.volumes, self.folder)
+        self.panel.parameters.result = other
+        self.panel.parameters.result = self.result
+        self.settled()
+        self.assertIn("Carried to", self.ui.carriedLabel.text)
+        self.assertNotIn("Undo", self.ui.carriedLabel.text)
+        far = np.zeros(self.true.shape, bool)
+        far[3:6, 3:6, 3:6] = True
+        paint(self.result, "ED", far, self.volumes["t1c"])
+        self.settled()
+        self.ui.carryButton.click()
+        self.assertIsNotNone(self.box.job)
+        self.panel.parameters.result = other
+        self.assertIsNone(self.box.job)
+        self.assertEqual(self.ui.carryLabel.text, "Stopped: another result was chosen.")
+
+    def test_a_result_that_is_replaced_gets_nothing_of_a_carry_that_is_at_work(self):
+        self.correct_slice()
+        self.ui.carryButton.click()
+        wait_until(lambda: self.box.job.child is not None)
+        tab = self.panel.segment_tab
+        tab._volumes_at_start = self.volumes
+        self.ui.replaceCheck.setChecked(True)
+        with mock.patch.object(slicer.util, "confirmYesNoDisplay", lambda *_, **__: True):
+            tab._done(add_result(self.made, self.volumes, self.folder))
+        self.assertIsNone(self.box.job)
+        self.assertEqual(self.ui.carryLabel.text, "Stopped: the result was replaced.")
+        wait_until(lambda: tab._showing is None)
+        self.settled()
+        self.assertIs(self.panel.parameters.result, self.result)
+        self.assertTrue(np.array_equal(self.labels(), self.true))
+
     def test_the_features_go_with_the_result_and_with_the_scene(self):
         self.carried()
         owned = [node.GetID() for node in belonging(self.result)]
@@ -115,6 +150,8 @@ class CarryStatesTest(carry_case.CarryCase):
 
     def test_a_scene_that_was_saved_goes_on_where_it_was(self):
         _, after = self.carried()
+        # As "Before" leaves it; a scene that writes the segmentation, too, shows "After" first.
+        self.result.GetDisplayNode().SetVisibility2D(False)
         slicer.util.saveScene(str(self.folder / "scene.mrb"))
         name = self.result.GetName()
         slicer.mrmlScene.Clear()
@@ -122,8 +159,10 @@ class CarryStatesTest(carry_case.CarryCase):
         self.result = slicer.util.getNode(name)
         self.volumes = {key: self.result.GetNodeReference(f"VoxMMSD.Input.{key}") for key in self.volumes}
         self.settled()
+        self.assertTrue(self.result.GetDisplayNode().GetVisibility2D())
         self.assertTrue(np.array_equal(self.labels(), after))
         self.assertIn("Carried to", self.ui.carriedLabel.text)
+        self.assertNotIn("Undo", self.ui.carriedLabel.text)
         self.assertFalse(self.ui.carryButton.enabled)
         far = np.zeros(self.true.shape, bool)
         far[3:6, 3:6, 3:6] = True

@@ -529,6 +529,37 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIn("site1-008 was not accepted", self.ui.acceptedLabel.text)
         self.assertIn("not empty", self.ui.acceptedLabel.text)
 
+    def test_a_replaced_result_has_lost_its_tick_and_tells_its_own_warnings(self):
+        asked, tab = [], self.panel.segment_tab
+        new = add_result(
+            self.made, self.volumes, self.folder, findings=["warning: t2w: of another patient; choose its own"]
+        )
+        tab._volumes_at_start = self.volumes
+        self.ui.replaceCheck.setChecked(True)
+        self.ui.checkedCheck.setChecked(True)
+        self.ui.acceptedLabel.setText("Accepted as label 2 of site1-008")
+        with mock.patch.object(slicer.util, "confirmYesNoDisplay", lambda *_, **__: True):
+            tab._done(new)
+            wait_until(lambda: tab._showing is None)
+        self.assertIs(self.panel.parameters.result, self.result)
+        self.assertFalse(self.ui.checkedCheck.checked)
+        self.assertEqual(self.ui.acceptedLabel.text, "")
+        self.assertIn("another patient", self.ui.warningsLabel.text)
+        self.ui.caseEdit.setText("site1-008")
+        no = mock.patch.object(slicer.util, "confirmYesNoDisplay", lambda text, *_, **__: bool(asked.append(text)))
+        with no:
+            self.ui.acceptButton.click()
+        self.assertIn("exactly as the model predicted them", asked[0])
+
+    def test_a_result_that_was_edited_while_another_was_followed_shows_its_volumes_of_now(self):
+        other = add_result(self.made, self.volumes, self.folder)
+        self.panel.parameters.result = other
+        set_mask(self.result, "ED", np.zeros(self.made.label_zyx.shape, bool), self.volumes["t1c"])
+        self.panel.parameters.result = self.result
+        edema = [row for row in (table_rows(table_node(self.result))) if row[0] == "Edema"]
+        self.assertNotEqual(edema[0][2], "0.00")
+        wait_until(lambda: ["Edema", edema[0][1], "0.00"] in table_rows(table_node(self.result)), seconds=10)
+
     def start_accepting(self, library, case_id):
         """Paint the whole head edema and press Accept; how many voxels are edema then."""
         self.ui.libraryPath.currentPath = str(library)

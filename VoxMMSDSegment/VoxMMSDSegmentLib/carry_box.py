@@ -47,6 +47,7 @@ class CarryBox:
         self._looking: Slices | None = None
         self._edits = ""
         self._before: Any = None  # the segmentation that is shown in place of the result
+        self._undoable: set[int] = set()  # carries whose states before the editor keeps
         self.job: CarryJob | None = None
         self._cancel_timer = qt.QTimer()
         self._cancel_timer.setSingleShot(True)
@@ -65,11 +66,22 @@ class CarryBox:
 
     def show(self, result: Any) -> None:
         """Follow another result, or none."""
+        was_at_work = self.job is not None
         self.forget()
+        self._undoable = set()  # the editor keeps the states of one segmentation
         self._result = result
+        if result is not None and result.GetDisplayNode() is not None:
+            result.GetDisplayNode().SetVisibility2D(True)  # it may have been saved while "Before" was shown
         self._logic.case_folders.sweep()
-        self._say("")
+        self._say(_("Stopped: another result was chosen.") if was_at_work and result is not None else "")
         self.look()
+
+    def stop(self, why: str) -> None:
+        """Stop a carry that is at work, and say why."""
+        if self.job is not None:
+            self.job.close()
+            self._end()
+            self._say(why)
 
     def forget(self) -> None:
         """The result, the panel or the scene goes: nothing goes on."""
@@ -195,7 +207,8 @@ class CarryBox:
         bar.setValue(round(1000 * (progress.share or 0)))
         self._say(escape(progress.line()))
 
-    def _done(self, _number: int) -> None:
+    def _done(self, number: int) -> None:
+        self._undoable.add(number)
         self._on_nodes()
         self._end()
         self._say("")
@@ -229,7 +242,7 @@ class CarryBox:
         number = round_number(result) if result is not None else 0
         node = round_node(result, number) if number else None
         about = About.of(node) if node is not None else None
-        ui.carriedLabel.setText(_in_words(about, schema_of(result)) if about else "")
+        ui.carriedLabel.setText(_in_words(about, schema_of(result), number in self._undoable) if about else "")
         ui.carriedLabel.setVisible(about is not None)
         can_compare = result is not None and before_of(result, number) is not None
         ui.shownFrame.setVisible(can_compare)
@@ -305,7 +318,7 @@ _OFF_TIP = _(
 )
 
 
-def _in_words(about: About, schema: Any) -> str:
+def _in_words(about: About, schema: Any, can_undo: bool) -> str:
     """Volumes before and after, and what the core found."""
     names = {label.key: label.name for label in schema.labels}
     rows = [
@@ -314,7 +327,8 @@ def _in_words(about: About, schema: Any) -> str:
         if key in names and round(before, 2) != round(after, 2)
     ]
     voxels = about.refined.carried_voxels
-    said = [_("Carried to {voxels} voxels; Undo reverts it.").format(voxels=f"{voxels:,}")]
+    text = _("Carried to {voxels} voxels; Undo reverts it.") if can_undo else _("Carried to {voxels} voxels.")
+    said = [text.format(voxels=f"{voxels:,}")]
     if not voxels:
         said = [_("Nothing else in this volume looks like what you edited: no other voxel was changed.")]
     if about.is_doubtful:

@@ -58,6 +58,7 @@ class ReviewTab:
         self._ui, self._logic, self._observe, self._unobserve = ui, logic, observe, unobserve
         self._result: Any = None
         self._segmentation: Any = None
+        self._regions_are_of: Any = None  # the result whose regions are known to be those of its segments
         self._is_entered = False
         self._images_of_case: set[str] = set()
         self.overlay = Overlay()
@@ -127,10 +128,19 @@ class ReviewTab:
             self._segmentation = result.GetSegmentation()
             for event in _EDITS:
                 self._observe(self._segmentation, event, self._on_edited)
+            if result is not self._regions_are_of:  # it may have been edited while another one was followed
+                self._timer.start()
+        self._regions_are_of = None
         self._update_buttons()
 
     def take_up(self, result) -> Steps:
-        """What takes long when a new result is shown, in steps: ``show`` then finds it done."""
+        """What takes long when a new result is shown, in steps: ``show`` then finds it done.
+
+        The result that is shown may have new labels of a model: what was said of those before does not hold for them.
+        """
+        if result is self._result:
+            self._show_renewed()
+        self._regions_are_of = result
         self._mark_places(False)
         yield
         yield from self._edit_steps(result)
@@ -139,6 +149,14 @@ class ReviewTab:
         yield
         _mark(_places_of(result), self._is_entered)
         yield  # drawn before the rest
+
+    def _show_renewed(self) -> None:
+        self._ui.checkedCheck.setChecked(False)
+        self._ui.overlayCheck.setChecked(False)
+        if self.accepting is None:
+            self._ui.acceptedLabel.setText("")
+        self._show_warnings()
+        self._update_buttons()
 
     def _leave(self) -> None:
         self._timer.stop()
@@ -284,6 +302,7 @@ class ReviewTab:
             editor.uninstallKeyboardShortcuts()
 
     def close(self) -> None:
+        self.dicom.close()
         if self.accepting is not None:
             self.accepting.quit()
             self._accepted("")

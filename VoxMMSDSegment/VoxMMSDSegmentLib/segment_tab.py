@@ -43,10 +43,16 @@ AUTOMATIC = ""
 
 
 class SegmentTab:
-    """``show_result`` shows a new segmentation node, in steps."""
+    """``show_result`` shows a new segmentation node, in steps; ``on_replacing`` hears of a result that is replaced."""
 
-    def __init__(self, ui: Page, logic: VoxMMSDSegmentLogic, show_result: Callable[[Any], Steps]) -> None:
-        self._ui, self._logic, self._show_result = ui, logic, show_result
+    def __init__(
+        self,
+        ui: Page,
+        logic: VoxMMSDSegmentLogic,
+        show_result: Callable[[Any], Steps],
+        on_replacing: Callable[[Any], None],
+    ) -> None:
+        self._ui, self._logic, self._show_result, self._on_replacing = ui, logic, show_result, on_replacing
         self._showing: Slices | None = None
         self._volumes_at_start: dict[str, Any] = {}
         self._parameters: Any = None
@@ -307,6 +313,7 @@ class SegmentTab:
         question = _("Replace {name}? Undo in the segment editor restores its segments.")
         if last is None or not slicer.util.confirmYesNoDisplay(question.format(name=last.GetName())):
             return node
+        self._on_replacing(last)
         self._save_state(last)
         replace_result(last, node)
         return last

@@ -13,6 +13,7 @@ from typing import Any
 import qt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
@@ -64,7 +65,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._pages = [self.ui.segmentTab]
         empty_when_deleted(self._inputs())
         self.logic = VoxMMSDSegmentLogic()
-        self.segment_tab = SegmentTab(self.ui, self.logic, self.show_new)
+        self.segment_tab = SegmentTab(self.ui, self.logic, self.show_new, self._on_replacing)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
@@ -234,6 +235,10 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not PATIENT_VIEWS.keep_case_alone():
             yield from self.review_tab.first_look()
         self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
+
+    def _on_replacing(self, result):
+        if self._review_tab is not None and self._review_tab.result is result:
+            self._review_tab.carry.stop(_("Stopped: the result was replaced."))
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_going(self, caller, event, node):
