@@ -239,7 +239,7 @@ class Trials:
             )
             models = [self.model(name, seed) for seed in range(self.stated["seeds"])]
             validation = np.mean(
-                [[model.info.scores["validation"][r.key] for r in schema.regions] for model in models], axis=0
+                [[model.info.scores["validation"]["regions"][key] for key in regions] for model in models], axis=0
             )
             rows.append([name, *(f"{value:.3f}" for value in validation)])
             dice = [scores(open_engine(model, "onnx", "cpu", 1), made, (), schema) for model in models]
