@@ -260,6 +260,55 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertEqual([shown(red), shown(green)], [own.GetName(), volumes["t2w"].GetName()])
 
     @slicer_case.needs_main_window
+    def test_a_case_that_is_still_being_opened_when_the_module_is_left_waits_for_its_return(self):
+        self.library(predicted=1)
+        made = phantom_case.phantom()
+        volumes = phantom_case.add_volumes(made)
+        result = phantom_case.add_result(made, volumes, self.folder)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        segment.parameters.result = result
+        red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        red.SetBackgroundVolumeID(volumes["t2f"].GetID())
+        train.enter()
+        with mock.patch("VoxMMSDTrainLib.library.open_editor") as opened:
+            train.library.choose("phantom-007-000")
+            train.library.ui.correctButton.click()
+            self.assertTrue(train.work.is_running)
+            train.exit()
+            segment.enter()
+            self.wait_for_work(train)
+            slicer_case.wait_until(lambda: not segment._views_back.is_at_work)
+        opened.assert_not_called()
+        self.assertIsNotNone(library_case.opened_labels("phantom-007-000"))
+        self.assertEqual(self.seen(), {result.GetName()})
+        self.assertEqual(red.GetBackgroundVolumeID(), volumes["t2f"].GetID())
+        segment.exit()
+        train.enter()
+        slicer_case.wait_until(lambda: not train._views_back.is_at_work)
+        self.assertEqual(self.seen(), {"phantom-007-000 labels"})
+        shown = slicer.mrmlScene.GetNodeByID(red.GetBackgroundVolumeID())
+        self.assertEqual(shown.GetName(), "phantom-007-000 t1c")
+
+    def test_a_clone_of_the_labels_is_not_taken_for_them_and_stays_when_the_case_goes(self):
+        library = self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open(panel, "phantom-007-000")
+        tree, logic = slicer.mrmlScene.GetSubjectHierarchyNode(), slicer.modules.subjecthierarchy.logic()
+        clone = tree.GetItemDataNode(logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(node), "mine"))
+        removed = self.clear_segment(node, "ET")
+        self.press_accept(panel)
+        self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
+        self.assertEqual(library.case("phantom-007-000").newest.kind, "corrected")
+        asked = self.answer(False)
+        self.open(panel, "phantom-007-001")
+        self.assertEqual(asked, [])
+        self.assertEqual(library_case.opened_case(), "phantom-007-001")
+        self.assertFalse(slicer.mrmlScene.IsNodePresent(node))
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(clone))
+        self.open(panel, "phantom-007-000")
+        self.assertIsNot(library_case.opened_labels("phantom-007-000"), clone)
+
+    @slicer_case.needs_main_window
     def test_the_case_stays_in_the_views_where_its_own_images_are_chosen_or_none(self):
         self.library(predicted=1)
         segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")

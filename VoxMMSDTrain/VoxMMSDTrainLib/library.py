@@ -37,6 +37,8 @@ class LibraryTab:
         self._cases: tuple[LibraryCase, ...] = ()
         self._library_id = ""
         self._adding: Child | None = None
+        self.is_left = False  # another module is shown
+        self._is_unseen = False  # the case that is open was opened meanwhile
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
         ui.libraryPath.currentPath = settings.read(SETTING, str(home() / "library"))
         for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabeled", "predicted", "accepted"))):
@@ -75,6 +77,15 @@ class LibraryTab:
     def refresh(self) -> None:
         """Read the library's records again."""
         self._do(self._read)
+
+    def leave(self) -> None:
+        self.is_left = True
+
+    def come_back(self) -> bool:
+        """The module is shown again; whether the views are yet to show the case that is open."""
+        self.is_left = False
+        is_unseen, self._is_unseen = self._is_unseen, False
+        return is_unseen
 
     def cleanup(self) -> None:
         if self._adding is not None:
@@ -186,11 +197,12 @@ class LibraryTab:
     def _opening(self, case_id: str) -> Steps:
         was_open = library_case.opened_labels(case_id, self.records()) is not None
         self._say(_("Opening {case} ...").format(case=case_id))
-        node = yield from library_case.open_case(self.folder, case_id)
+        node = yield from library_case.open_case(self.folder, case_id, lambda: not self.is_left)
         if node is None:
             self._say(_("The previous case stays open."))
             self.choose(library_case.opened_case())
             return None
+        self._is_unseen = self.is_left
         self.choose(case_id)
         text = _("{case} is open: press Correct to change its labels, then Accept correction.")
         if was_open:
@@ -202,7 +214,7 @@ class LibraryTab:
 
     def _correcting(self, case_id: str) -> Steps:
         node = yield from self._opening(case_id)
-        if node is not None:
+        if node is not None and not self.is_left:  # the user works elsewhere
             self._say(_("Come back here when {case} is corrected, and press Accept correction.").format(case=case_id))
             open_editor(node)
 

@@ -5,7 +5,7 @@ The generators are works of ``background.Work``; their errors are those of the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
 from VoxMMSDLib.background import Steps
-from VoxMMSDLib.one_patient import CASE, OPENED, SHOWN_FIRST, is_of_case, show_case_only
+from VoxMMSDLib.one_patient import CASE, HIDDEN, OPENED, SHOWN_FIRST, is_of_case, show_case_only
 from VoxMMSDLib.patient_views import PATIENT_VIEWS
-from VoxMMSDLib.segments import schema_of
+from VoxMMSDLib.segments import SCHEMA, schema_of
 from VoxMMSDLib.volumes import ijk_to_world, read_steps, remove_whole
 from VoxMMSDTrainLib.labels import Labels, left_out, pieces_of, segmentation_of, snapshot
 
@@ -77,41 +77,47 @@ def fingerprint(indices_zyx: np.ndarray | None) -> str:
     return sha256(labeled.astype("<i8").tobytes() + indices_zyx.ravel()[labeled].astype(np.uint8).tobytes()).hexdigest()
 
 
-def open_case(folder: Path, case_id: str) -> Steps:
+def always() -> bool:
+    return True
+
+
+def open_case(folder: Path, case_id: str, is_seen: Callable[[], bool] = always) -> Steps:
     """Load a case's images and its newest labels in place of the case before; the segmentation node.
 
     A case that is open stays as it is, and comes no second time into the scene. None where the user keeps corrections
-    of the case before.
+    of the case before. Where ``is_seen`` says no, the views are left alone and the labels hidden until the module is
+    entered again: another one shows its own patient.
 
     Raises: as ``read_case``.
     """
     from voxmmsd.library import LibraryRecords
 
     if (node := opened_labels(case_id, LibraryRecords(folder))) is not None and opened_volumes():
-        show_case_only()
-        yield from show(opened_volumes())
+        yield from show(opened_volumes(), is_seen)
         return node
     found = yield lambda: read_case(folder, case_id)
     if not (yield from close_case()):
         return None
-    volumes = yield from load_images(found.case)
+    volumes = yield from load_images(found.case, is_seen)
+    attributes = {LIBRARY: found.library_id, CASE: case_id, OPENED: case_id, KEPT: found.fingerprint}
+    is_shown = is_seen()
+    if not is_shown:
+        attributes[HIDDEN] = "yes"
     node = segmentation_of(
-        found.labels,
-        f"{case_id} labels",
-        _fitting(volumes, found.labels),
-        {LIBRARY: found.library_id, CASE: case_id, OPENED: case_id, KEPT: found.fingerprint},
+        found.labels, f"{case_id} labels", _fitting(volumes, found.labels), attributes, is_shown=is_shown
     )
     yield
-    yield from show(volumes)
+    yield from show(volumes, is_seen)
     return node
 
 
-def load_images(case: LibraryCase) -> Steps:
+def load_images(case: LibraryCase, is_seen: Callable[[], bool] = always) -> Steps:
     """Load the images of a case, each in a step; the volume nodes by modality.
 
     What was made of other images is hidden first.
     """
-    show_case_only()
+    if is_seen():
+        show_case_only()
     yield
     volumes = {}
     for name in case.modalities:
@@ -122,8 +128,11 @@ def load_images(case: LibraryCase) -> Steps:
     return volumes
 
 
-def show(volumes: Mapping[str, Any]) -> Steps:
+def show(volumes: Mapping[str, Any], is_seen: Callable[[], bool] = always) -> Steps:
     """Put the image that shows a tumor best into the slice views and fit them to it, one view in a step."""
+    if not is_seen():
+        return
+    show_case_only()
     PATIENT_VIEWS.keep()
     shown, views, logics = shown_first(volumes).GetID(), slicer.app.layoutManager(), {}
     if views is not None:  # there is a main window
@@ -135,6 +144,8 @@ def show(volumes: Mapping[str, Any]) -> Steps:
         if composite.GetID() in logics:
             logics[composite.GetID()].FitSliceToBackground()
         yield
+        if not is_seen():  # those that are done are given back by the module that was entered
+            return
 
 
 def shown_first(volumes: Mapping[str, Any]):
@@ -147,10 +158,21 @@ def close_case() -> Steps:
     question = (yield from _question_before_closing(node)) if node is not None else ""
     if question and not slicer.util.confirmYesNoDisplay(question):
         return False
+    _give_away_clones(node)
     for one in opened_nodes():
         remove_whole(one)
         yield
     return True
+
+
+def _give_away_clones(node) -> None:
+    """A clone of the labels, made in the module Data, is the user's: it stays when the case goes."""
+    if node is None or reference_of(node) is None:
+        return
+    for clone in _labels_in_scene():
+        if reference_of(clone) is None:
+            for name in (LIBRARY, CASE, OPENED, KEPT, HIDDEN, SCHEMA):
+                clone.RemoveAttribute(name)
 
 
 def _question_before_closing(node) -> Steps:
@@ -283,9 +305,13 @@ def schema_in_use(library: LibraryRecords) -> str:
 
 
 def _labels_in_scene() -> list:
-    """The newest first: a scene of an older version may hold more than one."""
+    """The newest first: a scene of an older version may hold more than one.
+
+    A clone has the attributes of what was cloned, but no reference to its image: it comes after the others.
+    """
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    return [node for node in reversed(list(nodes)) if node.GetAttribute(CASE)]
+    labels = [node for node in reversed(list(nodes)) if node.GetAttribute(CASE)]
+    return sorted(labels, key=lambda node: reference_of(node) is None)
 
 
 def _fitting(volumes: Mapping[str, Any], labels: Labels):

@@ -17,7 +17,7 @@ from VoxMMSDLib.pages import FitsItsText, Page
 from VoxMMSDLib.patient_views import PATIENT_VIEWS
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibraryTab
-from VoxMMSDTrainLib.library_case import opened_nodes
+from VoxMMSDTrainLib.library_case import opened_nodes, opened_volumes, show
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
 from VoxMMSDTrainLib.result import ResultTab
 from VoxMMSDTrainLib.run import RunTab
@@ -83,9 +83,11 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def enter(self):
+        is_unseen = self.library.come_back() if "library" in vars(self) else False
         if opened_nodes():
             show_case_only()
-            self._views_back = Slices(PATIENT_VIEWS.case(), lambda _: None, to_error_log).start()
+            views = show(opened_volumes()) if is_unseen and opened_volumes() else PATIENT_VIEWS.case()
+            self._views_back = Slices(views, lambda _: None, to_error_log).start()
         if self._building is None or not self._building.is_at_work:
             self.run.open()
             self.onTabChanged(self.ui.tabs.currentIndex)
@@ -93,6 +95,8 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self):
         if self._views_back is not None:
             self._views_back.finish()
+        if "library" in vars(self):
+            self.library.leave()
         self.run.close()
 
     def showTab(self, name):
