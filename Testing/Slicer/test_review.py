@@ -433,6 +433,18 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertTrue(places.GetLocked())
         self.assertIn("Enhancing tumor or not tumor", places.GetNthControlPointLabel(0))
 
+    def test_the_image_that_was_chosen_to_threshold_stays_if_it_is_one_of_the_result(self):
+        editor = self.ui.segmentEditor
+        for name, shown in (("SourceVolumeNodeComboBox", True), ("SpecifyGeometryButton", False)):
+            for widget in slicer.util.findChildren(editor, name=name):  # none in the headless host
+                self.assertEqual(widget.isVisibleTo(editor), shown)
+        other = add_volumes(self.made, prefix="visit2")["t2f"]
+        for chosen, kept in ((self.volumes["t2f"], "t2f"), (other, "t1c"), (None, "t1c")):
+            editor.setSourceVolumeNode(chosen)
+            self.panel.exit()
+            self.panel.enter()
+            self.assertIs(editor.sourceVolumeNode(), self.volumes[kept])
+
     def test_the_editor_works_on_the_result_and_undo_brings_it_back(self):
         editor = self.ui.segmentEditor
         self.assertIs(editor.segmentationNode(), self.result)

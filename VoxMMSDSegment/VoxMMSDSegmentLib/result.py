@@ -220,6 +220,11 @@ def step_of(result, modality: str):
     return result.GetNodeReference(_STEP.format(modality))
 
 
+def is_image_of(result, volume) -> bool:
+    """Whether a volume, which may be None, is an input of a result, or one as it was segmented."""
+    return volume is not None and any(volume in (input_of(result, key), step_of(result, key)) for key in MODALITIES)
+
+
 def _load_steps(node, case: SlicerCase, files: ResultFiles) -> Steps:
     """What the core made on the way, as volumes that are not shown: to look at, and for the training library."""
     for key, file in files.images.items():

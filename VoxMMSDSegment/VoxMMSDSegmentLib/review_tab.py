@@ -30,7 +30,7 @@ from VoxMMSDSegmentLib.mask_box import MaskBox
 from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, Overlay, jump_to
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.report_box import ReportBox
-from VoxMMSDSegmentLib.result import input_of, reference_of, show_result, warnings_of
+from VoxMMSDSegmentLib.result import input_of, is_image_of, reference_of, show_result, warnings_of
 from VoxMMSDSegmentLib.saving import with_ending
 from VoxMMSDSegmentLib.sights import center_3d, jump_to_tumor
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
@@ -93,6 +93,7 @@ class ReviewTab:
         ui.segmentEditor.setEffectNameOrder(EFFECTS)
         ui.segmentEditor.unorderedEffectsVisible = False
         _keep_terms(ui.segmentEditor)
+        _keep_geometry(ui.segmentEditor)
         ui.tabs.connect("currentChanged(int)", self._attend_editor)
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.libraryPath.currentPath = settings.read("library", str(home() / "library"))
@@ -274,7 +275,8 @@ class ReviewTab:
             yield
         editor.setSegmentationNode(result)
         yield
-        if result is not None and reference_of(result) is not None:
+        chosen = editor.sourceVolumeNode()
+        if result is not None and reference_of(result) is not None and not is_image_of(result, chosen):
             editor.setSourceVolumeNode(reference_of(result))
 
     def enter(self) -> None:
@@ -477,6 +479,12 @@ def _keep_terms(editor) -> None:
     for table in slicer.util.findChildren(editor, name="SegmentsTableView"):
         table.useTerminologySelectorSettingsKey = ""  # without a key it is off, and the user's setting stays
         table.terminologySelectorOptionVisible = False
+
+
+def _keep_geometry(editor) -> None:
+    """Without the button beside the source volume: it would put the result on another grid than its images'."""
+    for button in slicer.util.findChildren(editor, name="SpecifyGeometryButton"):
+        button.setVisible(False)
 
 
 def _editor_node():
