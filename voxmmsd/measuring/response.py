@@ -58,24 +58,32 @@ class Assessment:
 
 
 def assessed(
-    sizes: Sequence[float], thresholds: Thresholds, *, gone: Sequence[bool], new: Sequence[bool]
+    sizes: Sequence[float],
+    thresholds: Thresholds,
+    *,
+    gone: Sequence[bool],
+    new: Sequence[bool],
+    traces: Sequence[bool] = (),
 ) -> list[Assessment]:
     """One assessment for each visit after the first, which is the baseline.
 
     ``sizes``: sum of products or volume at each visit. ``gone``: at each visit, whether no enhancing tumor is left.
-    ``new``: at each visit, whether a measurable lesion is there that was not there before.
+    ``new``: at each visit, whether a measurable lesion is there that was not there before. ``traces``: at each visit,
+    whether all that is left are pieces too small to be lesions (default: at none). A complete response also has none
+    of these, since it is the disappearance of all enhancing disease, measurable or not; progression needs more.
     """
     found = []
     for visit in range(1, len(sizes)):
         size, baseline, nadir = sizes[visit], sizes[0], min(sizes[:visit])
         from_baseline, from_nadir = change(baseline, size), change(nadir, size)
-        response, why = _category(size, baseline, nadir, thresholds, gone[visit], new[visit])
+        small = bool(traces) and traces[visit]
+        response, why = _category(size, baseline, nadir, thresholds, gone[visit], new[visit], small)
         found.append(Assessment(response, from_baseline, from_nadir, why))
     return found
 
 
 def _category(
-    size: float, baseline: float, nadir: float, thresholds: Thresholds, gone: bool, new: bool
+    size: float, baseline: float, nadir: float, thresholds: Thresholds, gone: bool, new: bool, traces: bool
 ) -> tuple[Response, str]:
     found, why = Response.STABLE, ""
     if new:
@@ -84,6 +92,10 @@ def _category(
         found, why = Response.UNKNOWN, "no measurable disease at the first visit"
     elif gone:
         found, why = Response.COMPLETE, "no enhancing tumor is left"
+    elif traces and size > baseline * (1 - thresholds.less) + _SLACK:
+        why = "only small pieces are left"
+    elif traces:
+        found, why = Response.PARTIAL, "small pieces are left, so the response is not complete"
     elif nadir <= 0 < size:
         found, why = Response.PROGRESSION, "enhancing tumor has reappeared"
     elif size >= nadir * (1 + thresholds.more) - _SLACK and nadir > 0:

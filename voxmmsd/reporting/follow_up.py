@@ -138,12 +138,14 @@ def followed(visits: Sequence[Visit]) -> FollowUp:
     by_volume: list[Assessment] = []
     if "ET" in tracks:
         there = range(len(visits))
-        gone = [not visit.shown.lesions["ET"].lesions for visit in visits]
+        lesions = [visit.shown.lesions["ET"] for visit in visits]
+        gone = [not found.lesions and not found.small for found in lesions]
+        traces = [not found.lesions and found.small > 0 for found in lesions]
         new = [_is_new_measurable(tracks["ET"], visit) for visit in there]
         counted = [track for track in tracks["ET"] if track.is_measurable(track.first)]
         sums = tuple(sum(track.product_mm2(visit) for track in counted) for visit in there)
-        by_diameters = assessed(sums, BY_DIAMETERS, gone=gone, new=new)
-        by_volume = assessed([found["ET"] for found in volumes], BY_VOLUME, gone=gone, new=new)
+        by_diameters = assessed(sums, BY_DIAMETERS, gone=gone, new=new, traces=traces)
+        by_volume = assessed([found["ET"] for found in volumes], BY_VOLUME, gone=gone, new=new, traces=traces)
     return FollowUp(tuple(visits), tracks, volumes, sums, tuple(by_diameters), tuple(by_volume))
 
 

@@ -90,9 +90,9 @@ def test_lesions_are_matched_in_the_world_whatever_the_grids():
     assert pairs(first, apart) == []
 
 
-def categories(sizes, thresholds, gone=(), new=()):
-    there = range(len(sizes))
-    found = assessed(sizes, thresholds, gone=[v in gone for v in there], new=[v in new for v in there])
+def categories(sizes, thresholds, gone=(), new=(), traces=()):
+    asked = [[visit in each for visit in range(len(sizes))] for each in (gone, new, traces)]
+    found = assessed(sizes, thresholds, gone=asked[0], new=asked[1], traces=asked[2])
     return [str(one.response) for one in found]
 
 
@@ -125,7 +125,14 @@ def test_a_new_measurable_lesion_is_progression_whatever_else_shrank():
 
 def test_what_is_gone_is_a_complete_response_and_what_comes_back_is_progression():
     assert categories([100, 0, 8], BY_DIAMETERS, gone=[1]) == ["CR", "PD"]
-    assert categories([100, 0.05], BY_VOLUME, gone=[1]) == ["CR"]
+    assert categories([100, 0, 8], BY_VOLUME, gone=[1]) == ["CR", "PD"]
+
+
+def test_small_pieces_that_are_left_are_neither_a_complete_response_nor_progression():
+    assert categories([100, 0.05], BY_VOLUME, traces=[1]) == ["PR"]
+    assert categories([100, 0], BY_DIAMETERS, traces=[1]) == ["PR"]
+    assert categories([100, 0, 0.05, 0.09], BY_VOLUME, gone=[1], traces=[2, 3]) == ["CR", "PR", "PR"]
+    assert categories([0.15, 0.09], BY_VOLUME, traces=[1]) == ["SD"]
 
 
 def test_without_anything_measurable_at_the_first_visit_nothing_is_told():

@@ -95,6 +95,13 @@ def test_the_categories_follow_the_radius(radii, by_diameters, by_volume, tmp_pa
     assert [str(one.response) for one in (*found.by_diameters, *found.by_volume)] == [by_diameters, by_volume]
 
 
+def test_a_response_is_not_complete_while_small_pieces_enhance(tmp_path):
+    found = followed(read(tmp_path, [(A, 12, 3)], [(A, 12, 2), (A, 2, 3), (B, 2, 3)], spacing_zyx=(1.0, 1.0, 1.0)))
+    assert 0 < found.volumes_ml[1]["ET"] < 0.1 and events(found) == [["first visit", "vanished"]]
+    for one in (*found.by_diameters, *found.by_volume):
+        assert (one.response, one.why) == ("PR", "small pieces are left, so the response is not complete")
+
+
 def test_visits_on_other_grids_and_in_other_places_are_brought_onto_each_other(tmp_path):
     """To 1.5 mm at the head's border, with voxels of 2 mm; volumes are those of each visit's own voxels."""
     balls = [(A, 10, 3), (B, 6, 3)]
