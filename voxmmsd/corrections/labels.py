@@ -1,6 +1,6 @@
 """What a fine-tuning uses from a training library: labels, schema, and held-out patients.
 
-It is fixed in ``corrections.json`` when the run starts: labels accepted during a run are used by the next one.
+It is fixed in ``corrections.json`` when the training starts: labels accepted during a run are used by the next one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def start_of(config: FinetuneConfig) -> ModelPackage | None:
 def fixed_corrections(
     config: FinetuneConfig, run: RunLog, library: Library, parent: ModelPackage | None
 ) -> Corrections:
-    """What the run fixed when it started; for a new run, the newest accepted label of each case.
+    """What the run fixed when it started; for a run that trained nothing yet, the newest accepted label of each case.
 
     ``parent``: the model to correct; None if a first model is trained.
 
@@ -90,7 +90,7 @@ def fixed_corrections(
         RunError: the run was started on another library or model.
     """
     file = run.folder / RECORD
-    if file.is_file():
+    if file.is_file() and (run.folder / "checkpoints").is_dir():
         return _read(file, library, parent)
     accepted = {case.id: (case, case.accepted) for case in library.cases() if case.accepted}
     training = [case_id for case_id, (case, _) in accepted.items() if case.part != HOLD_OUT]
@@ -118,7 +118,7 @@ def fixed_corrections(
 def corrected_entries(
     config: FinetuneConfig, run: RunLog, library: Library, corrections: Corrections, start: ModelPackage | None
 ) -> list[PreparedCase]:
-    """Prepared cases of the library with the fixed labels, followed by those of the other folders.
+    """Prepared cases of the library with the fixed labels, followed by those of the other folders in the same schema.
 
     All are prepared like the cases of ``start``, if there is one, so that the voxel size is the same.
 
@@ -146,7 +146,7 @@ def corrected_entries(
         say = run.say if known else run.warn
         say(f"--edited-weight {config.edited_weight:g}: {known} of {len(origins)} labels say what a person edited")
     others = tuple(folder for folder in config.folders if Path(folder).resolve() != library.folder.resolve())
-    more = labeled_entries(replace(config, folders=others), run) if others else ()
+    more = labeled_entries(replace(config, folders=others, target_schema=corrections.schema), run) if others else ()
     entries = [*ours, *more]
     check_preprocess(entries)
     return entries

@@ -52,6 +52,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
     parent = start if start is not None and start.info.segments else None
     if start is not None:
         config = replace(config, channels=start.info.network.channels)
+    config.check_patch()
     used: list[Corrections] = []
 
     def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:

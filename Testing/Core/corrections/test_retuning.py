@@ -1,5 +1,6 @@
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -158,6 +159,7 @@ def straight_training(parent, folder):
 
 def test_labels_accepted_while_a_run_rests_belong_to_the_next_one(parent, tmp_path):
     straight_training(parent, tmp_path)
+    (tmp_path / "run" / "checkpoints").mkdir()
     library = open_library(tmp_path / "library")
     library.accept("case-000", moved(label_of(phantom(0))), SCHEMA)
     config, other = options(library, parent, tmp_path / "run"), relabeled_package(parent, tmp_path / "m", id="toy-2")
@@ -167,6 +169,13 @@ def test_labels_accepted_while_a_run_rests_belong_to_the_next_one(parent, tmp_pa
             fixed_corrections(config, run, library, other)
     with open_run(tmp_path / "next", "finetune", {}, 20) as run:
         assert fixed_corrections(config, run, library, parent).labels["case-000"] == 2
+
+
+def test_what_a_call_that_trained_nothing_fixed_does_not_bind_the_next_one(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=1)
+    with pytest.raises(InputError, match="whole-tumor"):
+        retuned(library, parent, tmp_path / "run", schema="whole-tumor", steps=1)
+    assert retuned(library, parent, tmp_path / "run", schema=SCHEMA, steps=1).info.schema == SCHEMA
 
 
 def test_new_corrections_are_drawn_as_often_as_all_earlier_ones(straight, parent):
@@ -201,6 +210,22 @@ def test_cases_of_another_folder_are_learned_as_earlier_ones(parent, tmp_path):
     training = read_package(retune(config, library)).info.training
     assert training["cases"]["train"] == ["case-000", "phantom-005-000", "phantom-005-001"]
     assert training["library"]["new"] == ["case-000"]
+
+
+def test_cases_of_another_folder_are_learned_in_the_schema_of_the_corrections(parent, tmp_path):
+    library = filled(tmp_path, training=1, held=1)
+    (place,) = write_phantoms(tmp_path / "old", 1, seed=5, side=24)
+    about = json.loads((tmp_path / "old" / "dataset.json").read_text(encoding="utf-8"))
+    (tmp_path / "old" / "dataset.json").write_text(json.dumps({**about, "schema": "msd-task01"}), encoding="utf-8")
+    given = np.asarray(nib.load(next(place.glob("*-seg.nii.gz"))).dataobj)
+    config = options(library, parent, tmp_path / "run", folders=(str(library.folder), str(tmp_path / "old")), steps=1)
+    package = read_package(retune(config, library))
+    assert (package.info.schema, package.info.training["cases"]["train"]) == (SCHEMA, ["case-000", "phantom-005-000"])
+    with open_run(tmp_path / "next", "finetune", {}, 10) as run:
+        corrections = fixed_corrections(config, run, library, parent)
+        entry = corrected_entries(config, run, library, corrections, parent)[-1]
+    counts = np.bincount(given.ravel(), minlength=4)
+    assert np.bincount(entry.label().ravel()).tolist()[1:] == counts[[2, 1, 3]].tolist()  # edema comes first there
 
 
 def test_corrections_are_prepared_at_the_voxel_size_that_the_model_knows(parent, tmp_path):
