@@ -54,6 +54,15 @@ class TrainingConfig:
         0, "parallel processes for preparation (0: one per core)", range=_AT_LEAST_0, affects=Affects.SPEED
     )
 
+    def _refuse_indivisible(self, name: str, side: int) -> None:
+        divisor = 2 ** (len(self.channels) - 1)
+        if side % divisor:
+            raise ConfigError(
+                f"{self.VERB}: --{name} {side} is not a multiple of {divisor}, as the network of "
+                f"{len(self.channels)} levels (--channels) halves each side {len(self.channels) - 1} times",
+                f"give --{name} {max(1, round(side / divisor)) * divisor}",
+            )
+
 
 @dataclass(frozen=True)
 class FinetuneConfig(TrainingConfig):
@@ -135,6 +144,11 @@ class FinetuneConfig(TrainingConfig):
         500, "steps between validations (the last step always validates)", range=_AT_LEAST_1, panel=True
     )
 
+    def check_patch(self) -> None:
+        """Raises ConfigError: the network cannot halve the patch as often as it does. Its depth may be that of
+        ``start``, so that this is not known when the options are given."""
+        self._refuse_indivisible("patch", self.patch)
+
 
 @dataclass(frozen=True)
 class PretrainConfig(TrainingConfig):
@@ -199,3 +213,4 @@ class PretrainConfig(TrainingConfig):
                 f"pretrain: --block {self.block} is not a multiple of --mask-size {self.mask_size}",
                 "give a --block that --mask-size divides",
             )
+        self._refuse_indivisible("block", self.block)

@@ -67,6 +67,16 @@ def test_cells_must_fill_a_block():
         make_config(PretrainConfig, {"block": 40})
 
 
+def test_sides_that_the_network_cannot_halve_are_refused_with_the_next_one_that_it_can():
+    with pytest.raises(
+        ConfigError, match=r"--block 40 is not a multiple of 16, as the network of 5 levels.*--block 32"
+    ):
+        make_config(PretrainConfig, {"block": 40, "mask_size": 8})
+    with pytest.raises(ConfigError, match=r"--patch 60 is not a multiple of 16.*give --patch 64"):
+        make_config(FinetuneConfig, {"patch": 60}).check_patch()
+    make_config(FinetuneConfig, {"patch": 60, "channels": (4, 8, 16)}).check_patch()
+
+
 def test_a_configuration_does_not_depend_on_what_lies_on_the_disk(tmp_path):
     given = {"folders": (str(tmp_path),), "start": "some-model"}
     before = make_config(FinetuneConfig, given)

@@ -395,6 +395,10 @@ CALLS = {
         ["--edited-weight 3: only a training library knows"],
     ),
     "a patch of nothing": (lambda p: (p.other(), finetune(p, "--patch", "0"))[1], ["patch"]),
+    "a patch that the network cannot halve": (
+        lambda p: (p.other(), finetune(p, "--channels", "4", "8", "16", "--patch", "18"))[1],
+        ["--patch 18 is not a multiple of 4", "give --patch 16"],
+    ),
     "a batch of nothing": (lambda p: (p.other(), finetune(p, "--batch", "0"))[1], ["batch"]),
     "an unknown transform": (
         lambda p: (p.other(), finetune(p, "--transforms", "melt"))[1],

@@ -159,6 +159,7 @@ def _made(config: FinetuneConfig | PretrainConfig, entry: PreparedCase, folder: 
         return PreTraining(config, run, [entry], (), processes)
     if config.start and any(is_library(Path(name)) for name in config.folders):
         config = replace(config, channels=resolve_model(config.start).info.network.channels)
+    config.check_patch()
     both = Splits((entry.id,), (entry.id,))  # what it learns is of no use: only its cost counts
     return FineTuning(replace(config, start=""), run, [entry], both, processes)
 

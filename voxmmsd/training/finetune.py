@@ -57,6 +57,7 @@ def finetune(config: FinetuneConfig) -> Path:
             f"--edited-weight {config.edited_weight:g}: only a training library knows which voxels a person edited",
             "leave it out, or train on a library",
         )
+    config.check_patch()
 
     def make(config: FinetuneConfig, run: RunLog, processes: Processes) -> FineTuning:
         with first_rank_first(processes):

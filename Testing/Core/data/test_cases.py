@@ -383,6 +383,16 @@ def test_a_schema_that_does_not_exist_is_refused(tmp_path):
         find_cases(tmp_path)
 
 
+def test_a_schema_with_a_resection_cavity_is_one_by_option_and_by_dataset_json(tmp_path):
+    touch(tmp_path / "p1", "T1.nii.gz", "seg.nii.gz")
+    assert only(tmp_path, schema="brats-2021+RC").schema == "brats-2021+RC"
+    (tmp_path / "dataset.json").write_text('{"schema": "brats-gli-2023+RC"}')
+    assert only(tmp_path).schema == "brats-gli-2023+RC"
+    with pytest.raises(InputError, match=r"brats-ped-2024\+RC.*does not exist"):
+        (tmp_path / "dataset.json").write_text('{"schema": "brats-ped-2024+RC"}')
+        find_cases(tmp_path)
+
+
 # --------------------------------------------------------------------------------------------------- lists, MSD, DICOM
 
 

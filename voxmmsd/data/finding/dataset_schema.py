@@ -19,9 +19,9 @@ from typing import Any
 
 from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.formats.sources import Source, stem_of
-from voxmmsd.errors import InputError
+from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.files import read_json
-from voxmmsd.labels import SCHEMAS
+from voxmmsd.labels import SCHEMAS, schema_named
 
 _BEFORE_2023 = re.compile(r"(?:BraTS2021|BraTS20|Brats1[789])_.+", re.IGNORECASE)
 _SINCE_2023 = re.compile(r"BraTS-([A-Z]+)-\d+(?:-(\d+))?", re.IGNORECASE)
@@ -61,11 +61,15 @@ def give_schemas(drafts: list[CaseDraft], root: Path, schema: str | None) -> Non
 
 
 def _check(draft: CaseDraft) -> None:
-    if draft.schema is not None and draft.schema not in SCHEMAS:
+    if draft.schema is None:
+        return
+    try:
+        schema_named(draft.schema)
+    except ConfigError as error:
         raise InputError(
             f"{draft.place}: case {draft.id} is given the label schema {draft.schema!r}, which does not exist",
-            f"choose one of {', '.join(SCHEMAS)}",
-        )
+            error.remedy,
+        ) from None
 
 
 def _declared(place: Path, root: Path, known: dict[Path, str | None]) -> str | None:
