@@ -36,6 +36,11 @@ def tissue_ml(volume: Volume) -> float:
     return _sampled_ml(int(np.count_nonzero(above > 0.15 * bright)), volume)
 
 
+def above_zero_ml(volume: Volume) -> float:
+    """Volume of what is above 0: in a stripped image the brain, in others also noise in the air."""
+    return float(np.count_nonzero(volume.array > 0) * volume.grid.voxel_volume_ml)
+
+
 def _sample(volume: Volume) -> np.ndarray:
     return volume.array[tuple(slice(None, None, max(1, n // 96)) for n in volume.array.shape)]
 
@@ -85,15 +90,14 @@ def mask_of_stripped(volume: Volume, modality: str) -> np.ndarray:
     Raises:
         InputError: it is not stripped.
     """
-    mask = volume.array > 0
-    size_ml = mask.sum() * volume.grid.voxel_volume_ml
+    size_ml = above_zero_ml(volume)
     if not 0 < size_ml <= LARGEST_BRAIN_ML:
         raise InputError(
             f"{modality} is not a brain mask: {size_ml:,.0f} ml of it are above 0, and a brain has at most "
             f"{LARGEST_BRAIN_ML:,.0f} ml",
             "name a modality that is stripped, or give a mask with --brain-mask FILE",
         )
-    return ndimage.binary_fill_holes(mask)
+    return ndimage.binary_fill_holes(volume.array > 0)
 
 
 def largest_piece(mask_zyx: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from voxmmsd.concurrency import mapped
 from voxmmsd.data.alignment import Alignment, align
 from voxmmsd.data.bias_field import without_bias_field
 from voxmmsd.data.brain_extraction import extract_brain
-from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, mask_of_stripped, strip, tissue_ml
+from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, above_zero_ml, mask_of_stripped, strip
 from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
 from voxmmsd.data.formats.image import Image
@@ -67,7 +67,7 @@ def read_case(
     modality whose grid it has, preferably the reference. ``picture``: file for a checkerboard picture of the alignment.
     ``brain_mask``: a skull-stripped modality, or a tool for stripping, instead of the mask of the case. A program gets
     the reference; the network that comes along (``voxmmsd``) gets all modalities, once they lie on each other.
-    ``only_heads``: nothing is stripped if the reference has no more tissue than a brain, or if the case has a mask.
+    ``only_heads``: nothing is stripped if no more of the reference is above 0 than a brain, or if the case has a mask.
     ``n4``: bias fields are removed inside the brain mask, or where the image is above 0. ``on_stage`` is called with
     ``aligning``, ``stripping`` and ``correcting``, which take long, before they begin. ``at_once``: files are read side
     by side.
@@ -86,7 +86,7 @@ def read_case(
     grid = grids[chosen]
     tool = brain_mask if brain_mask in STRIPPERS and case.brain_mask is None else ""
     stripped = None
-    if tool and only_heads and tissue_ml(volumes[chosen]) <= LARGEST_BRAIN_ML:
+    if tool and only_heads and above_zero_ml(volumes[chosen]) <= LARGEST_BRAIN_ML:
         reader.notes.append(f"{chosen} seems to be stripped already: the brain is what is above 0 in it")
         tool, stripped = "", mask_of_stripped(volumes[chosen], chosen)
     if aligned:

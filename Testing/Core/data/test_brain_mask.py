@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from patients import brain, write_patient
 
-from voxmmsd.data import reading
+from voxmmsd.data import brain_mask, reading
 from voxmmsd.data.bias_field import without_bias_field
 from voxmmsd.data.cases import find_cases, read_case
 from voxmmsd.data.reading import reading_options
@@ -97,6 +97,19 @@ def test_only_heads_are_stripped_where_the_images_come_from_a_scanner(case, path
     nib.save(nib.Nifti1Image(mask, affine), case.modalities["t1c"].path.with_name("brain_mask.nii.gz"))
     (with_mask,) = find_cases(case.modalities["t1c"].path.parent).cases
     np.testing.assert_array_equal(read_case(with_mask, **options).brain_mask_zyx, mask.T > 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the fake programs are scripts with a first line of #!")
+def test_a_small_head_in_noisy_air_is_stripped(case, path, monkeypatch):
+    """Its tissue is no more than a brain, but all that is above 0 is."""
+    with_skull(case, "t1c")
+    write_program(path, "hd-bet", HD_BET)
+    largest = 1.2e-3 * float((brain() > 0).sum())
+    monkeypatch.setattr(reading, "LARGEST_BRAIN_ML", largest)
+    monkeypatch.setattr(brain_mask, "LARGEST_BRAIN_ML", largest)
+    volumes = read_case(case, brain_mask="hd-bet", only_heads=True)
+    assert brain_mask.tissue_ml(Volume(volumes.image.array[1], volumes.image.grid)) <= largest
+    np.testing.assert_array_equal(volumes.brain_mask_zyx, volumes.image.array[1] > 400)
 
 
 def test_from_the_scanner_is_aligning_and_stripping(path):
