@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from voxmmsd.failures import failure_of_case
 from voxmmsd.files import sha256_of
 from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
+from voxmmsd.library.images import brain_only, image_hash
 from voxmmsd.library.records import EXPERT, LabelVersion, LibraryCase
 from voxmmsd.records.result import ENDING, Refinement, ResultRecord, read_result_record
 
@@ -36,7 +38,8 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
 
     A result of ``segment`` is a prediction; one of ``refine`` is accepted, as a correction of it, after that. Existing
     cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is reported
-    and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their names.
+    and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their names, and
+    so do results of cases in the same folder. A case that was added before keeps its number.
 
     Raises:
         InputError: no such folder, or neither cases nor results in it.
@@ -48,15 +51,21 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
             found.refuse_none()
         raise InputError(f"{folder}: holds neither cases nor results", f"`voxmmsd cases {folder}` says what was found")
     added.lines += [found.unread_remark] if found.unread else []
-    for number, case in enumerate(found.cases, start=1):
-        case_id = f"{prefix}-{number:03d}" if prefix else case.id
-        patient = case_id if prefix else case.patient_id
+    codes: dict[str, str] = {}
+    for case in found.cases:
+        case_id = case.id
         try:
-            added.lines += _add_case(library, case, case_id, patient, part)
+            images, mask = _read(case)
+            case_id = _code_of(library, case_id, images, mask, prefix) if prefix else case_id
+            patient = case_id if prefix else case.patient_id
+            added.lines += _add_images(library, case_id, images, mask, patient, part)
+            codes[case.id] = case_id
+            added.lines += _add_label(library, case, case_id)
         except Exception as error:
             added.failures.append((case_id, failure_of_case(error)))
     for file in results:
-        case_id = file.name.removesuffix(ENDING)
+        name = file.name.removesuffix(ENDING)
+        case_id = codes.get(name, name)
         try:
             added.lines += _add_result(library, case_id, file)
         except Exception as error:
@@ -102,20 +111,41 @@ def add_one(library: Library, case_id: str, files: CaseFiles, *, part: str = "",
     return lines
 
 
-def _add_case(library: Library, case: Case, case_id: str, patient: str, part: str) -> Iterator[str]:
-    known = {entry.id for entry in library.cases()}
+def _read(case: Case) -> tuple[dict[str, Volume], Volume | None]:
     images = {name: read_volume(source) for name, source in case.modalities.items()}
-    mask = read_volume(case.brain_mask) if case.brain_mask else None
+    return images, read_volume(case.brain_mask) if case.brain_mask else None
+
+
+def _code_of(library: Library, case_id: str, images: Mapping[str, Volume], mask: Volume | None, prefix: str) -> str:
+    """The code of a case: the one it has, told by its images, else the next number after those that were given."""
+    given = {
+        entry.entry.image_hash: (entry.id, int(found[1]))
+        for entry in library.cases()
+        if (found := re.fullmatch(rf"{re.escape(prefix)}-(\d+)", entry.id, re.IGNORECASE))
+    }
+    content = image_hash(brain_only(case_id, images, mask))
+    if content in given:
+        return given[content][0]
+    return f"{prefix}-{max((number for _, number in given.values()), default=0) + 1:03d}"
+
+
+def _add_images(
+    library: Library, case_id: str, images: Mapping[str, Volume], mask: Volume | None, patient: str, part: str
+) -> Iterator[str]:
+    known = {entry.id for entry in library.cases()}
     entry = library.add_case(case_id, images, patient=patient, brain_mask=mask, part=part)
     if case_id not in known:
         yield f"{case_id}: added ({entry.part}; {', '.join(entry.modalities)})"
+
+
+def _add_label(library: Library, case: Case, case_id: str) -> Iterator[str]:
     if case.label is None:
         return
     if case.schema is None:
         read_values(case.label)  # a file that is not a label map is reported as such
         raise InputError(f"{case.label.path}: its label schema cannot be determined", "name it with --schema")
-    label = read_label(case.label, schema_named(case.schema))
-    if not _is_known(library, library.case(case_id), entry.accepted, label, case.schema):
+    label, there = read_label(case.label, schema_named(case.schema)), library.case(case_id)
+    if not _is_known(library, there, there.accepted, label, case.schema):
         version = library.accept(case_id, label, case.schema, drawn_over=())
         yield f"{case_id}: its label is accepted as an expert's ({version.stem})"
 

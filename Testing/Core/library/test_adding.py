@@ -6,6 +6,7 @@ from corrected_cases import label_of, moved, phantom
 from patients import write_patient
 
 from voxmmsd.cli import main
+from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, LibraryError
@@ -167,6 +168,23 @@ def test_names_are_replaced_by_codes_on_demand(library, tmp_path):
     assert add_folder(library, tmp_path / "in", prefix="site1").failures == []
     assert [(case.id, case.patient) for case in library.cases()] == [(f"site1-{n:03d}",) * 2 for n in (1, 2)]
     assert "Doe" not in "".join(file.read_text(encoding="utf-8") for file in library.folder.rglob("*.json"))
+
+
+def test_codes_stay_with_their_images_and_results_follow_them_as_a_folder_grows(library, tmp_path):
+    place = tmp_path / "in"
+    for number, name in ((0, "Jane_Doe"), (1, "John_Doe")):
+        write_patient(place, name, seed=number, shape_xyz=(24, 24, 24), label=False)
+    assert add_folder(library, place, prefix="site1").failures == []
+    before = {case.id: case.entry.image_hash for case in library.cases()}
+    write_patient(place, "Anna_Doe", seed=2, shape_xyz=(24, 24, 24), label=False)
+    t1c = next((place / "John_Doe").glob("*t1c*"))
+    grid = read_volume(Source(t1c)).grid
+    write_result(place / "John_Doe", "John_Doe", Volume(np.ones(grid.shape_zyx, np.uint8), grid))
+    added = add_folder(library, place, prefix="site1")
+    assert added.failures == []
+    after = {case.id: case.entry.image_hash for case in library.cases()}
+    assert sorted(after) == ["site1-001", "site1-002", "site1-003"] and before.items() <= after.items()
+    assert [bool(case.labels) for case in library.cases()] == [False, True, False]
 
 
 def test_a_broken_result_or_one_of_an_unknown_case_is_reported(library, cases, tmp_path):
