@@ -6,8 +6,9 @@ It is copied to a GPU server and started there. The run is followed in a shared 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import voxmmsd
 from voxmmsd.config import OF_THIS_MACHINE, config_to_record, options_that
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.files import copy_folder, folder_written_aside, write_json_atomic, write_text_atomic
+from voxmmsd.ids import safe_id
 from voxmmsd.library import is_library
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import NullRun, RunLog
@@ -30,7 +32,7 @@ def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLo
     """Write the job of ``config`` into ``folder``; returns the folder.
 
     A training library is included unchanged, since the old and the new model are compared on its held-out cases; other
-    cases are prepared. ``run`` receives the progress.
+    cases are prepared, those of each folder into a store of its own. ``run`` receives the progress.
 
     Raises:
         ConfigError: the folder is not empty.
@@ -66,12 +68,32 @@ def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLog) -
         return [LIBRARY]
     here = replace(config, store=str(folder / STORE))
     entries = labeled_entries(here, run) if isinstance(here, FinetuneConfig) else sum(unlabeled_entries(here, run), ())
-    for entry in entries:  # of folders that were prepared already
+    places = _places([entry.cohort for entry in entries])
+    for entry in entries:
+        place = folder / places[entry.cohort]
+        place.mkdir(parents=True, exist_ok=True)
         for file in entry.array_file.parent.glob(f"{entry.array_file.stem}.*"):
-            if file.parent != folder / STORE:
-                (folder / STORE).mkdir(exist_ok=True)
-                shutil.copy2(file, folder / STORE)
-    return [STORE]
+            if file.stem != entry.array_file.stem or file.parent == place:
+                continue
+            if file.parent == folder / STORE:  # prepared just now
+                shutil.move(file, place)
+            else:
+                shutil.copy2(file, place)
+    return list(places.values())
+
+
+def _places(cohorts: Sequence[str]) -> dict[str, str]:
+    """A store for each cohort, by the name that is its cohort's in the job; one alone is the store itself."""
+    names = list(dict.fromkeys(cohorts))
+    if len(names) == 1:
+        return {names[0]: STORE}
+    places: dict[str, str] = {}
+    for name in names:
+        place = f"{STORE}/{safe_id(Path(name).name)}"
+        taken = {one.casefold() for one in places.values()}
+        number = next(n for n in count(1) if (place if n == 1 else f"{place}-{n}").casefold() not in taken)
+        places[name] = place if number == 1 else f"{place}-{number}"
+    return places
 
 
 def _start_and_splits(config: FinetuneConfig | PretrainConfig, folder: Path) -> dict[str, str]:

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from voxmmsd.config import make_config
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import ConfigError
+from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.planning.job import export_job
-from voxmmsd.runs import read_status
+from voxmmsd.runs import NullRun, read_status
+from voxmmsd.training.cases import labeled_entries
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 TINY = {"preset": "tiny", "channels": (4, 8), "batch": 1, "steps": 2, "workers": 1, "device": "cpu", "threads": 1}
@@ -66,6 +70,23 @@ def test_options_name_nothing_of_this_machine(cases, tmp_path):
     for script in ("start.sh", "start-torchrun.sh", "slurm.sh"):
         assert subprocess.run(["bash", "-n", str(job / script)]).returncode == 0
         assert "pretrain --config job.json" in (job / script).read_text(encoding="utf-8")
+
+
+def test_each_folder_stays_a_cohort_of_its_own(cases, tmp_path):
+    write_phantoms(tmp_path / "b" / "site", 1, seed=4, side=32)
+    write_phantoms(tmp_path / "scans", 1, seed=5, side=32)
+    write_phantoms(tmp_path / "a", 1, seed=6, side=32)
+    prepare_cases(find_cases(tmp_path / "a").cases, tmp_path / "a" / "site", PreprocessConfig(), workers=1)
+    folders = [str(tmp_path / "a" / "site"), str(tmp_path / "b" / "site"), str(tmp_path / "scans")]
+    config = make_config(FinetuneConfig, {**TINY, "folders": folders, "run": "r", "balance_cohorts": True})
+    job = export_job(config, tmp_path / "job")
+    options = json.loads((job / "job.json").read_text(encoding="utf-8"))
+    assert options["folders"] == ["store/site", "store/site-2", "store/scans"]
+    assert [[one.id for one in open_store(job / place)] for place in options["folders"]] == [
+        ["phantom-006-000"], ["phantom-004-000"], ["phantom-005-000"]
+    ]  # fmt: skip
+    packed = make_config(FinetuneConfig, {**TINY, "folders": [str(job / place) for place in options["folders"]]})
+    assert {one.cohort for one in labeled_entries(packed, NullRun(tmp_path / "n"))} == {"site", "site-2", "scans"}
 
 
 def test_requirements_are_those_of_the_project(cases, tmp_path):
