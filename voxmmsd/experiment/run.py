@@ -31,7 +31,7 @@ from voxmmsd.labels import LabelSchema
 from voxmmsd.models.learned import learned_by
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import Run, open_run, resolve_run
-from voxmmsd.training.cases import labeled_entries, model_schema
+from voxmmsd.training.cases import LEARNED_FROM, labeled_entries, listed_cases, model_schema
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.init_weights import warn_of_known_patients
 from voxmmsd.training.pretrain import pretrain
@@ -137,14 +137,24 @@ class _Experiment:
                 "regions can be scored",
                 f"remove them from {experiment.splits}'s validation and test",
             )
-        if experiment.pretrain_splits:
-            learned = read_splits(Path(experiment.pretrain_splits), self.entries)
-            if leaked := sorted(held & {*learned.train, *learned.unlabeled}):
-                raise ConfigError(
-                    f"compare: {experiment.pretrain_splits} pre-trains on {', '.join(leaked[:5])}, which "
-                    f"{experiment.splits} keeps back",
-                    "remove them from one of the two: a case that was pre-trained on cannot judge",
-                )
+        self._refuse_leak(held)
+
+    def _refuse_leak(self, held: set[str]) -> None:
+        """Raises ConfigError: a patient that is kept back is pre-trained on, with a label or without."""
+        file = self.experiment.pretrain_splits
+        folders = [name for method in self.experiment.methods if self._pretrains(method)
+                   for name in self._pretrain_options(method).folders]  # fmt: skip
+        if not (file and folders):
+            return
+        listed = listed_cases(folders)
+        splits = read_splits(Path(file), listed, self.run.say, LEARNED_FROM)
+        used = {*splits.train, *splits.unlabeled}
+        learned = {case.patient_id for case in listed if case.id in used}
+        if leaked := sorted({entry.patient_id for entry in self.entries if entry.id in held} & learned):
+            raise ConfigError(
+                f"compare: {file} pre-trains on {', '.join(leaked[:5])}, which {self.experiment.splits} keeps back",
+                "remove them from one of the two: a patient who was pre-trained on cannot judge",
+            )
 
     def _warn_of_given_starts(self) -> None:
         starts = {self.experiment.variant(method).start for method in self.experiment.methods} - {"", SCRATCH}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voxmmsd.data.cases import find_cases
@@ -18,7 +18,7 @@ from voxmmsd.runs import RunLog
 from voxmmsd.terminal import progress_bar
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
-_LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
+LEARNED_FROM = ("train",)  # by a pre-training: patients of other parts may well be elsewhere
 
 
 def labeled_entries(config: FinetuneConfig, run: RunLog) -> tuple[PreparedCase, ...]:
@@ -58,12 +58,12 @@ def unlabeled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Prepar
     entries = _entries(config, run, "", labeled=False)
     kept = run.folder / "splits.json"
     if _are_in_use(kept):
-        splits = read_splits(kept, entries, run.say, _LEARNED_FROM)
+        splits = read_splits(kept, entries, run.say, LEARNED_FROM)
         named = {*splits.train, *splits.validation, *splits.test, *splits.unlabeled}
         if later := [entry.id for entry in entries if entry.id not in named]:
             run.warn(f"{len(later)} cases came after the run's start and are left out: {', '.join(later[:5])}")
     elif config.splits:
-        splits = read_splits(Path(config.splits), entries, run.say, _LEARNED_FROM)
+        splits = read_splits(Path(config.splits), entries, run.say, LEARNED_FROM)
     else:
         splits = Splits((), (), unlabeled=tuple(entry.id for entry in entries))
     used = {*splits.train, *splits.unlabeled}
@@ -78,6 +78,30 @@ def unlabeled_entries(config: PretrainConfig, run: RunLog) -> tuple[tuple[Prepar
         splits.write(kept)
     run.say(f"cases: {len(chosen)} of {len(entries)} to pre-train on")
     return chosen, held
+
+
+@dataclass(frozen=True)
+class ListedCase:
+    """A case of a folder that need not be prepared yet: what splits ask of it. ``image_hash``: its id where that of its
+    images is not known."""
+
+    id: str
+    patient_id: str
+    image_hash: str
+
+
+def listed_cases(folders: Sequence[str]) -> list[ListedCase]:
+    """All cases of folders of cases and of prepared stores, labeled or not, each once.
+
+    Raises:
+        InputError: a folder or store that cannot be read.
+    """
+    found: dict[str, ListedCase] = {}
+    for folder in map(Path, folders):
+        for one in open_store(folder) if is_store(folder) else find_cases(folder).cases:
+            content = one.image_hash if isinstance(one, PreparedCase) else one.id
+            found.setdefault(one.id, ListedCase(one.id, one.patient_id, content))
+    return list(found.values())
 
 
 def model_schema(entries: Sequence[PreparedCase], target: str = "") -> LabelSchema:

@@ -3,6 +3,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,26 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
         file.write_text(text.replace(old, new))
         with pytest.raises(ConfigError, match=message):
             compare(file, str(tmp_path / "run"))
+
+
+def test_unlabeled_patients_are_pretrained_on_and_none_that_is_kept_back(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
+    write_phantoms(tmp_path / "in", 1, seed=7, side=32)
+    unlabeled = [replace(case, label=None) for case in find_cases(tmp_path / "in").cases]
+    prepare_cases(unlabeled, tmp_path / "more", workers=1)
+    store, listed = experiment.parent / "store", json.loads((experiment.parent / "splits.json").read_text())
+    (tmp_path / "all.json").write_text(json.dumps({"train": [*listed["pool"], "phantom-007-000"]}))
+    file = tmp_path / "experiment.toml"
+    text = experiment.read_text(encoding="utf-8").replace(f'["{store}"]', f'["{store}", "{tmp_path / "more"}"]')
+    file.write_text(f'pretrain_splits = "{tmp_path / "all.json"}"\n{text}')
+    with pytest.raises(Canceled):
+        compare(file, str(tmp_path / "run"))
+    record = tmp_path / "more" / "phantom-007-000.json"
+    (held,) = listed["validation"]
+    patient = json.loads((store / f"{held}.json").read_text())["patient_id"]
+    record.write_text(json.dumps({**json.loads(record.read_text()), "patient_id": patient}))
+    with pytest.raises(ConfigError, match=f"pre-trains on {patient}, which .* keeps back"):
+        compare(file, str(tmp_path / "again"))
 
 
 @pytest.mark.parametrize(("name", "with_three"), [("label_efficiency", 7), ("label_efficiency_small", 2)])
