@@ -6,12 +6,21 @@ comes first in that order, whichever failed first. Nothing is left running when 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 One = TypeVar("One")
 Other = TypeVar("Other")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: in a container or a job of a cluster, often fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
 
 
 def both(first: Callable[[], One], second: Callable[[], Other], at_once: bool = True) -> tuple[One, Other]:

@@ -1,8 +1,11 @@
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from voxmmsd import concurrency
 from voxmmsd.concurrency import both, mapped
 from voxmmsd.errors import InputError
 
@@ -54,3 +57,18 @@ def test_one_after_the_other_the_second_is_not_begun_after_an_error():
     with pytest.raises(InputError):
         both(lambda: fails("at once"), lambda: begun.append(True), at_once=False)
     assert not begun
+
+
+def test_all_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
+    assert concurrency.usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert concurrency.usable_cores() == 64
+
+
+def test_no_module_takes_the_cores_of_the_machine_for_its_own():
+    """``min`` with the machine's is a bound; ``or`` with them is a default."""
+    package = Path(concurrency.__file__).parent
+    named = [file for file in package.rglob("*.py") if "or os.cpu_count()" in file.read_text(encoding="utf-8")]
+    assert named == []

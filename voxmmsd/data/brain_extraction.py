@@ -7,13 +7,13 @@ channels and its outputs, so that it computes at 4 mm. It learned from HD-BET (I
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from voxmmsd.concurrency import usable_cores
 from voxmmsd.data.brain_mask import largest_piece
 from voxmmsd.data.strippers import BRAIN_MODEL
 from voxmmsd.data.volume import Volume, canonical, resample
@@ -112,7 +112,7 @@ def _session() -> Any:
             "brain extraction: needs ONNX Runtime, which is not installed", "install it with pip install onnxruntime"
         ) from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count() or 1
+    options.intra_op_num_threads = usable_cores()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(BRAIN_MODEL), options, providers=["CPUExecutionProvider"])
 

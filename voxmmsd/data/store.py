@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxmmsd.concurrency import usable_cores
 from voxmmsd.data.case import Case
 from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
 from voxmmsd.data.preprocess import Preprocess
@@ -260,7 +261,7 @@ def _leave_signals() -> None:
 
 
 def _run_jobs(jobs: Sequence[_Job], workers: int) -> Iterator[_Outcome]:
-    count = min(workers or os.cpu_count() or 1, len(jobs), _MOST_PROCESSES * (os.cpu_count() or 1))
+    count = min(workers or usable_cores(), len(jobs), _MOST_PROCESSES * (os.cpu_count() or 1))
     if count <= 1:
         yield from map(_prepare_one, jobs)
         return

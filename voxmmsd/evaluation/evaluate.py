@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxmmsd.concurrency import usable_cores
 from voxmmsd.data.case import Case
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
@@ -124,7 +125,7 @@ def evaluate_folders(
 def _in_parallel(
     score: Callable[[tuple[Case, Path]], ScoredCase | VoxMMSDError], pairs: Sequence[tuple[Case, Path]], workers: int
 ) -> Iterator[ScoredCase | VoxMMSDError]:
-    count = min(workers or os.cpu_count() or 1, len(pairs), _MOST_PROCESSES * (os.cpu_count() or 1))
+    count = min(workers or usable_cores(), len(pairs), _MOST_PROCESSES * (os.cpu_count() or 1))
     if count <= 1:
         yield from map(score, pairs)
         return

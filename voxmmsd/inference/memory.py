@@ -17,6 +17,7 @@ _SHARE_OF_FREE = 0.8  # without a limit: other programs want to live too
 _CASE_BYTES = 52  # per voxel of the reference: read as four modalities, looked at, labels brought back to it
 _ROUND = 50 * 2**20
 _UNITS = {"": 2**30, "K": 2**10, "M": 2**20, "G": 2**30}
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def parse_bytes(text: str) -> int | None:
@@ -66,11 +67,16 @@ def free_bytes(limit: int | None) -> int:
 
 
 def _free_in_container() -> float:
-    """Of the control group's limit (Linux containers, Slurm), which the machine's free memory knows nothing of."""
+    """Of the control group's limit (Linux containers, Slurm), which the machine's free memory knows nothing of.
+
+    What the group takes includes files that were read and are kept in memory: the inactive ones give way at once.
+    """
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")
-        return math.inf if limit == "max" else int(limit) - int(used)
+        limit = (_CONTROL_GROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = int((_CONTROL_GROUP / "memory.current").read_text(encoding="ascii"))
+        lines = (_CONTROL_GROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+        files = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+        return math.inf if limit == "max" else int(limit) - max(0, used - files)
     except (OSError, ValueError):  # no control group of the second version: there is no such limit
         return math.inf
 

@@ -6,7 +6,6 @@ The pyramid is what Vox-MMSD trains (``docs/method.md``, sections 3 to 5). It is
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from voxmmsd.concurrency import usable_cores
 from voxmmsd.data.preprocess import Prepared, Preprocess, input_scale
 from voxmmsd.data.reading import CaseVolumes
 from voxmmsd.data.volume import Grid
@@ -137,7 +137,7 @@ class _Network:
         refuse_pretrained(package)
         content, names = with_pyramid(package.onnx, LEVELS)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.intra_op_num_threads = threads or usable_cores()
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False
         with loading(package):

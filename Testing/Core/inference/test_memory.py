@@ -3,6 +3,7 @@ import psutil
 import pytest
 
 from voxmmsd.errors import ConfigError, MemoryBudgetError
+from voxmmsd.inference import memory
 from voxmmsd.inference.engines import HostEngine
 from voxmmsd.inference.memory import free_bytes, parse_bytes, windows_down
 from voxmmsd.inference.tiling import predict_tiled
@@ -99,3 +100,13 @@ def test_a_window_that_was_asked_for_is_the_largest_to_be_tried():
 def test_where_even_the_smallest_windows_find_no_room_the_way_out_is_named(engine):
     with pytest.raises(MemoryBudgetError, match="allow more with --memory"):
         predict_tiled(IMAGE, engine, 3)
+
+
+def test_files_that_are_kept_in_memory_count_as_free_in_a_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
+    (tmp_path / "memory.max").write_text(f"{1000 * 2**20}\n")
+    (tmp_path / "memory.current").write_text(f"{990 * 2**20}\n")
+    (tmp_path / "memory.stat").write_text(f"anon {190 * 2**20}\nactive_file 4096\ninactive_file {800 * 2**20}\n")
+    assert memory._free_in_container() == 810 * 2**20
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._free_in_container() == float("inf")

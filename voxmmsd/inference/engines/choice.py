@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 import platform
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxmmsd.concurrency import usable_cores
 from voxmmsd.errors import ConfigError, MissingDependencyError
 from voxmmsd.files import read_json, write_json_atomic
 from voxmmsd.home import home
@@ -53,10 +53,7 @@ def open_engine(
 
 def bounded_threads(threads: int, say: Say = lambda text: None) -> int:
     """``threads``, but no more than this process may use cores: more only wait for each other, thousands for ever."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        cores = os.cpu_count() or 1
+    cores = usable_cores()
     if threads > cores:
         say(f"--threads {threads}: this machine has {cores} cores, of which all are used")
         return cores
@@ -169,7 +166,7 @@ def _key(package: ModelPackage, candidates: list[Backend], threads: int) -> str:
     used = [
         f"{backend.engine} {metadata.version(_PACKAGES[backend.engine])} on {backend.device}" for backend in candidates
     ]
-    cores = threads or os.cpu_count()
+    cores = threads or usable_cores()
     return " | ".join([platform.node(), f"{cores} threads", package.info.files[ONNX][:16], *used])
 
 

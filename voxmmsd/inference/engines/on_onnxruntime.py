@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
+from voxmmsd.concurrency import usable_cores
 from voxmmsd.errors import Canceled
 from voxmmsd.inference.engines.engine import HostEngine, loading, refuse_other_network
 from voxmmsd.models.package import ModelPackage
@@ -23,7 +23,7 @@ class OnnxEngine(HostEngine):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.intra_op_num_threads = threads or usable_cores()
         options.log_severity_level = 3
         # Windows of one size reuse memory; the arena would keep the largest window's for good.
         options.enable_cpu_mem_arena = False

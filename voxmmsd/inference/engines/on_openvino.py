@@ -6,13 +6,13 @@ Its package brings one that reports usage to a server. It is never imported here
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from voxmmsd.concurrency import usable_cores
 from voxmmsd.errors import ConfigError, MissingDependencyError
 from voxmmsd.inference.engines.engine import HostEngine, loading, refuse_other_network
 from voxmmsd.models.package import ModelPackage
@@ -58,7 +58,7 @@ class OpenVinoEngine(HostEngine):
         classes = output[1].get_length() if len(output) > 1 and output[1].is_static else None
         refuse_other_network(package, inputs, len(output), classes)
         self._options = {
-            "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
+            "INFERENCE_NUM_THREADS": threads or usable_cores(),
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",  # its own choice would be bf16 where it can
         }
