@@ -88,7 +88,8 @@ def _given(result: ExportedResult, series: SourceSeries) -> list[str]:
     if len(given) > 1 and any(name in result.moved for name in given):
         raise InputError(
             f"{result.file}: was made by an earlier version, which did not record which series of {series.folder.name} "
-            f"is which; {', '.join(name for name in given if name in result.moved)} was moved before it was segmented",
+            f"is which, and {', '.join(name for name in given if name in result.moved)} was moved before it was "
+            "segmented",
             "segment the case again, and export that result",
         )
     return given
