@@ -169,13 +169,16 @@ class Part:
         return Part(start, self.array[box])
 
     def within(self, start_zyx: tuple[int, int, int], shape_zyx: tuple[int, ...]) -> np.ndarray:
-        """The mask in another box that holds it."""
+        """The mask in another box; what lies outside it is cut off."""
         import numpy as np
 
         whole = np.zeros(shape_zyx, bool)
-        box = [slice(own - start, own - start + n)
-               for own, start, n in zip(self.start_zyx, start_zyx, self.array.shape, strict=True)]  # fmt: skip
-        whole[tuple(box)] = self.array
+        into, out_of = [], []
+        for own, n, start, size in zip(self.start_zyx, self.array.shape, start_zyx, shape_zyx, strict=True):
+            low, high = max(own, start), max(own, start, min(own + n, start + size))
+            into.append(slice(low - start, high - start))
+            out_of.append(slice(low - own, high - own))
+        whole[tuple(into)] = self.array[tuple(out_of)]
         return whole
 
 
@@ -247,8 +250,7 @@ def label_array(node, reference) -> np.ndarray:
     labels = np.zeros(frame.shape_zyx, np.uint8)
     if any(part.array.size for part in parts.values()):
         start, shape = common_box(parts.values())
-        masks = {key: part.within(start, shape) if part.array.size else np.zeros(shape, bool)
-                 for key, part in parts.items()}  # fmt: skip
+        masks = {key: part.within(start, shape) for key, part in parts.items()}
         box = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
         labels[box] = values_from_indices(indices_from_masks(masks, schema), schema)
     return labels

@@ -63,6 +63,25 @@ class CarryStatesTest(carry_case.CarryCase):
         self.assertEqual(round_number(self.result), 1, self.ui.carryLabel.text)
         self.assertTrue((self.labels()[late] == ED).all())
 
+    def test_a_stroke_that_ends_between_two_segments_of_a_carry_stays(self):
+        self.correct_slice()
+        late = (self.true == NCR) & (self.labels() == NCR)
+        put, puts = carrying.Frame.put, []
+
+        def put_and_paint(frame, segment_id, part):
+            put(frame, segment_id, part)
+            puts.append(segment_id)
+            if len(puts) == 1:
+                paint(self.result, "ED", late, self.volumes["t1c"])
+
+        with mock.patch.object(carrying.Frame, "put", put_and_paint):
+            self.ui.carryButton.click()
+            wait_until(lambda: self.box.job is None)
+        self.settled()
+        self.assertEqual(round_number(self.result), 1, self.ui.carryLabel.text)
+        self.assertEqual(puts[0], "NCR")
+        self.assertTrue((self.labels()[late] == ED).all())
+
     def test_a_scene_or_a_result_that_goes_ends_the_work_and_nothing_is_left_behind(self):
         for leave in (lambda: slicer.mrmlScene.RemoveNode(self.result), slicer.mrmlScene.Clear):
             self.correct_slice()

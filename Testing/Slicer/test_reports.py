@@ -131,10 +131,25 @@ class ReportTest(slicer_case.ModuleTest):
         self.assertEqual(list(steps), [])
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])
 
-    def test_a_report_that_is_under_way_ends_with_the_scene(self):
+    def test_a_report_that_is_under_way_is_finished_without_the_scene(self):
         with mock.patch("qt.QFileDialog.getExistingDirectory", return_value=str(self.folder / "reports")):
             self.ui.reportButton.click()
+        slicer.mrmlScene.Clear()
         self.assertIsNotNone(self.tab.reports.job)
+        self.assertIn("being written", self.ui.acceptedLabel.text)
+        wait_until(lambda: self.tab.reports.job is None, 120)
+        self.assertEqual(self.ui.acceptedLabel.text, "Report written as case-voxmmsd-report.html.")
+        page = self.folder / "reports" / "case-voxmmsd-report.html"
+        self.assertEqual(self.opened, [page])
+        self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])
+
+    def test_a_scene_that_closes_while_diameters_are_drawn_keeps_the_report_and_none_of_them(self):
+        with mock.patch("qt.QFileDialog.getExistingDirectory", return_value=str(self.folder / "reports")):
+            self.ui.reportButton.click()
+        wait_until(lambda: slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), 120)
         slicer.mrmlScene.Clear()
         self.assertIsNone(self.tab.reports.job)
-        self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
+        self.assertEqual(self.ui.acceptedLabel.text, "Report written as case-voxmmsd-report.html.")
+        self.assertEqual(len(self.opened), 1)
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"), [])

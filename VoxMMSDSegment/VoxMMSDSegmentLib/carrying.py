@@ -280,6 +280,17 @@ class _Changes:
     changed: np.ndarray
     gained: dict[int, np.ndarray]
 
+    def but(self, before: dict[str, Part], after: dict[str, Part]) -> _Changes:
+        """Without the voxels in which one of the segments (id -> its voxels) has become another."""
+        import numpy as np
+
+        start, shape = self.start_zyx, self.changed.shape
+        differ = [before[key].within(start, shape) != after[key].within(start, shape) for key in after]
+        same = ~np.logical_or.reduce(differ)
+        return replace(
+            self, changed=self.changed & same, gained={value: mask & same for value, mask in self.gained.items()}
+        )
+
 
 def _changes(carried: np.ndarray, sent: np.ndarray, now: np.ndarray) -> _Changes:
     """What is to change: where the user painted while it was computed, the user's labels stay."""
@@ -304,27 +315,34 @@ def _whole(puts: Generator[None, None, None], at_end: Callable[[], None]) -> Gen
 
 
 def _put(result: Any, reference: Any, changes: _Changes) -> Generator[None, None, None]:
-    """One segment a step. Of several segments with one label value, the first one gains what the label does."""
-    frame, given = Frame(result, reference), set()
-    for value, ids in segments_by_value(result).items():
+    """One segment a step. Of several segments with one label value, the first one gains what the label does.
+
+    Where a stroke has ended between two steps, the voxels that it changed stay as they are from then on.
+    """
+    frame, by_value, given = Frame(result, reference), segments_by_value(result), set()
+    left: dict[str, Part] | None = None  # the segments as the last step left them
+    for value, ids in by_value.items():
         for segment_id in ids:
+            now = {one: frame.part([one]) for ids in by_value.values() for one in ids}
+            if left is not None:
+                changes = changes.but(left, now)
+            left = now
             gained = changes.gained.get(value) if value not in given else None
             given.add(value)
-            part = _changed(frame.part([segment_id]), changes, gained)
+            part = _changed(now[segment_id], changes, gained)
             if part is not None:
                 frame.put(segment_id, part)
+                left[segment_id] = part
                 yield
 
 
 def _changed(part: Part, changes: _Changes, gained: np.ndarray | None) -> Part | None:
     """A segment without the voxels that change, and with those that it gains; None where it stays as it is."""
-    import numpy as np
-
     if not changes.changed.size:
         return None
     box = Part(changes.start_zyx, changes.changed)
     start, shape = common_box([part, box])
-    mask = part.within(start, shape) if part.array.size else np.zeros(shape, bool)
+    mask = part.within(start, shape)
     inside = mask[tuple(slice(own - first, own - first + n) for own, first, n
                         in zip(box.start_zyx, start, box.array.shape, strict=True))]  # fmt: skip
     wanted = (inside & ~changes.changed) | (gained if gained is not None else False)

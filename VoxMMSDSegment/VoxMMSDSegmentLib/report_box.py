@@ -21,6 +21,8 @@ from VoxMMSDSegmentLib.folder_choice import choose_folder
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.words import error_in_words
 
+_AT_WORK = _("The report is being written ...")
+
 
 class ReportBox:
     """Follows one result. ``say`` shows a text below the buttons."""
@@ -38,8 +40,18 @@ class ReportBox:
         self._result = result
         self.update()
 
+    def leave_scene(self) -> str:
+        """The scene closes: a report is finished without it. What is to be said of it; empty where none is at work."""
+        if self.job is None:
+            return ""
+        if self._showing is not None:
+            self._showing.finish()
+        else:
+            self.job.send_now()
+        return _AT_WORK if self.job is not None else str(self._ui.acceptedLabel.text)
+
     def stop(self) -> None:
-        """The panel or the scene goes."""
+        """The panel goes."""
         if self._showing is not None:
             self._showing.stop()
         if self.job is not None:
@@ -69,7 +81,7 @@ class ReportBox:
         except VoxMMSDError as error:
             self._fail(error)
             return
-        self._say(_("The report is being written ..."))
+        self._say(_AT_WORK)
         self.update()
 
     def _show(self, steps: Steps) -> None:
@@ -78,9 +90,10 @@ class ReportBox:
     def _written(self, result: Any, page: Path, lesions: list[LesionLines]) -> Steps:
         """Show what was written; the text that says so."""
         said = _("Report written as {name}.").format(name=escape(page.name))
-        if slicer.mrmlScene.IsNodePresent(result):
+        if slicer.mrmlScene.IsNodePresent(result) and not slicer.mrmlScene.IsClosing():
             kept = bool(lines_of(result))
-            if (yield from show_lines(result, lesions)):
+            has_lines = yield from show_lines(result, lesions)
+            if has_lines and not slicer.mrmlScene.IsClosing():
                 said += " " + (
                     _("The diameters in the scene are as you left them.")
                     if kept
@@ -94,7 +107,7 @@ class ReportBox:
         self._end(_failed_in_words(error))
 
     def _end(self, said: str) -> None:
-        self.job = None
+        self.job = self._showing = None
         self._say(said)
         self.update()
 

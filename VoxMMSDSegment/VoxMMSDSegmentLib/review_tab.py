@@ -316,13 +316,13 @@ class ReviewTab:
         self._logic.case_folders.clear()
 
     def forget_scene(self) -> None:
-        """The scene closes: its nodes, the editor's among them, are gone. A case that is being accepted is not lost."""
-        accepting = self._accepting_without_scene()
-        self.reports.stop()
+        """The scene closes: its nodes, the editor's among them, are gone. What is being accepted or reported is not
+        lost."""
+        said = [self._accepting_without_scene(), self.reports.leave_scene()]
         self.show(None)
         self._logic.case_folders.clear()
         self.forget_case()
-        self._say_kept(accepting)
+        self._say_kept("<br>".join(filter(None, said)))
         self._ui.segmentEditor.setMRMLSegmentEditorNode(None)
 
     def forget_case(self) -> None:
