@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import qt
 
-LEAST_WIDTH = 40  # of a column; Qt's own least would push the last one out of a narrow panel
+MIN_WIDTH = 40  # of a column; Qt's own least would push the last one out of a narrow panel
 WIDEST = 150  # of a column that is as wide as its contents; a long name is shown whole in the tooltip
-_MOST_ROWS = "mostRows"  # dynamic property
+_MAX_ROWS = "mostRows"  # dynamic property
 
 
 def prepare(table, stretched: int, most_rows: int) -> None:
@@ -19,13 +19,13 @@ def prepare(table, stretched: int, most_rows: int) -> None:
     """
     table.verticalHeader().setVisible(False)
     header = table.horizontalHeader()
-    header.setMinimumSectionSize(LEAST_WIDTH)
+    header.setMinimumSectionSize(MIN_WIDTH)
     header.setStretchLastSection(False)
     header.setSectionResizeMode(stretched, qt.QHeaderView.Stretch)
     policy = table.sizePolicy
     policy.setVerticalPolicy(qt.QSizePolicy.Fixed)  # else the section around it takes the room below the page
     table.setSizePolicy(policy)
-    table.setProperty(_MOST_ROWS, most_rows)
+    table.setProperty(_MAX_ROWS, most_rows)
     _fit(table)
 
 
@@ -67,7 +67,7 @@ def _fit(table) -> None:
         table.resizeColumnToContents(column)
         widest = max(WIDEST, header.sectionSizeHint(column))
         table.setColumnWidth(column, min(widest, table.columnWidth(column)))
-    rows = min(max(1, table.rowCount), int(table.property(_MOST_ROWS)))
+    rows = min(max(1, table.rowCount), int(table.property(_MAX_ROWS)))
     height = _row_height(table)
     header.setFixedHeight(height)
     table.setFixedHeight(max(table.minimumSizeHint.height(), (1 + rows) * height + 2 * table.frameWidth))

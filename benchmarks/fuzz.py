@@ -50,7 +50,7 @@ from voxmmsd.training_config import FinetuneConfig
 SLOWEST_SECONDS = 10.0
 GOOD = ("read", "refused")
 _LONGEST = 400  # bytes of an answer, less than a pipe takes at once
-MOST_BYTES = 4 << 30  # of addresses beyond what the program itself takes
+MAX_BYTES = 4 << 30  # of addresses beyond what the program itself takes
 ODD_BYTES = (
     b"\0",
     b"\xff",
@@ -336,7 +336,7 @@ def main() -> int:
 
 def _bound_memory() -> None:
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MOST_BYTES, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MAX_BYTES, resource.RLIM_INFINITY))
 
 
 if __name__ == "__main__":

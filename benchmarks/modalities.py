@@ -51,10 +51,10 @@ def measure_missing(cases: Sequence[Features], models: Sequence[dict[str, np.nda
             for there in (some for count in (2, 3) for some in combinations(MODALITIES, count)):
                 part = {name: case[name] for name in there}
                 looked += 1
-                alarms += bool(modality.swapped_slots(part))
+                alarms += bool(modality.swapped_slots(part)[0])
                 for one, other in combinations(there, 2):
                     swaps += 1
-                    noticed += bool(modality.swapped_slots({**part, one: part[other], other: part[one]}))
+                    noticed += bool(modality.swapped_slots({**part, one: part[other], other: part[one]})[0])
     return f"{noticed} of {swaps} swaps noticed; {alarms} false alarms in {looked}"
 
 
@@ -66,10 +66,10 @@ def measure(cases: Sequence[Features], models: Sequence[dict[str, np.ndarray]]) 
             patch.object(modality, "modality_features", lambda features: features),
         ):
             right += [modality.recognize(case[name]).modality == name for name in MODALITIES]
-            alarms += bool(modality.swapped_slots(case))
+            alarms += bool(modality.swapped_slots(case)[0])
             for one, other in combinations(MODALITIES, 2):
                 swaps += 1
-                noticed += bool(modality.swapped_slots({**case, one: case[other], other: case[one]}))
+                noticed += bool(modality.swapped_slots({**case, one: case[other], other: case[one]})[0])
     return (
         f"{len(cases)} cases: single volumes {np.mean(right):.0%} right; "
         f"{noticed} of {swaps} swaps noticed; {alarms} false alarms"

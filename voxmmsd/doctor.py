@@ -30,7 +30,7 @@ _PACKAGES = (
     "openvino",
 )
 # Relative to the largest output: a wrong kernel is off by far more, float32 by 1e-6, TF32 on an H200 by 3e-4.
-LARGEST_ERROR = 1e-3
+MAX_ERROR = 1e-3
 
 
 def examine(device: str) -> tuple[str, bool]:
@@ -115,8 +115,8 @@ def _check_torch(name: str) -> tuple[str, bool]:
     result = F.conv3d(image, weight, padding=1).cpu().double()
     milliseconds = 1000 * (time.perf_counter() - started)
     error = float((result - expected).abs().max() / expected.abs().max())
-    good = error < LARGEST_ERROR
-    verdict = "correct" if good else f"WRONG: do not train or segment on this device (allowed {LARGEST_ERROR:.0e})"
+    good = error < MAX_ERROR
+    verdict = "correct" if good else f"WRONG: do not train or segment on this device (allowed {MAX_ERROR:.0e})"
     cudnn = torch.backends.cudnn.version() if device.type == "cuda" else None
     faults = "".join(f"\nwarning     {fault}" for fault in known_faults(torch.__version__, cudnn))
     label = torch.cuda.get_device_name() if device.type == "cuda" else device.type

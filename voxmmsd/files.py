@@ -24,7 +24,7 @@ else:
     import fcntl
 
 Result = TypeVar("Result")
-LARGEST_JSON_BYTES = 1 << 28  # 256 MiB: beyond any record, list of cases or splits
+MAX_JSON_BYTES = 1 << 28  # 256 MiB: beyond any record, list of cases or splits
 _NO_ROOM = 1 << 20  # bytes that are left on a disk that is full
 
 
@@ -138,7 +138,7 @@ def read_json(path: Path) -> Any:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a regular file")
-    if status.st_size > LARGEST_JSON_BYTES:
+    if status.st_size > MAX_JSON_BYTES:
         raise ValueError(f"its {status.st_size:,} bytes are more than any such file has")
     return parse_json(path.read_text(encoding="utf-8-sig"))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from voxmmsd.config import SPACING_MM, option
 from voxmmsd.errors import ConfigError
 
-MOST_LEVELS = 8  # of a network
+MAX_LEVELS = 8  # of a network
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class NetworkConfig:
                 f"network: {len(self.channels)} channels but {len(self.dropout)} dropout values",
                 "give one of each per level",
             )
-        if len(self.channels) > MOST_LEVELS:
+        if len(self.channels) > MAX_LEVELS:
             raise ConfigError(
-                f"network: {len(self.channels)} levels", f"give {MOST_LEVELS} at most: each halves the image"
+                f"network: {len(self.channels)} levels", f"give {MAX_LEVELS} at most: each halves the image"
             )
 
     @property

@@ -35,7 +35,7 @@ _SIGNAL = {
 _NOISE = 0.035
 _BIAS = 0.18
 _BRAIN_SEMI_AXES = (0.40, 0.46, 0.38)  # of the field of view, in (x, y, z)
-_MOST_PATIENTS = 10_000
+_MAX_PATIENTS = 10_000
 _DATA_SET = {"name": "synthetic patients", "schema": "brats-gli-2023"}  # what dataset.json says of them
 
 
@@ -97,13 +97,13 @@ def write_phantoms(folder: Path, count: int, seed: int, side: int = 96, spacing_
     Raises:
         InputError: something else with that name exists, or the folder belongs to another data set.
     """
-    if not 1 <= count <= _MOST_PATIENTS:
-        raise ConfigError(f"--count {count}: is out of range", f"give 1 to {_MOST_PATIENTS}")
+    if not 1 <= count <= _MAX_PATIENTS:
+        raise ConfigError(f"--count {count}: is out of range", f"give 1 to {_MAX_PATIENTS}")
     _check_size((side, side, side))
     _refuse_another_data_set(folder / "dataset.json")
 
     def make(number: int) -> Phantom:
-        return make_phantom(seed * _MOST_PATIENTS + number, (side, side, side), (spacing_mm, spacing_mm, spacing_mm))
+        return make_phantom(seed * _MAX_PATIENTS + number, (side, side, side), (spacing_mm, spacing_mm, spacing_mm))
 
     ids = {number: f"phantom-{seed:03d}-{number:03d}" for number in range(count)}
     missing = {number: case_id for number, case_id in ids.items() if not (folder / case_id).exists()}

@@ -17,7 +17,7 @@ SYSTEMS = {"Linux": "linux", "Windows": "win", "Darwin": "macosx"}
 STABILITY = {"stable": "release", "preview": "nightly"}
 FILES = {"Linux": "slicer.tar.gz", "Windows": "slicer.exe", "Darwin": "slicer.dmg"}
 TRIES, PAUSE_S, SILENCE_S = 4, 20, 60
-SMALLEST_BYTES = 100_000_000  # Slicer has several times that; an error's page has a few thousand
+MIN_BYTES = 100_000_000  # Slicer has several times that; an error's page has a few thousand
 
 
 def main(release: str, folder: Path) -> None:
@@ -39,7 +39,7 @@ def main(release: str, folder: Path) -> None:
     file.unlink()
 
 
-def download(address: str, file: Path, *, smallest: int = SMALLEST_BYTES, pause_s: float = PAUSE_S) -> None:
+def download(address: str, file: Path, *, smallest: int = MIN_BYTES, pause_s: float = PAUSE_S) -> None:
     """Fetch a file whole, in several tries.
 
     Raises:

@@ -11,7 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from VoxMMSDLib.settings import PREFIX
 
-MOST_OVERLOAD = 8.0
+MAX_OVERLOAD = 8.0
 
 
 class ModuleTest(ScriptedLoadableModuleTest):
@@ -91,10 +91,10 @@ def wait_until(condition, seconds=120):
 
 
 def _overload():
-    """How often over the cores are in use, as the system tells it: from 1 to MOST_OVERLOAD."""
+    """How often over the cores are in use, as the system tells it: from 1 to MAX_OVERLOAD."""
     if not hasattr(os, "getloadavg"):  # Windows
         return 1.0
-    return min(max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), MOST_OVERLOAD)
+    return min(max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), MAX_OVERLOAD)
 
 
 def _take_down(panel):

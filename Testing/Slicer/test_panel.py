@@ -167,7 +167,7 @@ class PanelTest(slicer_case.ModuleTest):
 
     def test_a_head_is_segmented_as_from_the_scanner_by_one_click(self):
         self.choose(**add_volumes(self.made, ("t1c", "t2f")))
-        with mock.patch("voxmmsd.data.brain_mask.LARGEST_BRAIN_ML", 1.0):
+        with mock.patch("voxmmsd.data.brain_mask.MAX_BRAIN_ML", 1.0):
             self.press("skull", "From the scanner")
             self.assertTrue(self.ui.fromScannerCheck.checked)
             self.assertFalse(self.ui.alignCheck.enabled, "it is part of that")

@@ -13,7 +13,7 @@ from slicer_case import wait_until
 from voxmmsd.labels import indices_from_values
 from voxmmsd.measuring.lesions import find_lesions
 from VoxMMSDLib.segments import label_array, set_mask
-from VoxMMSDSegmentLib.diameter_lines import MOST_LESIONS, find_lines, lines_of, show_lines
+from VoxMMSDSegmentLib.diameter_lines import MAX_LESIONS, find_lines, lines_of, show_lines
 from VoxMMSDSegmentLib.result import remove_result
 
 
@@ -112,7 +112,7 @@ class ReportTest(slicer_case.ModuleTest):
         self.assertIs(self.lines()[0], first)
         for node in lines_of(self.result):
             slicer.mrmlScene.RemoveNode(node)
-        self.assertEqual(len(self.lines()), 2 * len(self.measured()[:MOST_LESIONS]))
+        self.assertEqual(len(self.lines()), 2 * len(self.measured()[:MAX_LESIONS]))
 
     def test_lines_say_nothing_in_the_error_log(self):
         window, before = vtk.vtkStringOutputWindow(), vtk.vtkOutputWindow.GetInstance()

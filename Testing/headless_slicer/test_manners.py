@@ -23,7 +23,7 @@ SOURCES = sorted(host.REPOSITORY.glob("VoxMMSD*/**/*.py"))
 NO_CONTROL = {"QWidget", "QLabel", "QFrame", "QTabWidget", "qMRMLWidget", "ctkCollapsibleButton", "QScrollArea",
               "QGroupBox", "QStackedWidget", "ctkCollapsibleGroupBox", "QSplitter"}  # fmt: skip
 OF_THE_MENU_BAR = set("FEVH")  # File, Edit, View, Help of Slicer's main window
-LEAST_CONTRAST = 4.5  # WCAG 2.1, 1.4.3
+MIN_CONTRAST = 4.5  # WCAG 2.1, 1.4.3
 WIDTH_OF_TABLES = 336  # pixels of a panel of 400 px beside margins, frames and a scroll bar
 SHOWS_TEXT = ("setText", "setToolTip", "setTitle", "setPlaceholderText", "addItem", "addTab", "QLabel", "QPushButton",
               "QCheckBox", "setWindowTitle", "setPlainText", "errorDisplay", "confirmYesNoDisplay",
@@ -98,11 +98,11 @@ def test_texts_can_be_read_on_a_light_and_on_a_dark_ground(palette):
         panel.segment_tab.findings.show((*findings, findings[0]), {}, frozenset({3}))
         panel.segment_tab._show_error("What is wrong", "the way out")
         for number in range(panel.ui.tabs.count):
-            assert lowest_contrast(panel, number) >= LEAST_CONTRAST
+            assert lowest_contrast(panel, number) >= MIN_CONTRAST
         signs = QtWidgets.QWidget.findChildren(panel.ui.findingsFrame, QtWidgets.QLabel)
         colors = [re.search(r"color:(#\w+)", label.property("text"))[1] for label in signs]
         ground = palette.color(QtGui.QPalette.ColorRole.Window)
-        assert min(ratio(QtGui.QColor(color), ground) for color in colors) >= LEAST_CONTRAST
+        assert min(ratio(QtGui.QColor(color), ground) for color in colors) >= MIN_CONTRAST
     finally:
         panel.cleanup()
 
@@ -159,7 +159,7 @@ def test_texts_of_the_training_panel_can_be_read_too(palette):
     panel = host.open_widget("VoxMMSDTrain")
     try:
         for number in range(panel.ui.tabs.count):
-            assert lowest_contrast(panel, number) >= LEAST_CONTRAST
+            assert lowest_contrast(panel, number) >= MIN_CONTRAST
     finally:
         panel.cleanup()
 

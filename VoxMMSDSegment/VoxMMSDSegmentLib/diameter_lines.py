@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "diameters"  # attribute of an item of the data tree
 LINES_ROLE = "VoxMMSD.Diameters"  # node references of a result, several
-MOST_LESIONS = 4  # whose lines are put into the scene
+MAX_LESIONS = 4  # whose lines are put into the scene
 _TEXT_AT = {"longest": vtk.VTK_TEXT_BOTTOM, "perpendicular": vtk.VTK_TEXT_TOP}  # the edge of it at the middle
 _COLORS = {"longest": (1.0, 0.88, 0.3), "perpendicular": (0.5, 0.89, 1.0)}  # as in the report's pictures
 
@@ -55,7 +55,7 @@ def find_lines(values_zyx: np.ndarray, schema: LabelSchema, affine_xyz: np.ndarr
                 "perpendicular": (diameters.perpendicular.start, diameters.perpendicular.end),
             },
         )
-        for number, diameters in measurable[:MOST_LESIONS]
+        for number, diameters in measurable[:MAX_LESIONS]
     ]
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 
 CHART, CHART_WIDTH = "follow-up.png", 330  # pixels that the frame leaves of a panel of 400
-MOST_ROWS = 14
+MAX_ROWS = 14
 KEPT = ("follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json")  # the record last
 
 
@@ -57,7 +57,7 @@ class FollowTab:
         for label in (ui.followLabel, ui.summaryLabel, ui.caveatLabel, ui.keptLabel):
             label.installEventFilter(self._fit)
         for table in (ui.changesTable, ui.lesionsTable):
-            tables.prepare(table, stretched=0, most_rows=MOST_ROWS)
+            tables.prepare(table, stretched=0, most_rows=MAX_ROWS)
         ui.caveatLabel.setText(CAVEAT)
         ui.followButton.connect("clicked()", self._compare_or_cancel)
         ui.laterCombo.connect("currentIndexChanged(int)", self._choose_later)

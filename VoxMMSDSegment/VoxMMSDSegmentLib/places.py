@@ -20,8 +20,8 @@ BACKGROUND = "background"
 PLACES_ROLE, UNCERTAINTY_ROLE = "VoxMMSD.Places", "VoxMMSD.Uncertainty"  # node references of a result
 
 
-MOST_CHANGED = 10  # places that a carry is said to have changed
-SMALLEST_CHANGED_ML = 0.05
+MAX_CHANGED = 10  # places that a carry is said to have changed
+MIN_CHANGED_ML = 0.05
 
 
 def list_places(
@@ -72,13 +72,13 @@ def changed_places(before, after, affine_xyz, voxel_ml: float, schema: LabelSche
         for number, place in enumerate(ndimage.find_objects(numbered), start=1):
             region = numbered[place] == number
             size_ml = float(region.sum()) * voxel_ml
-            if size_ml >= SMALLEST_CHANGED_ML:
+            if size_ml >= MIN_CHANGED_ML:
                 start = [side.start for side in place] + first
                 found.append((size_ml, [names[int(one)], names[int(other)]], start, region))
     found.sort(key=lambda change: -change[0])
     return [
         {"position_ras_mm": _innermost(region, start, affine_xyz), "labels": labels, "ml": size_ml}
-        for size_ml, labels, start, region in found[:MOST_CHANGED]
+        for size_ml, labels, start, region in found[:MAX_CHANGED]
     ]
 
 

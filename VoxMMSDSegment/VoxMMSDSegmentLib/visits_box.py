@@ -21,7 +21,7 @@ from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import SCHEMA, is_result
 from VoxMMSDSegmentLib.dicom_visits import day_of
 
-MOST_ROWS = 5
+MAX_ROWS = 5
 _RESULT, _LIBRARY_CASE = "*-voxmmsd.nii.gz", "case.json"
 
 
@@ -55,7 +55,7 @@ class VisitsBox:
         ui.removeVisitButton.connect("clicked()", self._remove)
         ui.visitsTable.connect("cellChanged(int,int)", self._typed)
         ui.visitsTable.connect("itemSelectionChanged()", self._update_buttons)
-        tables.prepare(ui.visitsTable, stretched=0, most_rows=MOST_ROWS)
+        tables.prepare(ui.visitsTable, stretched=0, most_rows=MAX_ROWS)
         self._fill(None)
 
     @property

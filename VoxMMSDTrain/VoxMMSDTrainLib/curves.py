@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from voxmmsd.colors import LINE_COLORS
 
 Curve = Sequence[tuple[int, float]]
-MOST_POINTS = 400  # of a curve: more than pixels are of no use
+MAX_POINTS = 400  # of a curve: more than pixels are of no use
 FEW_POINTS = 20  # a curve of fewer is drawn with its points marked
 _LABELS = "labels"
 
@@ -40,7 +40,7 @@ def short_name(name: str) -> str:
     return _("mean") if name == "validation Dice" else name.removeprefix("validation Dice ").replace("_", " ")
 
 
-def thinned(curve: Curve, most: int = MOST_POINTS) -> list[tuple[int, float]]:
+def thinned(curve: Curve, most: int = MAX_POINTS) -> list[tuple[int, float]]:
     """At most ``most`` points of a curve, evenly chosen, first and last among them."""
     if len(curve) <= most:
         return list(curve)

@@ -11,7 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from VoxMMSDLib import dependencies, settings
 
-LONGEST_SECONDS = 120
+MAX_SECONDS = 120
 SETTINGS = ("library", "TrainDatafinetune")  # that a panel writes when a library is chosen in it
 
 
@@ -48,7 +48,7 @@ class VoxMMSDTrainTest(ScriptedLoadableModuleTest):
         panel.library.ui.libraryPath.currentPath = str(folder / "library")
         panel.library.ui.casesTable.selectRow(0)
         panel.library.ui.openButton.click()
-        end = time.monotonic() + LONGEST_SECONDS
+        end = time.monotonic() + MAX_SECONDS
         while panel.work.is_running and time.monotonic() < end:
             slicer.app.processEvents()
         nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")

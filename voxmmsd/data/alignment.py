@@ -1,7 +1,7 @@
 """Rigid registration of the modalities of a case to one of them; only affines are corrected, voxels are unchanged.
 
 SimpleITK maximizes the mutual information of Mattes et al. (IEEE TMI 22, 2003), coarse to fine. A correction is
-accepted only if it improves mutual information sufficiently: see ``LEAST_GAIN`` and ``LEAST_SHIFT_MM``.
+accepted only if it improves mutual information sufficiently: see ``MIN_GAIN`` and ``MIN_SHIFT_MM``.
 
 Register heads, not brains: images stripped with one mask share its outline, which prevents a correction. A shift of a
 few millimeters within the outline is detected by ``preflight`` but not corrected here. Mutual information of the inside
@@ -22,9 +22,9 @@ from voxmmsd.errors import InputError
 SPACING_MM = 2.0
 COARSE, FINE = ((4,), (4.0,)), ((2, 1), (2.0, 1.0))  # shrink factors and smoothing in mm of each level
 SAMPLES = 60_000  # voxels looked at in each step
-BINS, ITERATIONS, SMALLEST_STEP = 40, 100, 1e-3
-LEAST_GAIN = 0.01  # of mutual information
-LEAST_SHIFT_MM = 1.0  # at the farthest place in the head: less is not worth an interpolation
+BINS, ITERATIONS, MIN_STEP = 40, 100, 1e-3
+MIN_GAIN = 0.01  # of mutual information
+MIN_SHIFT_MM = 1.0  # at the farthest place in the head: less is not worth an interpolation
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -83,7 +83,7 @@ def align(modality: str, moving: Volume, fixed: Volume) -> Alignment:
         ) from error
     correction = np.linalg.inv(_LPS @ _matrix(found) @ _LPS)
     shift = _farthest_mm(correction, moving)
-    accepted = after - before >= LEAST_GAIN and shift >= LEAST_SHIFT_MM
+    accepted = after - before >= MIN_GAIN and shift >= MIN_SHIFT_MM
     return Alignment(modality, accepted, correction if accepted else np.eye(4), before, after, shift)
 
 
@@ -110,9 +110,7 @@ def _method(sitk: Any, fixed: Any, transform: Any, shrink: tuple[int, ...], smoo
     method.SetMetricSamplingPercentagePerLevel([min(1.0, SAMPLES * by**3 / voxels) for by in shrink], seed=1)
     method.SetInterpolator(sitk.sitkLinear)
     # The gradient of mutual information is small everywhere: the default tolerance ends a registration half way.
-    method.SetOptimizerAsRegularStepGradientDescent(
-        2.0, SMALLEST_STEP, ITERATIONS, 0.6, gradientMagnitudeTolerance=1e-7
-    )
+    method.SetOptimizerAsRegularStepGradientDescent(2.0, MIN_STEP, ITERATIONS, 0.6, gradientMagnitudeTolerance=1e-7)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(shrink)
     method.SetSmoothingSigmasPerLevel(smooth_mm)

@@ -26,8 +26,8 @@ TISSUE_LEVEL = 0.5  # what the median of the bright half of the head becomes
 BRIGHTEST = 2.0
 MARGIN = 6  # voxels of air kept around the head
 AIR = 0.15  # of the scaled intensity
-LEAST_BRAIN_ML = 200.0
-LEAST_PROBABILITY = 0.3  # a tumor that is cut away is worse than a rim of skull
+MIN_BRAIN_ML = 200.0
+MIN_PROBABILITY = 0.3  # a tumor that is cut away is worse than a rim of skull
 CLOSING_MM = 4.0  # so wide are the notches that are closed: tumors at the surface
 
 
@@ -55,8 +55,8 @@ def extract_brain(head: Volume) -> np.ndarray:
         total = total + measured * brain_probability(scaled)
         weight = weight + measured
     inside = np.zeros(grid.shape_zyx, np.float32)
-    inside[box] = _closed(largest_piece(total > LEAST_PROBABILITY * np.maximum(weight, 1)))
-    if inside.sum() * grid.voxel_volume_ml < LEAST_BRAIN_ML:
+    inside[box] = _closed(largest_piece(total > MIN_PROBABILITY * np.maximum(weight, 1)))
+    if inside.sum() * grid.voxel_volume_ml < MIN_BRAIN_ML:
         raise InputError("no brain was found in the image", "give a mask with --brain-mask FILE")
     # Linear between the 2 mm voxels, so that the outline on a finer grid is smooth.
     return resample(Volume(inside, grid), head.grid).array > 0.5

@@ -21,7 +21,7 @@ from voxmmsd.data.volume import Volume
 from voxmmsd.errors import InputError, MissingDependencyError
 from voxmmsd.labels import MODALITIES
 
-LARGEST_BRAIN_ML = 2200.0  # with meninges and a tumor; a head without its neck has 3,000 and more
+MAX_BRAIN_ML = 2200.0  # with meninges and a tumor; a head without its neck has 3,000 and more
 
 
 WORDS = (*MODALITIES, *STRIPPERS)
@@ -91,10 +91,10 @@ def mask_of_stripped(volume: Volume, modality: str) -> np.ndarray:
         InputError: it is not stripped.
     """
     size_ml = above_zero_ml(volume)
-    if not 0 < size_ml <= LARGEST_BRAIN_ML:
+    if not 0 < size_ml <= MAX_BRAIN_ML:
         raise InputError(
             f"{modality} is not a brain mask: {size_ml:,.0f} ml of it are above 0, and a brain has at most "
-            f"{LARGEST_BRAIN_ML:,.0f} ml",
+            f"{MAX_BRAIN_ML:,.0f} ml",
             "name a modality that is stripped, or give a mask with --brain-mask FILE",
         )
     return ndimage.binary_fill_holes(volume.array > 0)
@@ -113,9 +113,9 @@ def largest_piece(mask_zyx: np.ndarray) -> np.ndarray:
 def skull_volumes_ml(volumes: Mapping[str, Volume]) -> dict[str, float]:
     """Modality -> ml of tissue, where that is more than a brain has."""
     amounts = {name: tissue_ml(volume) for name, volume in volumes.items() if _may_have_skull(volume)}
-    return {name: amount for name, amount in amounts.items() if amount > LARGEST_BRAIN_ML}
+    return {name: amount for name, amount in amounts.items() if amount > MAX_BRAIN_ML}
 
 
 def _may_have_skull(volume: Volume) -> bool:
     """Whether all that is above 0 is more than a brain: nearly always enough to tell, and soon known."""
-    return _sampled_ml(int(np.count_nonzero(_sample(volume) > 0)), volume) > LARGEST_BRAIN_ML
+    return _sampled_ml(int(np.count_nonzero(_sample(volume) > 0)), volume) > MAX_BRAIN_ML

@@ -13,7 +13,7 @@ from voxmmsd.concurrency import mapped
 from voxmmsd.data.alignment import Alignment, align
 from voxmmsd.data.bias_field import without_bias_field
 from voxmmsd.data.brain_extraction import extract_brain
-from voxmmsd.data.brain_mask import LARGEST_BRAIN_ML, above_zero_ml, mask_of_stripped, strip
+from voxmmsd.data.brain_mask import MAX_BRAIN_ML, above_zero_ml, mask_of_stripped, strip
 from voxmmsd.data.case import Case
 from voxmmsd.data.checkerboard import alignment_picture
 from voxmmsd.data.formats.image import Image
@@ -86,7 +86,7 @@ def read_case(
     grid = grids[chosen]
     tool = brain_mask if brain_mask in STRIPPERS and case.brain_mask is None else ""
     stripped = None
-    if tool and only_heads and above_zero_ml(volumes[chosen]) <= LARGEST_BRAIN_ML:
+    if tool and only_heads and above_zero_ml(volumes[chosen]) <= MAX_BRAIN_ML:
         reader.notes.append(f"{chosen} seems to be stripped already: the brain is what is above 0 in it")
         tool, stripped = "", mask_of_stripped(volumes[chosen], chosen)
     if aligned:

@@ -32,7 +32,7 @@ from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
 from voxmmsd.labels import EDITED, MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
 from voxmmsd.model_config import PreprocessConfig
 
-_MOST_PROCESSES = 4  # per core: thousands of them would only take memory
+_MAX_PROCESSES = 4  # per core: thousands of them would only take memory
 
 # Raise it whenever other voxels come out of the same images: entries of earlier formats are then prepared again.
 # Testing/Core/data/test_store_format.py fails until that is done.
@@ -261,7 +261,7 @@ def _leave_signals() -> None:
 
 
 def _run_jobs(jobs: Sequence[_Job], workers: int) -> Iterator[_Outcome]:
-    count = min(workers or usable_cores(), len(jobs), _MOST_PROCESSES * (os.cpu_count() or 1))
+    count = min(workers or usable_cores(), len(jobs), _MAX_PROCESSES * (os.cpu_count() or 1))
     if count <= 1:
         yield from map(_prepare_one, jobs)
         return

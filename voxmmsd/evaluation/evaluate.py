@@ -29,7 +29,7 @@ from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.records.result import read_result_record
 from voxmmsd.wording import text_table
 
-_MOST_PROCESSES = 4  # per core: thousands of them would only take memory
+_MAX_PROCESSES = 4  # per core: thousands of them would only take memory
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def evaluate_folders(
 def _in_parallel(
     score: Callable[[tuple[Case, Path]], ScoredCase | VoxMMSDError], pairs: Sequence[tuple[Case, Path]], workers: int
 ) -> Iterator[ScoredCase | VoxMMSDError]:
-    count = min(workers or usable_cores(), len(pairs), _MOST_PROCESSES * (os.cpu_count() or 1))
+    count = min(workers or usable_cores(), len(pairs), _MAX_PROCESSES * (os.cpu_count() or 1))
     if count <= 1:
         yield from map(score, pairs)
         return

@@ -18,7 +18,7 @@ from voxmmsd.evaluation.charts import agreement_chart, calibration_chart
 from voxmmsd.evaluation.evaluate import Evaluation, ScoredCase, prediction_on
 from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.pictures import overlay_picture
-from voxmmsd.evaluation.scores import LEAST_ML, CaseScores, counted_dice, falsely_found
+from voxmmsd.evaluation.scores import MIN_ML, CaseScores, counted_dice, falsely_found
 from voxmmsd.evaluation.tables import lesion_rows, mean_rows, score_rows
 from voxmmsd.model_config import PreprocessConfig
 
@@ -54,7 +54,7 @@ def _official(found: Evaluation) -> Section:
 
 
 def _enhancing(cases: Sequence[CaseScores]) -> Section:
-    least = LEAST_ML["ET"]
+    least = MIN_ML["ET"]
     dice = np.array([counted_dice(case, "ET") for case in cases])
     counted = dice[np.isfinite(dice)]
     false = falsely_found(cases, "ET")

@@ -38,7 +38,7 @@ class Scores:
     status: str
 
 
-LEAST_ML = {"ET": 0.5}
+MIN_ML = {"ET": 0.5}
 """Smallest expert's volume at which a region's Dice counts in ``counted_dice``: below, a few voxels decide between 0
 and 1. ``compare`` and the pictures and charts of a report leave smaller ones out. All else counts every region that the
 expert drew: the table of ``evaluate``, validation, the comparison on held-out patients, and the subsets of modalities.
@@ -136,14 +136,14 @@ def hd95_mm(reference: np.ndarray, predicted: np.ndarray, spacing_mm_zyx: tuple[
 
 
 def counted_dice(case: CaseScores, structure: str) -> float:
-    """Dice if the reference is larger than ``LEAST_ML``, else NaN."""
+    """Dice if the reference is larger than ``MIN_ML``, else NaN."""
     scores = case.structures[structure]
-    return scores.dice if scores.reference_ml > LEAST_ML.get(structure, 0.0) else NAN
+    return scores.dice if scores.reference_ml > MIN_ML.get(structure, 0.0) else NAN
 
 
 def falsely_found(cases: Sequence[CaseScores], structure: str) -> tuple[str, ...]:
-    """Ids of the cases with a false positive structure of more than ``LEAST_ML``."""
-    least = LEAST_ML.get(structure, 0.0)
+    """Ids of the cases with a false positive structure of more than ``MIN_ML``."""
+    least = MIN_ML.get(structure, 0.0)
     found = [(case.case_id, case.structures[structure]) for case in cases]
     return tuple(id_ for id_, s in found if s.reference_ml <= least < s.predicted_ml)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax, softmax
 
 from voxmmsd.data.volume import Grid
 from voxmmsd.evaluation.calibration import Calibration, calibration_of, lesion_zone, pooled
@@ -37,13 +38,12 @@ class NearLesion:
         return cls(log_p.astype(np.float32), reference_zyx[zone].astype(np.int64))
 
     def calibration(self, temperature: float) -> Calibration:
-        return calibration_of(_softmax(self.log_p / temperature), self.truth)
+        return calibration_of(softmax(self.log_p / temperature, axis=0), self.truth)
 
     def loss(self, temperature: float) -> float:
         """Mean cross-entropy."""
-        scaled = self.log_p / temperature
-        total = np.log(np.exp(scaled - scaled.max(axis=0)).sum(axis=0)) + scaled.max(axis=0)
-        return float((total - np.take_along_axis(scaled, self.truth[None], axis=0)[0]).mean())
+        log_p = log_softmax(self.log_p / temperature, axis=0)
+        return -float(np.take_along_axis(log_p, self.truth[None], axis=0).mean())
 
 
 def tempered(probabilities_czyx: np.ndarray, temperature: float) -> np.ndarray:
@@ -78,8 +78,3 @@ def _error(cases: Sequence[Calibration]) -> float:
     together = pooled(cases)
     assert together is not None
     return round(together.error, 4)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=0))
-    return powers / powers.sum(axis=0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxmmsd.evaluation.scores import LEAST_ML, METRICS, falsely_found, nan_mean
+from voxmmsd.evaluation.scores import METRICS, MIN_ML, falsely_found, nan_mean
 from voxmmsd.evaluation.statistics import Paired, means_over_regions, paired
 from voxmmsd.experiment.config import Arm
 from voxmmsd.experiment.scoring import LESION_RULES, Scored
@@ -86,7 +86,7 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """An explanation of the columns of ``rows``."""
-        least = ", ".join(f"{key} above {ml:g} ml" for key, ml in LEAST_ML.items())
+        least = ", ".join(f"{key} above {ml:g} ml" for key, ml in MIN_ML.items())
         return [
             f"Dice: mean of the regions ± sd over the draws; a region counts in the patients whose expert drew it "
             f"({least}).",

@@ -38,7 +38,7 @@ from voxmmsd.training.pretrain import pretrain
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 from voxmmsd.wording import counted
 
-MOST_TRIES = 1000
+MAX_TRIES = 1000
 
 
 def compare(file: Path, run: str, *, test: bool = False, jobs: int = 1) -> str:
@@ -226,7 +226,7 @@ class _Experiment:
         """A permutation of the training cases; optionally, its first ones (the smallest arm) contain every label."""
         rng = np.random.default_rng([self.experiment.seed, 0xD2A3, draw])
         fewest = min(self.experiment.cases)
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             order = rng.permutation(len(self.splits.train))
             held = {label for i in order[:fewest] for label in self._labels_of(self.splits.train[i])}
             if not self.experiment.every_label or len(held) == len(self.schema.labels):

@@ -12,7 +12,7 @@ import psutil
 
 from voxmmsd.errors import ConfigError, MemoryBudgetError
 
-SMALLEST_SIDE = 32  # smaller windows see too little around them
+MIN_SIDE = 32  # smaller windows see too little around them
 _SHARE_OF_FREE = 0.8  # without a limit: other programs want to live too
 _CASE_BYTES = 52  # per voxel of the reference: read as four modalities, looked at, labels brought back to it
 _ROUND = 50 * 2**20
@@ -84,7 +84,7 @@ def _free_in_container() -> float:
 def windows_down(shape_zyx: tuple[int, ...], divisor: int) -> list[tuple[int, int, int]]:
     """Window sizes to try, the whole of ``shape_zyx`` first, then with the longest side halved again and again."""
     side = [multiple(length, divisor) for length in shape_zyx]
-    smallest = multiple(SMALLEST_SIDE, divisor)
+    smallest = multiple(MIN_SIDE, divisor)
     found = [(side[0], side[1], side[2])]
     while max(side) > smallest:
         longest = side.index(max(side))

@@ -22,13 +22,13 @@ from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import expected_dice
 from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, Severity, in_order
 
-LEAST_BRAIN_ML = 300.0  # below, it is not a whole brain, and nothing is judged
+MIN_BRAIN_ML = 300.0  # below, it is not a whole brain, and nothing is judged
 DOUBTFUL_SHARE, IMPOSSIBLE_SHARE = 0.25, 0.40  # of the brain; experts: up to 0.175
 DOUBTFUL_ML, IMPOSSIBLE_ML = 400.0, 600.0  # experts: up to 321
 SPECK_ML = 0.1  # smaller components are not counted
 DOUBTFUL_COMPONENTS, IMPOSSIBLE_COMPONENTS = 20, 100  # experts: up to 4
 DOUBTFUL_OUTSIDE, IMPOSSIBLE_OUTSIDE = 0.02, 0.20  # share of the tumor; experts: 0
-SMALLEST_ML = 16.6  # experts: at least; a smaller largest part is believed only if the model is ...
+MIN_ML = 16.6  # experts: at least; a smaller largest part is believed only if the model is ...
 SURE = 0.86  # of it on average: true tumors 0.867 and more, brains without a tumor up to 0.85
 SURE_OF_CORE = 0.90  # at its surest place, with a T1c: true tumors 0.95 and more, phantoms without one up to 0.85
 DOUBTFUL_DICE, IMPOSSIBLE_DICE = 0.6, 0.3  # of the whole tumor, as the model's card expects it
@@ -76,7 +76,7 @@ def check_result(prediction: Prediction, before: Sequence[Finding] = ()) -> tupl
 
 def check_extent(extent: Extent) -> Iterator[Finding]:
     """Whether a tumor of this extent exists in any head; a partial brain is not judged."""
-    if extent.brain_ml < LEAST_BRAIN_ML:
+    if extent.brain_ml < MIN_BRAIN_ML:
         return
     look = "look at the picture, and at the images (`voxmmsd check`)"
     if severity := _graded(extent.tumor_ml, DOUBTFUL_ML, IMPOSSIBLE_ML):
@@ -100,14 +100,14 @@ def check_presence(extent: Extent, largest: LargestPart, *, has_contrast: bool) 
     A core that the model is sure of makes a tumor: what is bright on FLAIR alone is edema at most. Without a T1c cores
     are hardly found, and none is asked for.
     """
-    if extent.brain_ml < LEAST_BRAIN_ML:
+    if extent.brain_ml < MIN_BRAIN_ML:
         return
     if not extent.tumor_ml:
         yield Finding(NOTE, "no-tumor", "no tumor was found", "review the images yourself: small tumors can be missed")
-    elif largest.ml < SMALLEST_ML and largest.probability < SURE:
+    elif largest.ml < MIN_ML and largest.probability < SURE:
         text = (
             f"there may be no tumor: the largest region labeled tumor is {largest.ml:.2g} ml, with a probability of "
-            f"{100 * largest.probability:.0f} % (the smallest of 50 tumors drawn by experts is {SMALLEST_ML} ml)"
+            f"{100 * largest.probability:.0f} % (the smallest of 50 tumors drawn by experts is {MIN_ML} ml)"
         )
         yield Finding(WARNING, "maybe-no-tumor", text, _BRIGHT_AS_WELL)
     elif has_contrast and largest.core is not None and largest.core < SURE_OF_CORE:

@@ -20,7 +20,7 @@ from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.subsets import expectation
 
-_LEAST_BACKGROUND = 0.51  # from half on, no other class is more probable; the rest is for rounding
+_MIN_BACKGROUND = 0.51  # from half on, no other class is more probable; the rest is for rounding
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _labels_on(target: Grid, found: np.ndarray, grid: Grid, preprocess: Preproce
     Only in the box that a tumor can reach: where background has half of the probability all around, it has it between.
     """
     label = np.zeros(target.shape_zyx, np.uint8)
-    tumor = bounding_box(found[0] < _LEAST_BACKGROUND)
+    tumor = bounding_box(found[0] < _MIN_BACKGROUND)
     box = box_on(target, tumor, grid) if tumor else None
     if box is None:
         return label

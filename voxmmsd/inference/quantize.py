@@ -29,7 +29,7 @@ from voxmmsd.models.registry import resolve_model
 from voxmmsd.wording import counted
 
 RECORDED = "quantized"  # the key of the model's training record
-LARGEST_LOSS = 0.003  # of Dice: 0.3 points
+MAX_LOSS = 0.003  # of Dice: 0.3 points
 CALIBRATION_CASES, CALIBRATION_SIDE = 4, 96
 
 
@@ -54,8 +54,8 @@ def quantize_model(model: str, cases: Path, out: Path) -> str:
         points = (
             f"Dice on {counted(len(held), 'validation case')}: {_in_points(before)}, with 8 bits {_in_points(after)}"
         )
-        if not nan_mean(after.values()) >= nan_mean(before.values()) - LARGEST_LOSS:
-            most = f"{100 * LARGEST_LOSS:.1f} points"
+        if not nan_mean(after.values()) >= nan_mean(before.values()) - MAX_LOSS:
+            most = f"{100 * MAX_LOSS:.1f} points"
             raise ModelError(f"{package.info.id}: {points}: more than {most} are lost", "stay with float32")
         scores = {"validation": {"cases": len(held), "regions": after}}
         kept = replace(aside.info, scores=scores, training={**aside.info.training, RECORDED: _compared(aside)})

@@ -96,7 +96,7 @@ class Stages:
         if config.dicom_seg:
             source_of(volumes)
         self.predictor.refuse_too_large(volumes)
-        look = partial(look_first, volumes, self.package, operated=config.postoperative, force=config.force)
+        look = partial(look_first, volumes, self.package, postoperative=config.postoperative, force=config.force)
         findings, prepared = both(look, partial(prepare, volumes, self.package), self.at_once)
         return ReadCase(volumes, findings, prepared, time.monotonic() - started)
 
@@ -165,7 +165,7 @@ class Stages:
 
 
 def look_first(
-    volumes: CaseVolumes, package: ModelPackage, *, operated: bool = False, force: bool = False
+    volumes: CaseVolumes, package: ModelPackage, *, postoperative: bool = False, force: bool = False
 ) -> tuple[Finding, ...]:
     """Findings on a case as read; raises InputError if one is blocking and not overridden."""
     grid, case = volumes.image.grid, volumes.case
@@ -179,7 +179,7 @@ def look_first(
         (
             *check_identity(case),
             *check_choices(case),
-            *check_operation(operated, schema_named(package.info.schema)),
+            *check_operation(postoperative, schema_named(package.info.schema)),
             *check_images(case, given, grids=volumes.grids, mask=mask),
         )
     )

@@ -13,8 +13,8 @@ from voxmmsd.data.volume import Grid, bounding_box
 from voxmmsd.labels import LabelSchema
 
 DOUBTFUL = 0.35  # entropy, of 1: about 85 : 15 between two of four labels
-SMALLEST_ML = 0.05
-MOST_PLACES = 20
+MIN_ML = 0.05
+MAX_PLACES = 20
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def uncertain_regions(
     schema: LabelSchema,
     grid: Grid,
     doubtful: float = DOUBTFUL,
-    most: int = MOST_PLACES,
+    most: int = MAX_PLACES,
     *,
     start_zyx: Sequence[int] = (0, 0, 0),
 ) -> tuple[UncertainRegion, ...]:
@@ -92,7 +92,7 @@ def uncertain_regions(
     for number, box in enumerate(ndimage.find_objects(places, count), start=1):
         inside = places[box] == number
         size_ml = float(inside.sum() * grid.voxel_volume_ml)
-        if size_ml < SMALLEST_ML:
+        if size_ml < MIN_ML:
             continue
         here = probabilities_czyx[(slice(None), *box)][:, inside]
         start = [first + side.start for first, side in zip(start_zyx, box, strict=True)]

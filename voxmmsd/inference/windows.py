@@ -19,7 +19,7 @@ from voxmmsd.inference.memory import multiple
 
 OVERLAP = 0.25
 SIGMA = 0.125  # of the window's side, as nnU-Net and MONAI blend
-SMALLEST_WEIGHT = 1e-3
+MIN_WEIGHT = 1e-3
 _MIRRORS = tuple(axes for count in range(4) for axes in combinations((1, 2, 3), count))
 
 Progress = Callable[[int, int], None]
@@ -84,7 +84,7 @@ def gaussian_weights(shape_zyx: tuple[int, ...]) -> np.ndarray:
         distance = (np.arange(length) - (length - 1) / 2) / (SIGMA * length)
         line = np.exp(-0.5 * distance**2).astype(np.float32)
         weights = weights * line.reshape([-1 if a == axis else 1 for a in range(3)])
-    return np.maximum(weights / weights.max(), SMALLEST_WEIGHT)
+    return np.maximum(weights / weights.max(), MIN_WEIGHT)
 
 
 def predict_probabilities(

@@ -55,7 +55,7 @@ from voxmmsd.library.records import (
 )
 
 HOLD_OUT_SHARE = 0.2
-_LONGEST_ID = 64
+_MAX_ID = 64
 
 
 def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: int | None = None) -> Library:
@@ -287,7 +287,7 @@ class Library(LibraryRecords):
 
 def check_code(code: str, what: str) -> None:
     """A name has no digit; what has one, is short and is a file's name may well be a code."""
-    if safe_id(code) != code or len(code) > _LONGEST_ID or not re.search(r"\d", code) or not code.isascii():
+    if safe_id(code) != code or len(code) > _MAX_ID or not re.search(r"\d", code) or not code.isascii():
         raise LibraryError(
             f"{what} {code!r}: must be a code, not a name",
             "give letters, digits, - and _, at least one digit, such as site1-007",

@@ -12,7 +12,7 @@ from voxmmsd.data.volume import Volume, resample
 from voxmmsd.errors import LibraryError
 from voxmmsd.labels import MODALITIES
 
-LEAST_AIR = 0.25  # share of voxels that are exactly 0 around a stripped brain; an ellipsoid's box has 0.48
+MIN_AIR = 0.25  # share of voxels that are exactly 0 around a stripped brain; an ellipsoid's box has 0.48
 
 
 def brain_only(case_id: str, images: Mapping[str, Volume], mask: Volume | None) -> dict[str, Volume]:
@@ -61,7 +61,7 @@ def _masked(image: Volume, mask: Volume) -> Volume:
 
 
 def _refuse_a_head(case_id: str, images: Mapping[str, Volume]) -> None:
-    heads = [name for name, volume in images.items() if (volume.array == 0).mean() < LEAST_AIR]
+    heads = [name for name, volume in images.items() if (volume.array == 0).mean() < MIN_AIR]
     seen = skull_volumes_ml(images)
     if heads or seen:
         raise LibraryError(

@@ -21,9 +21,9 @@ from scipy.spatial import ConvexHull
 
 from voxmmsd.data.volume import Grid, bounding_box
 
-LEAST_MM = 10.0  # of both diameters of a measurable lesion
+MIN_MM = 10.0  # of both diameters of a measurable lesion
 THICK_MM = 5.0  # slices thicker than this: a measurable lesion is twice as wide as they are thick
-LEAST_SLICES = 2  # that show a measurable lesion
+MIN_SLICES = 2  # that show a measurable lesion
 _TOLERANCE_MM = 1e-6
 _CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])
 _EDGES = ((0, 1), (1, 3), (3, 2), (2, 0))
@@ -48,8 +48,8 @@ class Line:
 class Diameters:
     """Of one lesion: the longest diameter and the longest perpendicular in slice ``index`` of array axis ``axis``.
 
-    ``is_measurable``: both have ``LEAST_MM`` (twice the slice thickness, where that is above ``THICK_MM``), and the
-    lesion is seen in ``LEAST_SLICES`` slices.
+    ``is_measurable``: both have ``MIN_MM`` (twice the slice thickness, where that is above ``THICK_MM``), and the
+    lesion is seen in ``MIN_SLICES`` slices.
     """
 
     axis: int
@@ -126,8 +126,8 @@ def measured(mask_zyx: np.ndarray, grid: Grid) -> Diameters | None:
     # Points of the plane are mm in the basis; back by way of indices, so that a sheared grid is right as well.
     placed = [[base + along @ np.linalg.solve(to_mm, point) for point in line] for line in lines]
     thickness = _thickness(grid, axis)
-    least = 2 * thickness if thickness > THICK_MM else LEAST_MM
-    measurable = min(most, width) >= least - _TOLERANCE_MM and len(shown) >= LEAST_SLICES
+    least = 2 * thickness if thickness > THICK_MM else MIN_MM
+    measurable = min(most, width) >= least - _TOLERANCE_MM and len(shown) >= MIN_SLICES
     return Diameters(axis, first + number, _line(placed[0]), _line(placed[1]), bool(measurable))
 
 

@@ -13,8 +13,8 @@ from voxmmsd.data.volume import Grid
 from voxmmsd.labels import LabelSchema
 from voxmmsd.measuring.diameters import Diameters, measured
 
-LEAST_ML = 0.1  # smaller components are counted together, not as lesions
-LEAST_OVERLAP = 0.1  # of the smaller of two lesions that are taken for one
+MIN_ML = 0.1  # smaller components are counted together, not as lesions
+MIN_OVERLAP = 0.1  # of the smaller of two lesions that are taken for one
 NEAR_MM = 5.0  # lesions that do not overlap are one at this distance at most, if neither has another counterpart
 _NEIGHBORS = np.ones((3, 3, 3), bool)
 
@@ -35,7 +35,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Lesions:
-    """Largest first. ``small`` and ``small_ml``: number and volume of the components below ``LEAST_ML``."""
+    """Largest first. ``small`` and ``small_ml``: number and volume of the components below ``MIN_ML``."""
 
     lesions: tuple[Lesion, ...]
     small: int
@@ -68,7 +68,7 @@ def find_lesions(label_zyx: np.ndarray, schema: LabelSchema, grid: Grid, structu
             continue
         mask = numbers[box] == number
         volume = float(mask.sum()) * grid.voxel_volume_ml
-        if volume < LEAST_ML:
+        if volume < MIN_ML:
             small, small_ml = small + 1, small_ml + volume
             continue
         start = np.array([side.start for side in box])
@@ -102,14 +102,14 @@ def matches(
     """Pairs of indices of an earlier and a later lesion that are one; a lesion may be in several pairs or in none.
 
     Both grids map to one world: that of a visit that was registered has the correction in it. Two lesions are one if
-    they share ``LEAST_OVERLAP`` of the smaller one. A lesion without a counterpart is one with another such lesion
+    they share ``MIN_OVERLAP`` of the smaller one. A lesion without a counterpart is one with another such lesion
     within ``NEAR_MM``, the nearest first.
     """
     pairs = [
         (a, b)
         for a, first in enumerate(earlier)
         for b, second in enumerate(later)
-        if _shared(first, earlier_grid, second, later_grid) >= LEAST_OVERLAP
+        if _shared(first, earlier_grid, second, later_grid) >= MIN_OVERLAP
     ]
     for _, a, b in sorted(
         (_gap_mm(first, earlier_grid, second, later_grid), a, b)

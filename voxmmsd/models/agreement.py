@@ -55,6 +55,6 @@ def compare_networks(package: ModelPackage) -> float | None:
 
 def allowed_difference(package: ModelPackage) -> float:
     """Of the largest logit: what rounding to 16 bits makes, or to 8 where the package says that it has these."""
-    from voxmmsd.models.export_onnx import LARGEST_ROUNDING
+    from voxmmsd.models.export_onnx import MAX_ROUNDING
 
-    return LARGEST_OF_8_BITS if package.info.id.endswith(QUANTIZED) else LARGEST_ROUNDING
+    return LARGEST_OF_8_BITS if package.info.id.endswith(QUANTIZED) else MAX_ROUNDING

@@ -15,8 +15,8 @@ from voxmmsd.errors import ModelError
 from voxmmsd.files import written_aside
 from voxmmsd.models.package import CARD, FILES, RECORD, ModelPackage, read_package
 
-LARGEST_PACKAGE_BYTES = 2 * 2**30
-LARGEST_TEXT_BYTES = 2**20  # of the record and of the card
+MAX_PACKAGE_BYTES = 2 * 2**30
+MAX_TEXT_BYTES = 2**20  # of the record and of the card
 
 
 def export_model(package: ModelPackage, file: Path) -> Path:
@@ -113,10 +113,10 @@ def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]
     if len(members) != len(wanted):
         raise ModelError(f"{file}: holds a file twice", _EXPORT_AGAIN)
     sizes = {name: entry.file_size for name, entry in members.items()}
-    if sum(sizes.values()) > LARGEST_PACKAGE_BYTES:
-        raise ModelError(f"{file}: claims more than {LARGEST_PACKAGE_BYTES // 2**30} GiB", _EXPORT_AGAIN)
-    if max(sizes.get(RECORD, 0), sizes.get(CARD, 0)) > LARGEST_TEXT_BYTES:
+    if sum(sizes.values()) > MAX_PACKAGE_BYTES:
+        raise ModelError(f"{file}: claims more than {MAX_PACKAGE_BYTES // 2**30} GiB", _EXPORT_AGAIN)
+    if max(sizes.get(RECORD, 0), sizes.get(CARD, 0)) > MAX_TEXT_BYTES:
         raise ModelError(
-            f"{file}: its record or card claims more than {LARGEST_TEXT_BYTES // 2**20} MiB of text", _EXPORT_AGAIN
+            f"{file}: its record or card claims more than {MAX_TEXT_BYTES // 2**20} MiB of text", _EXPORT_AGAIN
         )
     return members

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from voxmmsd.errors import ModelError
 from voxmmsd.networks.heads import SegmentationNetwork
 
-LARGEST_DIFFERENCE = 1e-4  # of the largest logit
+MAX_DIFFERENCE = 1e-4  # of the largest logit
 
 
 class XyzNetwork(nn.Module):
@@ -51,7 +51,7 @@ def export_torchscript(network: SegmentationNetwork, file: Path, *, xyz: bool = 
             image = torch.rand(shape, generator=generator)
             expected = traced_of(image)
             difference = float((loaded(image) - expected).abs().max() / expected.abs().max())
-            if not difference <= LARGEST_DIFFERENCE:
+            if not difference <= MAX_DIFFERENCE:
                 raise ModelError(
                     f"{file}: the exported network differs from torch's by {difference:.1e} of its output's range on "
                     f"windows {shape}",

@@ -28,8 +28,8 @@ FORMAT = 1
 WEIGHTS, ONNX, CARD, RECORD = "weights.safetensors", "model.onnx", "MODEL_CARD.md", "model.json"
 FILES = (WEIGHTS, ONNX, CARD)
 HEADLINE_SPLITS = ("test", "hold-out", "validation")
-LONGEST_NAME = 200
-LARGEST_WINDOW = 1024  # voxels along a side
+MAX_NAME = 200
+MAX_WINDOW = 1024  # voxels along a side
 _NEXT_CARD = "MODEL_CARD.next.md"
 _SURELY_SEEN_SECONDS = 2.0  # a file that was changed later than that may change again within one tick of its clock
 
@@ -301,16 +301,16 @@ def _checked(record: dict[str, Any]) -> ModelInfo:
         raise ConfigError(f"lacks {', '.join(sorted(missing))}", "import or export the model again")
     info = config_from_record(ModelInfo, {**record, **nested, **free})
     for text in (info.id, info.name):
-        if safe_id(text) != text or len(text) > LONGEST_NAME:
+        if safe_id(text) != text or len(text) > MAX_NAME:
             raise ConfigError(
                 f"is called {text!r}, and ids and names are of letters, digits, - and _",
                 "rename the model and export it again",
             )
     if info.segments:
         schema_named(info.schema)
-    if not 1 <= info.window <= LARGEST_WINDOW:
+    if not 1 <= info.window <= MAX_WINDOW:
         raise ConfigError(
-            f"asks for windows of {info.window} voxels", f"export it again with windows of 1 to {LARGEST_WINDOW}"
+            f"asks for windows of {info.window} voxels", f"export it again with windows of 1 to {MAX_WINDOW}"
         )
     if not 0 < info.temperature < math.inf:
         raise ConfigError(f"divides logits by {info.temperature:g}", "fit it again with `voxmmsd models calibrate`")

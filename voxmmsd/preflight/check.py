@@ -21,25 +21,25 @@ from voxmmsd.data.volume import Grid, Volume, mean_index, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
 from voxmmsd.preflight.misalignment import displacements
-from voxmmsd.preflight.modality import CERTAIN, modality_from_name, recognize_with_prior, swaps
+from voxmmsd.preflight.modality import CERTAIN, modality_from_name, recognize_with_prior, swapped_slots
 from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 
 FEW_VALUES = 12  # a label map has no more
 THICK_MM, TOO_THICK_MM = 3.0, 7.0
-LARGEST_OFFSET_MM = 3.0  # between the centers of two modalities' brains
-LEAST_OVERLAP = 0.93  # Dice of two modalities' brains
-LEAST_WITHIN = 0.98  # of a brain within another's, for it to be the same in part
+MAX_OFFSET_MM = 3.0  # between the centers of two modalities' brains
+MIN_OVERLAP = 0.93  # Dice of two modalities' brains
+MIN_WITHIN = 0.98  # of a brain within another's, for it to be the same in part
 
 
 def check_case(
-    case: Case, *, operated: bool = False, schema: LabelSchema | None = None, brain_mask: str = ""
+    case: Case, *, postoperative: bool = False, schema: LabelSchema | None = None, brain_mask: str = ""
 ) -> tuple[Finding, ...]:
     """All findings in a case; never raises an error because of its images.
 
-    ``operated``: the patient is said to have been operated on; ``schema``: the labels of the model that is to be used;
-    ``brain_mask``: a modality that is stripped, or a stripper's name, as ``read_case`` takes it.
+    ``postoperative``: the patient is said to have been operated on; ``schema``: the labels of the model that is to be
+    used; ``brain_mask``: a modality that is stripped, or a stripper's name, as ``read_case`` takes it.
     """
-    findings = [*check_identity(case), *check_choices(case), *check_operation(operated, schema)]
+    findings = [*check_identity(case), *check_choices(case), *check_operation(postoperative, schema)]
     volumes: dict[str, Volume] = {}
     for name, source in case.modalities.items():
         try:
@@ -120,7 +120,7 @@ def check_slots(
     named = {slot: name for slot, name in stated.items() if name not in ("", slot)}
     brains = {name: volume.array for name, volume in volumes.items() if (volume.array > 0).any()}
     with_skull = bool(skull_volumes_ml(volumes)) if with_skull is None else with_skull
-    seen, certainty = ({}, 0.0) if with_skull else swaps(brains)
+    seen, certainty = ({}, 0.0) if with_skull else swapped_slots(brains)
     sure = {
         slot: recognize_with_prior(stated.get(slot, ""), brains[slot]).probability[name] for slot, name in seen.items()
     }
@@ -214,9 +214,9 @@ def check_choices(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def check_operation(operated: bool, schema: LabelSchema | None) -> Iterator[Finding]:
+def check_operation(postoperative: bool, schema: LabelSchema | None) -> Iterator[Finding]:
     """Whether the model knows the resection cavity."""
-    if operated and schema is not None and all(label.key != "RC" for label in schema.labels):
+    if postoperative and schema is not None and all(label.key != "RC" for label in schema.labels):
         yield Finding(
             WARNING, "operated", f"postoperative case, and the model ({schema.name}) has no label for the resection "
             "cavity: it may label the cavity as necrosis or edema",
@@ -333,11 +333,11 @@ def _compared(
     found_by_name = displacements(fixed, others, mask)
     for name in others:
         covered = _covered(whole, brains[name]) if whole is not None else 1.0
-        if covered < LEAST_OVERLAP:
+        if covered < MIN_OVERLAP:
             text = f"{name} covers only {100 * covered:.0f} % of the brain that {reference} shows"
             way = "nothing to do if it was acquired so: where it shows nothing, the other images decide"
             yield Finding(WARNING, "part-of-brain", text, way, name)
-        signs = [_outlines_differ(whole, brains[name], grid)] if whole is not None and covered >= LEAST_OVERLAP else []
+        signs = [_outlines_differ(whole, brains[name], grid)] if whole is not None and covered >= MIN_OVERLAP else []
         found = found_by_name[name]
         signs += [f"their edges are {found.mean_mm:.0f} mm apart, on average"] if found.is_significant else []
         if any(signs):
@@ -355,7 +355,7 @@ def _brain_on(grid: Grid, volume: Volume) -> np.ndarray:
 def _covered(whole: np.ndarray, part: np.ndarray) -> float:
     """The share of the reference's brain that another image shows, where it shows nothing else; else 1."""
     both, all_, shown = (int(np.count_nonzero(mask)) for mask in (whole & part, whole, part))
-    return both / max(1, all_) if both >= LEAST_WITHIN * max(1, shown) else 1.0
+    return both / max(1, all_) if both >= MIN_WITHIN * max(1, shown) else 1.0
 
 
 def _outlines_differ(reference: np.ndarray, other: np.ndarray, grid: Grid) -> str:
@@ -365,7 +365,7 @@ def _outlines_differ(reference: np.ndarray, other: np.ndarray, grid: Grid) -> st
     offset = float(np.linalg.norm(centers[1] - centers[0]))
     both, one, two = (int(np.count_nonzero(mask)) for mask in (brains[0] & brains[1], *brains))
     overlap = 2 * both / max(1, one + two)
-    if offset <= LARGEST_OFFSET_MM and overlap >= LEAST_OVERLAP:
+    if offset <= MAX_OFFSET_MM and overlap >= MIN_OVERLAP:
         return ""
     return f"the brain centers are {offset:.1f} mm apart, and the brains overlap by {100 * overlap:.0f} %"
 

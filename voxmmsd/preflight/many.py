@@ -41,12 +41,12 @@ class Checked:
 
 
 def check_cases(
-    cases: Sequence[Case], *, operated: bool, schema: LabelSchema | None, brain_mask: str
+    cases: Sequence[Case], *, postoperative: bool, schema: LabelSchema | None, brain_mask: str
 ) -> Iterator[Checked]:
     """Each case with its findings; whatever fails in one becomes its blocking finding."""
     for case in cases:
         try:
-            findings = check_case(case, operated=operated, schema=schema, brain_mask=brain_mask)
+            findings = check_case(case, postoperative=postoperative, schema=schema, brain_mask=brain_mask)
         except Exception as error:
             failure = failure_of_case(error)
             findings = (Finding(BLOCKING, "failed", failure.problem, failure.remedy),)

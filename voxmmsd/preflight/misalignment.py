@@ -25,8 +25,8 @@ RIM = 4  # voxels that are left out around
 EDGE = 1.0  # voxels: width of the edges that are looked at
 TISSUE = 0.05  # of the bright tissue's brightness: below is air
 FEWEST_VOXELS, FEWEST_PARTS = 300, 6  # from which a part, and all parts, tell something
-FARTHEST_MM = 3.0  # mean distance over the brain, from which two images are said not to lie on each other
-LARGEST_SPREAD = 0.6  # of that distance: how far the parts may be from one rigid motion, and still be believed
+MIN_DISTANCE_MM = 3.0  # mean distance over the brain, from which two images are said not to lie on each other
+MAX_SPREAD = 0.6  # of that distance: how far the parts may be from one rigid motion, and still be believed
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Displacement:
 
     @property
     def is_significant(self) -> bool:
-        return self.mean_mm >= FARTHEST_MM and self.spread_mm <= LARGEST_SPREAD * self.mean_mm
+        return self.mean_mm >= MIN_DISTANCE_MM and self.spread_mm <= MAX_SPREAD * self.mean_mm
 
 
 NONE = Displacement(0.0, 0.0)

@@ -25,7 +25,7 @@ from voxmmsd.views.siamese import MaskRecipe, SiameseBlocks, SiameseViews
 
 EMBEDDING = 512
 PUBLISHED_MOMENTUM = 0.996
-LEAST_SPREAD = 0.02  # embeddings of random directions have 1, equal ones 0
+MIN_SPREAD = 0.02  # embeddings of random directions have 1, equal ones 0
 
 
 def first_momentum(steps: int) -> float:
@@ -129,7 +129,7 @@ class VoxMMSD(PretextMethod):
             self.teacher.follow(self.unet, self.projector, momentum=momentum)
 
     def warnings(self, means: dict[str, float]) -> list[str]:
-        if means.get("embedding spread", 1.0) < LEAST_SPREAD:
+        if means.get("embedding spread", 1.0) < MIN_SPREAD:
             return [
                 f"the teacher's embeddings have collapsed to one point (spread {means['embedding spread']:.4f}, "
                 "healthy is above 0.1): lower --learning-rate, or give more varied scans"

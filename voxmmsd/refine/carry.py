@@ -15,6 +15,7 @@ from itertools import product
 
 import numpy as np
 from scipy import ndimage
+from scipy.special import softmax
 
 from voxmmsd.concurrency import both
 from voxmmsd.data.volume import Grid, Volume, bounding_box, resample, resampling_is_exact
@@ -231,7 +232,7 @@ def _start_and_shape(box: tuple[slice, slice, slice]) -> tuple[tuple[int, int, i
 
 def _carried_linearly(scores_czyx: np.ndarray, label: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
     """Labels on a grid of other voxels: the class of the largest share, interpolated, as segmenting does it."""
-    shares = _softmax(scores_czyx)
+    shares = softmax(scores_czyx, axis=0)
     said = shares.argmax(axis=0)
     shares = np.where((said != label)[None], np.arange(len(shares))[:, None, None, None] == label[None], shares)
     best, found = np.zeros(target.shape_zyx, np.float32), np.zeros(target.shape_zyx, np.uint8)
@@ -243,8 +244,3 @@ def _carried_linearly(scores_czyx: np.ndarray, label: np.ndarray, grid: Grid, ta
         covered += moved
     found[1 - covered >= best] = 0
     return found
-
-
-def _softmax(scores_czyx: np.ndarray) -> np.ndarray:
-    found = np.exp(scores_czyx - scores_czyx.max(axis=0, keepdims=True))
-    return found / found.sum(axis=0, keepdims=True)

@@ -18,7 +18,7 @@ from voxmmsd.data.volume import Grid
 from voxmmsd.errors import ConfigError, InputError
 from voxmmsd.labels import EDITED
 
-MOST_PLANES = 12
+MAX_PLANES = 12
 THIN = 0.5  # of the width of the changes: thicker stacks of planes are strokes of a round brush
 STROKES = "strokes"
 _VIEWS = {"axial": "SI", "coronal": "AP", "sagittal": "LR"}
@@ -150,7 +150,7 @@ def _refuse_contradiction(label: np.ndarray, other: np.ndarray, both: np.ndarray
 def planes_of(changed_zyx: np.ndarray, grid: Grid) -> tuple[Plane, ...]:
     """The few parallel planes that the changes lie in, or none where they are strokes.
 
-    Planes are few where they are at most MOST_PLANES and, put on one another, at most THIN as thick as the changes are
+    Planes are few where they are at most MAX_PLANES and, put on one another, at most THIN as thick as the changes are
     wide along either other axis.
     """
     if not changed_zyx.any():
@@ -159,7 +159,7 @@ def planes_of(changed_zyx: np.ndarray, grid: Grid) -> tuple[Plane, ...]:
     thick = [len(one) * mm for one, mm in zip(used, grid.spacing_mm_zyx, strict=True)]
     axis = int(np.argmin(thick))
     width = min(thick[other] for other in range(3) if other != axis)
-    if len(used[axis]) > MOST_PLANES or thick[axis] > THIN * width:
+    if len(used[axis]) > MAX_PLANES or thick[axis] > THIN * width:
         return ()
     return tuple(Plane(axis, int(index)) for index in used[axis])
 

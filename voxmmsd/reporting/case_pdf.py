@@ -15,7 +15,7 @@ from voxmmsd.clock import now
 from voxmmsd.evaluation.html import DISCLAIMER
 from voxmmsd.evaluation.pictures import BACKGROUND
 from voxmmsd.files import written_aside
-from voxmmsd.reporting.case_pictures import MOST_LESIONS, draw_lesions, draw_planes, drawn_lesions, fields_mm, legend
+from voxmmsd.reporting.case_pictures import MAX_LESIONS, draw_lesions, draw_planes, drawn_lesions, fields_mm, legend
 from voxmmsd.reporting.contents import DIAMETERS, Report
 from voxmmsd.reporting.shown import ShownCase, modalities_to_show
 
@@ -23,7 +23,7 @@ _WIDTH, _HEIGHT, _EDGE = 8.27, 11.69, 0.5  # inches
 _LINE = 0.165  # inches from line to line of small text
 _SMALL, _FINE, _INK, _SOFT = 7.5, 6.5, "#111418", "#5a6068"
 _HIGHEST = 1.62  # inches of a row of pictures
-_MOST_ROWS = 5
+_MAX_ROWS = 5
 
 
 def write_pdf(report: Report, shown: ShownCase, file: Path) -> Path:
@@ -83,7 +83,7 @@ def _pictures(page: _Page, shown: ShownCase) -> None:
     if drawn:
         page.top += 0.2
         box = page.room(1.25)
-        spare = (box[2] - box[0]) * (MOST_LESIONS - len(drawn)) / MOST_LESIONS / 2
+        spare = (box[2] - box[0]) * (MAX_LESIONS - len(drawn)) / MAX_LESIONS / 2
         part = page.figure.add_gridspec(1, len(drawn), left=box[0] + spare, right=box[2] - spare, bottom=box[1],
                                         top=box[3], wspace=0.05)  # fmt: skip
         draw_lesions(part.subplots(squeeze=False)[0], shown, _INK, _SMALL)
@@ -136,14 +136,14 @@ class _Page:
         """A heading and the first rows. ``ends``: where columns end, as shares of the width; the first begins at 0."""
         if not rows:
             return
-        for number, row in enumerate(rows[: _MOST_ROWS + 1]):
+        for number, row in enumerate(rows[: _MAX_ROWS + 1]):
             for column, (cell, end) in enumerate(zip(row, ends, strict=True)):
                 words = (short or {}).get(cell, cell)
                 style = {"weight": "bold"} if number == 0 else {}
                 self._put(words, end, _SMALL, ha="left" if column == 0 else "right", **style)
             self.top += _LINE
-        if len(rows) > _MOST_ROWS + 1:
-            self.text(f"and {len(rows) - _MOST_ROWS - 1} more: see the page", _FINE, color=_SOFT)
+        if len(rows) > _MAX_ROWS + 1:
+            self.text(f"and {len(rows) - _MAX_ROWS - 1} more: see the page", _FINE, color=_SOFT)
         self.top += 0.04
 
     def _put(self, text: str, share: float, size: float, **style: Any) -> None:

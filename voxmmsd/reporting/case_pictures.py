@@ -19,10 +19,10 @@ from voxmmsd.measuring.lesions import Lesion
 from voxmmsd.reporting.shown import ShownCase, modalities_to_show
 
 PLANES = ((0, "axial", "R", "A"), (1, "coronal", "R", "S"), (2, "sagittal", "A", "S"))
-MOST_LESIONS = 4  # that are drawn by themselves
+MAX_LESIONS = 4  # that are drawn by themselves
 LINE_COLORS = ("#ffe14d", "#7fe3ff")  # the longest diameter, and its perpendicular
 _MARGIN_MM = 12.0
-_LEAST_FIELD_MM = 60.0
+_MIN_FIELD_MM = 60.0
 
 
 def measured_lesions(shown: ShownCase) -> tuple[Lesion, ...]:
@@ -147,7 +147,7 @@ def lesions_picture(shown: ShownCase, file: Path) -> Path | None:
 def drawn_lesions(shown: ShownCase) -> list[tuple[int, Lesion]]:
     """The lesions that are drawn by themselves, with their numbers from 1."""
     numbered = list(enumerate(measured_lesions(shown), start=1))
-    return [(number, lesion) for number, lesion in numbered if lesion.diameters.axis == 0][:MOST_LESIONS]
+    return [(number, lesion) for number, lesion in numbered if lesion.diameters.axis == 0][:MAX_LESIONS]
 
 
 def draw_lesions(axes: Sequence[Any], shown: ShownCase, color: str = TEXT, size: float = 9) -> None:
@@ -168,7 +168,7 @@ def draw_lesions(axes: Sequence[Any], shown: ShownCase, color: str = TEXT, size:
 def _close_up(panel: Any, line: Line, grid: Grid) -> None:
     middle = np.add(line.start, line.end) / 2
     x, y = _on_slice((float(middle[0]), float(middle[1]), float(middle[2])), grid)
-    half = max(_LEAST_FIELD_MM, line.length_mm + 2 * _MARGIN_MM) / 2
+    half = max(_MIN_FIELD_MM, line.length_mm + 2 * _MARGIN_MM) / 2
     panel.set_xlim(x - half / grid.spacing_mm_zyx[2], x + half / grid.spacing_mm_zyx[2])
     panel.set_ylim(y + half / grid.spacing_mm_zyx[1], y - half / grid.spacing_mm_zyx[1])
     panel.set_facecolor(BACKGROUND)

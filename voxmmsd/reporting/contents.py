@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import voxmmsd
 from voxmmsd.labels import MODALITY_NAMES
-from voxmmsd.measuring.diameters import LEAST_MM
-from voxmmsd.measuring.lesions import LEAST_ML
+from voxmmsd.measuring.diameters import MIN_MM
+from voxmmsd.measuring.lesions import MIN_ML
 from voxmmsd.models.package import ModelInfo
 from voxmmsd.models.subsets import KEY, error_text, expected_dice, volume_errors
 from voxmmsd.records.findings import NOTE
@@ -19,7 +19,7 @@ from voxmmsd.wording import counted
 DIAMETERS = (
     "Diameters as RANO measures them: in one axial slice the longest line between two points of the lesion, and the "
     "longest line perpendicular to it whose ends lie in the lesion; both may cross a necrosis or cavity. "
-    f"Measurable: {LEAST_MM:g} mm at least in both, on two slices. A reader must verify them before use."
+    f"Measurable: {MIN_MM:g} mm at least in both, on two slices. A reader must verify them before use."
 )
 EXPECTED = (
     "Expected Dice: the mean over the model's {split} cases with these modalities, from its card. At that Dice the "
@@ -154,7 +154,7 @@ def _lesion_notes(shown: ShownCase) -> list[str]:
     found = shown.lesions["ET"]
     notes = []
     if not found.lesions:
-        notes.append(f"No enhancing lesion of {LEAST_ML:g} ml or more.")
+        notes.append(f"No enhancing lesion of {MIN_ML:g} ml or more.")
     else:
         measurable = [lesion for lesion in found.lesions if lesion.is_measurable]
         total = sum(lesion.diameters.product_mm2 for lesion in measurable)

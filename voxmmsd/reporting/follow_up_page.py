@@ -18,7 +18,7 @@ from voxmmsd.evaluation.html import Section, write_report
 from voxmmsd.evaluation.pictures import BACKGROUND, LINES, TEXT, save_figure, seen_slice, tumor_slices
 from voxmmsd.files import write_json_atomic, write_text_atomic, written_aside
 from voxmmsd.labels import MODALITY_NAMES
-from voxmmsd.measuring.lesions import LEAST_ML, indices_of
+from voxmmsd.measuring.lesions import MIN_ML, indices_of
 from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, CAVEAT, NAMES, Assessment, Thresholds, change_text
 from voxmmsd.reporting.case_pictures import draw_slice, gray_top
 from voxmmsd.reporting.contents import DIAMETERS
@@ -193,7 +193,7 @@ def _lesions(found: FollowUp, key: str) -> Section:
     tracks = found.tracks[key]
     heading = f"Lesions: {_NAMES[key].lower()}"
     if not tracks:
-        return Section(heading, [f"None of {LEAST_ML:g} ml or more."])
+        return Section(heading, [f"None of {MIN_ML:g} ml or more."])
     rows = [["lesion", "visit", "what became of it", "ml", "change"] + (["diameters mm", "product mm²", "change"] if
             key == "ET" else [])]  # fmt: skip
     for track in tracks:

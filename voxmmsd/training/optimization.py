@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from voxmmsd.compute.devices import Precision
 from voxmmsd.networks.heads import SegmentationNetwork
 
-LARGEST_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it
+MAX_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it
 
 
 def sgd(network: nn.Module, weight_decay: float) -> SGD:
@@ -75,7 +75,7 @@ def optimize(
     if weight_decay is not None:
         optimizer.param_groups[0]["weight_decay"] = weight_decay
     precision.scaler.unscale_(optimizer)
-    norm = nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
     finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
     if precision.scaler.is_enabled():
         precision.scaler.step(optimizer)  # looks at the gradients itself

@@ -17,7 +17,7 @@ from voxmmsd.views.drawing import happens, uniform
 
 CONTRAST = MODALITIES.index("t1c")
 CORES = ("NCR", "NETC", "NET")  # keys of what a non-enhancing core is called
-LEAST_VOXELS = 1.0
+MIN_VOXELS = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class NonEnhancing:
         bright = label == self.enhancing
         rest = (label > 0) & ~bright
         factor = level * _mean(contrast, rest) / _mean(contrast, bright).clamp(min=1e-6)
-        has_both = (bright.flatten(1).sum(1) >= LEAST_VOXELS) & (rest.flatten(1).sum(1) >= LEAST_VOXELS)
+        has_both = (bright.flatten(1).sum(1) >= MIN_VOXELS) & (rest.flatten(1).sum(1) >= MIN_VOXELS)
         chosen = bright & (repainted & has_both)[:, None, None, None]
         painted = torch.where(chosen, contrast * factor[:, None, None, None], contrast)
         image = torch.cat([image[:, :CONTRAST], painted[:, None], image[:, CONTRAST + 1 :]], dim=1)

@@ -20,7 +20,7 @@ from voxmmsd.transforms.transform import LEAST
 from voxmmsd.views.drawing import happens, uniform
 
 PLACES = 16  # tried per image
-LEAST_HEALTHY = 0.9  # of the tumor's part inside the patch
+MIN_HEALTHY = 0.9  # of the tumor's part inside the patch
 POINTS = 16  # along each side: the tumor's shape, where places are compared
 
 
@@ -129,7 +129,7 @@ def pasted(
     middle = _centroid(tumors.label > 0)
     center, fit = _best_place(healthy, tumors.label > 0, matrix, middle, places)
     has, needs = known.flatten(2).any(dim=2), (image > 0).flatten(2).any(dim=2)
-    done = wanted & (fit >= LEAST_HEALTHY) & (has | ~needs).all(dim=1)
+    done = wanted & (fit >= MIN_HEALTHY) & (has | ~needs).all(dim=1)
 
     here = torch.meshgrid(*(torch.arange(side, device=image.device) for side in image.shape[2:]), indexing="ij")
     offset = torch.stack(here, dim=-1) - center[:, None, None, None]

@@ -33,7 +33,7 @@ def run(config: CheckConfig) -> int:
     cases = cases_to_segment(config, lambda remark: print(remark, file=sys.stderr))
     word = config.brain_mask if config.brain_mask in WORDS else ""
     checked = []
-    for one in check_cases(cases, operated=config.postoperative, schema=schema, brain_mask=word):
+    for one in check_cases(cases, postoperative=config.postoperative, schema=schema, brain_mask=word):
         checked.append(one)
         if not config.json:
             print("\n".join(one.lines(shortly=len(cases) > 1)), flush=True)

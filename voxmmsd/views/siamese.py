@@ -14,7 +14,7 @@ from torch import Tensor
 
 from voxmmsd.views.pretrain_intensity import PretrainIntensityRanges, change_pretrain_intensity, draw_pretrain_intensity
 
-LEAST_OVERLAP = 0.25  # share of a block's volume
+MIN_OVERLAP = 0.25  # share of a block's volume
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def draw_corners(shapes_zyx: Sequence[tuple[int, ...]], size: int, rng: np.rando
     of their volume by construction: the shift along each axis is at most ``1 - 4 ** (-1 / 3)`` of the block size.
     """
     last = np.maximum(np.asarray(shapes_zyx) - size, 0)
-    reach = int(size * (1 - LEAST_OVERLAP ** (1 / 3)))
+    reach = int(size * (1 - MIN_OVERLAP ** (1 / 3)))
     first = rng.integers(0, last + 1)
     second = rng.integers(np.maximum(first - reach, 0), np.minimum(first + reach, last) + 1)
     return np.stack([first, second])

@@ -89,7 +89,7 @@ def test_only_heads_are_stripped_where_the_images_come_from_a_scanner(case, path
     volumes = read_case(case, **options)
     np.testing.assert_array_equal(volumes.brain_mask_zyx, (brain() > 0).T)
     assert "t1c seems to be stripped already: the brain is what is above 0 in it" in volumes.notes
-    monkeypatch.setattr(reading, "LARGEST_BRAIN_ML", 0.001)
+    monkeypatch.setattr(reading, "MAX_BRAIN_ML", 0.001)
     np.testing.assert_array_equal(read_case(case, **options).brain_mask_zyx, volumes.image.array[1] > 400)
     mask = np.zeros(brain().shape, np.uint8)
     mask[10:20, 10:20, 10:20] = 1
@@ -105,8 +105,8 @@ def test_a_small_head_in_noisy_air_is_stripped(case, path, monkeypatch):
     with_skull(case, "t1c")
     write_program(path, "hd-bet", HD_BET)
     largest = 1.2e-3 * float((brain() > 0).sum())
-    monkeypatch.setattr(reading, "LARGEST_BRAIN_ML", largest)
-    monkeypatch.setattr(brain_mask, "LARGEST_BRAIN_ML", largest)
+    monkeypatch.setattr(reading, "MAX_BRAIN_ML", largest)
+    monkeypatch.setattr(brain_mask, "MAX_BRAIN_ML", largest)
     volumes = read_case(case, brain_mask="hd-bet", only_heads=True)
     assert brain_mask.tissue_ml(Volume(volumes.image.array[1], volumes.image.grid)) <= largest
     np.testing.assert_array_equal(volumes.brain_mask_zyx, volumes.image.array[1] > 400)

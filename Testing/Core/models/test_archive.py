@@ -115,7 +115,7 @@ def test_a_zip_with_a_damaged_byte_anywhere_is_refused_or_whole_in_spite_of_it(p
     assert refused > 30
 
 
-@pytest.mark.parametrize("limit", ["LARGEST_PACKAGE_BYTES", "LARGEST_TEXT_BYTES"])
+@pytest.mark.parametrize("limit", ["MAX_PACKAGE_BYTES", "MAX_TEXT_BYTES"])
 def test_a_zip_that_claims_too_much_is_refused_before_it_is_unpacked(package, tmp_path, monkeypatch, limit):
     monkeypatch.setattr(archive, limit, 500)
     with pytest.raises(ModelError, match="claims more than"):

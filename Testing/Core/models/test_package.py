@@ -94,7 +94,7 @@ def test_a_package_is_never_overwritten(package):
 
 
 def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("voxmmsd.models.export_onnx.LARGEST_DIFFERENCE", -1.0)
+    monkeypatch.setattr("voxmmsd.models.export_onnx.MAX_DIFFERENCE", -1.0)
     with pytest.raises(ModelError, match="differs from torch"):
         toy_package(tmp_path / "toy")
     assert list(tmp_path.iterdir()) == []

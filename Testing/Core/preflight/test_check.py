@@ -87,7 +87,7 @@ def test_a_name_that_contradicts_its_slot_is_found(patient, tmp_path):
 
 
 def test_a_skull_is_no_finding_where_a_mask_or_a_stripper_deals_with_it(patient, tmp_path, monkeypatch):
-    monkeypatch.setattr("voxmmsd.data.brain_mask.LARGEST_BRAIN_ML", 1.0)
+    monkeypatch.setattr("voxmmsd.data.brain_mask.MAX_BRAIN_ML", 1.0)
     assert "--from-scanner, which aligns and strips" in kinds(patient)["skull"].remedy
     image = nib.load(patient["t1c"])
     mask = np.zeros(image.shape, np.uint8)
@@ -172,8 +172,8 @@ def test_dicom_of_two_patients_blocks(tmp_path):
 
 
 def test_an_operated_patient_needs_a_model_that_knows_cavities(patient):
-    assert kinds(patient, operated=True, schema=schema_named("brats-gli-2023"))["operated"].severity == WARNING
-    assert "operated" not in kinds(patient, operated=True, schema=schema_named("brats-gli-2024"))
+    assert kinds(patient, postoperative=True, schema=schema_named("brats-gli-2023"))["operated"].severity == WARNING
+    assert "operated" not in kinds(patient, postoperative=True, schema=schema_named("brats-gli-2024"))
     assert "operated" not in kinds(patient, schema=schema_named("brats-gli-2023"))
 
 
@@ -249,7 +249,7 @@ def test_where_only_names_say_what_is_what_images_that_certainly_disagree_block(
     mixed_up = {"t1n": "t2f", "t2f": "t1n"}
     monkeypatch.setattr(check, "recognize_with_prior", lambda *_: Recognized(dict.fromkeys(MODALITIES, 0.9)))
     for certainty, is_by_name, severity in ((9.5, True, BLOCKING), (9.5, False, WARNING), (6.0, True, WARNING)):
-        monkeypatch.setattr(check, "swaps", lambda _, sure=certainty: (mixed_up, sure))
+        monkeypatch.setattr(check, "swapped_slots", lambda _, sure=certainty: (mixed_up, sure))
         found = list(check.check_slots(told, brains, is_by_name))
         assert [one.severity for one in found] == [severity] * 2
 
@@ -257,7 +257,7 @@ def test_where_only_names_say_what_is_what_images_that_certainly_disagree_block(
 def test_an_image_that_only_the_others_push_into_a_slot_is_not_said_to_look_like_it(monkeypatch):
     brains = {name: Volume(np.ones((4, 4, 4)), Grid((4, 4, 4), np.eye(4))) for name in ("t1n", "t2f")}
     odd = {"t1n": 0.93, "t2f": 0.002}  # a t2f in the slot of t1n, and in that of t2f an image like no sequence
-    monkeypatch.setattr(check, "swaps", lambda _: ({"t1n": "t2f", "t2f": "t1n"}, 9.5))
+    monkeypatch.setattr(check, "swapped_slots", lambda _: ({"t1n": "t2f", "t2f": "t1n"}, 9.5))
     alike = iter(Recognized(dict.fromkeys(MODALITIES, odd[slot])) for slot in ("t1n", "t2f"))
     monkeypatch.setattr(check, "recognize_with_prior", lambda *_: next(alike))
     first, second = check.check_slots(dict.fromkeys(brains, ""), brains)

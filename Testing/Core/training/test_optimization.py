@@ -4,7 +4,7 @@ import torch
 from voxmmsd.compute.devices import Precision
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.networks.heads import SegmentationNetwork
-from voxmmsd.training.optimization import LARGEST_GRADIENT, adamw, optimize, sgd
+from voxmmsd.training.optimization import MAX_GRADIENT, adamw, optimize, sgd
 
 
 def test_the_head_has_a_learning_rate_of_its_own():
@@ -21,7 +21,7 @@ def test_the_head_has_a_learning_rate_of_its_own():
     assert 0.00099 < max(distance for name, distance in moved.items() if name.startswith("unet")) <= 0.00101
 
 
-@pytest.mark.parametrize(("norm", "step"), [(1e6, LARGEST_GRADIENT), (3.0, 3.0)])
+@pytest.mark.parametrize(("norm", "step"), [(1e6, MAX_GRADIENT), (3.0, 3.0)])
 def test_a_huge_gradient_moves_the_weights_no_further_than_one_of_norm_12(norm, step):
     layer = torch.nn.Linear(4, 3)
     optimizer = sgd(layer, weight_decay=0.0)

@@ -9,7 +9,7 @@ import torch
 from voxmmsd.data.tumor_bank import TumorBank
 from voxmmsd.labels import SCHEMAS
 from voxmmsd.transforms.listed import make_transforms
-from voxmmsd.transforms.paste import LEAST_HEALTHY, Paste, Tumors, draw_turn
+from voxmmsd.transforms.paste import MIN_HEALTHY, Paste, Tumors, draw_turn
 
 SCHEMA = SCHEMAS["brats-2021"]
 SIDE = 24
@@ -109,7 +109,7 @@ def test_a_place_partly_in_air_is_not_healthy(bank, brain):
     transform = paste(bank)
     at_the_edge = drawn(transform, image, matrix=TURN, places=torch.tensor([[[0.5, 0.5, 3 / 23]]]))
     _, labels = transform.apply(image, label, at_the_edge)
-    assert LEAST_HEALTHY > 0.7 and not labels.any()
+    assert MIN_HEALTHY > 0.7 and not labels.any()
 
 
 def test_a_modality_that_is_missing_stays_missing(bank, brain):

@@ -6,7 +6,7 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
-_LONGEST_HEADER = 2**20  # bytes; headers that list thousands of slices take half of it
+_MAX_HEADER = 2**20  # bytes; headers that list thousands of slices take half of it
 _NAMED = re.compile(r"(?:ElementDataFile\s*=|data ?file:)\s*(\S.*?)\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"%\d*d")
 
@@ -20,7 +20,7 @@ def data_files(header: Path) -> list[Path]:
         OSError: the header or its folder cannot be read.
     """
     with header.open("rb") as stream:
-        lines = stream.read(_LONGEST_HEADER).decode("latin-1").splitlines()
+        lines = stream.read(_MAX_HEADER).decode("latin-1").splitlines()
     is_nrrd = bool(lines) and lines[0].startswith("NRRD")
     if is_nrrd:
         lines = list(takewhile(str.strip, lines))
