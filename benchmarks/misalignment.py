@@ -6,6 +6,8 @@ The modalities of all cases are looked at as they are. Those of the first ``--mo
 about a random direction, about the brain's middle. *Brain*: it is moved with its outline. *Inside one mask*: the
 outline stays and only what is in it is moved, as where one mask strips heads that were not aligned; a rim of 10 mm is
 cut off all images there, so that tissue, not air, comes in. Only edges are asked here; outlines are a second sign.
+With ``--mirrored``, all modalities are looked at as they are and with left and right exchanged, in place and inside one
+mask, too; and those of the first cases moved as well.
 A modality that is noticed as it is lies nobody knows where, and is not moved. The last columns are of those that are
 noticed: what is said, of the true mean distance over the brain.
 """
@@ -22,6 +24,7 @@ from scipy.spatial.transform import Rotation
 from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.volume import Volume, resample
+from voxmmsd.preflight.mirrored import mirrored
 from voxmmsd.preflight.misalignment import SPACING_MM, Displacement, displacement
 from voxmmsd.wording import text_table
 
@@ -71,16 +74,49 @@ def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[tupl
     print(f"{case.id}: {', '.join(signs)}", flush=True)
 
 
+def exchanged(volume: Volume) -> Volume:
+    """The brain with left and right exchanged, in its own place; arrays run from one side to the other along x."""
+    sides = np.flatnonzero((volume.array > 0).any(axis=(0, 1)))
+    return Volume(np.roll(volume.array[..., ::-1], sides[0] + sides[-1] + 1, axis=2), volume.grid)
+
+
+def look_for_mirrored(case: Case, rng: np.random.Generator | None, found: dict[str, list[bool]]) -> None:
+    """Adds, by what was done to an image, whether it is taken for mirrored."""
+    volumes = coarse(case)
+    fixed = volumes.pop("t1c")
+    mask = Volume(ndimage.binary_fill_holes(fixed.array > 0), fixed.grid)
+    motions = {f", moved {amount} {kind}": (kind, amount) for kind, amount in MOTIONS} if rng else {}
+    for name, volume in volumes.items():
+        for what, image in (("as they are", volume), ("mirrored", exchanged(volume))):
+            found.setdefault(what, []).append(bool(mirrored(fixed, {name: image})))
+            inside = mirrored(fixed, {name: cut(image, mask)}, mask)
+            found.setdefault(f"{what}, inside one mask", []).append(bool(inside))
+            for how, (kind, amount) in motions.items():
+                direction = rng.normal(size=3) if rng else np.zeros(3)
+                other, _ = moved(image, kind, amount, direction / np.linalg.norm(direction))
+                found.setdefault(what + how, []).append(bool(mirrored(fixed, {name: other})))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--moved", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--mirrored", action="store_true")
     given = parser.parse_args()
     found: dict[str, list[tuple[Displacement, float]]] = {}
     cases = [case for folder in given.folders for case in find_cases(folder).cases if not case.missing]
+    noticed: dict[str, list[bool]] = {}
     for number, case in enumerate(cases):
-        look(case, np.random.default_rng(given.seed + number) if number < given.moved else None, found)
+        rng = np.random.default_rng(given.seed + number) if number < given.moved else None
+        if given.mirrored:
+            look_for_mirrored(case, rng, noticed)
+        else:
+            look(case, rng, found)
+    if given.mirrored:
+        counts = [(what, str(len(all_)), str(sum(all_))) for what, all_ in noticed.items()]
+        print(text_table([("", "modalities", "taken for mirrored"), *counts]))
+        return
     rows = [("", "modalities", "noticed", "mm, median", "said of true mm: least, median, most")]
     moved_ones = [one for name, all_ in found.items() if name != "as they are" for one in all_]
     for name, all_ in {**found, "all that were moved": moved_ones}.items():

@@ -20,6 +20,7 @@ from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, mean_index, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
 from voxmmsd.labels import MODALITIES, LabelSchema
+from voxmmsd.preflight.mirrored import mirrored
 from voxmmsd.preflight.misalignment import displacements
 from voxmmsd.preflight.modality import CERTAIN, modality_from_name, recognize_with_prior, swapped_slots
 from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
@@ -102,6 +103,7 @@ def _volumes_checked(
     if skulls and not to_strip:
         findings.append(_skull_finding(skulls))
     findings += _check_alignment(brains, mask, with_outlines=mask is None and not skulls)
+    findings += _check_mirrored(brains, mask)
     return findings, skulls
 
 
@@ -308,8 +310,7 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
 
     Where all others differ from the reference and not among each other, the reference is the odd one out.
     """
-    reference = "t1c" if "t1c" in volumes else next(iter(volumes), "")
-    others = {name: volume for name, volume in volumes.items() if name != reference}
+    reference, others = _reference_and_others(volumes)
     if not others:
         return
     findings = list(_compared(reference, volumes[reference], others, mask, with_outlines))
@@ -321,6 +322,25 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
             named = f"the others ({', '.join(others)})"
             findings = list(_compared(named, others[first], odd, mask, with_outlines)) or findings
     yield from findings
+
+
+def _check_mirrored(volumes: Mapping[str, Volume], mask: Volume | None) -> Iterator[Finding]:
+    """Images with left and right exchanged. Where all others are mirror images of the reference, it is the odd one."""
+    reference, others = _reference_and_others(volumes)
+    names = mirrored(volumes[reference], others, mask) if others else []
+    if len(names) > 1 and len(names) == len(others):
+        names, reference = [reference], f"the others ({', '.join(others)})"
+    for name in names:
+        yield Finding(
+            WARNING, "mirrored", f"{name} seems to be a mirror image of {reference}: left and right are exchanged",
+            "convert them again from the scanner's files, and compare the side of the tumor", name,
+        )  # fmt: skip
+
+
+def _reference_and_others(volumes: Mapping[str, Volume]) -> tuple[str, dict[str, Volume]]:
+    """The T1 with contrast, where there is one, and what is compared with it."""
+    reference = "t1c" if "t1c" in volumes else next(iter(volumes), "")
+    return reference, {name: volume for name, volume in volumes.items() if name != reference}
 
 
 def _compared(

@@ -24,6 +24,8 @@ REACH = 6  # voxels: how far a part is looked for, 12 mm along each axis
 RIM = 4  # voxels that are left out around
 EDGE = 1.0  # voxels: width of the edges that are looked at
 TISSUE = 0.05  # of the bright tissue's brightness: below is air
+# Of a gradient's components (i, j), and how often each counts: their correlations add up to the squared scalar product.
+EDGE_PRODUCTS = ((0, 0, 1), (1, 1, 1), (2, 2, 1), (0, 1, 2), (0, 2, 2), (1, 2, 2))
 FEWEST_VOXELS, FEWEST_PARTS = 300, 6  # from which a part, and all parts, tell something
 MIN_DISTANCE_MM = 3.0  # mean distance over the brain, from which two images are said not to lie on each other
 MAX_SPREAD = 0.6  # of that distance: how far the parts may be from one rigid motion, and still be believed
@@ -57,25 +59,26 @@ def displacements(fixed: Volume, others: Mapping[str, Volume], mask: Volume | No
     """``displacement`` of each of ``others``, by name: what is looked at is made coarse only once."""
     grid = fixed.grid.with_spacing(SPACING_MM)
     brain = None if mask is None else resample(mask, grid, order=0).array > 0
-    still = _Coarse.of(fixed, grid)
-    return {name: _displacement(still, _Coarse.of(other, grid), brain) for name, other in others.items()}
+    still = Coarse.of(fixed, grid)
+    return {name: _displacement(still, Coarse.of(other, grid), brain) for name, other in others.items()}
 
 
 @dataclass(frozen=True)
-class _Coarse:
-    """An image ``(z, y, x)`` float32 on a grid of SPACING_MM, and where it shows tissue."""
+class Coarse:
+    """An image ``(z, y, x)`` float32 on a coarse grid, and where it shows tissue."""
 
     image: np.ndarray
     tissue: np.ndarray
+    grid: Grid
 
     @classmethod
-    def of(cls, volume: Volume, grid: Grid) -> _Coarse:
+    def of(cls, volume: Volume, grid: Grid) -> Coarse:
         image = downsample(volume, grid).array
         above = image[image > 0]
-        return cls(image, image > (TISSUE * np.percentile(above, 90) if above.size else 0))
+        return cls(image, image > (TISSUE * np.percentile(above, 90) if above.size else 0), grid)
 
 
-def _displacement(one: _Coarse, other: _Coarse, brain: np.ndarray | None) -> Displacement:
+def _displacement(one: Coarse, other: Coarse, brain: np.ndarray | None) -> Displacement:
     inside = one.tissue & other.tissue
     if brain is not None:
         inside &= brain
@@ -84,7 +87,7 @@ def _displacement(one: _Coarse, other: _Coarse, brain: np.ndarray | None) -> Dis
     if box is None:
         return NONE
     inside = np.pad(inside[box], REACH)
-    here, there = (np.pad(_edges(each.image[box], inside[_UNPADDED]), _PADDING) for each in (one, other))
+    here, there = (np.pad(edge_field(each.image[box], inside[_UNPADDED]), _PADDING) for each in (one, other))
     found = [(part.middle, *_best_shift(here, there, part)) for part in _parts(inside)]
     if len(found) < FEWEST_PARTS:
         return NONE
@@ -115,7 +118,7 @@ def _share(here: np.ndarray, there: np.ndarray, places: np.ndarray, moved: np.nd
 _UNPADDED, _PADDING = (slice(REACH, -REACH),) * 3, ((0, 0), *((REACH, REACH),) * 3)
 
 
-def _edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def edge_field(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """``(3, z, y, x)`` float32: the gradient, of length 1 where it is strong, of 0 where it is weak."""
     gradient = _gradient(image)
     squared = (gradient**2).sum(axis=0)
@@ -175,12 +178,12 @@ def _best_shift(one: np.ndarray, other: np.ndarray, part: _Part) -> tuple[np.nda
     here, there = one[(slice(None), *part.box)] * part.inside, other[(slice(None), *wide)]
     shape = [fft.next_fast_len(n, real=True) for n in there.shape[1:]]
     total: np.ndarray | float = 0.0
-    for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
+    for i, j, weight in EDGE_PRODUCTS:
         still = fft.rfftn(here[i] * here[j], shape)
         np.conj(still, out=still)
         still *= fft.rfftn(there[i] * there[j], shape)
-        if i != j:
-            still *= 2
+        if weight != 1:
+            still *= weight
         total += still
     agreement = fft.irfftn(total, shape)[(slice(2 * REACH + 1),) * 3]
     best = np.array(np.unravel_index(int(agreement.argmax()), agreement.shape)) - REACH

@@ -171,6 +171,15 @@ def test_dicom_of_two_patients_blocks(tmp_path):
     assert "different-dates" not in found
 
 
+def test_the_image_that_is_a_mirror_image_of_the_others_is_named(patient, monkeypatch):
+    """How it is seen has tests of its own: a phantom is nearly the same in a mirror."""
+    for seen, named in ((["t2f"], ["t2f"]), (["t1n", "t2w", "t2f"], ["t1c"]), ([], [])):
+        monkeypatch.setattr(check, "mirrored", lambda *_, names=seen: names)
+        found = [f for f in check_case(case_from_files("p", **patient)) if f.kind == "mirrored"]
+        assert [f.modality for f in found] == named
+        assert all("left and right" in f.text and f.severity == WARNING for f in found)
+
+
 def test_an_operated_patient_needs_a_model_that_knows_cavities(patient):
     assert kinds(patient, postoperative=True, schema=schema_named("brats-gli-2023"))["operated"].severity == WARNING
     assert "operated" not in kinds(patient, postoperative=True, schema=schema_named("brats-gli-2024"))
