@@ -167,7 +167,8 @@ def _is_of_this_job(folder: Path, record: dict[str, Any]) -> bool:
     if read_config(folder) is None:
         return False
     try:
-        refuse_other_options(folder, "segment", record, options_that(SegmentConfig, SAME_RESULT))
+        may_differ, defaults = options_that(SegmentConfig, SAME_RESULT), config_to_record(SegmentConfig())
+        refuse_other_options(folder, "segment", record, may_differ, defaults)
     except RunError:
         return False
     return True

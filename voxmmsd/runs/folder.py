@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -108,9 +108,16 @@ def is_finished(folder: Path) -> bool:
     return status is not None and status.state is RunState.FINISHED
 
 
-def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_differ: Collection[str] = ()) -> None:
+def refuse_other_options(
+    folder: Path,
+    verb: str,
+    options: dict[str, Any],
+    may_differ: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """Raise RunError if ``folder`` is not a run of this verb with these options, but for those that ``may_differ``.
 
+    ``defaults``: of options, for those that the run does not know, since they have been added after its start.
     A run that failed before its first step, mostly because of bad input, may be called again with other options.
     """
     if folder.exists() and not folder.is_dir():
@@ -127,7 +134,8 @@ def refuse_other_options(folder: Path, verb: str, options: dict[str, Any], may_d
         raise RunError(f"{file}: is not a run's configuration ({error!r})", "name another --run") from error
     if old_verb != verb:
         raise RunError(f"{folder}: holds a {old_verb} run", f"name another --run for {verb}")
-    earlier = {FORMER_NAMES.get(key, key): value for key, value in stated.items()} | stated
+    known = {FORMER_NAMES.get(key, key): value for key, value in stated.items()} | stated
+    earlier = {**(defaults or {}), **known}
     differing = [
         f"{key} {earlier.get(key)!r} -> {value!r}"
         for key, value in options.items()

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -209,19 +209,21 @@ def open_run(
     continues: bool = True,
     call: dict[str, Any] | None = None,
     may_differ: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
     """Start or continue a job in ``folder``; on the way out its status says how it ended.
 
     ``continues`` is False for verbs that check their own results and may be called again with other options.
     ``call`` holds the verb's options for ``runs resume`` where ``config`` does not. ``may_differ``: options that do not
-    change what comes out, with which a run may be continued.
+    change what comes out, with which a run may be continued. ``defaults``: of options, also of those that have been
+    added since the run was started.
     SIGINT and SIGTERM become a request that the job sees at its next step (``Run.asked``).
 
     Raises:
         RunError: another process works in the folder, it holds another job or other options, or the disk is full.
     """
     if continues:
-        refuse_other_options(folder, verb, config, may_differ)
+        refuse_other_options(folder, verb, config, may_differ, defaults)
     status = read_status(folder)
     refuse_if_active(folder, status)
     folder.mkdir(parents=True, exist_ok=True)

@@ -57,14 +57,17 @@ def run_training(
     """
     folder = resolve_run(config.run)
     record, may_differ = config_to_record(config), options_that(config, SAME_RESULT)
+    defaults = config_to_record(type(config)())
     if is_finished(folder):
-        refuse_other_options(folder, verb, record, may_differ)
+        refuse_other_options(folder, verb, record, may_differ, defaults)
         print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
         return folder / "model"
     processes = torchrun_processes()
     device = choose_device(config.device, processes.local_rank)
     opened = (
-        open_run(folder, verb, record, config.steps, may_differ=may_differ) if processes.is_first else stand_by(folder)
+        open_run(folder, verb, record, config.steps, may_differ=may_differ, defaults=defaults)
+        if processes.is_first
+        else stand_by(folder)
     )
     with process_group(processes, device), opened as run:
         training = make(config, run, processes)

@@ -86,6 +86,16 @@ def test_a_run_started_under_former_names_of_options_goes_on_under_the_present_o
         refuse_other_options(tmp_path / "r", "finetune", {"class_balancing": 0.25, "keep_checkpoints": 3})
 
 
+def test_an_option_that_came_after_the_start_of_a_run_counts_as_its_default(tmp_path):
+    with open_run(tmp_path / "r", "finetune", {"steps": 3}, 1):
+        pass
+    given = {"defaults": {"steps": 9, "region_dice": 0.0}}
+    with open_run(tmp_path / "r", "finetune", {"steps": 3, "region_dice": 0.0}, 1, **given):
+        pass
+    with pytest.raises(RunError, match=r"region_dice 0.0 -> 1.0"):
+        refuse_other_options(tmp_path / "r", "finetune", {"steps": 3, "region_dice": 1.0}, **given)
+
+
 def test_a_folder_of_something_else_is_not_taken_for_a_run(tmp_path):
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(RunError, match="not a run folder"), open_run(tmp_path, "finetune", {}, 1):

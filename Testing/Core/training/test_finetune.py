@@ -108,6 +108,17 @@ def test_a_finished_run_says_so_and_does_nothing(straight, store, capsys):
         finetune(options(store, straight, steps=9))
 
 
+def test_a_run_of_a_version_without_an_option_is_known_again(straight, store, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    file = tmp_path / "run" / "config.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    del record["options"]["edited_weight"], record["options"]["transforms"]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    assert finetune(options(store, tmp_path / "run")) == tmp_path / "run" / "model"
+    with pytest.raises(RunError, match=r"region_dice 0\.0 -> 1\.0"):
+        finetune(options(store, tmp_path / "run", region_dice=1.0))
+
+
 def test_a_paused_run_continues_to_the_same_weights_and_metrics(straight, store, tmp_path, monkeypatch):
     run = tmp_path / "run"
     real = Run.asked
