@@ -14,7 +14,7 @@ compare() { # EXPERIMENT RUN
 compare label_efficiency_gli label-efficiency-gli &
 gli=$!
 python -m voxmmsd finetune "$runs/store/gli" --run "$runs/gli-27" --splits ../shared/data/splits-gli.json --steps 3000 \
-  --validate-every 1000 --checkpoint-every 500 --threads 1
+  --region-dice 0 --validate-every 1000 --checkpoint-every 500 --threads 1
 until [ -e "$runs/label-efficiency-gli/pretrain/vox-mmsd/model/model.json" ]; do
   kill -0 $gli
   sleep 1

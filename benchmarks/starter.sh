@@ -27,7 +27,7 @@ teach() { # NAME OPTIONS...: one candidate
   # shellcheck disable=SC2086
   python -m voxmmsd finetune "$runs/store/gli" "$runs/store/ssa" --run "$runs/starter-$name" $start --splits "$splits" \
     --target-schema brats-2021 --patch 96 --modality-dropout 0.3 --learning-rate 0.0005 --class-balancing 0 --steps "$steps" \
-    --validate-every "$steps" --checkpoint-every 500 --threads 1 --name starter --ema-decay 0.999 "$@"
+    --validate-every "$steps" --checkpoint-every 500 --threads 1 --name starter --ema-decay 0.999 --region-dice 0 "$@"
 }
 
 teach plain &

@@ -65,7 +65,13 @@ def main() -> None:
     given = vars(parser.parse_args())
     if given["run"].exists():
         parser.error(f"{given['run']}: exists already; give a new folder")
-    options = {**given, "run": str(given["run"]), "channels": tuple(given["channels"]), "preset": "small"}
+    options = {
+        **given,
+        "run": str(given["run"]),
+        "channels": tuple(given["channels"]),
+        "preset": "small",
+        "region_dice": 0.0,
+    }
     options["folders"] = (options.pop("store"),)
     finetune.FineTuning = AveragedFineTuning  # type: ignore[misc]
     finetune.finetune(make_config(FinetuneConfig, options))

@@ -79,8 +79,9 @@ class FinetuneConfig(TrainingConfig):
             "freeze_batchnorm_after": 1.0,
             "validate_every": 30,
             "checkpoint_every": 10,
+            "region_dice": 1.0,
         },
-        "small": {},
+        "small": {"region_dice": 1.0},  # the tumor core is found in fewer steps (docs/starter-model.md)
         "paper": {"channels": (32, 64, 128, 256, 512), "patch": 96, "batch": 4, "steps": 20_000},
     }
 
@@ -122,7 +123,9 @@ class FinetuneConfig(TrainingConfig):
     )
     balance_cohorts: bool = option(False, "draw equally often from each folder, whatever its number of cases")
     region_dice: float = option(
-        0.0, "weight of a Dice loss on the regions (WT, TC, ET), added to that on the labels", range=_AT_LEAST_0
+        0.0,
+        "weight of a Dice loss on the regions (WT, TC, ET), added to that on the labels (presets tiny and small: 1)",
+        range=_AT_LEAST_0,
     )
     edited_weight: float = option(
         1.0,

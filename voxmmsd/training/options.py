@@ -1,4 +1,4 @@
-"""Options of a fine-tuning; the default number of steps depends on whether it corrects a model.
+"""Options of a fine-tuning; some defaults depend on whether it corrects a model.
 
 Standard library only, so that the command line and the panels can use it before heavy imports.
 """
@@ -16,7 +16,8 @@ from voxmmsd.training_config import FinetuneConfig
 def _fewer_steps(preset: Mapping[str, Any]) -> dict[str, Any]:
     steps = preset.get("steps", FinetuneConfig.steps) // 10
     every = preset.get("validate_every", FinetuneConfig.validate_every) // 5
-    return {**preset, "steps": max(10, steps), "validate_every": max(10, every)}
+    fewer = {"steps": max(10, steps), "validate_every": max(10, every)}
+    return {**preset, **fewer, "region_dice": 0.0}  # it helps a network that finds no core yet; this one has learned
 
 
 _FOR_CORRECTIONS: Presets = {name: _fewer_steps(preset) for name, preset in FinetuneConfig.PRESETS.items()}

@@ -342,6 +342,14 @@ def test_without_hold_out_labels_it_learns_and_says_that_nothing_can_be_said(par
     assert package.info.scores == {}
 
 
+def test_the_dice_of_the_regions_helps_a_first_model_and_no_correction_unless_it_is_asked_for(parent, tmp_path):
+    given = {"folders": (str(create_library(tmp_path / "library").folder),)}
+    assert configured({**given, "start": str(parent.folder)}).region_dice == 0
+    assert configured({**given, "start": str(parent.folder), "region_dice": 0.5}).region_dice == 0.5
+    by_preset = {preset: configured({**given, "preset": preset}).region_dice for preset in ("tiny", "small", "paper")}
+    assert by_preset == {"tiny": 1, "small": 1, "paper": 0}
+
+
 def test_a_library_takes_a_tenth_of_the_presets_steps_unless_they_are_stated(parent, tmp_path):
     library = create_library(tmp_path / "library")
     given = {"folders": (str(library.folder),), "start": str(parent.folder)}
