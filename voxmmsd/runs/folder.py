@@ -134,8 +134,8 @@ def refuse_other_options(
         raise RunError(f"{file}: is not a run's configuration ({error!r})", "name another --run") from error
     if old_verb != verb:
         raise RunError(f"{folder}: holds a {old_verb} run", f"name another --run for {verb}")
-    known = {FORMER_NAMES.get(key, key): value for key, value in stated.items()} | stated
-    earlier = {**(defaults or {}), **known}
+    renamed = {FORMER_NAMES.get(key, key): value for key, value in stated.items()}
+    earlier = {**(defaults or {}), **renamed, **stated}
     differing = [
         f"{key} {earlier.get(key)!r} -> {value!r}"
         for key, value in options.items()
