@@ -87,7 +87,8 @@ def retune_figures(folder: Path) -> Figures:
         library.accept(f"case-{number}", label_of(phantom(number)), SCHEMA)
     config = make_config(FinetuneConfig, {
         "folders": (str(library.folder),), "start": str(parent.folder), "run": str(folder / "run"),
-        "channels": CHANNELS, "patch": 16, "steps": 2 * STEPS, "device": "cpu", "threads": 1, "workers": 1,
+        "channels": CHANNELS, "patch": 16, "steps": 2 * STEPS, "region_dice": 0.0, "device": "cpu", "threads": 1,
+        "workers": 1,
     })  # fmt: skip
     with open_run(folder / "run", "finetune", {}, STEPS) as run:
         corrections = fixed_corrections(config, run, library, parent)

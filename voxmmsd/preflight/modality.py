@@ -20,7 +20,6 @@ from itertools import permutations
 
 import numpy as np
 from scipy.ndimage import distance_transform_cdt
-from scipy.special import log_softmax
 
 from voxmmsd.data.finding.naming import read_name
 from voxmmsd.data.formats.sources import Source, stem_of
@@ -158,7 +157,8 @@ def _depth(inside: np.ndarray) -> np.ndarray:
 def _log_probability(features: np.ndarray) -> np.ndarray:
     model = _model()
     score = model["weights"] @ ((features - model["mean"]) / model["spread"]) + model["offset"]
-    return log_softmax(score)
+    score -= score.max()
+    return score - np.log(np.exp(score).sum())
 
 
 @cache

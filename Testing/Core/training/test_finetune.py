@@ -115,8 +115,8 @@ def test_a_run_of_a_version_without_an_option_is_known_again(straight, store, tm
     del record["options"]["edited_weight"], record["options"]["transforms"]
     file.write_text(json.dumps(record), encoding="utf-8")
     assert finetune(options(store, tmp_path / "run")) == tmp_path / "run" / "model"
-    with pytest.raises(RunError, match=r"region_dice 0\.0 -> 1\.0"):
-        finetune(options(store, tmp_path / "run", region_dice=1.0))
+    with pytest.raises(RunError, match=r"region_dice 1\.0 -> 0\.5"):
+        finetune(options(store, tmp_path / "run", region_dice=0.5))
 
 
 def test_a_paused_run_continues_to_the_same_weights_and_metrics(straight, store, tmp_path, monkeypatch):
