@@ -16,7 +16,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from voxmmsd.data.volume import Grid, Volume, bounding_box, resample
-from voxmmsd.preflight.misalignment import EDGE_PRODUCTS, Coarse, edge_field
+from voxmmsd.preflight.misalignment import Coarse, edge_agreement, edge_field, edge_spectra
 
 SPACING_MM = 3.0
 REACH = 7  # voxels: how far images may be apart along each axis, 21 mm
@@ -47,8 +47,8 @@ def _gain_and_peak(one: Coarse, other: Coarse, brain: np.ndarray | None) -> tupl
     in_mirror = np.flip(there, 1 + axis).copy()
     in_mirror[axis] *= -1
     shape = [fft.next_fast_len(n + REACH, real=True) for n in here.shape[1:]]
-    spectra = [np.conj(fft.rfftn(here[i] * here[j], shape)) for i, j, _ in EDGE_PRODUCTS]
-    (as_is, _), (best, peak) = (_agreement(spectra, each, shape) for each in (there, in_mirror))
+    spectra = edge_spectra(here, shape)
+    (as_is, _), (best, peak) = (_best(edge_agreement(spectra, each, shape)) for each in (there, in_mirror))
     return (float(np.log(best / as_is)), peak) if min(best, as_is) > 0 else (0.0, 0.0)
 
 
@@ -63,12 +63,9 @@ def _left_to_right(grid: Grid) -> int:
     return int(np.abs(grid.affine_zyx[0, :3] / grid.spacing_mm_zyx).argmax())
 
 
-def _agreement(spectra: list[np.ndarray], there: np.ndarray, shape: list[int]) -> tuple[float, float]:
-    """The best of all shifts, and by how much it is better than the median one."""
-    total: np.ndarray | float = 0.0
-    for spectrum, (i, j, weight) in zip(spectra, EDGE_PRODUCTS, strict=True):
-        total += weight * spectrum * fft.rfftn(there[i] * there[j], shape)
+def _best(agreement: np.ndarray) -> tuple[float, float]:
+    """That of the best shift within REACH, and by how much it is better than the median one's."""
     near = np.r_[: REACH + 1, -REACH:0]
-    agreement = fft.irfftn(total, shape)[np.ix_(near, near, near)]
+    agreement = agreement[np.ix_(near, near, near)]
     best = float(agreement.max())
     return best, best / max(float(np.median(agreement)), 1e-12) - 1

@@ -10,7 +10,7 @@ four of 25 cases. Only what is well inside counts, since brains stripped by one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -25,7 +25,7 @@ RIM = 4  # voxels that are left out around
 EDGE = 1.0  # voxels: width of the edges that are looked at
 TISSUE = 0.05  # of the bright tissue's brightness: below is air
 # Of a gradient's components (i, j), and how often each counts: their correlations add up to the squared scalar product.
-EDGE_PRODUCTS = ((0, 0, 1), (1, 1, 1), (2, 2, 1), (0, 1, 2), (0, 2, 2), (1, 2, 2))
+_EDGE_PRODUCTS = ((0, 0, 1), (1, 1, 1), (2, 2, 1), (0, 1, 2), (0, 2, 2), (1, 2, 2))
 FEWEST_VOXELS, FEWEST_PARTS = 300, 6  # from which a part, and all parts, tell something
 MIN_DISTANCE_MM = 3.0  # mean distance over the brain, from which two images are said not to lie on each other
 MAX_SPREAD = 0.6  # of that distance: how far the parts may be from one rigid motion, and still be believed
@@ -177,17 +177,22 @@ def _best_shift(one: np.ndarray, other: np.ndarray, part: _Part) -> tuple[np.nda
     wide = tuple(slice(side.start - REACH, side.stop + REACH) for side in part.box)
     here, there = one[(slice(None), *part.box)] * part.inside, other[(slice(None), *wide)]
     shape = [fft.next_fast_len(n, real=True) for n in there.shape[1:]]
-    total: np.ndarray | float = 0.0
-    for i, j, weight in EDGE_PRODUCTS:
-        still = fft.rfftn(here[i] * here[j], shape)
-        np.conj(still, out=still)
-        still *= fft.rfftn(there[i] * there[j], shape)
-        if weight != 1:
-            still *= weight
-        total += still
-    agreement = fft.irfftn(total, shape)[(slice(2 * REACH + 1),) * 3]
+    agreement = edge_agreement(edge_spectra(here, shape), there, shape)[(slice(2 * REACH + 1),) * 3]
     best = np.array(np.unravel_index(int(agreement.argmax()), agreement.shape)) - REACH
     return best, float(agreement.max() / max(float(np.median(agreement)), 1e-12) - 1)
+
+
+def edge_spectra(here: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:
+    """What ``edge_agreement`` needs of one of the two; ``shape``: that of the transform."""
+    return [np.conj(fft.rfftn(here[i] * here[j], shape)) for i, j, _ in _EDGE_PRODUCTS]
+
+
+def edge_agreement(spectra: Sequence[np.ndarray], there: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The sum of the squared scalar products of the edges ``(3, z, y, x)`` of two images, at all shifts."""
+    total: np.ndarray | float = 0.0
+    for spectrum, (i, j, weight) in zip(spectra, _EDGE_PRODUCTS, strict=True):
+        total += weight * spectrum * fft.rfftn(there[i] * there[j], shape)
+    return fft.irfftn(total, shape)
 
 
 def _rigid(

@@ -17,7 +17,7 @@ def _fewer_steps(preset: Mapping[str, Any]) -> dict[str, Any]:
     steps = preset.get("steps", FinetuneConfig.steps) // 10
     every = preset.get("validate_every", FinetuneConfig.validate_every) // 5
     fewer = {"steps": max(10, steps), "validate_every": max(10, every)}
-    return {**preset, **fewer, "region_dice": 0.0}  # it helps a network that finds no core yet; this one has learned
+    return {**preset, **fewer, "region_dice": 0.0}  # not shown to help a network that has learned
 
 
 _FOR_CORRECTIONS: Presets = {name: _fewer_steps(preset) for name, preset in FinetuneConfig.PRESETS.items()}
