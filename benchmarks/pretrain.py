@@ -1,6 +1,6 @@
 """Pre-training's speed, side by side with a plain implementation of docs/method.md, in one run.
 
-    python benchmarks/pretrain.py [--store DIR] [--preset small] [--device cpu] [--steps 6]
+    python benchmarks/pretrain.py [--store DIR] [--preset small] [--device cpu] [--precision float32] [--steps 6]
 
 Prints samples per second of view making (one core on a CPU), a step's time split into data, views, student, teacher,
 backward and update, the share of the time that the step waits for data, the peak memory, and ratios of medians to the
@@ -25,7 +25,7 @@ import torch
 from plain_pretraining import plain_batch, plain_step
 
 from voxmmsd.compute.devices import Precision, choose_device, keep_freed_memory
-from voxmmsd.config import make_config
+from voxmmsd.config import PRECISIONS, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import PreparedCase, open_store, prepare_cases
 from voxmmsd.phantom import write_phantoms
@@ -73,13 +73,13 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     parser.add_argument("--preset", default="small")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--steps", type=int, default=6)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         entries = open_store(given.store) if given.store else _phantoms(Path(folder))
-        compare(
-            entries, make_config(PretrainConfig, {"preset": given.preset}), choose_device(given.device), given.steps
-        )
+        config = make_config(PretrainConfig, {"preset": given.preset, "precision": given.precision})
+        compare(entries, config, choose_device(given.device), given.steps)
 
 
 def _phantoms(folder: Path) -> tuple[PreparedCase, ...]:
@@ -89,7 +89,11 @@ def _phantoms(folder: Path) -> tuple[PreparedCase, ...]:
 
 def compare(entries: tuple[PreparedCase, ...], config: PretrainConfig, device: torch.device, steps: int) -> None:
     """Measure and print."""
-    print(f"{config.preset}: blocks of {config.block}^3, {config.batch} cases a step, {device}, {len(entries)} cases")
+    precision = Precision(device, config.precision).name
+    print(
+        f"{config.preset}: blocks of {config.block}^3, {config.batch} cases a step, {device}, ours in {precision}, "
+        f"{len(entries)} cases"
+    )
     sampler = BlockSampler(entries, config.block, config.batch, config.seed, device)
     scans = [np.array(entry.image()) for entry in entries]
     plain = _measure_plain(scans, config, device, steps)
@@ -129,7 +133,7 @@ def _measure_views(
 
 
 def _measure_step(sampler: BlockSampler, config: PretrainConfig, device: torch.device, steps: int) -> tuple[Clock, str]:
-    clock, precision = Clock(device), Precision(device)
+    clock, precision = Clock(device), Precision(device, config.precision)
     method = vox_mmsd.VoxMMSD(config).to(device).to(memory_format=torch.channels_last_3d).train()
     method.autocast = precision.autocast
     optimizer = sgd(method, 1e-5)

@@ -27,6 +27,7 @@ ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "half")
 ANSWERS = ("first", "second", "equal")  # which of two results is better
 BRAIN_MASK = (
     "image that is non-zero inside the brain, a skull-stripped modality, or a tool: voxmmsd (bundled), hd-bet or "

@@ -102,7 +102,7 @@ def _check_torch(name: str) -> tuple[str, bool]:
     import torch
     import torch.nn.functional as F
 
-    from voxmmsd.compute.devices import choose_device
+    from voxmmsd.compute.devices import Precision, choose_device
 
     device = choose_device(name)
     rng = np.random.default_rng(0)
@@ -120,4 +120,6 @@ def _check_torch(name: str) -> tuple[str, bool]:
     cudnn = torch.backends.cudnn.version() if device.type == "cuda" else None
     faults = "".join(f"\nwarning     {fault}" for fault in known_faults(torch.__version__, cudnn))
     label = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-    return f"device      {label}: 3-D convolution error {error:.1e} in {milliseconds:.1f} ms: {verdict}{faults}", good
+    precision = f"\ntraining    in {Precision(device).name}"
+    convolution = f"3-D convolution error {error:.1e} in {milliseconds:.1f} ms: {verdict}"
+    return f"device      {label}: {convolution}{precision}{faults}", good

@@ -6,9 +6,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES
+from voxmmsd.config import DEVICES, PRECISIONS
 from voxmmsd.data.strippers import STRIPPERS, installed
-from voxmmsd.inference.config import PRECISIONS
 from VoxMMSDLib import settings
 from VoxMMSDLib.pages import Page
 

@@ -12,9 +12,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from voxmmsd.config import DEVICES
+from voxmmsd.config import DEVICES, PRECISIONS
 from voxmmsd.errors import Canceled, ResultWithheldError, VoxMMSDError
-from voxmmsd.inference.config import PRECISIONS
 from voxmmsd.labels import MODALITIES, MODALITY_NAMES
 from voxmmsd.models import registry
 from VoxMMSDLib.background import Background, Slices, Steps

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -49,15 +51,36 @@ def keep_freed_memory() -> None:
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
-class Precision:
-    """Mixed precision on CUDA (bfloat16 if supported, else float16 with a scaler), float32 elsewhere."""
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU calculates in bfloat16 (AVX-512 or AMX). Others emulate it, more slowly than float32.
 
-    def __init__(self, device: torch.device) -> None:
-        self._on = device.type == "cuda"
-        self._type = (
-            torch.bfloat16 if self._on and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-        )
+    False in versions of torch that do not say.
+    """
+    known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+class Precision:
+    """What a training computes in: ``auto`` is mixed precision where ``device`` gains by it, float32 elsewhere.
+
+    In bfloat16; on a GPU without it, in float16 with a ``scaler``.
+
+    Raises:
+        ConfigError: ``asked`` is ``half``, which the device does not have.
+    """
+
+    def __init__(self, device: torch.device, asked: str = "auto") -> None:
+        half = device.type == "cuda" or (device.type == "cpu" and cpu_has_bfloat16())
+        if asked == "half" and not half:
+            what = "this CPU does not support bfloat16" if device.type == "cpu" else f"not supported on {device.type}"
+            raise ConfigError(f"--precision half: {what}", "choose float32")
+        self._device = "cuda" if device.type == "cuda" else "cpu"
+        self._on = half and asked != "float32"
+        emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+        self._type = torch.float16 if emulated else torch.bfloat16
         self.scaler = torch.amp.GradScaler("cuda", enabled=self._on and self._type is torch.float16)
+        self.name = str(self._type if self._on else torch.float32).removeprefix("torch.")
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast("cuda" if self._on else "cpu", dtype=self._type if self._on else None, enabled=self._on)
+        """The context of a forward pass."""
+        return torch.autocast(self._device, dtype=self._type if self._on else None, enabled=self._on)

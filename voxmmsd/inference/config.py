@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from voxmmsd.config import BRAIN_MASK, DEVICES, Affects, option
+from voxmmsd.config import BRAIN_MASK, DEVICES, PRECISIONS, Affects, option
 
 ENGINES = ("auto", "onnx", "openvino", "torch")
-PRECISIONS = ("auto", "float32", "half")
 
 
 @dataclass(frozen=True)

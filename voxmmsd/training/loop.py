@@ -94,7 +94,7 @@ class TrainingLoop(ABC):
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.device = choose_device(config.device, self.processes.local_rank)
-        self.precision = Precision(self.device)
+        self.precision = Precision(self.device, config.precision)
         if config.sync_batchnorm and self.device.type != "cuda":
             raise ConfigError(
                 f"--sync-batchnorm: torch has it on CUDA only, this is {self.device.type}", "leave it out"

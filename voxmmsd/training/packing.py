@@ -12,7 +12,7 @@ import torch
 
 import voxmmsd
 from voxmmsd.clock import now
-from voxmmsd.compute.devices import choose_device
+from voxmmsd.compute.devices import Precision, choose_device
 from voxmmsd.config import Affects, config_to_record, options_that
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import PreparedCase
@@ -31,7 +31,7 @@ from voxmmsd.networks.unet3d import UNet3d
 from voxmmsd.runs import RunLog, versions
 from voxmmsd.training.init_weights import WeightTransfer
 from voxmmsd.training.validation import segment_window
-from voxmmsd.training_config import FinetuneConfig, PretrainConfig
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig, TrainingConfig
 
 LIMITS = "Skull-stripped, co-registered MRI of about the training cases' kind; research use only, not a medical device."
 
@@ -148,7 +148,7 @@ def _info(
     how = {
         "options": {k: v for k, v in config_to_record(config).items() if k not in elsewhere},
         "sources": config.data_sources or "not stated",
-        "hardware": _hardware(config.device),
+        "hardware": _hardware(config),
         "versions": versions(),
     }
     return ModelInfo(
@@ -175,9 +175,10 @@ def _patients(ids: Sequence[str], entries: Sequence[PreparedCase]) -> list[str]:
     return sorted({named[id_] for id_ in ids})
 
 
-def _hardware(device: str) -> str:
-    """The hardware used: the GPU, else the type of processor and its number of cores."""
-    chosen = choose_device(device)
+def _hardware(config: TrainingConfig) -> str:
+    """The hardware used: the GPU, else the type of processor and its number of cores; and the precision."""
+    chosen = choose_device(config.device)
+    precision = Precision(chosen, config.precision).name
     if chosen.type == "cuda":
-        return f"{torch.cuda.get_device_name(chosen)} ({torch.cuda.device_count()} there)"
-    return f"{chosen.type}: {platform.machine()}, {os.cpu_count()} cores"
+        return f"{torch.cuda.get_device_name(chosen)} ({torch.cuda.device_count()} there), {precision}"
+    return f"{chosen.type}: {platform.machine()}, {os.cpu_count()} cores, {precision}"
