@@ -14,6 +14,12 @@ def test_a_sound_machine_is_found_sound():
     assert torch.__version__ in text
 
 
+@pytest.mark.parametrize(("instructions", "name"), [({"avx512_bf16": True}, "bfloat16"), ({}, "float32")])
+def test_what_trainings_compute_in_is_said(instructions, name, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+    assert f"training    in {name}" in doctor.examine("cpu")[0]
+
+
 def test_torch_is_named_with_its_build_which_its_wheel_may_not_tell(monkeypatch):
     monkeypatch.setattr(metadata, "version", lambda name: "2.13.0")
     monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
