@@ -6,7 +6,7 @@ The modalities of all cases are looked at as they are. Those of the first ``--mo
 about a random direction, about the brain's middle. *Brain*: it is moved with its outline. *Inside one mask*: the
 outline stays and only what is in it is moved, as where one mask strips heads that were not aligned; a rim of 10 mm is
 cut off all images there, so that tissue, not air, comes in. Only edges are asked here; outlines are a second sign.
-With ``--mirrored``, all modalities are looked at as they are and with left and right exchanged, in place and inside one
+With ``--mirrored``, all modalities are looked at as they are and flipped in each of seven ways, in place and inside one
 mask, too; and those of the first cases moved as well.
 A modality that is noticed as it is lies nobody knows where, and is not moved. The last columns are of those that are
 noticed: what is said, of the true mean distance over the brain.
@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 from voxmmsd.data.cases import Case, find_cases
 from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.volume import Volume, resample
-from voxmmsd.preflight.mirrored import mirrored
+from voxmmsd.preflight.mirrored import LEFT_RIGHT, OTHER_FLIPS, SIDES, mirrored
 from voxmmsd.preflight.misalignment import SPACING_MM, Displacement, displacement
 from voxmmsd.wording import text_table
 
@@ -74,27 +74,35 @@ def look(case: Case, rng: np.random.Generator | None, found: dict[str, list[tupl
     print(f"{case.id}: {', '.join(signs)}", flush=True)
 
 
-def exchanged(volume: Volume) -> Volume:
-    """The brain with left and right exchanged, in its own place; arrays run from one side to the other along x."""
-    sides = np.flatnonzero((volume.array > 0).any(axis=(0, 1)))
-    return Volume(np.roll(volume.array[..., ::-1], sides[0] + sides[-1] + 1, axis=2), volume.grid)
+def flipped(volume: Volume, axes: tuple[int, ...]) -> Volume:
+    """The brain flipped in its own place along ``axes`` x, y, z, which are the last, middle and first of an array."""
+    array = volume.array
+    for axis in (2 - each for each in axes):
+        inside = np.flatnonzero((volume.array > 0).any(axis=tuple({0, 1, 2} - {axis})))
+        array = np.roll(np.flip(array, axis), inside[0] + inside[-1] + 1 - array.shape[axis], axis=axis)
+    return Volume(np.ascontiguousarray(array), volume.grid)
 
 
-def look_for_mirrored(case: Case, rng: np.random.Generator | None, found: dict[str, list[bool]]) -> None:
-    """Adds, by what was done to an image, whether it is taken for mirrored."""
+def look_for_flips(case: Case, rng: np.random.Generator | None, found: dict[str, list[tuple[bool, bool]]]) -> None:
+    """Adds, by what was done to an image, whether it is taken for flipped, and whether just as it is."""
     volumes = coarse(case)
     fixed = volumes.pop("t1c")
     mask = Volume(ndimage.binary_fill_holes(fixed.array > 0), fixed.grid)
     motions = {f", moved {amount} {kind}": (kind, amount) for kind, amount in MOTIONS} if rng else {}
     for name, volume in volumes.items():
-        for what, image in (("as they are", volume), ("mirrored", exchanged(volume))):
-            found.setdefault(what, []).append(bool(mirrored(fixed, {name: image})))
-            inside = mirrored(fixed, {name: cut(image, mask)}, mask)
-            found.setdefault(f"{what}, inside one mask", []).append(bool(inside))
+        for axes in ((), LEFT_RIGHT, *OTHER_FLIPS):
+            what, image = ", ".join(SIDES[axis] for axis in axes) or "as they are", flipped(volume, axes)
+            sides = tuple(SIDES[axis] for axis in axes)
+
+            def add(row: str, seen: dict[str, tuple[str, ...]], sides: tuple[str, ...] = sides) -> None:
+                found.setdefault(row, []).append((bool(seen), tuple(seen.values()) == ((sides,) if sides else ())))
+
+            add(what, mirrored(fixed, {name: image}))
+            add(f"{what}, inside one mask", mirrored(fixed, {name: cut(image, mask)}, mask))
             for how, (kind, amount) in motions.items():
                 direction = rng.normal(size=3) if rng else np.zeros(3)
                 other, _ = moved(image, kind, amount, direction / np.linalg.norm(direction))
-                found.setdefault(what + how, []).append(bool(mirrored(fixed, {name: other})))
+                add(what + how, mirrored(fixed, {name: other}))
 
 
 def main() -> None:
@@ -106,16 +114,16 @@ def main() -> None:
     given = parser.parse_args()
     found: dict[str, list[tuple[Displacement, float]]] = {}
     cases = [case for folder in given.folders for case in find_cases(folder).cases if not case.missing]
-    noticed: dict[str, list[bool]] = {}
+    noticed: dict[str, list[tuple[bool, bool]]] = {}
     for number, case in enumerate(cases):
         rng = np.random.default_rng(given.seed + number) if number < given.moved else None
         if given.mirrored:
-            look_for_mirrored(case, rng, noticed)
+            look_for_flips(case, rng, noticed)
         else:
             look(case, rng, found)
     if given.mirrored:
-        counts = [(what, str(len(all_)), str(sum(all_))) for what, all_ in noticed.items()]
-        print(text_table([("", "modalities", "taken for mirrored"), *counts]))
+        counts = [(what, *map(str, (len(all_), *np.sum(all_, axis=0)))) for what, all_ in noticed.items()]
+        print(text_table([("", "modalities", "taken for flipped", "judged rightly"), *counts]))
         return
     rows = [("", "modalities", "noticed", "mm, median", "said of true mm: least, median, most")]
     moved_ones = [one for name, all_ in found.items() if name != "as they are" for one in all_]

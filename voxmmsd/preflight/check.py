@@ -102,9 +102,10 @@ def _volumes_checked(
     skulls = skull_volumes_ml(brains)
     if skulls and not to_strip:
         findings.append(_skull_finding(skulls))
-    findings += _check_alignment(brains, mask, with_outlines=mask is None and not skulls)
-    findings += _check_mirrored(brains, mask)
-    return findings, skulls
+    flipped = {finding.modality: finding for finding in _check_mirrored(brains, mask)}
+    others = {name: brain for name, brain in brains.items() if name not in flipped}  # no registration mends a flip
+    findings += _check_alignment(others, mask, with_outlines=mask is None and not skulls)
+    return [*findings, *flipped.values()], skulls
 
 
 def check_slots(
@@ -325,15 +326,17 @@ def _check_alignment(volumes: Mapping[str, Volume], mask: Volume | None, with_ou
 
 
 def _check_mirrored(volumes: Mapping[str, Volume], mask: Volume | None) -> Iterator[Finding]:
-    """Images with left and right exchanged. Where all others are mirror images of the reference, it is the odd one."""
+    """Flipped images. Where all others are flipped against the reference alike, it is the odd one."""
     reference, others = _reference_and_others(volumes)
-    names = mirrored(volumes[reference], others, mask) if others else []
-    if len(names) > 1 and len(names) == len(others):
-        names, reference = [reference], f"the others ({', '.join(others)})"
-    for name in names:
+    found = mirrored(volumes[reference], others, mask) if others else {}
+    if len(found) > 1 and len(found) == len(others) and len(set(found.values())) == 1:
+        found = {reference: next(iter(found.values()))}
+        reference = f"the others ({', '.join(others)})"
+    for name, sides in found.items():
         yield Finding(
-            WARNING, "mirrored", f"{name} seems to be a mirror image of {reference}: left and right are exchanged",
-            "convert them again from the scanner's files, and compare the side of the tumor", name,
+            WARNING, "mirrored", f"{name} seems to be flipped against {reference}: "
+            f"{' as well as '.join(sides)} are exchanged",
+            "convert them again from the scanner's files, and compare where the tumor lies", name,
         )  # fmt: skip
 
 

@@ -171,13 +171,32 @@ def test_dicom_of_two_patients_blocks(tmp_path):
     assert "different-dates" not in found
 
 
-def test_the_image_that_is_a_mirror_image_of_the_others_is_named(patient, monkeypatch):
+SIDES = ("left and right", "front and back")
+
+
+def test_the_image_that_is_flipped_against_the_others_is_named(patient, monkeypatch):
     """How it is seen has tests of its own: a phantom is nearly the same in a mirror."""
-    for seen, named in ((["t2f"], ["t2f"]), (["t1n", "t2w", "t2f"], ["t1c"]), ([], [])):
-        monkeypatch.setattr(check, "mirrored", lambda *_, names=seen: names)
+    all_alike = dict.fromkeys(("t1n", "t2w", "t2f"), SIDES[:1])
+    for seen, named in (
+        ({"t2f": SIDES[:1]}, ["t2f"]), (all_alike, ["t1c"]), ({**all_alike, "t2f": SIDES}, ["t1n", "t2w", "t2f"]),
+        ({}, []),
+    ):  # fmt: skip
+        monkeypatch.setattr(check, "mirrored", lambda *_, found=seen: found)
         found = [f for f in check_case(case_from_files("p", **patient)) if f.kind == "mirrored"]
-        assert [f.modality for f in found] == named
+        assert sorted(f.modality for f in found) == sorted(named)
         assert all("left and right" in f.text and f.severity == WARNING for f in found)
+    monkeypatch.setattr(check, "mirrored", lambda *_: {"t2f": SIDES})
+    (finding,) = [f for f in check_case(case_from_files("p", **patient)) if f.kind == "mirrored"]
+    assert "t2f seems to be flipped against t1c: left and right as well as front and back are exchanged" in finding.text
+
+
+def test_to_register_a_flipped_image_is_not_advised_but_the_others_are_compared(patient, monkeypatch):
+    for name in ("t2w", "t2f"):
+        change(patient[name], lambda a, m: (np.roll(a, 8, axis=0), m))
+    for seen, moved in (({}, {"t2w", "t2f"}), ({"t2f": SIDES}, {"t2w"})):
+        monkeypatch.setattr(check, "mirrored", lambda *_, found=seen: found)
+        found = check_case(case_from_files("p", **patient))
+        assert {f.modality for f in found if f.kind == "not-aligned"} == moved
 
 
 def test_an_operated_patient_needs_a_model_that_knows_cavities(patient):
