@@ -38,6 +38,19 @@ def test_a_device_that_computes_wrongly_is_seen(monkeypatch):
     assert "WRONG" in text
 
 
+def test_a_device_that_computes_wrongly_in_what_it_trains_in_is_seen(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    right = torch.nn.functional.conv3d
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "conv3d",
+        lambda *given, **named: right(*given, **named) * (1.05 if torch.is_autocast_enabled("cpu") else 1),
+    )
+    text, healthy = doctor.examine("cpu")
+    assert not healthy
+    assert ": correct" in text and "in bfloat16" in text and "WRONG" in text
+
+
 @pytest.mark.parametrize(
     ("torch_version", "cudnn", "words"),
     [
