@@ -1,6 +1,7 @@
 """How the network is laid out in memory, compiled, updated and computed: what a training step gains by each.
 
     python benchmarks/step_choices.py [--channels 8 16 32 64 128] [--patch 64] [--device cpu] [--threads 1] [--rounds 5]
+        [--only "fused update"]
 
 One step is forward, backward and update on a batch of 2. The ways take turns, so that what else the machine does
 meets all of them; the figure is the median of each way's share of the plain step of the same round. ``torch.compile``
@@ -80,13 +81,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="the ways with this in their names; the first is the plain one")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     keep_freed_memory()  # as the training loop does
     device = choose_device(options.device)
     steps = {}
-    for way in WAYS:
+    for way in (way for way in WAYS if options.only in way.name):
         try:
             steps[way.name] = way.step(options, device)
         except ConfigError as error:
@@ -97,7 +99,7 @@ def main() -> None:
     rounds = [{name: _seconds(step) for name, step in steps.items()} for _ in range(options.rounds)]
     print(f"\nbatch 2 of {options.patch}^3, channels {options.channels}, {device}, torch {torch.__version__}")
     for name in steps:
-        share = statistics.median(times[WAYS[0].name] / times[name] for times in rounds)
+        share = statistics.median(times[next(iter(steps))] / times[name] for times in rounds)
         print(f"{name:35} {statistics.median(times[name] for times in rounds):.3f} s, {share:.2f}x")
 
 
