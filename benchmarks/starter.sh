@@ -5,6 +5,7 @@
 # START is the model that is taught further (default: from scratch). All training and validation patients train, but one
 # of each group, which is looked at once, at the end: nothing is chosen by it. BANK is a file of tumors for the
 # candidates and recipes that paste (default: ../shared/data/tumor_bank.npz; CANDIDATES names the candidates to train).
+# `dropout` is the one that finds the core without T1 contrast (docs/starter-model.md).
 set -euo pipefail
 runs=${1:-runs}
 start=${START:+--from "$START"}
@@ -23,7 +24,7 @@ SPLITS
 teach() { # NAME OPTIONS...: one candidate
   local name=$1
   shift
-  [[ " ${CANDIDATES:-plain regions shape intensity paste} " == *" $name "* ]] || return 0
+  [[ " ${CANDIDATES:-plain regions dropout intensity paste} " == *" $name "* ]] || return 0
   # shellcheck disable=SC2086
   python -m voxmmsd finetune "$runs/store/gli" "$runs/store/ssa" --run "$runs/starter-$name" $start --splits "$splits" \
     --target-schema brats-2021 --patch 96 --modality-dropout 0.3 --learning-rate 0.0005 --class-balancing 0 --steps "$steps" \
@@ -33,6 +34,7 @@ teach() { # NAME OPTIONS...: one candidate
 teach plain &
 teach regions --region-dice 1 --transforms non-enhancing:p=0.25 &
 teach shape --transforms axis-scaling elastic &
+teach dropout --modality-dropout 0.7 --region-dice 1 &
 teach intensity --transforms low-resolution bias-field modality-contrast &
 teach paste --tumor-bank "$bank" --transforms paste:p=0.3 non-enhancing:p=0.15 &
 wait
