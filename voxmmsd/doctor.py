@@ -103,7 +103,7 @@ def _check_torch(name: str) -> tuple[str, bool]:
     import torch
     import torch.nn.functional as F
 
-    from voxmmsd.compute.devices import Precision, choose_device
+    from voxmmsd.compute.devices import Precision, choose_device, cpu_has_bfloat16
 
     device = choose_device(name)
     rng = np.random.default_rng(0)
@@ -127,11 +127,11 @@ def _check_torch(name: str) -> tuple[str, bool]:
     label = torch.cuda.get_device_name() if device.type == "cuda" else device.type
     text, good = convolution(Precision(device, "float32"), MAX_ERROR)
     lines = [f"device      {label}: {text}"]
-    if (used := Precision(device)).name == "float32":
-        lines.append("training    in float32")
-    else:
-        text, is_good_too = convolution(used, MAX_ERROR_IN_HALF)
-        lines.append(f"training    in {used.name}: {text}")
+    lines.append(f"training    in {Precision(device).name}")
+    if device.type == "cuda" or (device.type == "cpu" and cpu_has_bfloat16()):
+        half = Precision(device, "half")
+        text, is_good_too = convolution(half, MAX_ERROR_IN_HALF)
+        lines.append(f"half        {half.name}: {text}")
         good &= is_good_too
     lines += [f"warning     {fault}" for fault in known_faults(torch.__version__, cudnn)]
     return "\n".join(lines), good

@@ -49,11 +49,7 @@ class TrainingConfig:
     sync_batchnorm: bool = option(False, "synchronize BatchNorm over all torchrun processes (GPUs only)")
     seed: int = option(0, "random seed", range=_AT_LEAST_0, panel=True)
     device: str = option("auto", "device to compute on", choices=DEVICES, affects=Affects.DEVICE)
-    precision: str = option(
-        "auto",
-        "auto: half on CUDA and on CPUs that calculate in bfloat16, float32 elsewhere",
-        choices=PRECISIONS,
-    )
+    precision: str = option("auto", "auto: half on CUDA, float32 elsewhere", choices=PRECISIONS)
     threads: int = option(0, "CPU threads (0: default of torch)", range=_AT_LEAST_0, affects=Affects.SPEED, panel=True)
     workers: int = option(
         0, "parallel processes for preparation (0: one per core)", range=_AT_LEAST_0, affects=Affects.SPEED

@@ -14,10 +14,12 @@ def test_a_sound_machine_is_found_sound():
     assert torch.__version__ in text
 
 
-@pytest.mark.parametrize(("instructions", "name"), [({"avx512_bf16": True}, "bfloat16"), ({}, "float32")])
-def test_what_trainings_compute_in_is_said(instructions, name, monkeypatch):
+@pytest.mark.parametrize(("instructions", "has_half"), [({"avx512_bf16": True}, True), ({}, False)])
+def test_what_trainings_compute_in_is_said_and_whether_they_can_in_half(instructions, has_half, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
-    assert f"training    in {name}" in doctor.examine("cpu")[0]
+    text = doctor.examine("cpu")[0]
+    assert "training    in float32" in text
+    assert ("half        bfloat16: 3-D convolution" in text) == has_half
 
 
 def test_torch_is_named_with_its_build_which_its_wheel_may_not_tell(monkeypatch):
@@ -38,7 +40,7 @@ def test_a_device_that_computes_wrongly_is_seen(monkeypatch):
     assert "WRONG" in text
 
 
-def test_a_device_that_computes_wrongly_in_what_it_trains_in_is_seen(monkeypatch):
+def test_a_device_that_computes_wrongly_in_half_precision_is_seen(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     right = torch.nn.functional.conv3d
     monkeypatch.setattr(
@@ -48,7 +50,7 @@ def test_a_device_that_computes_wrongly_in_what_it_trains_in_is_seen(monkeypatch
     )
     text, healthy = doctor.examine("cpu")
     assert not healthy
-    assert ": correct" in text and "in bfloat16" in text and "WRONG" in text
+    assert ": correct" in text and "bfloat16" in text and "WRONG" in text
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,10 @@ def cpu_has_bfloat16() -> bool:
 
 
 class Precision:
-    """What a training computes in: ``auto`` is mixed precision where ``device`` gains by it, float32 elsewhere.
+    """What a training computes in: ``auto`` is mixed precision on CUDA, float32 elsewhere.
 
-    In bfloat16; on a GPU without it, in float16 with a ``scaler``.
+    Mixed precision is in bfloat16; on a GPU without it, in float16 with a ``scaler``. On a CPU it has to be asked for:
+    it is faster, and short trainings end a little worse (``docs/long-runs.md``).
 
     Raises:
         ConfigError: ``asked`` is ``half``, which the device does not have.
@@ -75,7 +76,7 @@ class Precision:
             what = "this CPU does not support bfloat16" if device.type == "cpu" else f"not supported on {device.type}"
             raise ConfigError(f"--precision half: {what}", "choose float32")
         self._device = "cuda" if device.type == "cuda" else "cpu"
-        self._on = half and asked != "float32"
+        self._on = half and (asked == "half" or (asked == "auto" and device.type == "cuda"))
         emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
         self._type = torch.float16 if emulated else torch.bfloat16
         self.scaler = torch.amp.GradScaler("cuda", enabled=self._on and self._type is torch.float16)

@@ -126,8 +126,7 @@ def test_the_gradient_of_parts_is_the_gradient_of_the_batch_but_for_batchnorm(st
     monkeypatch.setattr(torch.nn.Module, "train", lambda self, mode=True: self)
     from voxmmsd.runs import NullRun
 
-    changes = {"method": "masked-autoencoding", "mask_ratio": 0.0, "precision": "float32"}
-    config = options("pretrain", store, tmp_path / "run", **changes)
+    config = options("pretrain", store, tmp_path / "run", method="masked-autoencoding", mask_ratio=0.0)
     monkeypatch.setattr("voxmmsd.views.siamese.change_pretrain_intensity", lambda pieces, *others: pieces)
     from voxmmsd.training.cases import unlabeled_entries
 

@@ -1,4 +1,4 @@
-"""What a training computes in: bfloat16 on CPUs that have it, float32 where they do not or where it is asked for."""
+"""What a training computes in: float32 on a CPU, or bfloat16 where it is asked for and the CPU has it."""
 
 import pytest
 import torch
@@ -31,13 +31,11 @@ def capable(monkeypatch):
     )
 
 
-@pytest.mark.parametrize(
-    ("instructions", "name"),
-    [(("avx512_f",), "float32"), (("avx512_f", "avx512_bf16"), "bfloat16"), (("amx_bf16",), "bfloat16")],
-)
-def test_a_cpu_trains_in_bfloat16_only_if_it_need_not_emulate_it(instructions, name, capable):
+@pytest.mark.parametrize("instructions", [("avx512_f", "avx512_bf16"), ("amx_bf16",)])
+@pytest.mark.parametrize(("asked", "name"), [("auto", "float32"), ("float32", "float32"), ("half", "bfloat16")])
+def test_a_cpu_trains_in_bfloat16_only_if_that_is_asked_for(instructions, asked, name, capable):
     capable(*instructions)
-    precision = Precision(CPU)
+    precision = Precision(CPU, asked)
     with precision.autocast():
         computed = torch.nn.Conv3d(2, 2, 1)(torch.rand(1, 2, 4, 4, 4))
     assert precision.name == name
@@ -45,15 +43,11 @@ def test_a_cpu_trains_in_bfloat16_only_if_it_need_not_emulate_it(instructions, n
     assert not precision.scaler.is_enabled()
 
 
-def test_a_torch_that_does_not_say_what_the_cpu_can_trains_in_float32(monkeypatch):
+def test_a_torch_that_does_not_say_what_the_cpu_can_has_no_half(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert Precision(CPU).name == "float32"
-
-
-def test_float32_is_kept_to_where_it_is_asked_for(capable):
-    capable("avx512_bf16")
-    assert Precision(CPU, "float32").name == "float32"
-    assert Precision(CPU, "half").name == "bfloat16"
+    with pytest.raises(ConfigError, match="does not support bfloat16"):
+        Precision(CPU, "half")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +67,7 @@ def test_a_training_in_bfloat16_follows_that_in_float32_and_is_recorded(verb, st
     train, kind, own = TRAININGS[verb]
     capable("avx512_bf16")
     means = {}
-    for precision, name in (("auto", "bfloat16"), ("float32", "float32")):
+    for precision, name in (("half", "bfloat16"), ("auto", "float32")):
         run = tmp_path / name
         config = {**SMALL, **own, "folders": (str(store),), "run": str(run), "precision": precision}
         model = read_package(train(make_config(kind, config)))

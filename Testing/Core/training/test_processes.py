@@ -83,7 +83,7 @@ def flags(config, folder):
 
 
 def one_step(store, folder, mode, **changes):
-    config = options(store, folder / "run", precision="float32", **changes)
+    config = options(store, folder / "run", **changes)
     (folder / "options.json").write_text(json.dumps(config_to_record(config)))
     finish(TOGETHER, folder / "options.json", folder / "out.pt", mode)
     return torch.load(folder / "out.pt", weights_only=True)

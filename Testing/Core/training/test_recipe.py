@@ -27,7 +27,7 @@ def finetuning(cases, tmp_path):
     config = make_config(FinetuneConfig, {
         "folders": (str(cases),), "run": str(tmp_path / "run"), "channels": (4, 6), "patch": 16, "steps": 16,
         "modality_dropout": 1.0, "oversample_foreground": 0.25, "warmup": 0.25, "device": "cpu", "threads": 1,
-        "workers": 1, "precision": "float32",
+        "workers": 1,
     })  # fmt: skip
     with open_run(tmp_path / "run", "finetune", {}, 16) as run:
         entries = labeled_entries(config, run)
