@@ -30,7 +30,7 @@ from voxmmsd.errors import (
     ResultWithheldError,
     VoxMMSDError,
 )
-from voxmmsd.runs.events import read_events
+from voxmmsd.runs.events import AppendedLines, event_of
 from voxmmsd.runs.parent_watch import ENDS_WITH, name_of_this_process
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,7 +107,7 @@ class Child:
         self.is_canceled = False
         self._arguments, self._on_tick, self._on_end = list(arguments), on_tick, on_end
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._seen = 0
+        self._events = AppendedLines(run_folder / "events.jsonl")
         self._process: subprocess.Popen | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
@@ -184,11 +184,9 @@ class Child:
             self._lines.append(line.rstrip())
 
     def _look(self) -> None:
-        events = list(read_events(self.run_folder / "events.jsonl"))
-        new, self._seen = events[self._seen :], len(events)
         assert self._process is not None  # the timer runs while there is one
-        code = self._process.poll()
-        self._on_tick(new)
+        code = self._process.poll()  # before its events are read: what it writes last is not missed
+        self._on_tick([event for line in self._events.read() if (event := event_of(line)) is not None])
         if code is not None:
             # Its end may be seen before its last line, which says why; what it called may hold the pipe open.
             self._reader.join(LAST_WORDS_SECONDS)

@@ -112,7 +112,7 @@ def _check_torch(name: str) -> tuple[str, bool]:
     expected = F.conv3d(image, weight, padding=1)
     image, weight = image.float().to(device), weight.float().to(device)
 
-    def convolution(precision: Precision, allowed: float) -> tuple[str, bool]:
+    def convolution(precision: Precision, allowed: float, advice: str) -> tuple[str, bool]:
         with precision.autocast():
             F.conv3d(image, weight, padding=1).cpu()  # the first call pays for setting up
             started = time.perf_counter()
@@ -120,18 +120,20 @@ def _check_torch(name: str) -> tuple[str, bool]:
         milliseconds = 1000 * (time.perf_counter() - started)
         error = float((result - expected).abs().max() / expected.abs().max())
         good = error < allowed
-        verdict = "correct" if good else f"WRONG: do not train or segment on this device (allowed {allowed:.0e})"
+        verdict = "correct" if good else f"WRONG: {advice} (allowed {allowed:.0e})"
         return f"3-D convolution error {error:.1e} in {milliseconds:.1f} ms: {verdict}", good
 
     cudnn = torch.backends.cudnn.version() if device.type == "cuda" else None
     label = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-    text, good = convolution(Precision(device, "float32"), MAX_ERROR)
-    lines = [f"device      {label}: {text}"]
-    lines.append(f"training    in {Precision(device).name}")
+    usual = Precision(device)
+    text, good = convolution(Precision(device, "float32"), MAX_ERROR, "do not train or segment on this device")
+    lines = [f"device      {label}: {text}", f"training    in {usual.name}"]
     if device.type == "cuda" or (device.type == "cpu" and cpu_has_bfloat16()):
         half = Precision(device, "half")
-        text, is_good_too = convolution(half, MAX_ERROR_IN_HALF)
+        is_usual = half.name == usual.name
+        advice = "train with --precision float32" if is_usual else "do not train with --precision half"
+        text, half_is_good = convolution(half, MAX_ERROR_IN_HALF, advice)
         lines.append(f"half        {half.name}: {text}")
-        good &= is_good_too
+        good &= half_is_good or not is_usual  # what is not used unless it is asked for does not make a machine unsound
     lines += [f"warning     {fault}" for fault in known_faults(torch.__version__, cudnn)]
     return "\n".join(lines), good

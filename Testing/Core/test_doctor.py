@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from voxmmsd import doctor
+from voxmmsd.compute import devices
 from voxmmsd.errors import ConfigError
 
 
@@ -40,8 +41,13 @@ def test_a_device_that_computes_wrongly_is_seen(monkeypatch):
     assert "WRONG" in text
 
 
-def test_a_device_that_computes_wrongly_in_half_precision_is_seen(monkeypatch):
+@pytest.mark.parametrize(
+    ("usual", "advice", "is_sound"),
+    [("float32", "do not train with --precision half", True), ("half", "train with --precision float32", False)],
+)
+def test_a_device_that_computes_wrongly_in_half_precision_is_seen(usual, advice, is_sound, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(devices.Precision.__init__, "__defaults__", (usual,))
     right = torch.nn.functional.conv3d
     monkeypatch.setattr(
         torch.nn.functional,
@@ -49,8 +55,8 @@ def test_a_device_that_computes_wrongly_in_half_precision_is_seen(monkeypatch):
         lambda *given, **named: right(*given, **named) * (1.05 if torch.is_autocast_enabled("cpu") else 1),
     )
     text, healthy = doctor.examine("cpu")
-    assert not healthy
-    assert ": correct" in text and "bfloat16" in text and "WRONG" in text
+    assert healthy == is_sound
+    assert ": correct" in text and f"WRONG: {advice}" in text
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,31 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         yield from (event for line in stream if (event := event_of(line)) is not None)
 
 
+class AppendedLines:
+    """A text file that another process writes: ``read`` gives the whole lines, with their ends, that came since the
+    last call. ``first_bytes``: how much of the file's end the first call reads at most (default: all of it)."""
+
+    def __init__(self, file: Path, first_bytes: int | None = None) -> None:
+        self._file, self._first_bytes = file, first_bytes
+        self._offset = 0
+
+    def read(self) -> list[str]:
+        try:
+            size = self._file.stat().st_size
+        except FileNotFoundError:
+            return []
+        if size < self._offset:  # started over
+            self._offset = 0
+        if self._offset == 0 and self._first_bytes is not None:
+            self._offset = max(0, size - self._first_bytes)
+        with self._file.open("rb") as stream:
+            stream.seek(self._offset)
+            content = stream.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [line.decode("utf-8", errors="replace") for line in whole.splitlines(keepends=True)]
+
+
 def failure_of(event: dict[str, Any]) -> tuple[str, str]:
     """The problem and the remedy that a ``failed`` event tells; without a remedy where it has one text, as older runs
     wrote, or where a fault of the software ended the run."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxmmsd.runs.curves import metric_of
-from voxmmsd.runs.events import event_of
+from voxmmsd.runs.events import AppendedLines, event_of
 from voxmmsd.runs.folder import RunView, view_run
 
 LOG_TAIL_BYTES = 64 * 1024  # of a log that is long already at the first look
@@ -43,8 +43,8 @@ class Follower:
         self.previews: list[Preview] = []
         self.warnings: list[str] = []
         self._curves: dict[str, dict[int, float]] = {}
-        self._events = _Appended(folder / "events.jsonl")
-        self._log = _Appended(folder / "log.txt", LOG_TAIL_BYTES)
+        self._events = AppendedLines(folder / "events.jsonl")
+        self._log = AppendedLines(folder / "log.txt", LOG_TAIL_BYTES)
 
     @property
     def curves(self) -> dict[str, list[tuple[int, float]]]:
@@ -54,8 +54,8 @@ class Follower:
     def look(self) -> News:
         """Read what is new."""
         run = view_run(self.folder)
-        kinds = [self._take(line) for line in self._events.read().splitlines()]
-        return News(run, "metric" in kinds, "preview" in kinds, self._log.read())
+        kinds = [self._take(line) for line in self._events.read()]
+        return News(run, "metric" in kinds, "preview" in kinds, "".join(self._log.read()))
 
     def _take(self, line: str) -> str:
         """Keep what an event says; its kind, empty where nothing of it can be shown."""
@@ -71,27 +71,3 @@ class Follower:
         else:
             return ""
         return str(event["kind"])
-
-
-class _Appended:
-    """A text file that grows: ``read`` gives the whole lines that came since the last call."""
-
-    def __init__(self, file: Path, first_bytes: int | None = None) -> None:
-        self._file, self._first_bytes = file, first_bytes
-        self._offset = 0
-
-    def read(self) -> str:
-        try:
-            size = self._file.stat().st_size
-        except FileNotFoundError:
-            return ""
-        if size < self._offset:  # started over
-            self._offset = 0
-        if self._offset == 0 and self._first_bytes is not None:
-            self._offset = max(0, size - self._first_bytes)
-        with self._file.open("rb") as stream:
-            stream.seek(self._offset)
-            content = stream.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.decode("utf-8", errors="replace")

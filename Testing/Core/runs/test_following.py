@@ -47,6 +47,14 @@ def test_half_a_line_waits_for_its_end(tmp_path):
     assert follower.look().has_metrics
 
 
+def test_a_warning_with_a_line_separator_of_unicode_is_one_event(tmp_path):
+    run = a_run(tmp_path / "r")
+    (run / "events.jsonl").write_text('{"kind": "warning", "text": "a\u2028b"}\n', encoding="utf-8")
+    follower = Follower(run)
+    follower.look()
+    assert follower.warnings == ["a\u2028b"]
+
+
 def test_of_a_long_log_the_end_is_shown(tmp_path):
     run = a_run(tmp_path / "r")
     (run / "log.txt").write_text("early\n" + "x" * LOG_TAIL_BYTES + "\nlate\n", encoding="utf-8")
