@@ -44,7 +44,7 @@ def ensure(needed: dict[str, str] = SEGMENTING) -> None:
     install(wanted)
     if still := missing(needed):
         raise MissingDependencyError(
-            f"could not be installed: {', '.join(still)}", "see the Python console for pip's words"
+            f"could not be installed: {', '.join(still)}", "see the Python console for pip's output"
         )
 
 
@@ -78,6 +78,6 @@ def pip_explained(wanted: Sequence[str]) -> Iterator[None]:
     except subprocess.CalledProcessError as error:
         raise MissingDependencyError(
             f"could not be installed: {', '.join(wanted)}",
-            "the Python console has pip's words. Without network take a bundle: `voxmmsd bundle`",
+            "see the Python console for pip's output. Without a network, use a bundle: `voxmmsd bundle`",
         ) from error
     importlib.invalidate_caches()

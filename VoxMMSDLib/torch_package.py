@@ -37,6 +37,8 @@ def install_torch(utils: Any) -> None:
     try:
         torch = logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
     except Exception as error:  # its own kinds, pip's and the network's
-        raise MissingDependencyError(f"torch could not be installed ({error})", "PyTorch Utils says more") from error
+        raise MissingDependencyError(
+            f"torch could not be installed ({error})", "see the module PyTorch Utils for details"
+        ) from error
     if torch is None:
-        raise MissingDependencyError("torch could not be installed", "the module PyTorch Utils says why")
+        raise MissingDependencyError("torch could not be installed", "see the module PyTorch Utils for details")

@@ -28,5 +28,5 @@ def in_words(error: BaseException) -> tuple[str, str]:
     fault = f"{type(error).__name__}: {error}".removesuffix(": ")
     return (
         _("An unexpected error occurred in Vox-MMSD ({fault})").format(fault=fault),
-        _("View > Error Log says where; please report it"),
+        _("View > Error Log has the details; please report it"),
     )

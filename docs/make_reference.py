@@ -18,7 +18,8 @@ Generated from the options in [`voxmmsd/verbs`](../voxmmsd/verbs/__init__.py) by
 Every option is also a key of a configuration file in TOML or JSON: `--config job.toml`.
 The command line takes precedence over the file, the file over the preset, and the preset over the defaults shown here.
 Every verb also takes `--debug`, which shows the traceback of an error.
-Exit codes: 0 success, 2 bad input, 3 an implausible result was withheld, 1 internal error, 130 canceled.
+Exit codes: 0 success, 2 bad input, 3 an implausible result was withheld, 1 internal error
+(of `doctor`: it found a fault; of `runs`: the run failed or did not respond), 130 canceled.
 
 ## Label schemas
 

@@ -1,7 +1,8 @@
 """The command line: verbs, options generated from their configurations, and one clear line per error.
 
 Nothing heavy is imported, so that ``--help`` is fast; each verb imports what it needs when it runs.
-Exit codes: 0 success, 2 bad input or usage, 3 an implausible result, 1 internal error, 130 canceled.
+Exit codes: 0 success, 2 bad input or usage, 3 an implausible result, 1 internal error (``doctor``: a fault was
+found; ``runs``: the run failed or did not respond), 130 canceled.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 """Channel order everywhere. A missing modality is a zero channel."""
 
-MODALITY_NAMES = {"t1n": "T1", "t1c": "T1 contrast", "t2w": "T2", "t2f": "FLAIR"}
+MODALITY_NAMES = {"t1n": "T1", "t1c": "T1 post-contrast", "t2w": "T2", "t2f": "FLAIR"}
 
 
 PRECEDENCE = ("ET", "CC", "NCR", "NETC", "NET", "RC", "ED", "SNFH", "WT")

@@ -32,6 +32,7 @@ from voxmmsd.inference.plausibility import check_result
 from voxmmsd.inference.predict import Prediction, predict
 from voxmmsd.inference.results import withheld_error
 from voxmmsd.inference.stages import look_first, prepare
+from voxmmsd.inference.uncertainty import UncertainRegion
 from voxmmsd.labels import MODALITIES, LabelSchema, indices_from_values, schema_named, values_from_indices
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.records.findings import Finding, blocking, in_order
@@ -81,6 +82,11 @@ class Segmentation:
     def uncertainty_zyx(self) -> np.ndarray | None:
         """``(z, y, x)`` float32 in [0, 1], the entropy of the classes; None unless ``uncertainty`` was asked for."""
         return self.prediction.uncertainty_zyx
+
+    @property
+    def uncertain_regions(self) -> tuple[UncertainRegion, ...]:
+        """Where the model is uncertain, first what would change a volume most."""
+        return self.prediction.review
 
     def mask_zyx(self, key: str) -> np.ndarray:
         """``(z, y, x)`` bool: the voxels of a label or region.

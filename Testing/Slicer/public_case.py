@@ -9,7 +9,7 @@ from VoxMMSDLib.segments import label_array, mask_of, schema_of, segments_by_val
 
 
 def load_images(folder):
-    """The case's volumes by modality, T1 contrast in the views."""
+    """The case's volumes by modality, contrast-enhanced T1 in the views."""
     import VoxMMSDSegment  # noqa: F401  the core lies beside it
     from voxmmsd.data.cases import find_cases
 

@@ -714,7 +714,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         findings = ["warning: t1c: the skull is there; strip it (--brain-mask FILE)", "note: t2w: nothing much"]
         warned = add_result(self.made, self.volumes, self.folder, findings=findings)
         self.panel.parameters.result = warned
-        self.assertIn("T1 contrast: the skull is there", self.ui.warningsLabel.text)
+        self.assertIn("T1 post-contrast: the skull is there", self.ui.warningsLabel.text)
         self.assertNotIn("--brain-mask", self.ui.warningsLabel.text)
         self.assertNotIn("nothing much", self.ui.warningsLabel.text)
 

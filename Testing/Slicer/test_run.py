@@ -204,7 +204,7 @@ class RunTest(slicer_case.ModuleTest):
         self.addCleanup(stripping.stand_in())
         panel = self.ready_panel()
         panel.ui.stripCombo.setCurrentIndex(panel.ui.stripCombo.findData("hd-bet"))
-        self.assertTrue(self.canceled_at(panel, "Looking for the brain"))
+        self.assertTrue(self.canceled_at(panel, "Extracting the brain"))
 
     @slicer_case.long
     def test_canceling_leaves_no_trace_at_whatever_stage(self):

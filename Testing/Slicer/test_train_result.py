@@ -39,7 +39,7 @@ class TrainResultTest(train_case.TrainTest):
 
     def test_better_on_one_patient_is_said_with_caution(self):
         panel = self.show(few=True, patients=1)
-        self.assertIn("on one patient only: too few to be sure", panel.result.ui.verdictLabel.text)
+        self.assertIn("on only one patient: too few to be sure", panel.result.ui.verdictLabel.text)
 
     def test_better_by_an_interval_that_holds_0_is_said_with_caution(self):
         self.assertIn("not certain", self.show(sure=False).result.ui.verdictLabel.text)

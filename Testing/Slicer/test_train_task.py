@@ -121,7 +121,7 @@ class TrainTaskTest(train_case.TrainTest):
             self.assertEqual(ui.noticeLabel.text, "No folder of cases is chosen; choose one first")
         ui.dataPath.currentPath = str(self.folder)
         ui.exportButton.click()
-        self.assertIn("Choose the folder that is made for the job", ui.noticeLabel.text)
+        self.assertIn("Choose a folder for the job", ui.noticeLabel.text)
 
     def option_files(self):
         return list(Path(slicer.app.temporaryPath).glob(f"voxmmsd-{os.getpid()}-*.json"))

@@ -241,11 +241,15 @@ def follow_up_record():
          "sum_of_products_mm2": 12345.6} | ({"rano_by_diameters": of_rano, "rano_by_volume": of_rano} if number else {})
         for number in range(3)
     ]  # fmt: skip
-    events = (("first visit", "matched", "split and merged"), ("", "new", "matched"), ("first visit", "vanished", ""))
+    events = (
+        ("first visit", "persistent", "split and merged"),
+        ("", "new", "persistent"),
+        ("first visit", "resolved", ""),
+    )
     lesions = [
         {
             "lesion": number,
-            "visits": [{"event": event, "parts": [part] * (event not in ("", "vanished"))} for event in row],
+            "visits": [{"event": event, "parts": [part] * (event not in ("", "resolved"))} for event in row],
         }
         for number, row in enumerate(events * 3, start=1)
     ]
@@ -273,7 +277,7 @@ def test_numbers_of_a_follow_up_can_be_read(window, followed):
             assert table.columnWidth(column) >= QtWidgets.QTableWidget.sizeHintForColumn(table, column)
         assert table.horizontalScrollBar().maximum() == 0
     names = [followed.ui.lesionsTable.item(row, 0).text() for row in range(followed.ui.lesionsTable.rowCount)]
-    assert {"2 new, ml", "3 vanished, ml"} <= set(names)
+    assert {"2 new, ml", "3 resolved, ml"} <= set(names)
     assert "New since day 0: lesion 2" in followed.ui.summaryLabel.text
 
 

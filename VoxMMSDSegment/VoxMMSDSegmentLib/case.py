@@ -34,7 +34,7 @@ class SlicerCase:
         if unknown := sorted(set(self.volumes) - set(MODALITIES)):
             raise InputError(f"no modality {', '.join(unknown)}", f"give {', '.join(MODALITIES)}")
         if not self.volumes:
-            raise InputError(_("no image is chosen"), _("choose at least one of T1, T1 contrast, T2 and FLAIR"))
+            raise InputError(_("no image is chosen"), _("choose at least one of T1, T1 post-contrast, T2 and FLAIR"))
         if self.reference and self.reference not in self.volumes:
             raise InputError(
                 _("the result should have the grid of {name}, which is not chosen").format(name=self.reference),
@@ -43,7 +43,7 @@ class SlicerCase:
 
     @property
     def reference_key(self) -> str:
-        """The modality whose grid the result has: the one asked for, else T1 contrast, else the finest."""
+        """The modality whose grid the result has: the one asked for, else T1 post-contrast, else the finest."""
         if self.reference:
             return self.reference
         if "t1c" in self.volumes:

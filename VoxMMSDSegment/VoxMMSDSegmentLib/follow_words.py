@@ -16,13 +16,13 @@ from VoxMMSDSegmentLib.shown_visits import visit_name
 Record = Mapping[str, Any]
 _EVENTS = {
     "first visit": _("present"),
-    "matched": _("still there"),
+    "persistent": _("persistent"),
     "split": _("split"),
     "merged": _("merged"),
     "split and merged": _("split and merged"),
     "new": _("new"),
-    "vanished": _("vanished"),
-    "back": _("reappeared"),
+    "resolved": _("resolved"),
+    "reappeared": _("reappeared"),
     "": "",
 }
 
@@ -51,7 +51,7 @@ def lesion_rows(record: Record, later: int) -> list[tuple[str, str, str, str]]:
             continue
         event = _EVENTS.get(now["event"], now["event"])
         if bool(first["parts"]) != bool(now["parts"]):
-            event = _("vanished") if first["parts"] else _("new")
+            event = _("resolved") if first["parts"] else _("new")
         number = lesion["lesion"]
         before, after = _ml(first), _ml(now)
         title = _("{number} {event}, ml").format(number=number, event=event)

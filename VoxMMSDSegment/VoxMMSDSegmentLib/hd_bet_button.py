@@ -64,4 +64,4 @@ def ensure_hd_bet() -> None:
         install_torch(utils)
     dependencies.install([PACKAGE])
     if not STRIPPERS[HD_BET].is_installed:
-        raise MissingDependencyError(_("HD-BET could not be installed"), _("see the Python console for pip's words"))
+        raise MissingDependencyError(_("HD-BET could not be installed"), _("see the Python console for pip's output"))

@@ -42,7 +42,7 @@ STAGES = {
     "starting": _("Starting"),
     "reading": _("Reading the images"),
     "aligning": _("Aligning the images"),
-    "stripping": _("Looking for the brain"),
+    "stripping": _("Extracting the brain"),
     "correcting": _("Removing bias fields"),
     "segmenting": _("Segmenting"),
     "features": _("Computing the network's features, once for this case"),

@@ -61,7 +61,7 @@ class Searching:
 def in_words(found: Found) -> str:
     """What the user is to check after a search; empty where all was told by names."""
     if not found.volumes:
-        return _("No volume of this study looks like T1, T1 contrast, T2 or FLAIR: choose them by hand.")
+        return _("No volume of this study looks like T1, T1 post-contrast, T2 or FLAIR: choose them by hand.")
     said = []
     if found.of_one_day:
         said.append(_("Each series has a study of its own: matched by patient and date."))

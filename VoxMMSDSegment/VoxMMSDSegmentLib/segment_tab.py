@@ -120,7 +120,7 @@ class SegmentTab:
 
     def _fill_reference_combo(self) -> None:
         combo, wanted = self._ui.referenceCombo, self._parameters.reference
-        items = [(_("automatic (T1 contrast, else the finest)"), AUTOMATIC)]
+        items = [(_("automatic (T1c, else the finest)"), AUTOMATIC)]
         items += [(MODALITY_NAMES[key], key) for key in self.volumes()]
         combo.clear()
         for text, key in items:

@@ -284,7 +284,7 @@ def _headline(found: RunResult | None) -> str:
         return _("{model}: was not compared with another model.").format(model=found.model)
     if found.outcome == Outcome.BETTER and found.few:
         patients = _("one patient") if found.patients == 1 else _("{count} patients").format(count=found.patients)
-        return _("The new model was better, on {patients} only: too few to be sure.").format(patients=patients)
+        return _("The new model was better, but on only {patients}: too few to be sure.").format(patients=patients)
     if found.outcome == Outcome.BETTER and not found.sure:
         return _("The new model was better on average, but this is not certain.")
     outcomes = {

@@ -188,7 +188,7 @@ class TaskTab:
         except VoxMMSDError as error:
             return words.plain(error)
         held = sum(case.part == HOLD_OUT for case in accepted)
-        text = _("A training library. Labeled cases to learn from: {train}; held out to judge by: {held}.")
+        text = _("A training library. Labeled cases to learn from: {train}; held out for evaluation: {held}.")
         text = text.format(train=len(accepted) - held, held=held)
         if self.verb == "finetune" and not self.start:
             text += " " + _(
@@ -210,7 +210,7 @@ class TaskTab:
     def _export(self) -> None:
         place = self.ui.exportPath.currentPath
         if not place:
-            self._say(_("Choose the folder that is made for the job, beside Export job."))
+            self._say(_("Choose a folder for the job, next to Export job."))
             return
         self._say(_("Preparing the cases ..."))
         self._ask_core("job", ["--out", place], lambda _said: self._say(_exported(place)))

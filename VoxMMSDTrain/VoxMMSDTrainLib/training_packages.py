@@ -38,5 +38,5 @@ def ensure_training() -> None:
         dependencies.install(others)
     if still := [name for name in ("torch", "monai", *TRAINING) if find_spec(name) is None]:
         raise MissingDependencyError(
-            f"could not be installed: {', '.join(still)}", "see the Python console for pip's words"
+            f"could not be installed: {', '.join(still)}", "see the Python console for pip's output"
         )

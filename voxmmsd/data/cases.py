@@ -148,7 +148,9 @@ def _case(draft: CaseDraft) -> Case:
 
 def _table(cases: tuple[Case, ...]) -> list[str]:
     if not cases:
-        return ["  no case: no image's name tells a sequence (T1, T1 contrast, T2, FLAIR); a list file can name them"]
+        return [
+            "  no case: no image's name identifies a sequence (T1, T1 post-contrast, T2, FLAIR); a list can name them"
+        ]
     rows = [("case", "patient", *MODALITIES, "label", "mask", "missing"), *map(_row, cases)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [

@@ -65,7 +65,7 @@ def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = N
     ]
     if seen:
         lines.append(
-            f"the model, or one before it, learned from or was chosen by {len(seen)} of these cases: both are too good"
+            f"the model, or one before it, was trained on or selected by {len(seen)} of these cases: both are too good"
         )
     return "\n".join(lines)
 

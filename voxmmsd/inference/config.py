@@ -54,7 +54,10 @@ class SegmentConfig(ReadingConfig):
     force: bool = option(False, "segment despite blocking findings (see the verb check), and write implausible results")
     probabilities: bool = option(False, "also write one probability map per label")
     uncertainty: bool = option(False, "also write an uncertainty map")
-    tta: bool = option(False, "test-time augmentation: mean over eight mirrored images (8x slower, slightly better)")
+    tta: bool = option(
+        False,
+        "test-time augmentation: mean over eight mirrored images (the network runs eight times; no gain was measured)",
+    )
     picture: bool = option(False, "also write an overlay picture")
     report: bool = option(False, "also write a report of each case, as a page and a PDF", affects=Affects.REPORT)
     save_intermediates: bool = option(

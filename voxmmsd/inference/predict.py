@@ -72,8 +72,9 @@ def predict(
     """Segment a case read by ``read_case``.
 
     ``window``: maximum window size in voxels (0: the whole brain at once if memory allows); ``memory``: limit for the
-    whole process, in bytes. ``tta``: mean over eight mirrored images, eight times slower. ``uncertainty``: also compute
-    the uncertainty map. ``prepared``: the case as the package prepares it, where that is done already.
+    whole process, in bytes. ``tta``: mean over eight mirrored images, so that the network runs eight times.
+    ``uncertainty``: also compute the uncertainty map. ``prepared``: the case as the package prepares it, where that is
+    done already.
 
     Labels are the most probable class of each voxel. If preprocessing did not resample, they are copied back voxel by
     voxel; otherwise probabilities are interpolated linearly to the target grid and compared there, which keeps borders

@@ -90,7 +90,7 @@ def choose_cases(cases: Sequence[Case], package: ModelPackage, split: str) -> tu
         chosen = [case for case in usable if not (has_learned(package, case) or in_part(package.info, SPLITS, case))]
     if not chosen and split == "other" and (unknown := inherited_by(package.info).unknown):
         raise InputError(
-            f"{package.info.id} was started from {', '.join(unknown)}, and which patients that model learned from is "
+            f"{package.info.id} was started from {', '.join(unknown)}, and which patients that model was trained on is "
             "unknown, so that no case is certainly new to it",
             "import that model with `voxmmsd models import`",
         )

@@ -18,7 +18,7 @@ class Response(StrEnum):
     PARTIAL = "PR"
     STABLE = "SD"
     PROGRESSION = "PD"
-    UNKNOWN = "-"
+    UNKNOWN = "NE"
 
 
 NAMES = {

@@ -80,19 +80,19 @@ def reason_learned(package: ModelPackage, case: Identified) -> str:
     """Why ``has_learned`` is true, as a sentence; empty where it is false."""
     info = package.info
     if _of_parts(info, _WEIGHTS_FROM).holds(case):
-        return f"{info.id} learned from it"
+        return f"{info.id} was trained on it"
     if _of_parts(info, _chosen_by(info)).holds(case):
-        return f"{info.id} was chosen by its score on it"
+        return f"{info.id} was selected by its score on it"
     return reason_inherited(info.id, inherited_by(info), case)
 
 
 def reason_inherited(model_id: str, inherited: Learned, case: Identified) -> str:
     """As ``reason_learned``, for what the ancestors of a model learned from."""
     if inherited.holds(case):
-        return f"a model that {model_id} was started from learned from it"
+        return f"a model that {model_id} was started from was trained on it"
     if inherited.unknown:
         return (
-            f"{model_id} was started from {', '.join(inherited.unknown)}, and which patients that model learned from "
+            f"{model_id} was started from {', '.join(inherited.unknown)}, and which patients that model was trained on "
             "is unknown; import it with `voxmmsd models import`"
         )
     return ""

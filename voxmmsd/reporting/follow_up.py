@@ -19,13 +19,13 @@ class Event(StrEnum):
     """What became of a lesion, or of several, since the last visit at which they were there."""
 
     FIRST = "first visit"
-    MATCHED = "matched"
+    PERSISTENT = "persistent"
     SPLIT = "split"
     MERGED = "merged"
     REGROUPED = "split and merged"
     NEW = "new"
-    VANISHED = "vanished"
-    BACK = "back"
+    RESOLVED = "resolved"
+    REAPPEARED = "reappeared"
     ABSENT = ""
 
 
@@ -214,16 +214,16 @@ def _event(
     links: set[tuple[tuple[int, int], tuple[int, int]]],
 ) -> Event:
     if not there:
-        return Event.VANISHED if before == here - 1 and before is not None else Event.ABSENT
+        return Event.RESOLVED if before == here - 1 and before is not None else Event.ABSENT
     if before is None:
         return Event.FIRST if here == 0 else Event.NEW
     if before < here - 1:
-        return Event.BACK
+        return Event.REAPPEARED
     split = any(sum(((before, old), (here, part)) in links for part in there) > 1 for old in parts[before])
     merged = any(sum(((before, old), (here, part)) in links for old in parts[before]) > 1 for part in there)
     if split and merged:
         return Event.REGROUPED
-    return Event.SPLIT if split else Event.MERGED if merged else Event.MATCHED
+    return Event.SPLIT if split else Event.MERGED if merged else Event.PERSISTENT
 
 
 def common_modality(found: FollowUp) -> str:

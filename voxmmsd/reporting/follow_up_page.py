@@ -107,10 +107,10 @@ def _summary(found: FollowUp) -> list[str]:
 
 
 def _events(found: FollowUp, number: int) -> str:
-    """New, vanished, split and merged lesions of a visit, by their numbers."""
+    """New, resolved, split and merged lesions of a visit, by their numbers."""
     key = next(iter(found.tracks), "")
     texts = []
-    for event in (Event.NEW, Event.BACK, Event.VANISHED, Event.SPLIT, Event.MERGED, Event.REGROUPED):
+    for event in (Event.NEW, Event.REAPPEARED, Event.RESOLVED, Event.SPLIT, Event.MERGED, Event.REGROUPED):
         lesions = [str(track.number) for track in found.tracks.get(key, ()) if track.events[number] == event]
         if lesions:
             texts.append(f"{event}: lesion {' and '.join(lesions)}" if len(lesions) < 3 else
@@ -127,7 +127,7 @@ def _response(found: FollowUp) -> list[Section]:
         size, volume = found.sums_mm2[number], found.volumes_ml[number]["ET"]
         by_size, by_volume = (_cells(each, number) for each in (found.by_diameters, found.by_volume))
         rows.append([visit_name(found, number), f"{size:.0f}", *by_size, f"{volume:.1f}", *by_volume])
-    kinds = ", ".join(f"{short} {name}" for short, name in NAMES.items() if short != "-")
+    kinds = ", ".join(f"{short} {name}" for short, name in NAMES.items())
     text = (
         "Sum of the products of the diameters of the lesions that were measurable when first seen: "
         f"{_limits(BY_DIAMETERS)}. Volume of all enhancing tumor: {_limits(BY_VOLUME)}. A new measurable lesion is "

@@ -58,7 +58,7 @@ class AppendedLines:
     def read(self) -> list[str]:
         try:
             size = self._file.stat().st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         if size < self._offset:  # started over
             self._offset = 0

@@ -66,7 +66,7 @@ def warn_of_known_patients(
     scored = {*splits.validation, *splits.test}
     if known := [entry.id for entry in entries if entry.id in scored and learned.holds(entry)]:
         run.warn(
-            f"{model}, or a model before it, learned from validation or test patients ({', '.join(known[:5])}"
+            f"{model}, or a model before it, was trained on validation or test patients ({', '.join(known[:5])}"
             f"{' ...' if len(known) > 5 else ''}): their scores will be too good; leave these patients out of the "
             "splits, or start from another model"
         )

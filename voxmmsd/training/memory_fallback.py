@@ -41,8 +41,8 @@ class MemoryFallback:
             for unet in unets:
                 unet.recompute = True
             self._run.warn(
-                f"out of memory at step {step} ({problem}): from now on activations are computed again in the "
-                "backward pass instead of kept; results stay the same, steps take about a third longer"
+                f"out of memory at step {step} ({problem}): from now on activations are recomputed in the "
+                "backward pass; results stay the same, steps take about a third longer"
             )
         elif self.parts < self._batch:
             self.parts = next(n for n in range(self.parts + 1, self._batch + 1) if self._batch % n == 0)

@@ -1,7 +1,7 @@
 """Enhancing tumor repainted as non-enhancing core: low-grade tumors are rare among labeled cases.
 
-On T1 contrast the enhancing voxels are brought to the level of the tissue around them, keeping their texture; their
-label becomes that of the core. The other modalities stay, as these show enhancing tumor and core much alike.
+On contrast-enhanced T1 the enhancing voxels are brought to the level of the tissue around them, keeping their texture;
+their label becomes that of the core. The other modalities stay, as these show enhancing tumor and core much alike.
 """
 
 from __future__ import annotations

@@ -162,11 +162,11 @@ VERB = VerbGroup(
     "library",
     "manage the training library of cases and corrected labels",
     (
-        Verb("list", "list the cases, their labels and which models learned them", LibraryConfig, _list),
+        Verb("list", "list the cases, their labels and which models were trained on them", LibraryConfig, _list),
         Verb("add", "add cases, expert labels, results of segment and corrections", LibraryAddConfig, _add),
         Verb("accept", "accept the corrected label of a case", LibraryAcceptConfig, _accept),
         Verb("next", "suggest which cases to label next", LibraryNextConfig, _next),
-        Verb("blind", "segment a case with two models, to compare without names", LibraryBlindConfig, _blind),
+        Verb("blind", "segment a case with two models for a blinded comparison", LibraryBlindConfig, _blind),
         Verb("choose", "record which result of a pair is better", LibraryChooseConfig, _choose),
     ),
 )

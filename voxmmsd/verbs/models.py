@@ -107,7 +107,7 @@ def _delete(config: ModelConfig) -> None:
     from voxmmsd.models.registry import delete
 
     freed = delete(str(require(config.model, "MODEL")))
-    print(f"deleted {config.model}: {freed / 2**20:.1f} MiB are free now")
+    print(f"deleted {config.model}: {freed / 2**20:.1f} MiB freed")
 
 
 def _quantize(config: QuantizeConfig) -> None:
@@ -116,7 +116,7 @@ def _quantize(config: QuantizeConfig) -> None:
     if not config.cases or not config.out:
         raise ConfigError(
             "models quantize: needs cases and a place for the result",
-            "give --cases FOLDER (those the model learned from) and --out DIR",
+            "give --cases FOLDER (those the model was trained on) and --out DIR",
         )
     print(quantize_model(config.model, Path(config.cases), Path(config.out)))
 
@@ -155,7 +155,7 @@ VERB = VerbGroup(
         Verb("rollback", "use the model accepted before the one in use", AllModelsConfig, _roll_back),
         Verb("delete", "delete a model from the registry", ModelConfig, _delete),
         Verb("calibrate", "fit a model's probabilities to labeled cases", CalibrateConfig, _calibrate),
-        Verb("average", "average the weights of models of one descent", AverageConfig, _average),
+        Verb("average", "average the weights of related models", AverageConfig, _average),
         Verb("quantize", "write a copy of a model with 8-bit integers", QuantizeConfig, _quantize),
     ),
 )

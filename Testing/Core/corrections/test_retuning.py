@@ -252,7 +252,7 @@ def test_a_label_that_the_old_model_learned_is_no_judge(parent, tmp_path):
     library = filled(tmp_path, training=1, held=1)
     knowing = relabeled_package(parent, tmp_path / "m", training={"cases": {"train": ["case-001"]}})
     retuned(library, knowing, tmp_path / "run", steps=1)
-    assert comparison(tmp_path / "run")["unfair"] == {"case-001": "toy-1 learned from it"}
+    assert comparison(tmp_path / "run")["unfair"] == {"case-001": "toy-1 was trained on it"}
 
 
 def test_a_second_visit_of_a_patient_that_the_old_model_or_its_ancestor_learned_is_no_judge(parent, tmp_path):
@@ -267,8 +267,8 @@ def test_a_second_visit_of_a_patient_that_the_old_model_or_its_ancestor_learned_
     knowing = relabeled_package(parent, tmp_path / "m", parent="oldest-1", training=training)
     package = retuned(library, knowing, tmp_path / "run", steps=1)
     assert comparison(tmp_path / "run")["unfair"] == {
-        "site1-001-001": "toy-1 learned from it",
-        "site1-002-001": "a model that toy-1 was started from learned from it",
+        "site1-001-001": "toy-1 was trained on it",
+        "site1-002-001": "a model that toy-1 was started from was trained on it",
     }
     assert package.info.training["patients"]["train"] == ["case-000"]
     assert package.info.training["inherited"] == {

@@ -58,7 +58,7 @@ def test_cases_that_the_model_learned_from_are_named_as_such(folder, package, tm
     splits.write_text(json.dumps({"train": ["elsewhere"], "validation": list(IDS[:2])}))
     text = calibrate_model(str(package.folder), [folder], splits, device="cpu")
     assert recorded(package)["known"] == [IDS[0]]
-    assert "chosen by 1 of these cases" in text
+    assert "selected by 1 of these cases" in text
 
 
 def test_the_card_and_the_result_tell_the_temperature(folder, package, tmp_path, capsys):

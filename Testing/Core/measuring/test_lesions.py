@@ -65,7 +65,7 @@ def test_a_lesion_that_grew_or_shrank_is_matched():
     assert pairs(small, large) == pairs(large, small) == [(0, 0)]
 
 
-def test_a_split_a_merger_a_new_and_a_vanished_lesion_are_told():
+def test_a_split_a_merger_a_new_and_a_resolved_lesion_are_told():
     one = lesions(((20, 30, 30), 10, ET))
     two = lesions(((20, 24, 30), 4, ET), ((20, 37, 30), 4.5, ET))
     far = lesions(((20, 10, 10), 5, ET))

@@ -54,7 +54,7 @@ def test_a_patient_whom_the_cases_id_does_not_name_is_recorded_as_a_hash_and_fou
 
 def test_what_it_was_chosen_by_counts_and_what_it_was_only_scored_on_does_not(toy, tmp_path):
     package = of(toy, tmp_path, cases={"train": ["a"], "validation": [FIRST.id], "test": [STRANGER.id]})
-    assert reason_learned(package, SECOND) == "model-1 was chosen by its score on it"
+    assert reason_learned(package, SECOND) == "model-1 was selected by its score on it"
     assert not has_learned(package, STRANGER)
 
 
@@ -70,7 +70,7 @@ def test_what_the_parents_of_an_old_package_learned_from_is_found_in_the_registr
     relabeled_package(toy, run, id="oldest-1", schema="", training={"cases": {"unlabelled": [FIRST.id]}})
     child = of(toy, tmp_path, "child-1", "middle-1", cases={"train": ["a"]})
     assert has_learned(child, STRANGER)
-    assert reason_learned(child, SECOND) == "a model that child-1 was started from learned from it"
+    assert reason_learned(child, SECOND) == "a model that child-1 was started from was trained on it"
     assert not has_learned(child, Case("BraTS-GLI-00002-000", "BraTS-GLI-00002"))
 
 

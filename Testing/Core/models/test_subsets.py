@@ -44,7 +44,7 @@ def test_without_any_modality_there_is_nothing_to_expect():
 
 def test_the_table_has_a_row_per_subset_in_the_card_too():
     rows = table_rows(record())
-    assert rows[0] == ["T1", "T1 contrast", "T2", "FLAIR", "WT", "ET"]
+    assert rows[0] == ["T1", "T1 post-contrast", "T2", "FLAIR", "WT", "ET"]
     assert rows[1] == ["x", "x", "x", "x", "0.90", "-"]
     assert ["", "", "", "x", "0.60", "-"] in rows
     text = card(with_subset_scores(toy_info(), record()))

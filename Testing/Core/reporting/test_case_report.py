@@ -108,7 +108,7 @@ def test_one_modality_is_enough(tmp_path):
     images, label, grid = visit(BALLS)
     file = write_result(tmp_path, CASE, {"t2f": images["t2f"]}, label, grid)
     page, _ = report_result(file, images=str(tmp_path / "cases" / CASE))
-    assert "without T1, T1 contrast, T2." in page.read_text(encoding="utf-8")
+    assert "without T1, T1 post-contrast, T2." in page.read_text(encoding="utf-8")
 
 
 def scored(tmp_path, **scores):

@@ -52,14 +52,14 @@ A, B, C = (15, 5, 8), (-18, -10, 5), (-5, 24, -8)
 def test_growth_and_shrinking_have_their_known_amounts(tmp_path):
     found = followed(read(tmp_path, [(A, 8, 3), (B, 6, 3)], [(A, 11, 3), (B, 4, 3)], spacing_zyx=(1.0, 1.0, 1.0)))
     grown, shrunk = found.tracks["ET"]
-    assert events(found) == [["first visit", "matched"], ["first visit", "matched"]]
+    assert events(found) == [["first visit", "persistent"], ["first visit", "persistent"]]
     for track, radii in ((grown, (8, 11)), (shrunk, (6, 4))):
         for number, radius in enumerate(radii):
             assert track.volume_ml(number) == pytest.approx(ball_ml(radius), rel=0.05)
             assert track.product_mm2(number) == pytest.approx((2 * radius + 0.7) ** 2, rel=0.15)
 
 
-def test_a_split_a_merger_a_new_a_vanished_lesion_and_one_that_is_back_are_named(tmp_path):
+def test_a_split_a_merger_a_new_a_resolved_lesion_and_one_that_reappears_are_named(tmp_path):
     found = followed(
         read(
             tmp_path,
@@ -70,8 +70,8 @@ def test_a_split_a_merger_a_new_a_vanished_lesion_and_one_that_is_back_are_named
     )
     assert events(found) == [
         ["first visit", "split", "merged"],
-        ["first visit", "vanished", "back"],
-        ["", "new", "matched"],
+        ["first visit", "resolved", "reappeared"],
+        ["", "new", "persistent"],
     ]
     assert [one.response for one in found.by_diameters] == [Response.PROGRESSION, Response.PROGRESSION]
     assert found.by_diameters[0].why == "a new measurable lesion"
@@ -97,7 +97,7 @@ def test_the_categories_follow_the_radius(radii, by_diameters, by_volume, tmp_pa
 
 def test_a_response_is_not_complete_while_small_pieces_enhance(tmp_path):
     found = followed(read(tmp_path, [(A, 12, 3)], [(A, 12, 2), (A, 2, 3), (B, 2, 3)], spacing_zyx=(1.0, 1.0, 1.0)))
-    assert 0 < found.volumes_ml[1]["ET"] < 0.1 and events(found) == [["first visit", "vanished"]]
+    assert 0 < found.volumes_ml[1]["ET"] < 0.1 and events(found) == [["first visit", "resolved"]]
     for one in (*found.by_diameters, *found.by_volume):
         assert (one.response, one.why) == ("PR", "small pieces are left, so the response is not complete")
 
@@ -116,7 +116,7 @@ def test_visits_on_other_grids_and_in_other_places_are_brought_onto_each_other(t
         off = (one.correction @ move - np.eye(4)) @ border.T
         assert np.linalg.norm(off[:3], axis=0).max() < 1.5
     found = followed(visits)
-    assert events(found) == [["first visit", "matched", "matched"]] * 2
+    assert events(found) == [["first visit", "persistent", "persistent"]] * 2
     for number in range(3):
         assert found.volumes_ml[number]["ET"] == pytest.approx(ball_ml(10) + ball_ml(6), rel=0.06)
 
@@ -144,7 +144,7 @@ def test_table_and_record_say_the_same(tmp_path):
     found = followed(read(tmp_path, [(A, 8, 3), (B, 6, 3)], [(A, 11, 3)]))
     rows = list(csv.DictReader(csv_text(found).splitlines()))
     lesion = {(row["structure"], row["lesion"], row["visit"]): row for row in rows}
-    assert lesion["ET", "2", "2"]["event"] == "vanished"
+    assert lesion["ET", "2", "2"]["event"] == "resolved"
     record = found.record()
     parts = record["lesions"]["ET"][0]["visits"][1]["parts"]
     assert float(lesion["ET", "1", "2"]["volume_ml"]) == pytest.approx(sum(part["volume_ml"] for part in parts))

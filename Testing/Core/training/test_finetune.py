@@ -230,7 +230,7 @@ def test_scoring_patients_that_the_start_has_learned_from_is_warned_of(straight,
     )
     given = {"splits": str(tmp_path / "splits.json"), "start": str(knowing.folder), "steps": 1}
     finetune(options(store, tmp_path / "run", **given))
-    assert f"learned from validation or test patients ({ids[2]})" in capsys.readouterr().err
+    assert f"was trained on validation or test patients ({ids[2]})" in capsys.readouterr().err
     patients = read_package(tmp_path / "run" / "model").info.training
     assert patients["inherited"]["cases"] == [ids[2]]
     assert len(patients["patients"]["train"]) == 2

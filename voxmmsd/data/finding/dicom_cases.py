@@ -89,7 +89,7 @@ def modality_of_tags(tags: Mapping[str, str], *names: str) -> tuple[str | None, 
             break
     weighting = _weighting(tags)
     if weighting is None:
-        return None, "its description tells no sequence that is used (T1, T1 contrast, T2, FLAIR)"
+        return None, "its description does not identify a sequence that is used (T1, T1 post-contrast, T2, FLAIR)"
     return (plain_t1 if weighting == "T1" else weighting), ""
 
 

@@ -63,7 +63,9 @@ def read_name(name: str) -> NameReading:
 def _read_words(name: str, words: list[Word]) -> NameReading:
     first = _body_start(words)
     if first is None:
-        return NameReading("unknown", head=name, why="its name tells no sequence (T1, T1 contrast, T2, FLAIR)")
+        return NameReading(
+            "unknown", head=name, why="its name does not identify a sequence (T1, T1 post-contrast, T2, FLAIR)"
+        )
     body = words[first:]
     roles = [word.role for word in body]
     kind, modality, why = _decide(roles)
