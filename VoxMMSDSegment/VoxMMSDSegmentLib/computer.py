@@ -38,7 +38,7 @@ class ComputerOptions:
         combo.clear()
         combo.addItem(_("do not strip"), "")
         for word in installed():
-            combo.addItem(_("strip with {name}").format(name=STRIPPERS[word].title), word)
+            combo.addItem(_("strip by {name}").format(name=STRIPPERS[word].title), word)
         combo.setCurrentIndex(max(0, combo.findData(chosen)))
 
     def keep(self, *_: Any) -> None:
