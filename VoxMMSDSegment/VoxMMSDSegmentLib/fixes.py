@@ -34,6 +34,7 @@ class Fixes:
             "same-volume": self._leave_out,
             "constant": self._leave_out,
             "label-map": self._leave_out,
+            "negative": self._leave_out,
             "wrong-slot": self._swap,
             "skull": self._from_scanner,
             "not-aligned": self._align,

@@ -16,6 +16,7 @@ from voxmmsd.data.case import Case
 from voxmmsd.data.finding.draft import two_fit
 from voxmmsd.data.finding.naming import patient_of, read_name
 from voxmmsd.data.formats.sources import Source, frame_of, read_image, read_volume, stem_of
+from voxmmsd.data.reading import MAX_BELOW_ZERO, ORIGINAL_INTENSITIES, share_below_zero
 from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, mean_index, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
@@ -243,6 +244,11 @@ def _identity(source: Source) -> tuple[str, str, bool]:
 
 
 def _check_one(name: str, volume: Volume) -> Iterator[Finding]:
+    if (share := share_below_zero(volume.array)) > MAX_BELOW_ZERO:
+        yield Finding(
+            BLOCKING, "negative", f"{name}: {share:.0%} of the voxels are below 0, as in an image that was normalized",
+            ORIGINAL_INTENSITIES, name,
+        )  # fmt: skip
     values = _values(volume, every=4)  # of most images enough, and soon sorted
     if len(values) > FEW_VALUES and values[-1] > 0:
         return

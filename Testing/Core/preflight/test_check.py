@@ -36,6 +36,22 @@ def change(file, edit):
     nib.save(nib.Nifti1Image(*edit(np.asarray(image.dataobj), image.affine.copy())), file)
 
 
+def z_scored(image):
+    brain = image[image > 0].astype(np.float32)
+    return np.where(image > 0, (image - brain.mean()) / brain.std(), 0).astype(np.float32)
+
+
+def test_a_little_below_zero_as_resampling_leaves_it_is_no_finding(patient):
+    change(patient["t2f"], lambda a, m: (np.where(a > 0, a, -0.005 * a.max()).astype(np.float32), m))
+    assert "negative" not in kinds(patient)
+
+
+def test_of_an_image_below_zero_that_alone_is_said(patient):
+    for name in ("t1n", "t2f"):
+        change(patient[name], lambda a, m: (z_scored(a), m))
+    assert not kinds(patient).keys() & {"not-aligned", "mirrored", "wrong-slot"}
+
+
 def test_a_good_case_has_no_finding_that_blocks(patient):
     assert not [f for f in kinds(patient).values() if f.severity == BLOCKING]
     assert "not-aligned" not in kinds(patient)
@@ -50,12 +66,13 @@ def test_a_good_case_has_no_finding_that_blocks(patient):
         (lambda a, m: (np.where(a > 0, np.float32(np.nan), 0).astype(np.float32), m), "unusable-image", BLOCKING),
         (lambda a, m: (np.stack([a, a, a], -1), m), "unusable-image", BLOCKING),
         (lambda a, m: ((a > np.median(a[a > 0])).astype(np.uint8) * 3, m), "label-map", BLOCKING),
+        (lambda a, m: (z_scored(a), m), "negative", BLOCKING),
         (lambda a, m: (np.roll(a, 8, axis=0), m), "not-aligned", WARNING),
         (lambda a, m: (a[:, :, ::8], m @ np.diag([1, 1, 8, 1])), "thick-slices", WARNING),
         (lambda a, m: (a[:, :, ::4], m @ np.diag([1, 1, 4, 1])), "thick-slices", NOTE),
         (lambda a, m: (a[:, :, ::2], m @ np.diag([1, 1, 2, 1])), "different-grids", NOTE),
     ],
-    ids=["zero", "one value", "NaN", "4-D", "label map", "shifted", "very thick", "thick", "other grid"],
+    ids=["zero", "one value", "NaN", "4-D", "label map", "z-scored", "shifted", "very thick", "thick", "other grid"],
 )
 def test_what_is_wrong_with_an_image_is_found_with_a_way_out(patient, edit, kind, severity):
     change(patient["t2f"], edit)
