@@ -7,9 +7,13 @@ comes first in that order, whichever failed first. Nothing is left running when 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+_MAX_PER_CORE = 4  # thousands of them would only take memory
+MAX_ON_WINDOWS = 61  # ProcessPoolExecutor refuses more there
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -21,6 +25,12 @@ def usable_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
         return os.cpu_count() or 1
+
+
+def process_count(asked: int, jobs: int) -> int:
+    """How many processes share ``jobs``: those ``asked`` for (0: one per usable core), as far as they are of use."""
+    most = MAX_ON_WINDOWS if sys.platform == "win32" else jobs
+    return max(1, min(asked or usable_cores(), jobs, _MAX_PER_CORE * (os.cpu_count() or 1), most))
 
 
 def both(first: Callable[[], One], second: Callable[[], Other], at_once: bool = True) -> tuple[One, Other]:

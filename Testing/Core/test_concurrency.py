@@ -1,12 +1,13 @@
 import os
 import threading
 import time
+from concurrent.futures.process import _MAX_WINDOWS_WORKERS
 from pathlib import Path
 
 import pytest
 
 from voxmmsd import concurrency
-from voxmmsd.concurrency import both, mapped
+from voxmmsd.concurrency import both, mapped, process_count
 from voxmmsd.errors import InputError
 
 
@@ -72,3 +73,10 @@ def test_no_module_takes_the_cores_of_the_machine_for_its_own():
     package = Path(concurrency.__file__).parent
     named = [file for file in package.rglob("*.py") if "or os.cpu_count()" in file.read_text(encoding="utf-8")]
     assert named == []
+
+
+def test_windows_gets_no_more_processes_than_its_pools_allow(monkeypatch):
+    monkeypatch.setattr(concurrency.os, "cpu_count", lambda: 64)
+    assert (process_count(100, 200), process_count(3, 200), process_count(100, 2)) == (100, 3, 2)
+    monkeypatch.setattr(concurrency.sys, "platform", "win32")
+    assert process_count(100, 200) == _MAX_WINDOWS_WORKERS

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxmmsd.concurrency import usable_cores
+from voxmmsd.concurrency import process_count
 from voxmmsd.data.case import Case
 from voxmmsd.data.formats.sources import Source, read_volume, source_sha256
 from voxmmsd.data.preprocess import Preprocess
@@ -31,8 +30,6 @@ from voxmmsd.failures import failure_of_case
 from voxmmsd.files import read_json, sha256_of, write_json_atomic, written_aside
 from voxmmsd.labels import EDITED, MODALITIES, LabelSchema, code_of_tissue, schema_named, unknown_tissue
 from voxmmsd.model_config import PreprocessConfig
-
-_MAX_PROCESSES = 4  # per core: thousands of them would only take memory
 
 # Raise it whenever other voxels come out of the same images: entries of earlier formats are then prepared again.
 # Testing/Core/data/test_store_format.py fails until that is done.
@@ -261,7 +258,7 @@ def _leave_signals() -> None:
 
 
 def _run_jobs(jobs: Sequence[_Job], workers: int) -> Iterator[_Outcome]:
-    count = min(workers or usable_cores(), len(jobs), _MAX_PROCESSES * (os.cpu_count() or 1))
+    count = process_count(workers, len(jobs))
     if count <= 1:
         yield from map(_prepare_one, jobs)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxmmsd.concurrency import usable_cores
+from voxmmsd.concurrency import process_count
 from voxmmsd.data.case import Case
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source, read_volume
@@ -28,8 +27,6 @@ from voxmmsd.failures import failure_of_case
 from voxmmsd.labels import LabelSchema, schema_named
 from voxmmsd.records.result import read_result_record
 from voxmmsd.wording import text_table
-
-_MAX_PROCESSES = 4  # per core: thousands of them would only take memory
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ def evaluate_folders(
 def _in_parallel(
     score: Callable[[tuple[Case, Path]], ScoredCase | VoxMMSDError], pairs: Sequence[tuple[Case, Path]], workers: int
 ) -> Iterator[ScoredCase | VoxMMSDError]:
-    count = min(workers or usable_cores(), len(pairs), _MAX_PROCESSES * (os.cpu_count() or 1))
+    count = process_count(workers, len(pairs))
     if count <= 1:
         yield from map(score, pairs)
         return

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from voxmmsd.concurrency import process_count
 from voxmmsd.config import config_to_record
 from voxmmsd.data.store import PreparedCase
 from voxmmsd.errors import Canceled, RunError
@@ -71,7 +72,7 @@ def score_at_once(
     Raises:
         Canceled: ``run`` was asked to pause or cancel; finished scores are kept.
     """
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(process_count(jobs, len(files)), mp_context=get_context("spawn")) as pool:
         scores = [pool.submit(_score, model, entries, schema, device, file) for file, model in files.items()]
         try:
             for number, score in enumerate(scores):

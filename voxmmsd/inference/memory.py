@@ -6,7 +6,8 @@ import ctypes
 import math
 import re
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import psutil
 
@@ -17,7 +18,9 @@ _SHARE_OF_FREE = 0.8  # without a limit: other programs want to live too
 _CASE_BYTES = 52  # per voxel of the reference: read as four modalities, looked at, labels brought back to it
 _ROUND = 50 * 2**20
 _UNITS = {"": 2**30, "K": 2**10, "M": 2**20, "G": 2**30}
-_CONTROL_GROUP = Path("/sys/fs/cgroup")
+_CONTROL_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 
 
 def parse_bytes(text: str) -> int | None:
@@ -62,22 +65,48 @@ def refuse_too_small(limit: int, before: int, shape_zyx: tuple[int, ...], map_by
 
 def free_bytes(limit: int | None) -> int:
     """What this process may still take of the machine's memory; with a ``limit``, up to that in all."""
-    free = int(_SHARE_OF_FREE * min(psutil.virtual_memory().available, _free_in_container()))
+    free = int(_SHARE_OF_FREE * min(psutil.virtual_memory().available, _free_in_control_groups()))
     return free if limit is None else min(free, limit - taken_bytes())
 
 
-def _free_in_container() -> float:
-    """Of the control group's limit (Linux containers, Slurm), which the machine's free memory knows nothing of.
+def _free_in_control_groups() -> float:
+    """Of the limits of containers, Slurm jobs and systemd units, which the machine's free memory knows nothing of.
 
-    What the group takes includes files that were read and are kept in memory: the inactive ones give way at once.
+    A limit may be that of the process's own control group or of any above it.
+    """
+    return min((_free_in(group, *names) for group, names in _control_groups()), default=math.inf)
+
+
+def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The memory control groups of this process, innermost first, and the names of what they tell.
+
+    In a container the path is often that of the host, whose groups are not there; the topmost then is its own.
     """
     try:
-        limit = (_CONTROL_GROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = int((_CONTROL_GROUP / "memory.current").read_text(encoding="ascii"))
-        lines = (_CONTROL_GROUP / "memory.stat").read_text(encoding="ascii").splitlines()
-        files = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+        lines = _OWN_GROUPS.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):  # not Linux
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers == "":
+            top, names = _CONTROL_GROUPS, _VERSION_2
+        elif "memory" in controllers.split(","):
+            top, names = _CONTROL_GROUPS / "memory", _VERSION_1
+        else:
+            continue
+        own = PurePosixPath(path.lstrip("/"))
+        for group in (own, *own.parents):
+            yield top / group, names
+
+
+def _free_in(group: Path, limit_name: str, used_name: str, files_name: str) -> float:
+    """What the group takes includes files that were read and are kept in memory: the inactive ones give way at once."""
+    try:
+        limit = (group / limit_name).read_text(encoding="ascii").strip()
+        used = int((group / used_name).read_text(encoding="ascii"))
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        files = next((int(line.split()[1]) for line in lines if line.startswith(f"{files_name} ")), 0)
         return math.inf if limit == "max" else int(limit) - max(0, used - files)
-    except (OSError, ValueError):  # no control group of the second version: there is no such limit
+    except (OSError, ValueError):  # a group without a limit of its own, or one that cannot be seen from here
         return math.inf
 
 

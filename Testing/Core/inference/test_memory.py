@@ -102,11 +102,33 @@ def test_where_even_the_smallest_windows_find_no_room_the_way_out_is_named(engin
         predict_tiled(IMAGE, engine, 3)
 
 
-def test_files_that_are_kept_in_memory_count_as_free_in_a_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
-    (tmp_path / "memory.max").write_text(f"{1000 * 2**20}\n")
-    (tmp_path / "memory.current").write_text(f"{990 * 2**20}\n")
-    (tmp_path / "memory.stat").write_text(f"anon {190 * 2**20}\nactive_file 4096\ninactive_file {800 * 2**20}\n")
-    assert memory._free_in_container() == 810 * 2**20
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory._free_in_container() == float("inf")
+VERSIONS = {
+    "version 2": ("0::/{path}\n", "", ("memory.max", "memory.current", "inactive_file")),
+    "version 1": (
+        "5:devices:/\n4:cpuset,memory:/{path}\n0::/\n",
+        "memory",
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ),
+}
+
+
+def limited(group, names, limit):
+    """A control group of ``limit`` MiB of which 190 MiB are taken, and 800 MiB by files that are kept in memory."""
+    group.mkdir(parents=True, exist_ok=True)
+    (group / names[0]).write_text(f"{limit * 2**20}\n" if limit else "max\n")
+    (group / names[1]).write_text(f"{990 * 2**20}\n")
+    (group / "memory.stat").write_text(f"anon {190 * 2**20}\nactive_file 4096\n{names[2]} {800 * 2**20}\n")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("limited_path", ["", "slurm/job_7", "slurm/job_7/step_0"])
+def test_the_limit_of_a_container_or_job_is_seen_wherever_it_is_set(version, limited_path, tmp_path, monkeypatch):
+    own, folder, names = VERSIONS[version]
+    (tmp_path / "own").write_text(own.format(path="slurm/job_7/step_0"))
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "_CONTROL_GROUPS", tmp_path / "groups")
+    top = tmp_path / "groups" / folder
+    limited(top / limited_path, names, 1000)
+    assert memory._free_in_control_groups() == 810 * 2**20
+    limited(top / limited_path, names, 0) if version == "version 2" else (top / limited_path / names[0]).unlink()
+    assert memory._free_in_control_groups() == float("inf")

@@ -83,6 +83,13 @@ def write_list(file: Path, cases: Sequence[Case]) -> None:
     write_text_atomic(file, stream.getvalue())
 
 
+def _relative(image: Path, folder: Path) -> str:
+    try:
+        return os.path.relpath(image, folder)
+    except ValueError:  # on another drive of Windows
+        return str(image.absolute())
+
+
 def _listed(case: Case, folder: Path, as_json: bool) -> dict[str, Any]:
     sources = {**case.modalities, "label": case.label, "brain_mask": case.brain_mask}
     row: dict[str, Any] = {"id": case.id, "patient_id": case.patient_id}
@@ -90,7 +97,7 @@ def _listed(case: Case, folder: Path, as_json: bool) -> dict[str, Any]:
         if source is None:
             continue
         images = case.undecided.get(name, (source.path,))
-        path = " | ".join(os.path.relpath(image, folder) for image in images)
+        path = " | ".join(_relative(image, folder) for image in images)
         more = {"channel": source.channel, "series_uid": source.series_uid}
         said = {key: value for key, value in more.items() if value is not None}
         if said and not as_json:
