@@ -181,7 +181,7 @@ def open_store(folder: Path) -> tuple[PreparedCase, ...]:
     Raises:
         InputError: no prepared case, or one that is damaged, incomplete or of another format.
     """
-    found = {name: _read_entry(folder / f"{name}.json") for name in _names_in(folder)}
+    found = {name: _read_entry(folder / f"{name}.json") for name in names_in(folder)}
     if not found:
         raise InputError(
             f"{folder}: holds no prepared case", "make the store with `voxmmsd prepare FOLDER --store DIR`"
@@ -220,10 +220,10 @@ def _fits(entry: PreparedCase) -> bool:
 
 def is_store(folder: Path) -> bool:
     """Whether the folder contains at least one prepared case, intact or not."""
-    return folder.is_dir() and bool(_names_in(folder))
+    return folder.is_dir() and bool(names_in(folder))
 
 
-def _names_in(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
     """Names of all prepared cases with an array or a record; empty for any other folder."""
     arrays = {file.stem for file in folder.glob("[!.]*.npy")}
     known = {file.stem for file in folder.glob("[!.]*.json") if file.stem in arrays or _is_record(file)}

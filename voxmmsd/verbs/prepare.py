@@ -17,6 +17,8 @@ from voxmmsd.wording import counted
 if TYPE_CHECKING:
     from voxmmsd.data.store import StoreResult
 
+_MAX_LISTED = 10
+
 
 @dataclass(frozen=True)
 class PrepareConfig:
@@ -40,7 +42,24 @@ def run(config: PrepareConfig) -> int:
         print(failure_line(case_id, error), file=sys.stderr)
     kept = len(result.entries) - result.made
     print(f"{config.store}: {counted(len(result.entries), 'case')} ready ({result.made} made, {kept} kept)")
+    if remark := _others(result, Path(config.store)):
+        print(remark)
     return 2 if result.failures else 0
+
+
+def _others(result: StoreResult, store: Path) -> str:
+    """What the store holds besides these cases, which a training takes as well: of other folders, or of cases that were
+    removed, renamed or could not be prepared since."""
+    from voxmmsd.data.store import names_in
+
+    others = sorted(set(names_in(store)) - {entry.id for entry in result.entries})
+    if not others:
+        return ""
+    listed = ", ".join(others[:_MAX_LISTED]) + (" ..." if len(others) > _MAX_LISTED else "")
+    return (
+        f"The store also holds {counted(len(others), 'case')} that this call did not prepare, and trainings use them: "
+        f"{listed}. Delete their .npy and .json files if they should not be used."
+    )
 
 
 def prepare_folder(config: PrepareConfig) -> StoreResult:

@@ -13,6 +13,7 @@ from dicom_files import write_series
 from voxmmsd.data.cases import case_from_files, find_cases, read_case
 from voxmmsd.data.finding.dicom_cases import modality_of
 from voxmmsd.data.finding.listing import write_list
+from voxmmsd.data.finding.walk import IMAGES_BESIDE_RESULTS
 from voxmmsd.data.formats.dicom import Series
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError
@@ -264,9 +265,24 @@ def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
 
 def test_results_inside_the_folder_are_passed_over(tmp_path):
     brats(tmp_path, "BraTS2021_00001")
-    touch(tmp_path / "results", ".run/config.json", "BraTS2021_00001-voxmmsd.nii.gz", "other_T1.nii.gz")
+    touch(
+        tmp_path / "results",
+        ".run/config.json",
+        "BraTS2021_00001-voxmmsd.nii.gz",
+        "BraTS2021_00001-voxmmsd-t1c.nii.gz",
+        "visit-1-t1c.nii.gz",
+    )
     found = find_cases(tmp_path)
     assert len(found.cases) == 1 and not found.unplaced
+
+
+def test_a_patient_whose_folder_got_results_is_not_passed_over_in_silence(tmp_path):
+    brats(tmp_path, "BraTS2021_00001", "BraTS2021_00002")
+    touch(tmp_path / "BraTS2021_00002", ".run/config.json", "BraTS2021_00002-voxmmsd.nii.gz")
+    found = find_cases(tmp_path)
+    assert [case.id for case in found.cases] == ["BraTS2021_00001"]
+    assert [(path.name, why) for path, why in found.unplaced] == [("BraTS2021_00002", IMAGES_BESIDE_RESULTS)]
+    assert [case.id for case in find_cases(tmp_path / "BraTS2021_00002").cases] == ["BraTS2021_00002"]
 
 
 def test_a_label_is_never_taken_from_a_prediction(tmp_path):

@@ -13,6 +13,10 @@ from voxmmsd.data.formats.sources import ending_of, why_unread
 from voxmmsd.ids import natural_key
 
 Unplaced = list[tuple[Path, str]]
+VISIT = "visit-"  # what follow --registered writes
+IMAGES_BESIDE_RESULTS = (
+    "holds results beside images, which are not read: move the results (and .run) to a folder of their own"
+)
 
 
 @dataclass
@@ -30,8 +34,8 @@ class Findings:
 def walk(root: Path) -> Findings:
     """All possible images under ``root``. Each folder is entered once, and no link that leads to a folder above itself.
 
-    Hidden folders, run folders and folders of results (``--out``, ``--store``) are skipped; folders of predictions and
-    links to folders above with a note.
+    Hidden folders, run folders and folders of results (``--out``, ``--store``) are skipped; folders of predictions,
+    images beside results and links to folders above with a note.
     """
     findings = Findings()
     seen: set[tuple[int, int]] = set()
@@ -44,7 +48,11 @@ def walk(root: Path) -> Findings:
         except OSError as error:
             findings.unplaced.append((folder, f"cannot be read ({error.strerror})"))
             continue
-        if (status.st_dev, status.st_ino) in seen or (folder != root and _is_run(entries)):
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        if folder != root and _is_run(entries):
+            if any(_is_input(entry.name) for entry in entries):
+                findings.unplaced.append((folder, IMAGES_BESIDE_RESULTS))
             continue
         seen.add((status.st_dev, status.st_ino))
         ahead += reversed(_look_through(folder, entries, findings))
@@ -92,6 +100,11 @@ def _note_file(path: Path, findings: Findings) -> None:
                 findings.dicom.setdefault(path.parent, []).append(path)
         except OSError as error:
             findings.unplaced.append((path, f"cannot be read ({error.strerror})"))
+
+
+def _is_input(name: str) -> bool:
+    """Whether it is an image that no command of this package wrote there."""
+    return bool(ending_of(name)) and "voxmmsd" not in name and not name.startswith(VISIT)
 
 
 def _is_run(entries: list[os.DirEntry[str]]) -> bool:
