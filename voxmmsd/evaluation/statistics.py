@@ -6,6 +6,7 @@ interval and the counts describe the data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,41 +29,45 @@ class Paired:
     patients: tuple[int, int]
 
 
-def paired(differences: np.ndarray, seed: int = 0) -> Paired:
-    """Statistics of differences ``(draw, patient, region)``, NaN where a patient has no score for a region.
+def paired(differences: np.ndarray, patients: Sequence[str] = (), seed: int = 0) -> Paired:
+    """Statistics of differences ``(draw, case, region)``, NaN where a case has no score for a region.
 
-    The effect is the mean over the regions of the mean over draws and patients. The bootstrap resamples both
-    patients and training draws with replacement, since the claim generalizes over both (the two-way "pigeonhole"
-    bootstrap, Owen 2007); with a single draw or patient, only the other is resampled.
+    ``patients``: of each case, whose it is (default: each of another patient). The effect is the mean over the regions
+    of the mean over draws and cases. The bootstrap resamples both patients, with all their cases, and training draws
+    with replacement, since the claim generalizes over both (the two-way "pigeonhole" bootstrap, Owen 2007); with a
+    single draw or patient, only the other is resampled.
     """
     rng = np.random.default_rng([seed, 0xB007])
-    draws, patients, _ = differences.shape
+    draws, cases, _ = differences.shape
+    whose = tuple(patients) or tuple(map(str, range(cases)))
+    members = np.array([[one == patient for one in whose] for patient in dict.fromkeys(whose)], float)
+    count = len(members)
     resampled = means_over_regions(
         differences,
         rng.multinomial(draws, np.full(draws, 1 / draws), RESAMPLES),
-        rng.multinomial(patients, np.full(patients, 1 / patients), RESAMPLES),
+        rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) @ members,
     )
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.nanpercentile(resampled, [tail, 100 - tail]) if np.isfinite(resampled).any() else (np.nan, np.nan)
-    ones_d, ones_p = np.ones((1, draws)), np.ones((1, patients))
+    ones_d, ones_p = np.ones((1, draws)), np.ones((1, cases))
     return Paired(
         float(means_over_regions(differences, ones_d, ones_p)[0]),
         float(low),
         float(high),
         _signs(means_over_regions(differences, np.eye(draws), np.tile(ones_p, (draws, 1)))),
-        _signs(means_over_regions(differences, np.tile(ones_d, (patients, 1)), np.eye(patients))),
+        _signs(means_over_regions(differences, np.tile(ones_d, (count, 1)), members)),
     )
 
 
-def means_over_regions(values: np.ndarray, draw_counts: np.ndarray, patient_counts: np.ndarray) -> np.ndarray:
-    """``(B,)``: the mean over the regions of the weighted mean of ``values`` ``(draw, patient, region)``.
+def means_over_regions(values: np.ndarray, draw_counts: np.ndarray, case_counts: np.ndarray) -> np.ndarray:
+    """``(B,)``: the mean over the regions of the weighted mean of ``values`` ``(draw, case, region)``.
 
-    ``draw_counts`` ``(B, draw)`` and ``patient_counts`` ``(B, patient)`` give the weight of each. NaN is ignored, and a
+    ``draw_counts`` ``(B, draw)`` and ``case_counts`` ``(B, case)`` give the weight of each. NaN is ignored, and a
     region without values is left out.
     """
     there = np.isfinite(values)
-    sums = np.einsum("bd,bp,dpr->br", draw_counts, patient_counts, np.where(there, values, 0.0), optimize=True)
-    counts = np.einsum("bd,bp,dpr->br", draw_counts, patient_counts, there.astype(float), optimize=True)
+    sums = np.einsum("bd,bc,dcr->br", draw_counts, case_counts, np.where(there, values, 0.0), optimize=True)
+    counts = np.einsum("bd,bc,dcr->br", draw_counts, case_counts, there.astype(float), optimize=True)
     means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
     regions = (counts > 0).sum(axis=1)
     return np.where(regions > 0, means.sum(axis=1) / np.maximum(regions, 1), np.nan)

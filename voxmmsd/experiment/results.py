@@ -40,8 +40,13 @@ class Comparison:
     def methods(self, cases: int) -> tuple[str, ...]:
         return tuple(dict.fromkeys(arm.method for arm in self.found if arm.cases == cases))
 
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Whose each case is."""
+        return next(iter(self.found.values())).patients
+
     def dice(self, method: str, cases: int) -> np.ndarray:
-        """``(draw, patient, region)``."""
+        """``(draw, case, region)``."""
         arms = sorted((a for a in self.found if (a.method, a.cases) == (method, cases)), key=lambda arm: arm.draw)
         return np.stack([self.found[arm].dice(self.regions) for arm in arms])
 
@@ -53,10 +58,10 @@ class Comparison:
         """Gain of a method over the baseline, paired by draw and patient."""
         theirs, ours = self.dice(self.baseline, cases), self.dice(method, cases)
         draws = min(len(theirs), len(ours))
-        return paired(ours[:draws] - theirs[:draws])
+        return paired(ours[:draws] - theirs[:draws], self.patients)
 
     def lesion_dice(self, method: str, cases: int) -> np.ndarray:
-        """``(draw, patient, region)`` by the official lesion-wise rules."""
+        """``(draw, case, region)`` by the official lesion-wise rules."""
         arms = sorted((a for a in self.found if (a.method, a.cases) == (method, cases)), key=lambda arm: arm.draw)
         return np.stack([self.found[arm].lesion_dice(self.regions) for arm in arms])
 
@@ -64,7 +69,7 @@ class Comparison:
         """As ``gain``, of the lesion-wise Dice."""
         theirs, ours = self.lesion_dice(self.baseline, cases), self.lesion_dice(method, cases)
         draws = min(len(theirs), len(ours))
-        return paired(ours[:draws] - theirs[:draws])
+        return paired(ours[:draws] - theirs[:draws], self.patients)
 
     def text(self, what: str) -> str:
         """The table as text, with an explanation of its columns."""
@@ -152,9 +157,9 @@ def shown(dice: float) -> str:
 
 
 def _by_draw(dice: np.ndarray) -> np.ndarray:
-    """``(draw,)`` means of ``(draw, patient, region)``."""
-    draws, patients, _ = dice.shape
-    return means_over_regions(dice, np.eye(draws), np.ones((draws, patients)))
+    """``(draw,)`` means of ``(draw, case, region)``."""
+    draws, cases, _ = dice.shape
+    return means_over_regions(dice, np.eye(draws), np.ones((draws, cases)))
 
 
 def _csv(heading: Sequence[str], lines: Sequence[Sequence[object]]) -> str:

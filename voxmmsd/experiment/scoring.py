@@ -30,10 +30,12 @@ LESION_RULES = "brats2023"
 class Scored:
     """Scores of a model on some cases, on the prepared grid, and its calibration in those with a tumor.
 
-    ``lesionwise``: of each case, structure -> mean Dice of its lesions by the rules of ``LESION_RULES``.
+    ``patients``: whose each case is. ``lesionwise``: of each case, structure -> mean Dice of its lesions by the rules
+    of ``LESION_RULES``.
     """
 
     cases: tuple[CaseScores, ...]
+    patients: tuple[str, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     lesionwise: tuple[Mapping[str, float], ...] = ()
 
@@ -49,9 +51,9 @@ class Scored:
 def score_model(
     model: Path, entries: Sequence[PreparedCase], schema: LabelSchema, device: torch.device, file: Path
 ) -> Scored:
-    """Segment and score prepared, labeled cases; results already in ``file`` are not recomputed."""
+    """Segment and score prepared, labeled cases; scores in ``file`` of the same voxels are not recomputed."""
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if missing := [entry for entry in entries if "lesionwise" not in kept.get(entry.id, {})]:
+    if missing := [entry for entry in entries if kept.get(entry.id, {}).get("array_sha256") != entry.array_sha256]:
         package = read_package(model)
         engine = TorchEngine(load_network(package).to(device), device)
         for entry in missing:
@@ -61,6 +63,7 @@ def score_model(
     calibrations = [kept[entry.id]["calibration"] for entry in entries]
     return Scored(
         tuple(_case(entry.id, kept[entry.id]["structures"]) for entry in entries),
+        tuple(entry.patient_id for entry in entries),
         tuple(Calibration.of(record) for record in calibrations if record),
         tuple(kept[entry.id]["lesionwise"] for entry in entries),
     )
@@ -75,6 +78,7 @@ def _record(entry: PreparedCase, probabilities: np.ndarray, schema: LabelSchema)
     calibration = calibrate(probabilities, reference, entry.grid)
     structures = {key: without_nan(asdict(each)) for key, each in scores.structures.items()}
     return {
+        "array_sha256": entry.array_sha256,
         "structures": structures,
         "calibration": calibration.record() if calibration else None,
         "lesionwise": {key: each.dice for key, each in lesions.items()},

@@ -46,3 +46,14 @@ def test_nothing_to_compare_is_no_number():
     found = paired(np.full((2, 2, 1), NAN))
     assert np.isnan([found.effect, found.low, found.high]).all()
     assert (found.draws, found.patients) == ((0, 0), (0, 0))
+
+
+def test_several_cases_of_a_patient_are_resampled_together():
+    of_patients = np.random.default_rng(0).normal(size=(3, 12, 2))
+    twice = np.repeat(of_patients, 2, axis=1)
+    whose = [f"p{number // 2}" for number in range(24)]
+    together, expected = paired(twice, whose), paired(of_patients)
+    assert (together.low, together.high) == pytest.approx((expected.low, expected.high))
+    assert together.patients == expected.patients
+    alone = paired(twice)
+    assert alone.high - alone.low < together.high - together.low
