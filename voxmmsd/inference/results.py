@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,12 +84,14 @@ def write_prediction(
     findings: Sequence[Finding] = (),
     withheld: Sequence[Finding] = (),
     before_record: Callable[[Path, ResultRecord], object] | None = None,
+    *,
+    reading: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write labels with the values of the schema, probabilities if any, and the record; returns the label file.
 
     The record is written last: if it exists, the result is complete. It contains no path and no patient data. Where
     findings say why the result is ``withheld``, the record is all that is written. ``before_record`` writes what else
-    belongs to a complete result; it is given the label file and the record.
+    belongs to a complete result; it is given the label file and the record. ``reading``: as in ``ResultRecord``.
 
     Raises:
         InputError: results of this case exist already.
@@ -103,6 +106,7 @@ def write_prediction(
         _record(prediction, seconds, findings),
         withheld=tuple(finding.line() for finding in withheld),
         sha256=None if withheld else sha256_of(file),
+        reading=reading or {},
     )
     if before_record is not None and not withheld:
         before_record(file, record)

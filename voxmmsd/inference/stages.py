@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from voxmmsd.concurrency import both
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case
+from voxmmsd.data.formats.sources import source_sha256
 from voxmmsd.data.preprocess import Prepared, Preprocess
 from voxmmsd.data.reading import CaseVolumes, read_case, reading_options
 from voxmmsd.data.volume import Volume
@@ -139,10 +141,19 @@ class Stages:
             _draw(prediction, self.out, [finding.text for finding in computed.of_result])
         # The record is written last: where it is, all is there.
         also = partial(self._write_dicom, prediction) if self.config.dicom_seg else None
-        file = write_prediction(prediction, self.out, computed.seconds, findings, withheld, also)
+        reading = self._reading(prediction.volumes.case)
+        file = write_prediction(prediction, self.out, computed.seconds, findings, withheld, also, reading=reading)
         if withheld:
             raise withheld_error(prediction.case_id, [finding.line() for finding in withheld])
         return file
+
+    def _reading(self, case: Case) -> dict[str, Any]:
+        """How its images were read, for those who read them again: other calls may share the run's folder."""
+        config = self.config
+        mask = config.brain_mask if config.brain_mask in WORDS else ""
+        if not mask and case.brain_mask is not None:
+            mask = source_sha256(case.brain_mask)
+        return {"align": config.align, "from_scanner": config.from_scanner, "n4": config.n4, "brain_mask": mask}
 
     def _write_dicom(self, prediction: Prediction, file: Path, record: ResultRecord) -> None:
         if not prediction.label_zyx.any():

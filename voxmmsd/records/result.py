@@ -67,9 +67,11 @@ class Refinement:
 class ResultRecord:
     """What is known of a result; it contains no path and no patient data. ``docs/file-formats.md`` explains the keys.
 
-    ``findings``: of the images and of the result. ``notes``: what was done otherwise than asked, as text. ``withheld``:
-    why there are no labels, as lines of findings. ``sha256``: of the labels' file, None if they are withheld.
-    ``refined``: what ``refine`` did, None for a result of ``segment``.
+    ``reading``: how the images were read: ``align``, ``from_scanner``, ``n4`` and ``brain_mask`` (its word, or the
+    SHA-256 of its file); empty in records of earlier versions. ``findings``: of the images and of the result.
+    ``notes``: what was done otherwise than asked, as text. ``withheld``: why there are no labels, as lines of findings.
+    ``sha256``: of the labels' file, None if they are withheld. ``refined``: what ``refine`` did, None for a result of
+    ``segment``.
     """
 
     schema: str
@@ -79,6 +81,7 @@ class ResultRecord:
     engine: str = ""
     reference: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
     alignment: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -150,6 +153,7 @@ def _result(record: dict[str, Any]) -> ResultRecord:
         engine=str(record.get("engine", "")),
         reference=str(record.get("reference", "")),
         inputs=dict(record.get("inputs", {})),
+        reading=dict(record.get("reading") or {}),
         alignment=tuple(record.get("alignment") or ()),
         missing=tuple(record.get("missing", ())),
         findings=findings,

@@ -233,12 +233,31 @@ def find_images(result: Edited, config: RefineConfig) -> tuple[Case, SegmentConf
         if name not in case.modalities:
             raise InputError(f"case {case.id}: its {name} is missing, which the result was made from", "restore it")
         if not has_sha256(case.modalities[name], expected):
+            if chosen.id != result.case_id and not config.case:
+                raise InputError(
+                    f"{result.file}: the run beside it is of other images", "name the folder of its images with --case"
+                )
             raise InputError(
                 f"{case.modalities[name].path}: has changed since {result.file.name} was made from it",
                 "give the images as they were with --case, or segment the case again",
             )
     modalities = {name: case.modalities[name] for name in result.record.inputs}
-    return replace(case, modalities=modalities), how
+    return replace(_with_its_mask(case, result, config), modalities=modalities), how
+
+
+def _with_its_mask(case: Case, result: Edited, config: RefineConfig) -> Case:
+    """The case with the brain mask that the result was made with: none where one was put beside the images later."""
+    mask = str(result.record.reading.get("brain_mask", ""))
+    if not result.record.reading or mask in WORDS or config.brain_mask:
+        return case
+    if not mask:
+        return replace(case, brain_mask=None)
+    if case.brain_mask is None or not has_sha256(case.brain_mask, mask):
+        raise InputError(
+            f"{result.file}: the brain mask that it was made with is not there any more, or has changed",
+            "name it with --brain-mask",
+        )
+    return case
 
 
 def _find_case(result: Edited, how: SegmentConfig) -> Case | None:
@@ -256,19 +275,21 @@ def known_reading(result: Edited, config: RefineConfig) -> dict[str, str]:
         InputError: the mask that ``config`` names is not there.
     """
     known = _known_options(result, config)
-    mask = str(known.get("brain_mask", ""))
+    mask, recorded = str(known.get("brain_mask", "")), result.record.reading
     found: dict[str, str] = {}
     if _names_images(known):
         how = _how_read(result, config)
         found = {name: str(getattr(how, name)) for name in ("reference", "from_scanner", "align", "n4")}
-        if not mask:
+        if not mask and not recorded:
             try:
                 case = _find_case(result, how)
             except InputError:
                 case = None
             if case is not None:
                 found["brain_mask"] = source_sha256(case.brain_mask) if case.brain_mask else ""
-    if mask in WORDS:
+    if recorded and not config.brain_mask:
+        found["brain_mask"] = str(recorded.get("brain_mask", ""))
+    elif mask in WORDS:
         found["brain_mask"] = mask
     elif mask and (config.brain_mask or Path(mask).exists()):
         found["brain_mask"] = source_sha256(Source(Path(mask)))
@@ -297,12 +318,25 @@ def _known_options(result: Edited, config: RefineConfig) -> dict[str, Any]:
         known |= {n: str(directory / known[n]) for n in _PATHS if n in known and known[n] not in WORDS}
     if result.record.alignment:
         known["align"] = True
+    if result.record.reading:  # the run may be of a later call, of other images
+        known |= {name: bool(result.record.reading.get(name)) for name in ("align", "from_scanner", "n4")}
+        known["brain_mask"] = _mask_to_use(str(result.record.reading.get("brain_mask", "")), known.get("brain_mask"))
     if config.case:
         known = {name: value for name, value in known.items() if name not in (*MODALITIES, "id")}
         known["case"] = config.case
     if config.brain_mask:
         known["brain_mask"] = config.brain_mask
     return known
+
+
+def _mask_to_use(recorded: str, named: object) -> str:
+    """The word of the mask that a result was made with, or the file that the run names, where that is still the one;
+    empty where a mask lies beside the images, or none was there."""
+    if recorded in WORDS:
+        return recorded
+    file = Path(str(named or "\0"))
+    is_it = bool(recorded) and "\0" not in str(file) and file.exists() and source_sha256(Source(file)) == recorded
+    return str(file) if is_it else ""
 
 
 def find_model(result: Edited, config: RefineConfig) -> ModelPackage:

@@ -150,6 +150,39 @@ def test_features_are_computed_again_where_the_images_are_read_in_another_way(pl
     assert "no.nii.gz: no such file" in capsys.readouterr().err
 
 
+def test_a_result_is_read_as_it_was_made_whatever_was_segmented_into_its_folder_since(place, capsys):
+    assert refine(place, out="before") == 0
+    assert record(place / "seen")["reading"] == {"align": False, "from_scanner": False, "n4": False, "brain_mask": ""}
+    assert main(["phantom", str(place / "others"), "--count", "1", "--shape", "32", "--seed", "7"]) == 0
+    (other,) = (case.id for case in find_cases(place / "others").cases)
+    segment = ["segment", str(place / "others" / other), "--model", str(place / "toy"), "--engine", "onnx"]
+    assert main([*segment, "--out", str(place / "seen"), "--brain-mask", "t2f"]) == 0
+    assert json.loads((place / "seen" / f"{other}-voxmmsd.json").read_text())["reading"]["brain_mask"] == "t2f"
+    assert refine(place, out="lost") == 2
+    assert "the run beside it is of other images" in capsys.readouterr().err
+    assert refine(place, "--case", place / "cases" / CASE, out="after") == 0
+    assert record(place / "after")["sha256"] == record(place / "before")["sha256"]
+    assert record(place / "after")["reading"] == record(place / "seen")["reading"]
+
+
+def test_a_brain_mask_is_the_one_that_the_result_was_made_with(place, capsys):
+    image = nib.load(place / "cases" / CASE / f"{CASE}-t1c.nii.gz")
+    mask = place / "mask.nii.gz"
+    nib.save(nib.Nifti1Image((np.asarray(image.dataobj) > 0).astype(np.uint8), image.affine), mask)
+    beside = shutil.copy(mask, place / "cases" / CASE / f"{CASE}-brain_mask.nii.gz")
+    assert refine(place, out="without") == 0  # it was put there later
+    segment = ["segment", str(place / "cases"), "--model", str(place / "toy"), "--engine", "onnx", "--threads", "1"]
+    assert main([*segment, "--out", str(place / "masked")]) == 0
+    edited = paint(place / "masked" / RESULT, place / "on-masked.nii.gz", 12)
+    assert refine(place, result=place / "masked" / RESULT, edited=edited.name, out="with") == 0
+    (place / beside).unlink()
+    assert refine(place, result=place / "masked" / RESULT, edited=edited.name, out="gone") == 2
+    assert "name it with --brain-mask" in capsys.readouterr().err
+    given = ["--brain-mask", mask]
+    assert refine(place, *given, result=place / "masked" / RESULT, edited=edited.name, out="named") == 0
+    assert record(place / "named")["sha256"] == record(place / "with")["sha256"]
+
+
 def test_the_case_and_the_model_may_be_named_where_the_run_is_gone(place, capsys):
     shutil.rmtree(place / "seen" / ".run")
     assert refine(place) == 2
