@@ -25,6 +25,7 @@ else:
 
 Result = TypeVar("Result")
 MAX_JSON_BYTES = 1 << 28  # 256 MiB: beyond any record, list of cases or splits
+FOLDER_SECONDS = 10.0  # Windows renames no folder of which a file is open, and scans what was just written
 _NO_ROOM = 1 << 20  # bytes that are left on a disk that is full
 
 
@@ -69,7 +70,7 @@ def folder_written_aside(folder: Path, mark: str = "") -> Iterator[Path]:
             yield aside
             if folder.is_dir():
                 folder.rmdir()
-            aside.rename(folder)
+            retry_while_locked(lambda: aside.rename(folder), FOLDER_SECONDS)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

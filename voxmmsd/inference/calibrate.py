@@ -56,8 +56,7 @@ def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = N
         )
     seen = [entry.id for entry in chosen if entry.id in zones and _knows(package, entry)]
     record = {**fit_temperature(zones), "known": seen, "created": now()}
-    info = replace(package.info, training={**package.info.training, CALIBRATION: record})
-    written = rewrite_record(package, info, card(info))
+    written = rewrite_record(package, lambda info: replace(info, training={**info.training, CALIBRATION: record}), card)
     lines = [
         f"temperature {record['temperature']:g}: the expected calibration error near the lesions of "
         f"{counted(len(zones), 'case')} changes from {record['error_before']:.3f} to {record['error_after']:.3f}, in "

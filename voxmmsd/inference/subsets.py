@@ -59,8 +59,7 @@ def evaluate_subsets(model: str, folder: Path, split: str, schema: str = "", dev
         VOLUMES: volumes,
     }
     earlier = package.info.scores.get(KEY)
-    info = with_subset_scores(package.info, record)
-    written = rewrite_record(package, info, card(info))
+    written = rewrite_record(package, lambda info: with_subset_scores(info, record), card)
     lines = [
         text_table(table_rows(record)),
         f"mean Dice over {counted(len(cases), f'{split} case')}, in {written.folder}",

@@ -31,7 +31,7 @@ from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.data.label_maps import read_label, volumes_ml
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import ConfigError, LibraryError
-from voxmmsd.files import sha256_of, write_json_atomic
+from voxmmsd.files import FOLDER_SECONDS, retry_while_locked, sha256_of, write_json_atomic
 from voxmmsd.ids import safe_id
 from voxmmsd.labels import schema_named, values_from_indices
 from voxmmsd.library.changes import changed_voxels
@@ -256,7 +256,7 @@ class Library(LibraryRecords):
             grids={name: volume.grid for name, volume in images.items()},
         )
         write_json_atomic(aside / CASE_RECORD, to_record(entry))
-        aside.rename(place)  # of a folder: fails where another one is
+        retry_while_locked(lambda: aside.rename(place), FOLDER_SECONDS)  # of a folder: fails where another one is
         return LibraryCase(place, entry, ())
 
     def _append(

@@ -229,20 +229,26 @@ def refuse_existing(folder: Path) -> None:
         raise ModelError(f"{folder}: exists already", "a model package is never overwritten, name another folder")
 
 
-def rewrite_record(package: ModelPackage, info: ModelInfo, card: str) -> ModelPackage:
-    """Replace the record and card of a package; weights, network and id are kept.
+def rewrite_record(
+    package: ModelPackage, change: Callable[[ModelInfo], ModelInfo], card: Callable[[ModelInfo], str]
+) -> ModelPackage:
+    """Change the record of a package, and its card with it; weights, network and id are kept.
 
-    The new card is kept beside the old one until the record that lists it is in place: if this is interrupted, the
-    package is intact, in its old or its new form.
+    What is changed is the record as it is now: others may have changed it since ``package`` was read, hours ago where
+    a model was scored meanwhile. The new card is kept beside the old one until the record that lists it is in place: if
+    this is interrupted, the package is intact, in its old or its new form.
 
     Raises:
-        ModelError: the folder cannot be written.
+        ModelError: the folder cannot be written, or has the weights of another model now.
     """
-    waiting = package.folder / _NEXT_CARD
+    waiting, present = package.folder / _NEXT_CARD, read_info(package.folder)
+    if present.files.get(WEIGHTS) != package.info.files.get(WEIGHTS):
+        raise ModelError(f"{package.folder}: has other weights than when it was read", "call again for these")
+    info = change(present)
     try:
-        _finish_card_update(package.folder, read_info(package.folder))
-        write_text_atomic(waiting, card)
-        info = dataclasses.replace(info, files={**package.info.files, CARD: sha256_of(waiting)})
+        _finish_card_update(package.folder, present)
+        write_text_atomic(waiting, card(info))
+        info = dataclasses.replace(info, files={**present.files, CARD: sha256_of(waiting)})
         write_json_atomic(package.folder / RECORD, {"format": FORMAT, **asdict(info)})
         _finish_card_update(package.folder, info)
     except OSError as error:

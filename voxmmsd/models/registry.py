@@ -15,7 +15,7 @@ from pathlib import Path
 
 from voxmmsd.clock import now
 from voxmmsd.errors import ModelError
-from voxmmsd.files import folder_written_aside
+from voxmmsd.files import FOLDER_SECONDS, folder_written_aside, retry_while_locked
 from voxmmsd.home import home
 from voxmmsd.ids import safe_id
 from voxmmsd.models import decisions
@@ -156,7 +156,7 @@ def delete(model_id: str) -> int:
 def _remove(folder: Path) -> None:
     doomed = folder.with_name(f".{folder.name}{_DOOMED}")
     shutil.rmtree(doomed, ignore_errors=True)
-    folder.rename(doomed)  # gone at once, whatever happens to the removal
+    retry_while_locked(lambda: folder.rename(doomed), FOLDER_SECONDS)  # gone at once, whatever happens to the removal
     shutil.rmtree(doomed)
 
 

@@ -166,13 +166,9 @@ class _Network:
 def _blended(
     image: np.ndarray, scale: np.ndarray, network: _Network, size: Sequence[int], progress: Progress | None
 ) -> list[np.ndarray]:
-    """Logits and pyramid of the whole box in float16, windows blended by a Gaussian.
-
-    All windows start at multiples of the coarsest level's step: sides are multiples of the divisor, and three quarters
-    of it is one of four.
-    """
+    """Logits and pyramid of the whole box in float16, windows blended by a Gaussian."""
     shape, factors = image.shape[1:], scale[:, None, None, None]
-    places = list(product(*(window_starts(n, w) for n, w in zip(shape, size, strict=True))))
+    places = list(product(*(_starts(n, w, max(network.steps)) for n, w in zip(shape, size, strict=True))))
     totals: list[np.ndarray] = []
     weights = [gaussian_weights(tuple(side // step for side in size)) for step in network.steps]
     counted = [np.zeros([side // step for side in shape], np.float32) for step in network.steps]
@@ -194,6 +190,11 @@ def _blended(
             np.divide(total, np.maximum(count, 1e-9), out=total)
         totals[0][0][counted[0] == 0] = 1e4  # never computed: background for sure
     return [total.astype(np.float16) for total in totals]
+
+
+def _starts(length: int, window: int, step: int) -> list[int]:
+    """As ``window_starts``, at multiples of the coarsest level's step, of which a window may hold no part."""
+    return sorted({start - start % step for start in window_starts(length, window)})
 
 
 def _empty(found: np.ndarray, shape: tuple[int, ...], step: int) -> np.ndarray:

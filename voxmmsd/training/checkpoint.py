@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,15 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int, k
     save_state(file, state)
     for old in sorted(folder.glob(_PATTERN))[: -max(1, keep)]:
         if not (keep_every and int(old.stem.removeprefix("step-")) % keep_every == 0):
-            old.unlink()
+            _discard(old)
     for left_by_a_kill in folder.glob(".step-*.tmp.pt"):
-        left_by_a_kill.unlink()
+        _discard(left_by_a_kill)
     return file
+
+
+def _discard(file: Path) -> None:
+    with suppress(PermissionError):  # Windows, while another program reads it: the next checkpoint discards it
+        file.unlink()
 
 
 def save_state(file: Path, state: dict[str, Any]) -> None:

@@ -178,7 +178,7 @@ def test_verifying_believes_no_clock(copy):
 
 
 def rewritten(package):
-    return rewrite_record(package, dataclasses.replace(package.info, limits="others"), "another card")
+    return rewrite_record(package, lambda info: dataclasses.replace(info, limits="others"), lambda info: "another card")
 
 
 def test_a_record_that_is_rewritten_while_it_is_read_is_read_again(copy, monkeypatch):
@@ -228,7 +228,7 @@ def test_the_next_rewrite_ends_one_that_was_cut_short(copy, monkeypatch):
     seen = []
     true = packages.write_json_atomic
     monkeypatch.setattr(packages, "write_json_atomic", lambda *a: (seen.append(read_package(copy)), true(*a)))
-    rewrite_record(package, dataclasses.replace(package.info, limits="third"), "third card")
+    rewrite_record(package, lambda info: dataclasses.replace(info, limits="third"), lambda info: "third card")
     assert seen[0].info.limits == "others"
     assert read_package(copy).info.limits == "third"
     assert not (copy / "MODEL_CARD.next.md").exists()

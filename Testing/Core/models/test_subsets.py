@@ -66,9 +66,12 @@ def package(made, tmp_path):
     return read_package(tmp_path / "toy")
 
 
+def scored(package):
+    return rewrite_record(package, lambda info: with_subset_scores(info, record()), card)
+
+
 def test_a_rewritten_record_leaves_a_whole_package_of_the_same_network(package):
-    info = with_subset_scores(package.info, record())
-    rewrite_record(package, info, card(info))
+    scored(package)
     again = read_package(package.folder)
     assert again.info.scores["subsets"]["dice"]["t1n"] == {"WT": 0.6, "ET": None}
     assert again.info.id == package.info.id
@@ -79,8 +82,6 @@ def test_a_rewritten_record_leaves_a_whole_package_of_the_same_network(package):
 
 @pytest.mark.parametrize("step", ["record", "card"])
 def test_a_rewrite_that_is_cut_short_leaves_the_package_whole(package, monkeypatch, step):
-    info = with_subset_scores(package.info, record())
-
     def killed(*_):
         raise KeyboardInterrupt
 
@@ -90,7 +91,7 @@ def test_a_rewrite_that_is_cut_short_leaves_the_package_whole(package, monkeypat
         else:
             patch.setattr("voxmmsd.models.package.write_json_atomic", lambda *a: (write_json_atomic(*a), killed()))
         with pytest.raises(KeyboardInterrupt):
-            rewrite_record(package, info, card(info))
+            scored(package)
     again = read_package(package.folder)
     assert ("subsets" in again.info.scores) == (step == "card")
     assert ("Mean Dice with each subset" in again.file(CARD).read_text(encoding="utf-8")) == (step == "card")
@@ -98,13 +99,19 @@ def test_a_rewrite_that_is_cut_short_leaves_the_package_whole(package, monkeypat
 
 def test_a_model_that_got_scores_is_still_the_same_model_to_the_registry(package):
     known = import_model(package.folder)
-    info = with_subset_scores(package.info, record())
-    rewrite_record(package, info, card(info))
+    scored(package)
     assert import_model(package.folder).folder == known.folder
-    other = replace(info, files={**info.files, "weights.safetensors": "0" * 64})
-    with pytest.raises(ModelError):
-        rewrite_record(replace(package, info=other), other, card(other))
-        import_model(package.folder)
+    other = replace(package.info, files={**package.info.files, "weights.safetensors": "0" * 64})
+    with pytest.raises(ModelError, match="other weights"):
+        scored(replace(package, info=other))
+
+
+def test_what_another_call_wrote_into_the_record_meanwhile_is_kept(package):
+    """Subsets are scored for hours, and the model may be calibrated in the meantime."""
+    rewrite_record(package, lambda info: replace(info, training={**info.training, "calibration": "fitted"}), card)
+    again = scored(package)
+    assert again.info == read_package(package.folder).info
+    assert again.info.training["calibration"] == "fitted" and "subsets" in again.info.scores
 
 
 def test_all_modalities_are_one_of_the_subsets():

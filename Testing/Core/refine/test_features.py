@@ -13,6 +13,7 @@ from voxmmsd.inference.engines import OnnxEngine
 from voxmmsd.inference.quantize import quantize
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.refine import compute_features
+from voxmmsd.refine.features import _starts
 from voxmmsd.refine.fitting import Fit, enlarged, interpolated, scores
 from voxmmsd.refine.kept import read_features, write_features
 from voxmmsd.refine.onnx_outputs import with_pyramid
@@ -51,6 +52,16 @@ def test_in_windows_the_logits_are_those_of_segmenting_with_these_windows(packag
     logits = np.exp(found.logits_czyx.astype(np.float32))
     np.testing.assert_allclose(logits / logits.sum(axis=0), expected, atol=5e-3)
     assert all(np.isfinite(level).all() for level in found.pyramid)
+
+
+@pytest.mark.parametrize(("length", "window"), [(100, 52), (112, 56), (96, 64), (20, 32)])
+def test_windows_start_where_the_coarsest_level_has_a_voxel_and_leave_nothing_out(length, window):
+    starts = _starts(length, window, 4)
+    assert all(start % 4 == 0 for start in starts)
+    covered = np.zeros(length, bool)
+    for start in starts:
+        covered[start : start + window] = True
+    assert covered.all() and starts[-1] + window >= length
 
 
 def test_the_box_around_the_tissue_has_its_own_grid(package):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -17,6 +19,19 @@ def test_the_newest_checkpoint_comes_back_and_old_ones_are_dropped(tmp_path):
     assert problems == []
     assert torch.equal(found["network"]["w"], torch.full((3,), 100.0))
     assert sorted(p.name for p in tmp_path.glob("*.pt")) == ["step-00000030.pt", "step-00000100.pt"]
+
+
+def test_an_old_checkpoint_that_another_program_reads_waits_for_the_next(tmp_path, monkeypatch):
+    def locked(file, **_):
+        raise PermissionError(13, "is used by another process", str(file))
+
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "unlink", locked)
+        for step in (1, 2):
+            save_checkpoint(tmp_path, step, {"step": step}, keep=1)
+    assert len(list(tmp_path.glob("step-*.pt"))) == 2
+    save_checkpoint(tmp_path, 3, {"step": 3}, keep=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["step-00000003.pt"]
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "cut off at the checksum", "empty"])
