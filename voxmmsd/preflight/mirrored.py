@@ -5,7 +5,7 @@ both sides. Its folds differ: the edges of two images (``misalignment``) are com
 the shift at which they agree best. Flipped along another axis as well, or along two, which is a turn by 180 degrees,
 the outline differs too, but it looks as if the image had only to be registered, which cannot mend a flip.
 
-``benchmarks/misalignment.py --mirrored`` measures how often that is right; its figures are in ``docs/segmenting.md``.
+``benchmarks/misalignment.py --mirrored`` measures how often that is right: ``docs/segmenting-measured.md``.
 """
 
 from __future__ import annotations
