@@ -37,7 +37,6 @@ STORY = (
 ELSEWHERE = {
     "dicom": "it takes DICOM series: dicom_export/test_segment_to_dicom.py writes some, and runs the commands",
     "evidence": "it takes the real cases and hours",
-    "segmenting-measured": "it takes the real cases",
     "starter-model": "it takes the real cases and hours",
     "offline": "it takes a package index: test_package.py makes a bundle and installs it",
     "torchrun --nproc-per-node=4 -m voxmmsd pretrain scans --run glioma --preset paper": (

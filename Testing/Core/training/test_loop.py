@@ -105,7 +105,7 @@ def test_out_of_memory_activations_are_recomputed_and_every_number_stays_the_sam
 def test_still_out_of_memory_the_batch_is_computed_in_parts_and_a_resumed_run_knows(verb, store, tmp_path, monkeypatch):
     out_of_memory(monkeypatch, verb, lambda t: t.memory.parts == 1)
     train(verb, store, tmp_path / "run")
-    assert ["again in the" in text for text in warnings_of(tmp_path / "run")] == [True, False]
+    assert ["recomputed in the" in text for text in warnings_of(tmp_path / "run")] == [True, False]
     assert "computed in 2 parts" in warnings_of(tmp_path / "run")[1]
     state, _ = newest_checkpoint(tmp_path / "run" / "checkpoints")
     assert (state["parts"], state["recompute"]) == (2, True)
