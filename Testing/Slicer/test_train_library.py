@@ -133,6 +133,28 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
         self.assertEqual(library.case("phantom-007-000").newest.kind, "corrected")
 
+    def test_a_case_whose_image_was_deleted_is_made_whole_by_open_and_its_corrections_are_accepted(self):
+        library = self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open_next(panel)
+        asked, removed = self.answer(False), 0
+        for is_all in (False, True):
+            removed += self.clear_segment(node, "ED" if is_all else "ET")
+            volumes = library_case.opened_volumes()
+            kept = None if is_all else volumes["t2f"]
+            for volume in list(volumes.values()) if is_all else [library_case.reference_of(node)]:
+                slicer.mrmlScene.RemoveNode(volume)
+            self.press_accept(panel)
+            self.assertIn("open the case again", panel.library.ui.noticeLabel.text)
+            self.assertIs(self.open(panel, "phantom-007-000"), node)
+            self.assertEqual(library_case.reference_of(node).GetName(), "phantom-007-000 t1c")
+            self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), len(MODALITIES))
+            self.assertIn(kept, (None, library_case.opened_volumes()["t2f"]))
+            self.press_accept(panel)
+            self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
+        self.assertEqual(asked, [])
+        self.assertEqual(library.case("phantom-007-000").newest.number, 3)
+
     def test_whoever_comes_back_finds_the_case_chosen_and_can_accept_it(self):
         self.library(predicted=2)
         panel = self.open_panel("VoxMMSDTrain")

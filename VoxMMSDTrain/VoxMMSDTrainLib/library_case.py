@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -84,15 +85,18 @@ def always() -> bool:
 def open_case(folder: Path, case_id: str, is_seen: Callable[[], bool] = always) -> Steps:
     """Load a case's images and its newest labels in place of the case before; the segmentation node.
 
-    A case that is open stays as it is, and comes no second time into the scene. None where the user keeps corrections
-    of the case before. Where ``is_seen`` says no, the views are left alone and the labels hidden until the module is
-    entered again: another one shows its own patient.
+    A case that is open stays as it is, and comes no second time into the scene; images are brought back only where the
+    one that its labels need was deleted. None where the user keeps corrections of the case before. Where ``is_seen``
+    says no, the views are left alone and the labels hidden until the module is entered again: another one shows its
+    own patient.
 
     Raises: as ``read_case``.
     """
     from voxmmsd.library import LibraryRecords
 
-    if (node := opened_labels(case_id, LibraryRecords(folder))) is not None and opened_volumes():
+    if (node := opened_labels(case_id, LibraryRecords(folder))) is not None:
+        if reference_of(node) not in opened_volumes().values():
+            yield from _bring_back_images(node, folder, is_seen)
         yield from show(opened_volumes(), is_seen)
         return node
     found = yield lambda: read_case(folder, case_id)
@@ -111,16 +115,30 @@ def open_case(folder: Path, case_id: str, is_seen: Callable[[], bool] = always) 
     return node
 
 
-def load_images(case: LibraryCase, is_seen: Callable[[], bool] = always) -> Steps:
-    """Load the images of a case, each in a step; the volume nodes by modality.
+def _bring_back_images(node, folder: Path, is_seen: Callable[[], bool]) -> Steps:
+    """Load what was deleted of the images of a case that is open: without the one whose grid they have, its labels
+    could not be accepted."""
+    case_id = node.GetAttribute(CASE)
+    found = yield lambda: read_case(folder, case_id)
+    volumes = yield from load_images(found.case, is_seen, opened_volumes())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(_fitting(volumes, found.labels))
+    yield
+
+
+def load_images(
+    case: LibraryCase, is_seen: Callable[[], bool] = always, loaded: Mapping[str, Any] = MappingProxyType({})
+) -> Steps:
+    """Load the images of a case but those that are ``loaded``, each in a step; the volume nodes by modality.
 
     What was made of other images is hidden first.
     """
     if is_seen():
         show_case_only()
     yield
-    volumes = {}
+    volumes = dict(loaded)
     for name in case.modalities:
+        if name in loaded:
+            continue
         volumes[name] = yield from read_steps(case.image_file(name), f"{case.id} {name}")
         volumes[name].SetAttribute(OPENED, case.id)
         volumes[name].SetAttribute(MODALITY, name)
