@@ -315,8 +315,7 @@ class TrainLibraryTest(train_case.TrainTest):
         library = self.library(predicted=2)
         panel = self.open_panel("VoxMMSDTrain")
         node = self.open(panel, "phantom-007-000")
-        tree, logic = slicer.mrmlScene.GetSubjectHierarchyNode(), slicer.modules.subjecthierarchy.logic()
-        clone = tree.GetItemDataNode(logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(node), "mine"))
+        clone = slicer_case.clone(node, "mine")
         removed = self.clear_segment(node, "ET")
         self.press_accept(panel)
         self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
@@ -329,6 +328,29 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertTrue(slicer.mrmlScene.IsNodePresent(clone))
         self.open(panel, "phantom-007-000")
         self.assertIsNot(library_case.opened_labels("phantom-007-000"), clone)
+
+    def test_copies_of_the_images_are_the_users_and_stay_when_the_case_goes_also_in_a_scene_that_was_saved(self):
+        self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        for is_loaded in (False, True):
+            self.open(panel, "phantom-007-000")
+            volumes = library_case.opened_volumes()
+            slicer_case.clone(volumes["t2f"], "filtered")
+            slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, volumes["t1n"], "by volumes")
+            if is_loaded:
+                slicer.util.saveScene(str(self.folder / "scene.mrb"))
+                slicer.mrmlScene.Clear()
+                slicer_case.clone(phantom_case.add_volumes(phantom_case.phantom())["t1c"], "other ids")
+                slicer.util.loadScene(str(self.folder / "scene.mrb"))
+            self.assertEqual(set(library_case.opened_volumes()), set(MODALITIES))
+            self.assertEqual(len(library_case.opened_nodes()), 5)
+            self.open(panel, "phantom-007-001")
+            names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
+            self.assertTrue({"filtered", "by volumes"} <= names)
+            self.assertFalse([name for name in names if name.startswith("phantom-007-000")])
+            copy = slicer.util.getNode("filtered")
+            self.assertFalse([name for name in copy.GetAttributeNames() if name.startswith("VoxMMSD.")])
+            slicer.mrmlScene.Clear()
 
     @slicer_case.needs_main_window
     def test_the_case_stays_in_the_views_where_its_own_images_are_chosen_or_none(self):

@@ -1,6 +1,7 @@
 """Choosing between two segmentations without knowing whose they are."""
 
 import slicer
+import slicer_case
 import train_case
 from model_record import write_model_record
 
@@ -37,6 +38,18 @@ class TrainUnnamedTest(train_case.TrainTest):
         panel.showTab("Result")
         self.assertFalse(ui.firstButton.enabled or ui.equalButton.enabled)
         self.assertEqual(ui.unnamedNotice.text, "")
+
+    def test_a_copy_of_what_is_compared_stays_when_another_case_is_opened(self):
+        library, panel = self.open_pair()
+        node = slicer.util.getNode("phantom-007-000 first")
+        mine = slicer_case.clone(node, "mine")
+        panel.library.ui.libraryPath.currentPath = str(library.folder)
+        panel.library.choose("phantom-007-000")
+        panel.library.ui.openButton.click()
+        self.wait_for_work(panel)
+        names = [one.GetName() for one in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
+        self.assertEqual(sorted(names), ["mine", "phantom-007-000 labels"])
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(mine))
 
     def test_both_alike_is_written_down_in_plain_words(self):
         library, panel = self.open_pair()

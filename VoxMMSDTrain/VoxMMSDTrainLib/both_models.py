@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
 from VoxMMSDLib.background import Steps
+from VoxMMSDLib.one_patient import mark_original
 from VoxMMSDTrainLib.compared import Shown, outline
 from VoxMMSDTrainLib.comparison import RunResult
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of
@@ -112,6 +113,7 @@ def _opened(found: _Read, colors: tuple[int, ...]) -> Steps:
         ]
         reference = (fitting or [shown_first(volumes)])[0]
         node = segmentation_of(labels, f"{case_id} {title}", reference, {OPENED: case_id}, is_shown=False)
+        mark_original(node)
         shown.append(Shown(title, node, color))
         yield
         outline(node, color)  # here, a step for each, and not of all of them at the end

@@ -17,9 +17,19 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
 from VoxMMSDLib.background import Steps
-from VoxMMSDLib.one_patient import CASE, HIDDEN, OPENED, SHOWN_FIRST, is_of_case, show_case_only
+from VoxMMSDLib.one_patient import (
+    CASE,
+    HIDDEN,
+    OPENED,
+    SHOWN_FIRST,
+    is_of_case,
+    is_original,
+    make_users_own,
+    mark_original,
+    show_case_only,
+)
 from VoxMMSDLib.patient_views import PATIENT_VIEWS
-from VoxMMSDLib.segments import SCHEMA, schema_of
+from VoxMMSDLib.segments import schema_of
 from VoxMMSDLib.volumes import ijk_to_world, read_steps, remove_whole
 from VoxMMSDTrainLib.labels import Labels, left_out, pieces_of, segmentation_of, snapshot
 
@@ -110,6 +120,7 @@ def open_case(folder: Path, case_id: str, is_seen: Callable[[], bool] = always) 
     node = segmentation_of(
         found.labels, f"{case_id} labels", _fitting(volumes, found.labels), attributes, is_shown=is_shown
     )
+    mark_original(node)
     yield
     yield from show(volumes, is_seen)
     return node
@@ -142,6 +153,7 @@ def load_images(
         volumes[name] = yield from read_steps(case.image_file(name), f"{case.id} {name}")
         volumes[name].SetAttribute(OPENED, case.id)
         volumes[name].SetAttribute(MODALITY, name)
+        mark_original(volumes[name])
         yield
     return volumes
 
@@ -171,26 +183,22 @@ def shown_first(volumes: Mapping[str, Any]):
 
 
 def close_case() -> Steps:
-    """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted."""
+    """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted.
+
+    Copies of its nodes, as the module Data makes them, are the user's: they stay.
+    """
     node = next(iter(_labels_in_scene()), None)
     question = (yield from _question_before_closing(node)) if node is not None else ""
     if question and not slicer.util.confirmYesNoDisplay(question):
         return False
-    _give_away_clones(node)
-    for one in opened_nodes():
+    originals = opened_nodes()
+    for one in _nodes_of_case():
+        if one not in originals:
+            make_users_own(one)
+    for one in originals:
         remove_whole(one)
         yield
     return True
-
-
-def _give_away_clones(node) -> None:
-    """A clone of the labels, made in the module Data, is the user's: it stays when the case goes."""
-    if node is None or reference_of(node) is None:
-        return
-    for clone in _labels_in_scene():
-        if reference_of(clone) is None:
-            for name in (LIBRARY, CASE, OPENED, KEPT, HIDDEN, SCHEMA):
-                clone.RemoveAttribute(name)
 
 
 def _question_before_closing(node) -> Steps:
@@ -279,10 +287,8 @@ def accept(folder: Path, correction: Correction):
 
 
 def opened_nodes() -> list:
-    """All nodes that came with the case that is open."""
-    kinds = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
-    nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
-    return [node for node in nodes if is_of_case(node)]
+    """All nodes that came with the case that is open, without copies of them."""
+    return [node for node in _nodes_of_case() if is_original(node)]
 
 
 def opened_labels(case_id: str, library: LibraryRecords | None = None):
@@ -301,7 +307,7 @@ def opened_case() -> str:
 def opened_volumes() -> dict[str, Any]:
     """Modality to volume node of the case that is open."""
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return {node.GetAttribute(MODALITY): node for node in nodes if node.GetAttribute(OPENED)}
+    return {node.GetAttribute(MODALITY): node for node in nodes if node.GetAttribute(OPENED) and is_original(node)}
 
 
 def reference_of(node):
@@ -323,13 +329,14 @@ def schema_in_use(library: LibraryRecords) -> str:
 
 
 def _labels_in_scene() -> list:
-    """The newest first: a scene of an older version may hold more than one.
-
-    A clone has the attributes of what was cloned, but no reference to its image: it comes after the others.
-    """
+    """The newest first: a scene of an older version may hold more than one. Copies of them are none."""
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    labels = [node for node in reversed(list(nodes)) if node.GetAttribute(CASE)]
-    return sorted(labels, key=lambda node: reference_of(node) is None)
+    return [node for node in reversed(list(nodes)) if node.GetAttribute(CASE) and is_original(node)]
+
+
+def _nodes_of_case() -> list:
+    kinds = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
+    return [node for kind in kinds for node in slicer.util.getNodesByClass(kind) if is_of_case(node)]
 
 
 def _fitting(volumes: Mapping[str, Any], labels: Labels):
