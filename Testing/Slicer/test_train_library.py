@@ -155,6 +155,23 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertEqual(asked, [])
         self.assertEqual(library.case("phantom-007-000").newest.number, 3)
 
+    def test_a_library_that_is_chosen_in_one_module_is_that_of_the_other_when_it_is_entered(self):
+        self.library(predicted=1)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        train.exit()
+        segment.enter()
+        segment.ui.libraryPath.currentPath = str(self.folder / "of the study")
+        segment.exit()
+        train.enter()
+        self.assertEqual(train.library.folder, self.folder / "of the study")
+        self.assertEqual(train.library.ui.casesTable.rowCount, 0)
+        train.library.ui.libraryPath.currentPath = str(self.folder / "library")
+        self.assertEqual(train.library.ui.casesTable.rowCount, 1)
+        train.exit()
+        segment.enter()
+        self.assertEqual(segment.ui.libraryPath.currentPath, str(self.folder / "library"))
+        segment.exit()
+
     def test_whoever_comes_back_finds_the_case_chosen_and_can_accept_it(self):
         self.library(predicted=2)
         panel = self.open_panel("VoxMMSDTrain")

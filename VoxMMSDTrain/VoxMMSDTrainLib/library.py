@@ -10,10 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import ERROR, REMEDY, InputError, VoxMMSDError
-from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from voxmmsd.runs import list_runs
-from VoxMMSDLib import dependencies, settings, tables
+from VoxMMSDLib import dependencies, library_folder, tables
 from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.pages import Page
@@ -24,7 +23,6 @@ from VoxMMSDTrainLib.run import RunTab
 if TYPE_CHECKING:
     from voxmmsd.library import LibraryCase, LibraryRecords
 
-SETTING = "library"  # the folder that VoxMMSDSegment puts corrections into
 ALL = ""
 
 
@@ -40,7 +38,7 @@ class LibraryTab:
         self.is_left = False  # another module is shown
         self._is_unseen = False  # the case that is open was opened meanwhile
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
-        ui.libraryPath.currentPath = settings.read(SETTING, str(home() / "library"))
+        ui.libraryPath.currentPath = library_folder.kept()
         for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabeled", "predicted", "accepted"))):
             ui.stateFilter.addItem(text, value)
         for text, value in ((_("all parts"), ALL), (_("training"), "training"), (_("hold-out"), "hold-out")):
@@ -84,6 +82,7 @@ class LibraryTab:
     def come_back(self) -> bool:
         """The module is shown again; whether the views are yet to show the case that is open."""
         self.is_left = False
+        self.ui.libraryPath.currentPath = library_folder.kept()  # the other module may have chosen another one
         is_unseen, self._is_unseen = self._is_unseen, False
         return is_unseen
 
@@ -168,7 +167,7 @@ class LibraryTab:
         ui.addButton.setEnabled(self._adding is None)
 
     def _change_library(self, path: str) -> None:
-        settings.write(SETTING, path)
+        library_folder.keep(path)
         self.refresh()
         self._on_changed()
 
