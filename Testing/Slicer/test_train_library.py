@@ -1,5 +1,6 @@
 """The tab Library: what there is, what to label next, a case into the scene and its correction back."""
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ import vtk
 from slicer.util import arrayFromVolume
 
 from voxmmsd.labels import MODALITIES
-from VoxMMSDLib import segments, settings
+from VoxMMSDLib import library_folder, segments, settings
 from VoxMMSDLib.background import at_once
 from VoxMMSDSegmentLib.regions import regions_node
 from VoxMMSDSegmentLib.result import replace_result
@@ -171,6 +172,32 @@ class TrainLibraryTest(train_case.TrainTest):
         segment.enter()
         self.assertEqual(segment.ui.libraryPath.currentPath, str(self.folder / "library"))
         segment.exit()
+
+    def test_a_library_is_named_by_its_whole_path_or_from_the_home_folder(self):
+        """What is relative would come to lie in the folder in which Slicer was started."""
+        self.library(predicted=1)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        made, library = phantom_case.phantom(), self.folder / "library"
+        segment.parameters.result = phantom_case.add_result(made, phantom_case.add_volumes(made), self.folder)
+        segment.ui.caseEdit.setText("site1-008")
+        segment.ui.checkedCheck.setChecked(True)
+        ui = train.library.ui
+        ui.addPath.currentPath = str(self.folder / "cases")
+        for path, said in (("corrections", "not the whole path"), (" ", "No library is chosen")):
+            segment.ui.libraryPath.currentPath = ui.libraryPath.currentPath = path
+            self.assertIn(said, ui.noticeLabel.text)
+            self.assertEqual(ui.casesTable.rowCount, 0)
+            for button in (ui.addButton, ui.nextButton):
+                button.click()
+                self.assertIn(said, ui.noticeLabel.text)
+            segment.ui.acceptButton.click()
+            self.assertIn(said, segment.ui.acceptedLabel.text)
+            self.assertIsNone(segment.review_tab.accepting)
+            self.assertEqual(library_folder.kept(), str(library))
+        with mock.patch.dict(os.environ, {"HOME": str(self.folder), "USERPROFILE": str(self.folder)}):
+            ui.libraryPath.currentPath = "~/library"
+            self.assertEqual((ui.casesTable.rowCount, ui.noticeLabel.text), (1, ""))
+            self.assertEqual((train.library.folder, library_folder.kept()), (library, str(library)))
 
     def test_whoever_comes_back_finds_the_case_chosen_and_can_accept_it(self):
         self.library(predicted=2)

@@ -373,10 +373,11 @@ class ReviewTab:
         """Put the result into the library that is chosen, under the code that is written; Slicer stays usable.
 
         Raises:
+            InputError: no library is chosen, or not by its whole path.
             LibraryError: the code is a name.
             MissingDependencyError: packages are missing, and installing them was declined.
         """
-        folder, result = Path(self._ui.libraryPath.currentPath), self._result
+        folder, result = library_folder.named(self._ui.libraryPath.currentPath), self._result
         case_id, left_out = self._ui.caseEdit.text.strip(), without_value(result)
         self._ui.acceptedLabel.setText("")
         self.accepting = self._logic.accept(

@@ -34,6 +34,7 @@ class LibraryTab:
         self.shown: list[LibraryCase] = []
         self._cases: tuple[LibraryCase, ...] = ()
         self._library_id = ""
+        self._is_library = False  # the folder is one
         self._adding: Child | None = None
         self.is_left = False  # another module is shown
         self._is_unseen = False  # the case that is open was opened meanwhile
@@ -60,12 +61,14 @@ class LibraryTab:
 
     @property
     def folder(self) -> Path:
-        return Path(self.ui.libraryPath.currentPath)
+        """Raises InputError: none is chosen, or not by its whole path."""
+        return library_folder.named(self.ui.libraryPath.currentPath)
 
     def records(self) -> LibraryRecords | None:
         """What the library says of its cases; None where the folder is none yet.
 
         Raises:
+            InputError: no folder is chosen.
             LibraryError: its record is damaged.
         """
         from voxmmsd.library import LibraryRecords, is_library
@@ -92,7 +95,13 @@ class LibraryTab:
 
     def _read(self) -> None:
         known, self._cases, self._used, self._next = self._cases, (), {}, None
-        from_library = self.records()
+        self._is_library = False
+        try:
+            from_library = self.records()
+        except VoxMMSDError:
+            self._show()  # nothing of another library
+            raise
+        self._is_library = from_library is not None
         if from_library is not None:
             from voxmmsd.corrections.usage import learned_in
             from voxmmsd.library import next_to_label
@@ -143,9 +152,7 @@ class LibraryTab:
         return self._used.get(case.id, ())
 
     def _summary(self) -> str:
-        from voxmmsd.library import is_library
-
-        if not is_library(self.folder):
+        if not self._is_library:
             return _("There is no library here yet: Add creates one, and so does Accept in the segmentation module.")
         accepted = sum(case.accepted is not None for case in self._cases)
         held = sum(case.part == "hold-out" for case in self._cases)
@@ -167,9 +174,10 @@ class LibraryTab:
         ui.addButton.setEnabled(self._adding is None)
 
     def _change_library(self, path: str) -> None:
-        library_folder.keep(path)
+        self._say("")
         self.refresh()
-        self._on_changed()
+        if library_folder.keep(path):
+            self._on_changed()
 
     def _open_chosen(self) -> None:
         if self._chosen:
