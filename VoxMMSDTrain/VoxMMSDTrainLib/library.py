@@ -18,6 +18,7 @@ from VoxMMSDLib.child import Child
 from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import library_case, words
 from VoxMMSDTrainLib.correcting import open_editor
+from VoxMMSDTrainLib.presence import Presence
 from VoxMMSDTrainLib.run import RunTab
 
 if TYPE_CHECKING:
@@ -29,15 +30,15 @@ ALL = ""
 class LibraryTab:
     """``on_changed`` hears when cases or labels came in."""
 
-    def __init__(self, ui: Page, run: RunTab, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
-        self.ui, self._run, self._work, self._on_changed = ui, run, work, on_changed
+    def __init__(
+        self, ui: Page, run: RunTab, work: Work, presence: Presence, on_changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self.ui, self._run, self._work, self._presence, self._on_changed = ui, run, work, presence, on_changed
         self.shown: list[LibraryCase] = []
         self._cases: tuple[LibraryCase, ...] = ()
         self._library_id = ""
         self._is_library = False  # the folder is one
         self._adding: Child | None = None
-        self.is_left = False  # another module is shown
-        self._is_unseen = False  # the case that is open was opened meanwhile
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
         ui.libraryPath.currentPath = library_folder.kept()
         for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabeled", "predicted", "accepted"))):
@@ -79,15 +80,9 @@ class LibraryTab:
         """Read the library's records again."""
         self._do(self._read)
 
-    def leave(self) -> None:
-        self.is_left = True
-
-    def come_back(self) -> bool:
-        """The module is shown again; whether the views are yet to show the case that is open."""
-        self.is_left = False
-        self.ui.libraryPath.currentPath = library_folder.kept()  # the other module may have chosen another one
-        is_unseen, self._is_unseen = self._is_unseen, False
-        return is_unseen
+    def enter(self) -> None:
+        """The module is shown: the other one may have chosen another library."""
+        self.ui.libraryPath.currentPath = library_folder.kept()
 
     def cleanup(self) -> None:
         if self._adding is not None:
@@ -204,12 +199,12 @@ class LibraryTab:
     def _opening(self, case_id: str) -> Steps:
         was_open = library_case.opened_labels(case_id, self.records()) is not None
         self._say(_("Opening {case} ...").format(case=case_id))
-        node = yield from library_case.open_case(self.folder, case_id, lambda: not self.is_left)
+        node = yield from library_case.open_case(self.folder, case_id, self._presence.is_here)
         if node is None:
             self._say(_("The previous case stays open."))
             self.choose(library_case.opened_case())
             return None
-        self._is_unseen = self.is_left
+        self._presence.opened()
         self.choose(case_id)
         text = _("{case} is open: press Correct to change its labels, then Accept correction.")
         if was_open:
@@ -221,7 +216,7 @@ class LibraryTab:
 
     def _correcting(self, case_id: str) -> Steps:
         node = yield from self._opening(case_id)
-        if node is not None and not self.is_left:  # the user works elsewhere
+        if node is not None and self._presence.is_here():  # else the user works elsewhere
             self._say(_("Come back here when {case} is corrected, and press Accept correction.").format(case=case_id))
             open_editor(node)
 

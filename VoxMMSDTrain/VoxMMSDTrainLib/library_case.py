@@ -159,9 +159,12 @@ def load_images(
 
 
 def show(volumes: Mapping[str, Any], is_seen: Callable[[], bool] = always) -> Steps:
-    """Put the image that shows a tumor best into the slice views and fit them to it, one view in a step."""
+    """Put the image that shows a tumor best into the slice views and fit them to it, one view in a step.
+
+    Whether all of them show it.
+    """
     if not is_seen():
-        return
+        return False
     show_case_only()
     PATIENT_VIEWS.keep()
     shown, views, logics = shown_first(volumes).GetID(), slicer.app.layoutManager(), {}
@@ -175,7 +178,8 @@ def show(volumes: Mapping[str, Any], is_seen: Callable[[], bool] = always) -> St
             logics[composite.GetID()].FitSliceToBackground()
         yield
         if not is_seen():  # those that are done are given back by the module that was entered
-            return
+            return False
+    return True
 
 
 def shown_first(volumes: Mapping[str, Any]):
