@@ -89,7 +89,8 @@ class Child:
     """One verb of the core. ``on_tick(events)`` gets the run folder's new events, ``on_end(code)`` the exit code.
 
     ``environment``: what it has besides ``child_environment()``. ``waiting``: gives a process that waits for these
-    arguments and this environment, or None.
+    arguments and this environment, or None. ``ends_with_slicer``: false where it starts what lives on, which on Windows
+    would be ended with it; it ends by itself soon after Slicer, which it watches.
     """
 
     def __init__(
@@ -100,7 +101,9 @@ class Child:
         on_end: Callable[[int], None],
         environment: Mapping[str, str] | None = None,
         waiting: Callable[[list[str], dict[str, str]], subprocess.Popen | None] = lambda arguments, environment: None,
+        ends_with_slicer: bool = True,
     ) -> None:
+        self._ends_with_slicer = ends_with_slicer
         self._waiting = waiting
         self._environment = dict(environment or {})
         self.run_folder = run_folder
@@ -144,9 +147,10 @@ class Child:
         self._process = self._waiting(self._arguments, self._environment) or start_core(
             self._arguments, self._environment, subprocess.DEVNULL
         )
-        self._reader = threading.Thread(target=self._drain, args=(self._process.stdout,), daemon=True)
+        self._reader = threading.Thread(target=self._drain, args=(self._process,), daemon=True)
         self._reader.start()
-        slicer.app.connect("aboutToQuit()", self.kill)
+        if self._ends_with_slicer:
+            slicer.app.connect("aboutToQuit()", self.kill)
         self._timer.start()
 
     def cancel(self) -> None:
@@ -170,18 +174,21 @@ class Child:
             return None
 
     def close(self) -> None:
-        """End it without telling anybody: the panel goes, or Slicer."""
-        self.kill()
-        if self._process is not None:
+        """End it without telling anybody: the panel goes, or Slicer. One that does not end with it is left."""
+        if self._process is not None and self._ends_with_slicer:
+            self.kill()
             self._process.wait(timeout=10)
         self._stop_looking()
 
     def _last_said(self, mark: str) -> str:
         return next((line.removeprefix(mark) for line in reversed(self._lines) if line.startswith(mark)), "")
 
-    def _drain(self, stream) -> None:
-        for line in stream:  # in a thread of its own: it touches nothing but the deque
+    def _drain(self, process: subprocess.Popen) -> None:
+        """In a thread of its own: it touches nothing but the deque."""
+        assert process.stdout is not None  # it was started with pipes
+        for line in process.stdout:
             self._lines.append(line.rstrip())
+        process.wait()  # one that was left alone is not to stay as a zombie
 
     def _look(self) -> None:
         assert self._process is not None  # the timer runs while there is one
@@ -196,7 +203,8 @@ class Child:
     def _stop_looking(self) -> None:
         self._timer.stop()
         if self._process is not None:
-            slicer.app.disconnect("aboutToQuit()", self.kill)
+            if self._ends_with_slicer:
+                slicer.app.disconnect("aboutToQuit()", self.kill)
             self._process = None
 
 

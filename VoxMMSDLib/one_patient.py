@@ -11,6 +11,7 @@ import slicer
 MARK = "VoxMMSD."  # how the attributes of nodes begin that the modules made
 CASE = "VoxMMSD.LibraryCase"  # attribute of the labels of a library case
 OPENED = "VoxMMSD.OpenedCase"  # attribute of each node that came with a library case: they go together
+ITSELF = "VoxMMSD.Itself"  # role of the reference by which a node that came with a case is told from a copy of it
 HIDDEN = "VoxMMSD.HiddenMeanwhile"  # attribute of a node that is hidden here, and is shown again
 SHOWN_FIRST = ("t1c", "t2f", "t2w", "t1n")  # the modality that shows a tumor best comes first
 _DRAWN = ("vtkMRMLSegmentationNode", "vtkMRMLMarkupsLineNode")
@@ -19,6 +20,28 @@ _DRAWN = ("vtkMRMLSegmentationNode", "vtkMRMLMarkupsLineNode")
 def is_of_case(node) -> bool:
     """Whether a node came with a library case; labels of an older version have but one of the attributes."""
     return bool(node.GetAttribute(OPENED) or node.GetAttribute(CASE))
+
+
+def mark_original(node) -> None:
+    """Let a node refer to itself. Copies have the attributes of what was copied, and may refer to that one, but not to
+    themselves; a scene that is loaded changes ids, and such references with them."""
+    node.SetNodeReferenceID(ITSELF, node.GetID())
+
+
+def is_original(node) -> bool:
+    """Whether a node came with a library case itself, and is no copy."""
+    if node.GetAttribute(OPENED):
+        return node.GetNodeReference(ITSELF) is node
+    image = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+    return bool(node.GetAttribute(CASE)) and image is not None  # labels of an older version: their copies have none
+
+
+def make_users_own(node) -> None:
+    """A copy of what came with a case stays when that goes: nothing tells any more that it was made here."""
+    for name in node.GetAttributeNames():
+        if name.startswith(MARK):
+            node.RemoveAttribute(name)
+    node.RemoveNodeReferenceIDs(ITSELF)
 
 
 def show_case_only() -> None:

@@ -53,6 +53,12 @@ def press_find(panel):
     wait_until(lambda: not panel.segment_tab.is_searching)
 
 
+def clone(node, name):
+    """A copy of a node, as *Clone* of the module Data makes it."""
+    tree, logic = slicer.mrmlScene.GetSubjectHierarchyNode(), slicer.modules.subjecthierarchy.logic()
+    return tree.GetItemDataNode(logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(node), name))
+
+
 def needs_main_window(test):
     """Marks a test that needs slice views or an active effect of the segment editor.
 

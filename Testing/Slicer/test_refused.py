@@ -39,10 +39,10 @@ class RefusedTest(slicer_case.ModuleTest):
         ended = threading.Event()
 
         class Slow(Child):
-            def _drain(self, stream):
+            def _drain(self, process):
                 ended.wait(10)
                 time.sleep(0.5)
-                super()._drain(stream)
+                super()._drain(process)
 
         codes = []
         child = Slow(["cases", str(self.folder / "none")], self.folder / "run", lambda events: None,

@@ -77,6 +77,13 @@ class ReportTest(slicer_case.ModuleTest):
         self.assertEqual(len(self.opened), 1)
         self.assertTrue(self.ui.reportButton.enabled)
 
+    def test_a_report_in_the_way_of_another_patients_is_said_in_the_panels_words(self):
+        self.report()
+        said = self.report()  # neither has a case code
+        self.assertIn("case-voxmmsd-report.pdf: exists already", said)
+        self.assertIn("give the case a code of its own, or choose another folder", said)
+        self.assertNotIn("--", said)
+
     def test_there_is_no_report_without_a_result(self):
         self.panel.parameters.result = None
         self.assertFalse(self.ui.reportButton.enabled)

@@ -26,7 +26,7 @@ from VoxMMSDLib.standby import STANDBY
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of, warnings_of
-from VoxMMSDSegmentLib.words import in_panel_words
+from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
 
 
 def expects_nothing_of_t1_alone(models):
@@ -347,10 +347,19 @@ class RunTest(slicer_case.ModuleTest):
         self.assertEqual(said, "T1, T2: see /tmp/a/t1n.nii.gz, case-t1n.nii and t1n/x")
 
     def test_what_the_core_says_of_the_command_line_names_what_the_panel_has(self):
+        from voxmmsd.inference.memory import parse_bytes, refuse_too_small
         from voxmmsd.inference.results import withheld_error
 
         remedy = in_panel_words(withheld_error("case", ["blocking: too much"]).remedy)
         self.assertEqual(remedy, "Correct the images or their slots and segment again, or press Show it anyway")
+        with self.assertRaises(VoxMMSDError) as unread:
+            parse_bytes("much")
+        self.assertEqual(error_in_words(unread.exception)[0], "Memory much: is not an amount of memory")
+        with self.assertRaises(VoxMMSDError) as small:
+            refuse_too_small(2**20, 0, (100, 100, 100), 0)
+        self.assertEqual(error_in_words(small.exception)[1], "set Memory to at least 50M")
+        remedy = in_panel_words("allow more with --memory, or close other programs")
+        self.assertEqual(remedy, "set Memory to more, or close other programs")
 
     def test_a_script_gets_the_cores_error(self):
         with self.assertRaisesRegex(VoxMMSDError, "no-such-model"):

@@ -1,5 +1,6 @@
 """The tab Library: what there is, what to label next, a case into the scene and its correction back."""
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ import vtk
 from slicer.util import arrayFromVolume
 
 from voxmmsd.labels import MODALITIES
-from VoxMMSDLib import segments, settings
+from VoxMMSDLib import library_folder, segments, settings
 from VoxMMSDLib.background import at_once
 from VoxMMSDSegmentLib.regions import regions_node
 from VoxMMSDSegmentLib.result import replace_result
@@ -132,6 +133,71 @@ class TrainLibraryTest(train_case.TrainTest):
         self.press_accept(panel)
         self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
         self.assertEqual(library.case("phantom-007-000").newest.kind, "corrected")
+
+    def test_a_case_whose_image_was_deleted_is_made_whole_by_open_and_its_corrections_are_accepted(self):
+        library = self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open_next(panel)
+        asked, removed = self.answer(False), 0
+        for is_all in (False, True):
+            removed += self.clear_segment(node, "ED" if is_all else "ET")
+            volumes = library_case.opened_volumes()
+            kept = None if is_all else volumes["t2f"]
+            for volume in list(volumes.values()) if is_all else [library_case.reference_of(node)]:
+                slicer.mrmlScene.RemoveNode(volume)
+            self.press_accept(panel)
+            self.assertIn("open the case again", panel.library.ui.noticeLabel.text)
+            self.assertIs(self.open(panel, "phantom-007-000"), node)
+            self.assertEqual(library_case.reference_of(node).GetName(), "phantom-007-000 t1c")
+            self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), len(MODALITIES))
+            self.assertIn(kept, (None, library_case.opened_volumes()["t2f"]))
+            self.press_accept(panel)
+            self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
+        self.assertEqual(asked, [])
+        self.assertEqual(library.case("phantom-007-000").newest.number, 3)
+
+    def test_a_library_that_is_chosen_in_one_module_is_that_of_the_other_when_it_is_entered(self):
+        self.library(predicted=1)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        train.exit()
+        segment.enter()
+        segment.ui.libraryPath.currentPath = str(self.folder / "of the study")
+        segment.exit()
+        train.enter()
+        self.assertEqual(train.library.folder, self.folder / "of the study")
+        self.assertEqual(train.library.ui.casesTable.rowCount, 0)
+        train.library.ui.libraryPath.currentPath = str(self.folder / "library")
+        self.assertEqual(train.library.ui.casesTable.rowCount, 1)
+        train.exit()
+        segment.enter()
+        self.assertEqual(segment.ui.libraryPath.currentPath, str(self.folder / "library"))
+        segment.exit()
+
+    def test_a_library_is_named_by_its_whole_path_or_from_the_home_folder(self):
+        """What is relative would come to lie in the folder in which Slicer was started."""
+        self.library(predicted=1)
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        made, library = phantom_case.phantom(), self.folder / "library"
+        segment.parameters.result = phantom_case.add_result(made, phantom_case.add_volumes(made), self.folder)
+        segment.ui.caseEdit.setText("site1-008")
+        segment.ui.checkedCheck.setChecked(True)
+        ui = train.library.ui
+        ui.addPath.currentPath = str(self.folder / "cases")
+        for path, said in (("corrections", "not the whole path"), (" ", "No library is chosen")):
+            segment.ui.libraryPath.currentPath = ui.libraryPath.currentPath = path
+            self.assertIn(said, ui.noticeLabel.text)
+            self.assertEqual(ui.casesTable.rowCount, 0)
+            for button in (ui.addButton, ui.nextButton):
+                button.click()
+                self.assertIn(said, ui.noticeLabel.text)
+            segment.ui.acceptButton.click()
+            self.assertIn(said, segment.ui.acceptedLabel.text)
+            self.assertIsNone(segment.review_tab.accepting)
+            self.assertEqual(library_folder.kept(), str(library))
+        with mock.patch.dict(os.environ, {"HOME": str(self.folder), "USERPROFILE": str(self.folder)}):
+            ui.libraryPath.currentPath = "~/library"
+            self.assertEqual((ui.casesTable.rowCount, ui.noticeLabel.text), (1, ""))
+            self.assertEqual((train.library.folder, library_folder.kept()), (library, str(library)))
 
     def test_whoever_comes_back_finds_the_case_chosen_and_can_accept_it(self):
         self.library(predicted=2)
@@ -293,8 +359,7 @@ class TrainLibraryTest(train_case.TrainTest):
         library = self.library(predicted=2)
         panel = self.open_panel("VoxMMSDTrain")
         node = self.open(panel, "phantom-007-000")
-        tree, logic = slicer.mrmlScene.GetSubjectHierarchyNode(), slicer.modules.subjecthierarchy.logic()
-        clone = tree.GetItemDataNode(logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(node), "mine"))
+        clone = slicer_case.clone(node, "mine")
         removed = self.clear_segment(node, "ET")
         self.press_accept(panel)
         self.assertIn(f"{removed} voxels changed", panel.library.ui.noticeLabel.text)
@@ -307,6 +372,29 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertTrue(slicer.mrmlScene.IsNodePresent(clone))
         self.open(panel, "phantom-007-000")
         self.assertIsNot(library_case.opened_labels("phantom-007-000"), clone)
+
+    def test_copies_of_the_images_are_the_users_and_stay_when_the_case_goes_also_in_a_scene_that_was_saved(self):
+        self.library(predicted=2)
+        panel = self.open_panel("VoxMMSDTrain")
+        for is_loaded in (False, True):
+            self.open(panel, "phantom-007-000")
+            volumes = library_case.opened_volumes()
+            slicer_case.clone(volumes["t2f"], "filtered")
+            slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, volumes["t1n"], "by volumes")
+            if is_loaded:
+                slicer.util.saveScene(str(self.folder / "scene.mrb"))
+                slicer.mrmlScene.Clear()
+                slicer_case.clone(phantom_case.add_volumes(phantom_case.phantom())["t1c"], "other ids")
+                slicer.util.loadScene(str(self.folder / "scene.mrb"))
+            self.assertEqual(set(library_case.opened_volumes()), set(MODALITIES))
+            self.assertEqual(len(library_case.opened_nodes()), 5)
+            self.open(panel, "phantom-007-001")
+            names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
+            self.assertTrue({"filtered", "by volumes"} <= names)
+            self.assertFalse([name for name in names if name.startswith("phantom-007-000")])
+            copy = slicer.util.getNode("filtered")
+            self.assertFalse([name for name in copy.GetAttributeNames() if name.startswith("VoxMMSD.")])
+            slicer.mrmlScene.Clear()
 
     @slicer_case.needs_main_window
     def test_the_case_stays_in_the_views_where_its_own_images_are_chosen_or_none(self):

@@ -1,11 +1,14 @@
 """The tab Run: real child processes, followed, paused, resumed, canceled and found again."""
 
+from unittest import mock
+
 import qt
 import slicer
 import train_case
 
 from voxmmsd.runs import view_run
 from voxmmsd.runs.following import Preview
+from VoxMMSDLib import child
 
 
 class TrainRunTest(train_case.TrainTest):
@@ -29,6 +32,18 @@ class TrainRunTest(train_case.TrainTest):
         self.assertIn("step 3 (1 of 2)", ui.previewCaption.text)
         self.assertIn("cases:", ui.logText.plainText)
         self.assertFalse(ui.pauseButton.enabled or ui.resumeButton.enabled or ui.cancelButton.enabled)
+
+    def test_a_start_that_is_on_its_way_when_the_panel_goes_is_left_alone(self):
+        """On Windows a kill takes along all that was started, the run too."""
+        panel = self.open_panel("VoxMMSDTrain")
+        with mock.patch.object(child, "end_group") as kill:
+            folder = self.start(panel)
+            starting = panel.logic._launches[0]._child._process
+            self.wait_for((folder / "status.json").is_file)
+            panel.logic.cleanup()
+        kill.assert_not_called()
+        self.wait_for_state(folder, "finished")
+        self.wait_for(lambda: starting.returncode is not None, 60)  # nobody asks it: no zombie is left
 
     def test_a_picture_is_as_sharp_as_the_screen(self):
         from VoxMMSDTrainLib.preview import WIDTH, fitted

@@ -1,11 +1,15 @@
 """Choosing between two segmentations without knowing whose they are."""
 
+import phantom_case
 import slicer
+import slicer_case
 import train_case
 from model_record import write_model_record
 
 from voxmmsd.corrections.blinded import offer_pair, pairs
 from voxmmsd.files import write_json_atomic
+from VoxMMSDLib.background import at_once
+from VoxMMSDTrainLib.both_models import open_pair
 from VoxMMSDTrainLib.compared import Shown
 from VoxMMSDTrainLib.curves import color_of
 
@@ -37,6 +41,53 @@ class TrainUnnamedTest(train_case.TrainTest):
         panel.showTab("Result")
         self.assertFalse(ui.firstButton.enabled or ui.equalButton.enabled)
         self.assertEqual(ui.unnamedNotice.text, "")
+
+    @slicer_case.needs_main_window
+    def test_a_pair_that_is_still_being_opened_when_the_module_is_left_waits_for_its_return(self):
+        library = self.library_with_a_pair()
+        own = phantom_case.add_volumes(phantom_case.phantom())["t2f"]
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        red.SetBackgroundVolumeID(own.GetID())
+        train.enter()
+        train.result.show(self.run_that_learned_from(library))
+        train.result.unnamed.open_pair()
+        self.assertTrue(train.work.is_running)
+        train.exit()
+        segment.enter()
+        self.wait_for_work(train)
+        displays = [node.GetDisplayNode() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
+        self.assertEqual([display.GetVisibility() for display in displays], [0, 0])
+        self.assertEqual(red.GetBackgroundVolumeID(), own.GetID())
+        segment.exit()
+        train.enter()
+        slicer_case.wait_until(lambda: not train._views_back.is_at_work)
+        self.assertEqual([display.GetVisibility() for display in displays], [1, 1])
+        shown = slicer.mrmlScene.GetNodeByID(red.GetBackgroundVolumeID())
+        self.assertEqual(shown.GetName(), "phantom-007-000 t1c")
+
+    @slicer_case.needs_main_window
+    def test_whoever_comes_back_before_all_is_open_finds_the_case_in_the_views(self):
+        def is_seen():
+            return bool(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))  # the images were not
+
+        at_once(open_pair(self.library_with_a_pair().folder, is_seen))
+        red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        self.assertEqual(slicer.mrmlScene.GetNodeByID(red.GetBackgroundVolumeID()).GetName(), "phantom-007-000 t1c")
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self.assertEqual([node.GetDisplayNode().GetVisibility() for node in nodes], [1, 1])
+
+    def test_a_copy_of_what_is_compared_stays_when_another_case_is_opened(self):
+        library, panel = self.open_pair()
+        node = slicer.util.getNode("phantom-007-000 first")
+        mine = slicer_case.clone(node, "mine")
+        panel.library.ui.libraryPath.currentPath = str(library.folder)
+        panel.library.choose("phantom-007-000")
+        panel.library.ui.openButton.click()
+        self.wait_for_work(panel)
+        names = [one.GetName() for one in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
+        self.assertEqual(sorted(names), ["mine", "phantom-007-000 labels"])
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(mine))
 
     def test_both_alike_is_written_down_in_plain_words(self):
         library, panel = self.open_pair()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from headless_slicer import host
@@ -30,6 +31,30 @@ host.wait_until(lambda: False, 600)
 """
 
 
+LEFT = """
+import sys
+from pathlib import Path
+from headless_slicer import host
+slicer = host.start()
+host.load_module("VoxMMSDTrain")
+import qt
+from VoxMMSDLib import child
+panel = slicer.util.getNewModuleWidget("VoxMMSDTrain")
+killed = []
+child.end_group = lambda process: killed.append(process.pid)  # taskkill /T would end what it has started, too
+options = {"preset": "tiny", "channels": [4, 8], "patch": 16, "batch": 1, "steps": 3, "validate_every": 3,
+           "folders": [sys.argv[1]], "device": "cpu", "threads": 1, "workers": 1}
+folder = panel.run.folder / "short"
+panel.logic.start("finetune", options, folder)
+pid = panel.logic._launches[0]._child._process.pid
+host.wait_until((folder / "status.json").is_file, 240)
+qt.QTimer.singleShot(0, slicer.app._qt.quit)
+slicer.app._qt.exec()
+panel.cleanup()
+print(pid, killed, flush=True)
+"""
+
+
 def test_a_training_that_a_killed_test_has_started_is_ended(tmp_path):
     script = host.REPOSITORY / "Testing" / "Slicer" / "end_trainings.py"
     environment = {**os.environ, "PYTHONPATH": str(host.REPOSITORY)}
@@ -47,6 +72,23 @@ def test_a_training_that_a_killed_test_has_started_is_ended(tmp_path):
     finally:
         training.kill()
         watch.kill()
+
+
+def test_a_run_that_is_being_started_when_slicer_is_left_is_not_killed_and_its_starter_ends_by_itself(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VOXMMSD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(host.REPOSITORY), str(host.REPOSITORY / "Testing")]))
+    write_phantoms(tmp_path / "cases", 2, seed=7, side=32)
+    run = tmp_path / "home" / "runs" / "short"
+    left = subprocess.run([sys.executable, "-c", LEFT, str(tmp_path / "cases")], capture_output=True, encoding="utf-8")
+    try:
+        pid, killed = left.stdout.split(maxsplit=1)
+        assert killed.strip() == "[]", left.stderr
+        host.wait_until(lambda: view_run(run).state == "finished" and not psutil.pid_exists(int(pid)), 240)
+    finally:
+        if not view_run(run).is_over:
+            stop(run, Request.CANCEL, 120)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")

@@ -13,9 +13,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import VoxMMSDError
-from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
-from VoxMMSDLib import settings
+from VoxMMSDLib import library_folder
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import is_result, without_value
@@ -96,7 +95,8 @@ class ReviewTab:
         _keep_geometry(ui.segmentEditor)
         ui.tabs.connect("currentChanged(int)", self._attend_editor)
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
-        ui.libraryPath.currentPath = settings.read("library", str(home() / "library"))
+        ui.libraryPath.currentPath = library_folder.kept()
+        ui.libraryPath.connect("currentPathChanged(QString)", library_folder.keep)
         self._update_buttons()
 
     @property
@@ -281,6 +281,7 @@ class ReviewTab:
 
     def enter(self) -> None:
         self._is_entered = True
+        self._ui.libraryPath.currentPath = library_folder.kept()  # the other module may have chosen another one
         self._mark_places(True)
         self._attend_editor()
         if self._result is not None:
@@ -372,13 +373,13 @@ class ReviewTab:
         """Put the result into the library that is chosen, under the code that is written; Slicer stays usable.
 
         Raises:
+            InputError: no library is chosen, or not by its whole path.
             LibraryError: the code is a name.
             MissingDependencyError: packages are missing, and installing them was declined.
         """
-        folder, result = Path(self._ui.libraryPath.currentPath), self._result
+        folder, result = library_folder.named(self._ui.libraryPath.currentPath), self._result
         case_id, left_out = self._ui.caseEdit.text.strip(), without_value(result)
         self._ui.acceptedLabel.setText("")
-        settings.write("library", str(folder))
         self.accepting = self._logic.accept(
             result,
             folder,

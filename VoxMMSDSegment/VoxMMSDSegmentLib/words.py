@@ -20,6 +20,13 @@ def in_panel_words(text: str) -> str:
         ("look at the picture, and at the images (`voxmmsd check`)", _("look at the images")),
         ("say so with --patient CODE, if they are", _("enter the patient's code, if they are")),
         ("segment with --from-scanner, which aligns and strips", _("check From the scanner")),
+        (
+            "nothing is overwritten, name another --out",
+            _("nothing is overwritten: give the case a code of its own, or choose another folder"),
+        ),
+        ("allow at least --memory", _("set Memory to at least")),
+        ("allow more with --memory", _("set Memory to more")),
+        ("--memory", _("Memory")),
     ):
         text = text.replace(of_a_shell, of_the_panel)
     return text

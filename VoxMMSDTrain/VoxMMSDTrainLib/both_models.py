@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import LabelSchema, schema_named
 from VoxMMSDLib.background import Steps
+from VoxMMSDLib.one_patient import HIDDEN, mark_original
 from VoxMMSDTrainLib.compared import Shown, outline
 from VoxMMSDTrainLib.comparison import RunResult
 from VoxMMSDTrainLib.labels import Labels, pieces_of, segmentation_of
-from VoxMMSDTrainLib.library_case import OPENED, close_case, core_grid, load_images, show, shown_first
+from VoxMMSDTrainLib.library_case import OPENED, always, close_case, core_grid, load_images, show, shown_first
 
 if TYPE_CHECKING:
     from voxmmsd.library import LibraryCase
@@ -32,10 +33,11 @@ class _Read:
     labels: Mapping[str, Labels]
 
 
-def open_both(comparison: RunResult, library_folder: Path, case_id: str) -> Steps:
+def open_both(comparison: RunResult, library_folder: Path, case_id: str, is_seen: Callable[[], bool] = always) -> Steps:
     """Load a hold-out case with the segmentations of the old and the new model and the expert's, if there is one.
 
-    What is to be ``Shown``; nothing where the user keeps corrections of the case before.
+    What is to be ``Shown``; nothing where the user keeps corrections of the case before. ``is_seen``: as of
+    ``library_case.open_case``.
 
     Raises:
         InputError: the run has no segmentations of the case.
@@ -60,10 +62,10 @@ def open_both(comparison: RunResult, library_folder: Path, case_id: str) -> Step
             labels[_("expert")] = pieces_of(expert.array, schema_named(case.accepted.schema), expert.grid)
         return _Read(case, labels)
 
-    return (yield from _opened((yield read), (OLD_COLOR, NEW_COLOR, EXPERT_COLOR)))
+    return (yield from _opened((yield read), (OLD_COLOR, NEW_COLOR, EXPERT_COLOR), is_seen))
 
 
-def open_pair(library_folder: Path) -> Steps:
+def open_pair(library_folder: Path, is_seen: Callable[[], bool] = always) -> Steps:
     """Load the pair that waits for an answer, as first and second: its number, its case, and what is to be ``Shown``.
 
     Raises:
@@ -87,7 +89,7 @@ def open_pair(library_folder: Path) -> Steps:
         )
 
     number, found = yield read
-    shown = yield from _opened(found, (FIRST_COLOR, SECOND_COLOR))
+    shown = yield from _opened(found, (FIRST_COLOR, SECOND_COLOR), is_seen)
     return number, found.case.id, shown
 
 
@@ -99,12 +101,12 @@ def _labels_of(file: Path, schema: LabelSchema) -> Labels:
     return pieces_of(indices_from_values(volume.array, schema, str(file)), schema, volume.grid)
 
 
-def _opened(found: _Read, colors: tuple[int, ...]) -> Steps:
+def _opened(found: _Read, colors: tuple[int, ...], is_seen: Callable[[], bool]) -> Steps:
     if not (yield from close_case()):
         return ()
     case_id = found.case.id
-    volumes = yield from load_images(found.case)
-    yield from show(volumes)
+    volumes = yield from load_images(found.case, is_seen)
+    is_in_views = yield from show(volumes, is_seen)
     shown = []
     for (title, labels), color in zip(found.labels.items(), colors, strict=False):
         fitting = [
@@ -112,8 +114,13 @@ def _opened(found: _Read, colors: tuple[int, ...]) -> Steps:
         ]
         reference = (fitting or [shown_first(volumes)])[0]
         node = segmentation_of(labels, f"{case_id} {title}", reference, {OPENED: case_id}, is_shown=False)
+        mark_original(node)
         shown.append(Shown(title, node, color))
         yield
-        outline(node, color)  # here, a step for each, and not of all of them at the end
+        if not is_seen():
+            node.SetAttribute(HIDDEN, "yes")
+        outline(node, color, is_seen())  # here, a step for each, and not of all of them at the end
         yield
+    if not is_in_views:  # the user may have come back
+        yield from show(volumes, is_seen)
     return tuple(shown)

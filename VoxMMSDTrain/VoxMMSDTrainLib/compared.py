@@ -75,8 +75,11 @@ class Compared:
                 _fill(one.node, is_visible=number == chosen)
 
 
-def outline(node, color: int) -> None:
-    """Show a segmentation as outlines, all in the color of that number."""
+def outline(node, color: int, is_shown: bool = True) -> None:
+    """Show a segmentation as outlines, all in the color of that number.
+
+    ``is_shown``: false where it has these looks only once it is shown.
+    """
     display = node.GetDisplayNode()
     was_modifying = display.StartModify()
     for segment_id in node.GetSegmentation().GetSegmentIDs():
@@ -84,7 +87,7 @@ def outline(node, color: int) -> None:
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
-    display.SetVisibility(True)
+    display.SetVisibility(is_shown)
     display.EndModify(was_modifying)
 
 

@@ -24,7 +24,8 @@ class Launch:
         self.folder = folder
         self._options_file = options_file
         self._on_end: Callable[[str], None] | None = None
-        self._child = Child([*arguments, "--detach"], folder, lambda _events: None, self._ended)
+        command = [*arguments, "--detach"]
+        self._child = Child(command, folder, lambda _events: None, self._ended, ends_with_slicer=False)
 
     @classmethod
     def of_verb(cls, verb: str, options: Mapping[str, Any], folder: Path) -> Launch:

@@ -10,37 +10,37 @@ import slicer
 from slicer.i18n import tr as _
 
 from voxmmsd.errors import ERROR, REMEDY, InputError, VoxMMSDError
-from voxmmsd.home import home
 from voxmmsd.labels import MODALITIES
 from voxmmsd.runs import list_runs
-from VoxMMSDLib import dependencies, settings, tables
+from VoxMMSDLib import dependencies, library_folder, tables
 from VoxMMSDLib.background import Steps, Work
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import library_case, words
 from VoxMMSDTrainLib.correcting import open_editor
+from VoxMMSDTrainLib.presence import Presence
 from VoxMMSDTrainLib.run import RunTab
 
 if TYPE_CHECKING:
     from voxmmsd.library import LibraryCase, LibraryRecords
 
-SETTING = "library"  # the folder that VoxMMSDSegment puts corrections into
 ALL = ""
 
 
 class LibraryTab:
     """``on_changed`` hears when cases or labels came in."""
 
-    def __init__(self, ui: Page, run: RunTab, work: Work, on_changed: Callable[[], None] = lambda: None) -> None:
-        self.ui, self._run, self._work, self._on_changed = ui, run, work, on_changed
+    def __init__(
+        self, ui: Page, run: RunTab, work: Work, presence: Presence, on_changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self.ui, self._run, self._work, self._presence, self._on_changed = ui, run, work, presence, on_changed
         self.shown: list[LibraryCase] = []
         self._cases: tuple[LibraryCase, ...] = ()
         self._library_id = ""
+        self._is_library = False  # the folder is one
         self._adding: Child | None = None
-        self.is_left = False  # another module is shown
-        self._is_unseen = False  # the case that is open was opened meanwhile
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
-        ui.libraryPath.currentPath = settings.read(SETTING, str(home() / "library"))
+        ui.libraryPath.currentPath = library_folder.kept()
         for text, value in ((_("all labels"), ALL), *((_(s), s) for s in ("unlabeled", "predicted", "accepted"))):
             ui.stateFilter.addItem(text, value)
         for text, value in ((_("all parts"), ALL), (_("training"), "training"), (_("hold-out"), "hold-out")):
@@ -62,12 +62,14 @@ class LibraryTab:
 
     @property
     def folder(self) -> Path:
-        return Path(self.ui.libraryPath.currentPath)
+        """Raises InputError: none is chosen, or not by its whole path."""
+        return library_folder.named(self.ui.libraryPath.currentPath)
 
     def records(self) -> LibraryRecords | None:
         """What the library says of its cases; None where the folder is none yet.
 
         Raises:
+            InputError: no folder is chosen.
             LibraryError: its record is damaged.
         """
         from voxmmsd.library import LibraryRecords, is_library
@@ -78,14 +80,9 @@ class LibraryTab:
         """Read the library's records again."""
         self._do(self._read)
 
-    def leave(self) -> None:
-        self.is_left = True
-
-    def come_back(self) -> bool:
-        """The module is shown again; whether the views are yet to show the case that is open."""
-        self.is_left = False
-        is_unseen, self._is_unseen = self._is_unseen, False
-        return is_unseen
+    def enter(self) -> None:
+        """The module is shown: the other one may have chosen another library."""
+        self.ui.libraryPath.currentPath = library_folder.kept()
 
     def cleanup(self) -> None:
         if self._adding is not None:
@@ -93,7 +90,13 @@ class LibraryTab:
 
     def _read(self) -> None:
         known, self._cases, self._used, self._next = self._cases, (), {}, None
-        from_library = self.records()
+        self._is_library = False
+        try:
+            from_library = self.records()
+        except VoxMMSDError:
+            self._show()  # nothing of another library
+            raise
+        self._is_library = from_library is not None
         if from_library is not None:
             from voxmmsd.corrections.usage import learned_in
             from voxmmsd.library import next_to_label
@@ -144,9 +147,7 @@ class LibraryTab:
         return self._used.get(case.id, ())
 
     def _summary(self) -> str:
-        from voxmmsd.library import is_library
-
-        if not is_library(self.folder):
+        if not self._is_library:
             return _("There is no library here yet: Add creates one, and so does Accept in the segmentation module.")
         accepted = sum(case.accepted is not None for case in self._cases)
         held = sum(case.part == "hold-out" for case in self._cases)
@@ -168,9 +169,10 @@ class LibraryTab:
         ui.addButton.setEnabled(self._adding is None)
 
     def _change_library(self, path: str) -> None:
-        settings.write(SETTING, path)
+        self._say("")
         self.refresh()
-        self._on_changed()
+        if library_folder.keep(path):
+            self._on_changed()
 
     def _open_chosen(self) -> None:
         if self._chosen:
@@ -197,12 +199,12 @@ class LibraryTab:
     def _opening(self, case_id: str) -> Steps:
         was_open = library_case.opened_labels(case_id, self.records()) is not None
         self._say(_("Opening {case} ...").format(case=case_id))
-        node = yield from library_case.open_case(self.folder, case_id, lambda: not self.is_left)
+        node = yield from library_case.open_case(self.folder, case_id, self._presence.is_here)
         if node is None:
             self._say(_("The previous case stays open."))
             self.choose(library_case.opened_case())
             return None
-        self._is_unseen = self.is_left
+        self._presence.opened()
         self.choose(case_id)
         text = _("{case} is open: press Correct to change its labels, then Accept correction.")
         if was_open:
@@ -214,7 +216,7 @@ class LibraryTab:
 
     def _correcting(self, case_id: str) -> Steps:
         node = yield from self._opening(case_id)
-        if node is not None and not self.is_left:  # the user works elsewhere
+        if node is not None and self._presence.is_here():  # else the user works elsewhere
             self._say(_("Come back here when {case} is corrected, and press Accept correction.").format(case=case_id))
             open_editor(node)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -16,9 +17,19 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from voxmmsd.labels import schema_named
 from VoxMMSDLib.background import Steps
-from VoxMMSDLib.one_patient import CASE, HIDDEN, OPENED, SHOWN_FIRST, is_of_case, show_case_only
+from VoxMMSDLib.one_patient import (
+    CASE,
+    HIDDEN,
+    OPENED,
+    SHOWN_FIRST,
+    is_of_case,
+    is_original,
+    make_users_own,
+    mark_original,
+    show_case_only,
+)
 from VoxMMSDLib.patient_views import PATIENT_VIEWS
-from VoxMMSDLib.segments import SCHEMA, schema_of
+from VoxMMSDLib.segments import schema_of
 from VoxMMSDLib.volumes import ijk_to_world, read_steps, remove_whole
 from VoxMMSDTrainLib.labels import Labels, left_out, pieces_of, segmentation_of, snapshot
 
@@ -84,15 +95,18 @@ def always() -> bool:
 def open_case(folder: Path, case_id: str, is_seen: Callable[[], bool] = always) -> Steps:
     """Load a case's images and its newest labels in place of the case before; the segmentation node.
 
-    A case that is open stays as it is, and comes no second time into the scene. None where the user keeps corrections
-    of the case before. Where ``is_seen`` says no, the views are left alone and the labels hidden until the module is
-    entered again: another one shows its own patient.
+    A case that is open stays as it is, and comes no second time into the scene; images are brought back only where the
+    one that its labels need was deleted. None where the user keeps corrections of the case before. Where ``is_seen``
+    says no, the views are left alone and the labels hidden until the module is entered again: another one shows its
+    own patient.
 
     Raises: as ``read_case``.
     """
     from voxmmsd.library import LibraryRecords
 
-    if (node := opened_labels(case_id, LibraryRecords(folder))) is not None and opened_volumes():
+    if (node := opened_labels(case_id, LibraryRecords(folder))) is not None:
+        if reference_of(node) not in opened_volumes().values():
+            yield from _bring_back_images(node, folder, is_seen)
         yield from show(opened_volumes(), is_seen)
         return node
     found = yield lambda: read_case(folder, case_id)
@@ -106,32 +120,51 @@ def open_case(folder: Path, case_id: str, is_seen: Callable[[], bool] = always) 
     node = segmentation_of(
         found.labels, f"{case_id} labels", _fitting(volumes, found.labels), attributes, is_shown=is_shown
     )
+    mark_original(node)
     yield
     yield from show(volumes, is_seen)
     return node
 
 
-def load_images(case: LibraryCase, is_seen: Callable[[], bool] = always) -> Steps:
-    """Load the images of a case, each in a step; the volume nodes by modality.
+def _bring_back_images(node, folder: Path, is_seen: Callable[[], bool]) -> Steps:
+    """Load what was deleted of the images of a case that is open: without the one whose grid they have, its labels
+    could not be accepted."""
+    case_id = node.GetAttribute(CASE)
+    found = yield lambda: read_case(folder, case_id)
+    volumes = yield from load_images(found.case, is_seen, opened_volumes())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(_fitting(volumes, found.labels))
+    yield
+
+
+def load_images(
+    case: LibraryCase, is_seen: Callable[[], bool] = always, loaded: Mapping[str, Any] = MappingProxyType({})
+) -> Steps:
+    """Load the images of a case but those that are ``loaded``, each in a step; the volume nodes by modality.
 
     What was made of other images is hidden first.
     """
     if is_seen():
         show_case_only()
     yield
-    volumes = {}
+    volumes = dict(loaded)
     for name in case.modalities:
+        if name in loaded:
+            continue
         volumes[name] = yield from read_steps(case.image_file(name), f"{case.id} {name}")
         volumes[name].SetAttribute(OPENED, case.id)
         volumes[name].SetAttribute(MODALITY, name)
+        mark_original(volumes[name])
         yield
     return volumes
 
 
 def show(volumes: Mapping[str, Any], is_seen: Callable[[], bool] = always) -> Steps:
-    """Put the image that shows a tumor best into the slice views and fit them to it, one view in a step."""
+    """Put the image that shows a tumor best into the slice views and fit them to it, one view in a step.
+
+    Whether all of them show it.
+    """
     if not is_seen():
-        return
+        return False
     show_case_only()
     PATIENT_VIEWS.keep()
     shown, views, logics = shown_first(volumes).GetID(), slicer.app.layoutManager(), {}
@@ -145,7 +178,8 @@ def show(volumes: Mapping[str, Any], is_seen: Callable[[], bool] = always) -> St
             logics[composite.GetID()].FitSliceToBackground()
         yield
         if not is_seen():  # those that are done are given back by the module that was entered
-            return
+            return False
+    return True
 
 
 def shown_first(volumes: Mapping[str, Any]):
@@ -153,26 +187,22 @@ def shown_first(volumes: Mapping[str, Any]):
 
 
 def close_case() -> Steps:
-    """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted."""
+    """Take the case that is open out of the scene; False where the user keeps corrections that are not accepted.
+
+    Copies of its nodes, as the module Data makes them, are the user's: they stay.
+    """
     node = next(iter(_labels_in_scene()), None)
     question = (yield from _question_before_closing(node)) if node is not None else ""
     if question and not slicer.util.confirmYesNoDisplay(question):
         return False
-    _give_away_clones(node)
-    for one in opened_nodes():
+    originals = opened_nodes()
+    for one in _nodes_of_case():
+        if one not in originals:
+            make_users_own(one)
+    for one in originals:
         remove_whole(one)
         yield
     return True
-
-
-def _give_away_clones(node) -> None:
-    """A clone of the labels, made in the module Data, is the user's: it stays when the case goes."""
-    if node is None or reference_of(node) is None:
-        return
-    for clone in _labels_in_scene():
-        if reference_of(clone) is None:
-            for name in (LIBRARY, CASE, OPENED, KEPT, HIDDEN, SCHEMA):
-                clone.RemoveAttribute(name)
 
 
 def _question_before_closing(node) -> Steps:
@@ -261,10 +291,8 @@ def accept(folder: Path, correction: Correction):
 
 
 def opened_nodes() -> list:
-    """All nodes that came with the case that is open."""
-    kinds = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
-    nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
-    return [node for node in nodes if is_of_case(node)]
+    """All nodes that came with the case that is open, without copies of them."""
+    return [node for node in _nodes_of_case() if is_original(node)]
 
 
 def opened_labels(case_id: str, library: LibraryRecords | None = None):
@@ -283,7 +311,7 @@ def opened_case() -> str:
 def opened_volumes() -> dict[str, Any]:
     """Modality to volume node of the case that is open."""
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return {node.GetAttribute(MODALITY): node for node in nodes if node.GetAttribute(OPENED)}
+    return {node.GetAttribute(MODALITY): node for node in nodes if node.GetAttribute(OPENED) and is_original(node)}
 
 
 def reference_of(node):
@@ -305,13 +333,14 @@ def schema_in_use(library: LibraryRecords) -> str:
 
 
 def _labels_in_scene() -> list:
-    """The newest first: a scene of an older version may hold more than one.
-
-    A clone has the attributes of what was cloned, but no reference to its image: it comes after the others.
-    """
+    """The newest first: a scene of an older version may hold more than one. Copies of them are none."""
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    labels = [node for node in reversed(list(nodes)) if node.GetAttribute(CASE)]
-    return sorted(labels, key=lambda node: reference_of(node) is None)
+    return [node for node in reversed(list(nodes)) if node.GetAttribute(CASE) and is_original(node)]
+
+
+def _nodes_of_case() -> list:
+    kinds = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
+    return [node for kind in kinds for node in slicer.util.getNodesByClass(kind) if is_of_case(node)]
 
 
 def _fitting(volumes: Mapping[str, Any], labels: Labels):

@@ -22,6 +22,7 @@ from VoxMMSDTrainLib.compared import Compared, Shown
 from VoxMMSDTrainLib.comparison import RunResult, library_of, read_run_result
 from VoxMMSDTrainLib.curves import CurvePlot, square
 from VoxMMSDTrainLib.models import finished
+from VoxMMSDTrainLib.presence import Presence
 from VoxMMSDTrainLib.run import RunTab
 from VoxMMSDTrainLib.unnamed import UnnamedPairs
 
@@ -34,8 +35,10 @@ class ResultTab:
     ``on_decided``: what other tabs do once the models in use have changed.
     """
 
-    def __init__(self, ui: Page, run: RunTab, work: Work, on_decided: Sequence[Callable[[], None]] = ()) -> None:
-        self.ui, self._run, self._work, self._on_decided = ui, run, work, on_decided
+    def __init__(
+        self, ui: Page, run: RunTab, work: Work, presence: Presence, on_decided: Sequence[Callable[[], None]] = ()
+    ) -> None:
+        self.ui, self._run, self._work, self._presence, self._on_decided = ui, run, work, presence, on_decided
         self.comparison: RunResult | None = None
         self._folders: list[Path] = []
         self._plot = CurvePlot(ui.plotView, "VoxMMSDTrainResult")
@@ -43,7 +46,7 @@ class ResultTab:
         tables.prepare(ui.casesTable, stretched=0, most_rows=7)
         self.compared = Compared(ui)
         self._both: tuple[Shown, ...] = ()  # what the notice below the cases speaks of
-        self.unnamed = UnnamedPairs(ui, self.compared, work)
+        self.unnamed = UnnamedPairs(ui, self.compared, work, presence)
         notices = (ui.noticeLabel, ui.casesNotice, ui.importNotice)
         self._scrollers = {id(notice): Scroller(notice) for notice in notices}
         for notice in notices:
@@ -241,10 +244,12 @@ class ResultTab:
     def _opening(self, case_id: str) -> Steps:
         self._say_of_cases(_("Opening {case} ...").format(case=case_id))
         self.compared.clear()
-        shown = yield from open_both(self._shown_run, library_of(self._shown_run), case_id)
+        library = library_of(self._shown_run)
+        shown = yield from open_both(self._shown_run, library, case_id, self._presence.is_here)
         if not shown:
             self._say_of_cases(_("The previous case stays open."))
             return
+        self._presence.opened()
         self.compared.show(shown)
         self._both = shown
         self._say_of_cases(_("{case} is open with the segmentations of both models.").format(case=case_id))

@@ -16,6 +16,7 @@ from VoxMMSDTrainLib import words
 from VoxMMSDTrainLib.both_models import open_pair
 from VoxMMSDTrainLib.compared import Compared, Shown
 from VoxMMSDTrainLib.comparison import RunResult, library_of
+from VoxMMSDTrainLib.presence import Presence
 
 if TYPE_CHECKING:
     from voxmmsd.corrections.blinded import Tally
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class UnnamedPairs:
     """The part of the tab Result that is shown where few hold-out patients count."""
 
-    def __init__(self, ui: Page, compared: Compared, work: Work) -> None:
-        self._ui, self._compared, self._work = ui, compared, work
+    def __init__(self, ui: Page, compared: Compared, work: Work, presence: Presence) -> None:
+        self._ui, self._compared, self._work, self._presence = ui, compared, work, presence
         self._comparison: RunResult | None = None
         self._child: Child | None = None
         self._number = ""
@@ -62,10 +63,11 @@ class UnnamedPairs:
     def _opening(self) -> Steps:
         self._say(_("Opening the pair ..."))
         self._compared.clear()
-        number, case_id, shown = yield from open_pair(library_of(self._shown))
+        number, case_id, shown = yield from open_pair(library_of(self._shown), self._presence.is_here)
         if not shown:
             self._say(_("The previous case stays open; the pair is kept."))
             return
+        self._presence.opened()
         self._compared.show(shown)
         self._number, self._pair = number, shown
         self._say(_("{case} is open, segmented twice: which one is better?").format(case=case_id))

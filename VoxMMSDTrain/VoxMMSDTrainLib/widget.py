@@ -19,6 +19,7 @@ from VoxMMSDLib.reload import renew_packages
 from VoxMMSDTrainLib.library import LibraryTab
 from VoxMMSDTrainLib.library_case import opened_nodes, opened_volumes, show
 from VoxMMSDTrainLib.logic import VoxMMSDTrainLogic
+from VoxMMSDTrainLib.presence import Presence
 from VoxMMSDTrainLib.result import ResultTab
 from VoxMMSDTrainLib.run import RunTab
 from VoxMMSDTrainLib.task import TaskTab
@@ -36,6 +37,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.moduleName = "VoxMMSDTrain"
         self.logic: VoxMMSDTrainLogic  # both from ``setup`` on
         self.ui: Page
+        self.presence = Presence()
         self._building: Slices | None = None
         self._views_back: Slices | None = None
 
@@ -56,11 +58,12 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run = RunTab(pages["Run"], self.logic, self.onRunFinished)
         yield
         self.work = Work()
-        self.library = LibraryTab(pages["Library"], self.run, self.work, self.onLibraryChanged)
+        self.library = LibraryTab(pages["Library"], self.run, self.work, self.presence, self.onLibraryChanged)
         yield
         self.task = TaskTab(pages["Task"], self.logic, self.run, lambda: self.showTab("Run"))
         yield
-        self.result = ResultTab(pages["Result"], self.run, self.work, (self.task.refresh, self.library.refresh))
+        refreshes = (self.task.refresh, self.library.refresh)
+        self.result = ResultTab(pages["Result"], self.run, self.work, self.presence, refreshes)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
@@ -83,7 +86,9 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def enter(self):
-        is_unseen = self.library.come_back() if "library" in vars(self) else False
+        is_unseen = self.presence.come_back()
+        if "library" in vars(self):
+            self.library.enter()
         if opened_nodes():
             show_case_only()
             views = show(opened_volumes()) if is_unseen and opened_volumes() else PATIENT_VIEWS.case()
@@ -95,8 +100,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self):
         if self._views_back is not None:
             self._views_back.finish()
-        if "library" in vars(self):
-            self.library.leave()
+        self.presence.leave()
         self.run.close()
 
     def showTab(self, name):
