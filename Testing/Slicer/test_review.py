@@ -677,7 +677,31 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIsNone(self.panel.parameters.result)
 
     @slicer_case.needs_main_window
+    def test_a_new_result_moves_no_view_of_another_module_and_brings_its_image_where_this_one_is_shown(self):
+        other = add_volumes(self.made, ("t1c",), "visit2")["t1c"]
+        for composite in self.composites():
+            composite.SetBackgroundVolumeID(other.GetID())
+            composite.SetForegroundVolumeID(self.volumes["t2f"].GetID())
+        view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+        view.SetSliceOffset(-3.0)
+        self.ui.tabs.setCurrentWidget(self.ui.segmentTab)
+        arrived = add_result(self.made, add_volumes(self.made, prefix="visit3"), self.folder)
+        at_once(self.panel.show_new(arrived))
+        self.assertEqual({one.GetBackgroundVolumeID() for one in self.composites()}, {other.GetID()})
+        self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
+        self.panel.enter()
+        self.ui.tabs.setCurrentWidget(self.ui.segmentTab)
+        arrived = add_result(self.made, self.volumes, self.folder)
+        at_once(self.panel.show_new(arrived))
+        shown = {(one.GetBackgroundVolumeID(), one.GetForegroundVolumeID()) for one in self.composites()}
+        self.assertEqual(shown, {(reference_of(arrived).GetID(), None)})
+        self.assertNotAlmostEqual(view.GetSliceOffset(), -3.0)
+        self.ui.segmentEditor.setSourceVolumeNode(other)  # by the user, in the editor that is seen
+        self.assertEqual({one.GetBackgroundVolumeID() for one in self.composites()}, {other.GetID()})
+
+    @slicer_case.needs_main_window
     def test_a_new_result_is_shown_where_it_is_largest(self):
+        self.panel.enter()
         at_once(self.panel.show_new(self.result))
         tumor = self.made.label_zyx > 0
         index = [int(tumor.sum(axis=axes).argmax()) for axes in ((0, 1), (0, 2), (1, 2))]  # x, y, z

@@ -204,9 +204,13 @@ class TrainLibraryTest(train_case.TrainTest):
         segment.ui.regionsCheck.click()
         self.open(train, "phantom-007-000")
         view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+        composite = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        background = composite.GetBackgroundVolumeID()
+        composite.SetForegroundVolumeID(background)
         view.SetSliceOffset(-3.0)
         for is_replaced in (False, True):
-            arrived = phantom_case.add_result(made, volumes, self.folder)
+            images = volumes if is_replaced else phantom_case.add_volumes(made, prefix="visit2")
+            arrived = phantom_case.add_result(made, images, self.folder)
             self.assertEqual(self.seen(), {"phantom-007-000 labels"})
             if is_replaced:
                 replace_result(older, arrived)
@@ -215,6 +219,8 @@ class TrainLibraryTest(train_case.TrainTest):
             self.assertIs(segment.parameters.result, arrived)
             self.assertEqual(self.seen(), {"phantom-007-000 labels"})
             self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
+            shown = (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
+            self.assertEqual(shown, (background, background))
         train.exit()
         segment.enter()
         self.assertEqual(self.seen(), {older.GetName(), regions_node(older).GetName()})  # of two results the last one

@@ -94,6 +94,7 @@ class ReviewTab:
         ui.segmentEditor.unorderedEffectsVisible = False
         _keep_terms(ui.segmentEditor)
         _keep_geometry(ui.segmentEditor)
+        ui.segmentEditor.autoShowSourceVolumeNode = False
         ui.tabs.connect("currentChanged(int)", self._attend_editor)
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.libraryPath.currentPath = settings.read("library", str(home() / "library"))
@@ -240,9 +241,14 @@ class ReviewTab:
         _mark(self._places(), shown)
 
     def first_look(self) -> Steps:
-        """Show a new result where it is largest, in all slice views, and the tab from its beginning."""
+        """Show a new result where it is largest, in all slice views, and the tab from its beginning.
+
+        The views of another module stay as they are.
+        """
         self._to_top.start()
-        if self._result is not None and reference_of(self._result) is not None:
+        if self._is_entered and self._result is not None and reference_of(self._result) is not None:
+            self._ui.segmentEditor.showSourceVolumeInSliceViewers()
+            yield
             yield from jump_to_tumor(self._result, reference_of(self._result))
 
     def _center_3d(self, shown: bool) -> None:
@@ -295,9 +301,14 @@ class ReviewTab:
         self.carry.show_after()
 
     def _attend_editor(self, _index: int = -1) -> None:
-        """Effects and shortcuts are on only while the editor is seen: a click must not paint unnoticed."""
+        """Effects and shortcuts are on only while the editor is seen: a click must not paint unnoticed.
+
+        Nor must an image that it takes come into views in which something else is looked at.
+        """
         editor, tabs = self._ui.segmentEditor, self._ui.tabs
-        if self._is_entered and tabs.indexOf(self._ui.reviewTab) == tabs.currentIndex:
+        is_seen = self._is_entered and tabs.indexOf(self._ui.reviewTab) == tabs.currentIndex
+        editor.autoShowSourceVolumeNode = is_seen
+        if is_seen:
             editor.installKeyboardShortcuts()
         else:
             editor.setActiveEffectByName("")
