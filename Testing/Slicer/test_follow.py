@@ -261,6 +261,20 @@ class FollowTest(slicer_case.ModuleTest):
         self.assertFalse(slicer.mrmlScene.IsNodePresent(image))
         self.assertEqual(self.temporary(), [])
 
+    def test_a_visit_that_is_deleted_while_it_is_compared_ends_that(self):
+        self.add(*self.results)
+        self.ui.patientEdit.setText("P-007")
+        self.ui.followButton.click()
+        wait_until(lambda: self.tab.job.child is not None)
+        process = self.tab.job.child._process
+        remove_result(self.results[1])
+        wait_until(lambda: len(self.tab.visits.visits) == 1)
+        self.assertIsNone(self.tab.job)
+        self.assertIsNotNone(process.poll())
+        self.assertIn("one of the visits was deleted", self.ui.followLabel.text)
+        self.assertEqual(self.temporary(), [])
+        self.assertTrue(self.ui.visitsTable.enabled)
+
     def test_the_scene_takes_all_of_it(self):
         self.add(*self.results)
         self.compare()

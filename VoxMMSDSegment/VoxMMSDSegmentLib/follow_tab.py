@@ -272,8 +272,13 @@ class FollowTab:
         self._ui.sideBySideCheck.setChecked(False)
 
     def sweep(self) -> None:
-        """A result may be no longer in the scene."""
+        """A result may be no longer in the scene: a comparison with it ends before its folder goes."""
+        is_lost = self.job is not None and not self.visits.are_there
+        if is_lost:
+            self._stop_job()
         self.visits.sweep()
+        if is_lost:
+            self._say(_("Stopped: one of the visits was deleted."))
 
     def close(self) -> None:
         """The panel or Slicer goes: nothing of the patient stays."""

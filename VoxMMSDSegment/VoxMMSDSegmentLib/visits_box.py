@@ -62,6 +62,11 @@ class VisitsBox:
     def sources(self) -> list[Any]:
         return [visit.source for visit in self.visits]
 
+    @property
+    def are_there(self) -> bool:
+        """Whether no result that is listed has gone from the scene."""
+        return all(visit.is_there for visit in self.visits)
+
     def days(self) -> list[int]:
         """Days since the first visit; empty where none are given.
 
@@ -103,9 +108,8 @@ class VisitsBox:
 
     def sweep(self) -> None:
         """Results that are no longer in the scene are no visits."""
-        left = [visit for visit in self.visits if visit.is_there]
-        if len(left) < len(self.visits):
-            self.visits = left
+        if not self.are_there:
+            self.visits = [visit for visit in self.visits if visit.is_there]
             self._changed(None)
 
     def lock(self, locked: bool) -> None:
