@@ -17,9 +17,10 @@ from slicer_case import wait_until
 from voxmmsd.data.grid import Grid
 from voxmmsd.data.volume import Volume
 from voxmmsd.labels import MODALITIES
+from VoxMMSDLib.background import at_once
 from VoxMMSDLib.segments import mask_of, set_mask
 from VoxMMSDLib.volumes import ijk_to_world
-from VoxMMSDSegmentLib.result import remove_result
+from VoxMMSDSegmentLib.result import reference_of, remove_result
 
 KEPT = ("follow-up.csv", "follow-up.html", "follow-up.json", "follow-up.png")
 NAMES = slicer.vtkMRMLSubjectHierarchyConstants
@@ -158,6 +159,30 @@ class FollowTest(slicer_case.ModuleTest):
         self.assertEqual(views[1].GetOrientation(), orientation)
         self.assertFalse(first.outlines.GetDisplayNode().GetVisibility())
         self.assertTrue(result.GetDisplayNode().GetVisibility())
+
+    @slicer_case.needs_main_window
+    def test_another_tab_and_a_new_result_give_the_views_back_and_the_new_one_is_seen_alone(self):
+        self.panel.enter()
+        self.ui.tabs.setCurrentWidget(self.ui.followTab)
+        self.add(*self.results)
+        older, side_by_side = self.results[1].GetDisplayNode(), self.ui.sideBySideCheck
+        self.compare()
+        self.assertTrue(side_by_side.checked)
+        wait_until(lambda: not self.tab.is_showing)
+        self.assertFalse(older.GetVisibility())
+        self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
+        self.assertFalse(side_by_side.checked)
+        self.assertTrue(older.GetVisibility())
+        self.ui.tabs.setCurrentWidget(self.ui.followTab)
+        side_by_side.setChecked(True)
+        wait_until(lambda: not self.tab.is_showing)
+        arrived = add_result(self.made, self.volumes[0], self.folder)
+        at_once(self.panel.show_new(arrived))
+        self.assertFalse(side_by_side.checked)
+        self.assertFalse(older.GetVisibility())
+        self.assertTrue(arrived.GetDisplayNode().GetVisibility())
+        composite = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        self.assertEqual(composite.GetBackgroundVolumeID(), reference_of(arrived).GetID())
 
     def test_whose_the_visits_are_must_be_told_where_nothing_tells(self):
         self.add(*self.results)

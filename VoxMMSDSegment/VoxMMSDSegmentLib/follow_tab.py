@@ -63,6 +63,7 @@ class FollowTab:
         ui.laterCombo.connect("currentIndexChanged(int)", self._choose_later)
         ui.outlineCombo.connect("currentIndexChanged(int)", self._show_views)
         ui.sideBySideCheck.connect("toggled(bool)", self._show_views)
+        ui.tabs.connect("currentChanged(int)", self._leave_tab)
         ui.openPageButton.connect("clicked()", self._open_page)
         ui.keepPageButton.connect("clicked()", self._choose_folder)
         slicer.app.connect("aboutToQuit()", self.close)
@@ -114,7 +115,7 @@ class FollowTab:
         self._on_nodes()
         self._fill()
         self._to_changes.start()
-        if self._is_entered:
+        if self._is_entered and self._is_current:
             self._ui.sideBySideCheck.setChecked(True)
 
     def _failed(self, error: Exception) -> None:
@@ -225,8 +226,21 @@ class FollowTab:
         steps = self._views.show(visits[0], visits[self._later], structure)
         self._showing = Slices(steps, lambda _none: None, self._not_shown).start()
 
-    def _not_shown(self, error: Exception) -> None:
+    def give_views_back(self) -> None:
+        """Something else is going to be looked at, and painted on: the views are the user's."""
         self._ui.sideBySideCheck.setChecked(False)
+
+    @property
+    def _is_current(self) -> bool:
+        tabs = self._ui.tabs
+        return bool(tabs.indexOf(self._ui.followTab) == tabs.currentIndex)
+
+    def _leave_tab(self, _index: int) -> None:
+        if not self._is_current:
+            self.give_views_back()
+
+    def _not_shown(self, error: Exception) -> None:
+        self.give_views_back()
         raise error
 
     def _stop_showing(self) -> None:
@@ -267,9 +281,9 @@ class FollowTab:
         self._is_entered = True
 
     def exit(self) -> None:
-        """Another module is shown: the views are the user's."""
+        """Another module is shown."""
         self._is_entered = False
-        self._ui.sideBySideCheck.setChecked(False)
+        self.give_views_back()
 
     def sweep(self) -> None:
         """A result may be no longer in the scene: a comparison with it ends before its folder goes."""
@@ -306,7 +320,7 @@ class FollowTab:
 
     def _forget_found(self) -> None:
         """The visits are others now, or gone: what is shown of them goes, in the scene and on the disk."""
-        self._ui.sideBySideCheck.setChecked(False)
+        self.give_views_back()
         self._stop_showing()
         self._views.hide()
         found, self.found = self.found, None

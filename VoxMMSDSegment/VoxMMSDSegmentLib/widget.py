@@ -226,6 +226,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         Where the views show a library case, the result stays hidden until this module is entered.
         """
         leave_out_derived(self._inputs())
+        self.follow_tab.give_views_back()
         for _step in self.review_tab.take_up(result):
             yield
             if not slicer.mrmlScene.IsNodePresent(result):  # the user was faster
