@@ -27,6 +27,7 @@ from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import (
     belonging,
+    input_of,
     last_result_of,
     make_result,
     reference_of,
@@ -34,7 +35,7 @@ from VoxMMSDSegmentLib.result import (
     result_steps,
     step_of,
 )
-from VoxMMSDSegmentLib.rounds import FINGERPRINTS
+from VoxMMSDSegmentLib.rounds import FINGERPRINTS, PREDICTED_LABELS, has_base
 from VoxMMSDSegmentLib.saving import writes_for_library
 from VoxMMSDSegmentLib.sights import center_3d
 
@@ -613,6 +614,42 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertEqual(list(Path(slicer.app.temporaryPath).glob("voxmmsd-*")), [])
         self.tab.close()
         self.assertIsNone(self.tab.accepting)
+
+    def clone(self):
+        """As the module Data makes one."""
+        tree, logic = slicer.mrmlScene.GetSubjectHierarchyNode(), slicer.modules.subjecthierarchy.logic()
+        return tree.GetItemDataNode(logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(self.result), "mine"))
+
+    def test_a_clone_of_a_result_is_a_result_by_what_its_original_knows(self):
+        self.result.SetAttribute(FINGERPRINTS, '{"t1c": "abc"}')
+        other = add_result(self.made, add_volumes(self.made, prefix="visit2"), self.folder)
+        other.SetAttribute(FINGERPRINTS, '{"t1c": "def"}')
+        clone = self.clone()
+        self.panel.exit()
+        self.panel.enter()
+        self.ui.resultSelector.setCurrentNode(clone)
+        wait_until(lambda: not self.tab._timer.isActive())
+        self.assertIs(self.tab.result, clone)
+        reference = reference_of(self.result)
+        self.assertIs(reference_of(clone), reference)
+        self.assertEqual([input_of(clone, key) for key in MODALITIES], [self.volumes[key] for key in MODALITIES])
+        self.assertTrue(has_base(clone, reference))
+        self.assertEqual(table_rows(table_node(clone)), table_rows(table_node(self.result)))
+        self.assertIsNot(regions_node(clone), regions_node(self.result))
+        predicted = clone.GetNodeReference(PREDICTED_LABELS)
+        slicer.mrmlScene.RemoveNode(self.result)
+        wait_until(lambda: not self.panel._orphans)
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(predicted))
+        version = self.panel.logic.accept(clone, self.folder / "library", "site1-007")
+        self.assertEqual(version.changed_voxel_count, 0)
+
+    def test_a_clone_whose_original_is_gone_is_no_result(self):
+        self.result.SetAttribute(FINGERPRINTS, '{"t1c": "abc"}')
+        clone = self.clone()
+        slicer.mrmlScene.RemoveNode(self.result)
+        self.panel.enter()
+        self.assertEqual((self.ui.resultSelector.nodeCount(), self.ui.visitSelector.nodeCount()), (0, 0))
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(clone))
 
     def test_the_regions_are_shown_when_asked(self):
         display = regions_node(self.result).GetDisplayNode()

@@ -17,7 +17,7 @@ from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import segments, settings
 from VoxMMSDLib.background import at_once
 from VoxMMSDSegmentLib.regions import regions_node
-from VoxMMSDSegmentLib.result import replace_result
+from VoxMMSDSegmentLib.result import replace_result, results
 from VoxMMSDTrainLib import library_case
 
 
@@ -178,6 +178,8 @@ class TrainLibraryTest(train_case.TrainTest):
         labels = library_case.opened_labels("phantom-007-000")
         shown = {"phantom-007-000 labels"}
         self.assertEqual(self.seen(), shown)
+        self.assertEqual((segment.ui.resultSelector.nodeCount(), segment.ui.visitSelector.nodeCount()), (1, 1))
+        self.assertEqual(results(), [result])
         self.open(train, "phantom-007-001")
         shown = {"phantom-007-001 labels"}
         self.assertEqual(self.seen(), shown)

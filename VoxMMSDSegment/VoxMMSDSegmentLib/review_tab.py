@@ -18,7 +18,7 @@ from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import settings
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.pages import Page
-from VoxMMSDLib.segments import is_result, without_value
+from VoxMMSDLib.segments import MODEL, is_result, without_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
@@ -79,7 +79,7 @@ class ReviewTab:
     def _connect(self) -> None:
         ui = self._ui
         self._accept_tip = ui.acceptButton.toolTip
-        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "VoxMMSD.Schema")
+        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", MODEL)
         ui.regionsCheck.connect("toggled(bool)", self._show_regions)
         ui.show3DButton.connect("toggled(bool)", self._center_3d)
         ui.overlayCheck.connect("toggled(bool)", self._show_overlay)

@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from VoxMMSDLib import settings, tables
 from VoxMMSDLib.pages import Page
-from VoxMMSDLib.segments import SCHEMA, is_result
+from VoxMMSDLib.segments import MODEL, is_result
 from VoxMMSDSegmentLib.dicom_visits import day_of
 
 MAX_ROWS = 5
@@ -47,7 +47,7 @@ class VisitsBox:
         self.visits: list[Visit] = []
         self._is_locked = False
         self._is_filling = False
-        ui.visitSelector.addAttribute("vtkMRMLSegmentationNode", SCHEMA)
+        ui.visitSelector.addAttribute("vtkMRMLSegmentationNode", MODEL)
         ui.visitSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._update_buttons)
         ui.addVisitButton.connect("clicked()", self._add_chosen)
         ui.addFilesButton.connect("clicked()", self._add_files)
