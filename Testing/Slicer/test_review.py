@@ -33,6 +33,7 @@ from VoxMMSDSegmentLib.result import (
     reference_of,
     replace_result,
     result_steps,
+    results,
     step_of,
 )
 from VoxMMSDSegmentLib.rounds import FINGERPRINTS, PREDICTED_LABELS, has_base
@@ -526,6 +527,17 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.panel.parameters.result = add_result(self.made, self.volumes, self.folder)
         self.assertFalse(self.ui.checkedCheck.checked)  # it was said of the result before
 
+    def test_a_result_whose_predicted_labels_have_lost_their_file_is_accepted_without_them(self):
+        self.result.GetNodeReference(PREDICTED_LABELS).SetAndObserveImageData(None)
+        self.ui.libraryPath.currentPath = str(self.folder / "library")
+        self.ui.caseEdit.setText("site1-008")
+        self.ui.acceptButton.click()
+        self.assertIsNotNone(self.tab.accepting)
+        wait_until(lambda: self.tab.accepting is None)
+        self.assertIn("Accepted as label", self.ui.acceptedLabel.text)
+        version = open_library(self.folder / "library").case("site1-008").accepted
+        self.assertEqual(version.drawn_over, ())
+
     def test_a_refused_case_is_told_with_the_way_out_also_after_its_scene(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")
         (self.folder / "library").mkdir()
@@ -648,6 +660,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         clone = self.clone()
         slicer.mrmlScene.RemoveNode(self.result)
         self.panel.enter()
+        self.assertEqual(results(), [])
         self.assertEqual((self.ui.resultSelector.nodeCount(), self.ui.visitSelector.nodeCount()), (0, 0))
         self.assertTrue(slicer.mrmlScene.IsNodePresent(clone))
 
