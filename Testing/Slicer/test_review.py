@@ -435,6 +435,18 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertTrue(places.GetLocked())
         self.assertIn("Enhancing tumor or not tumor", places.GetNthControlPointLabel(0))
 
+    def test_a_place_that_was_deleted_does_not_come_back_with_the_next_stroke(self):
+        places = self.result.GetNodeReference("VoxMMSD.Places")
+        places.RemoveNthControlPoint(0)
+        left = places.GetNthControlPointLabel(0)
+        paint(self.result, "ET", self.made.label_zyx == 2, self.volumes["t1c"])
+        self.tab.rebuild_now()
+        self.assertEqual(places.GetNumberOfControlPoints(), len(PLACES) - 1)
+        self.assertEqual(places.GetNthControlPointLabel(0), left)
+        slicer.mrmlScene.RemoveNode(places)
+        self.tab.rebuild_now()
+        self.assertIsNone(self.result.GetNodeReference("VoxMMSD.Places"))
+
     def test_the_image_that_was_chosen_to_threshold_stays_if_it_is_one_of_the_result(self):
         editor = self.ui.segmentEditor
         for name, shown in (("SourceVolumeNodeComboBox", True), ("SpecifyGeometryButton", False)):
@@ -648,6 +660,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertTrue(has_base(clone, reference))
         self.assertEqual(table_rows(table_node(clone)), table_rows(table_node(self.result)))
         self.assertIsNot(regions_node(clone), regions_node(self.result))
+        self.assertEqual(clone.GetNodeReference("VoxMMSD.Places").GetNumberOfControlPoints(), len(PLACES))
         predicted = clone.GetNodeReference(PREDICTED_LABELS)
         slicer.mrmlScene.RemoveNode(self.result)
         wait_until(lambda: not self.panel._orphans)

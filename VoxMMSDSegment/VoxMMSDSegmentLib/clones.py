@@ -10,7 +10,7 @@ import slicer
 from voxmmsd.labels import MODALITIES, WITH_CAVITY
 from VoxMMSDLib.segments import MODEL, SCHEMA
 from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK
-from VoxMMSDSegmentLib.places import UNCERTAINTY_ROLE
+from VoxMMSDSegmentLib.places import LISTED, UNCERTAINTY_ROLE
 from VoxMMSDSegmentLib.regions import PREDICTED, make_regions_node, make_table_node, table_node
 from VoxMMSDSegmentLib.result import INPUT, REVIEW, STEP, belonging, input_of, place_beside, reference_of, results
 from VoxMMSDSegmentLib.rounds import FINGERPRINTS, PREDICTED_LABELS, ROUNDS, WEIGHTS
@@ -63,6 +63,7 @@ def _bind(clone: Any, original: Any) -> None:
     for role in (grid, *images, PREDICTED_LABELS, ROUNDS, BRAIN_MASK, UNCERTAINTY_ROLE):
         for number in range(original.GetNumberOfNodeReferences(role)):
             clone.AddNodeReferenceID(role, original.GetNthNodeReferenceID(role, number))
+    clone.RemoveAttribute(LISTED)
     made = [make_regions_node(clone)]
     if (table := table_node(original)) is not None:
         made.append(make_table_node(clone, json.loads(table.GetAttribute(PREDICTED) or "{}")))

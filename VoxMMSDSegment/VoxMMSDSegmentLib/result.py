@@ -19,7 +19,7 @@ from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK, mask_of_result, mask_steps
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.diameter_lines import lines_of, remove_empty_folders
 from VoxMMSDSegmentLib.job import ResultFiles
-from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
+from VoxMMSDSegmentLib.places import LISTED, PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
 from VoxMMSDSegmentLib.regions import (
     REGIONS_ROLE,
     TABLE_ROLE,
@@ -151,7 +151,7 @@ def replace_result(old, new) -> None:
         if old.GetSegmentation().GetSegment(label.key) is None:  # the user took it away
             _add_tissue(old.GetSegmentation(), label)
         target.put(label.key, _without(source.part([label.key]), cavity))
-    for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS):
+    for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS, LISTED):
         old.SetAttribute(name, new.GetAttribute(name))
     forget_rounds(old)
     for key in MODALITIES:
