@@ -266,8 +266,11 @@ class FollowTest(slicer_case.ModuleTest):
         self.add(*self.results)
         self.ui.patientEdit.setText("P-007")
         nodes = slicer.mrmlScene.GetNumberOfNodes()
+        self.tab._cancel_timer.setInterval(1)  # else a fast computer is done before the button comes back
         self.ui.followButton.click()
-        wait_until(lambda: self.tab.job.child is not None)
+        self.ui.followButton.click()  # the second click of a double click
+        self.assertIsNotNone(self.tab.job)
+        wait_until(lambda: self.ui.followButton.enabled and self.tab.job.child is not None)
         self.ui.followButton.click()
         wait_until(lambda: self.tab.job is None)
         self.assertIn("Canceled", self.ui.followLabel.text)

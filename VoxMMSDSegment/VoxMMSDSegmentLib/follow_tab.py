@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CHART, CHART_WIDTH = "follow-up.png", 330  # pixels that the frame leaves of a panel of 400
 MAX_ROWS = 14
+DOUBLE_CLICK_MS = 700  # the second click of a double click is none on Cancel
 KEPT = ("follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json")  # the record last
 
 
@@ -52,6 +53,10 @@ class FollowTab:
         self._showing: Slices | None = None
         self._scroller = Scroller(ui.followLabel)
         self._to_changes = Scroller(ui.changesTable)
+        self._cancel_timer = qt.QTimer()
+        self._cancel_timer.setSingleShot(True)
+        self._cancel_timer.setInterval(DOUBLE_CLICK_MS)
+        self._cancel_timer.connect("timeout()", self._update_button)
         self.visits = VisitsBox(ui, self._forget_found)
         self._fit = FitsItsText()
         for label in (ui.followLabel, ui.summaryLabel, ui.caveatLabel, ui.keptLabel):
@@ -100,6 +105,7 @@ class FollowTab:
             self._failed(error)
             return
         self.visits.lock(True)
+        self._cancel_timer.start()
         self._update_button()
 
     def _show_progress(self, progress: Progress) -> None:
@@ -129,6 +135,7 @@ class FollowTab:
 
     def _end(self, said: str) -> None:
         self.job = None
+        self._cancel_timer.stop()
         self._ui.followBar.setVisible(False)
         self._say(said)
         self.visits.lock(False)
@@ -143,7 +150,7 @@ class FollowTab:
         if self.job is not None:
             button.setText(_("Cancel"))
             button.setToolTip(_("Stop; nothing is kept."))
-            button.setEnabled(True)
+            button.setEnabled(not self._cancel_timer.isActive())
             return
         enough = len(self.visits.visits) > 1
         button.setText(_("&Compare visits"))
