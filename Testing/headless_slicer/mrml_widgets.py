@@ -402,7 +402,8 @@ class qMRMLSegmentEditorWidget(
 ):
     """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h: its node, effects by name and real undo.
 
-    Another segmentation brings its reference volume as the source, and another source goes into all slice views.
+    Another segmentation brings its reference volume as the source, and empties the label layer of all slice views;
+    another source goes into them.
     """
 
     _stands_for = "qMRMLSegmentEditorWidget"
@@ -482,14 +483,24 @@ class qMRMLSegmentEditorWidget(
         if self._followed is not None:
             role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
             self._editor.SetAndObserveSourceVolumeNode(self._followed.GetNodeReference(role))
+            for composite in self._composites():
+                composite.SetLabelVolumeID(None)
+
+    def _composites(self) -> list[Any]:
+        """Of the slice views in which the segmentation may be seen."""
+        display = self.segmentationNode().GetDisplayNode()
+        views = [
+            view
+            for view in slicer.util.getNodesByClass("vtkMRMLSliceNode")
+            if display is not None and display.IsDisplayableInView(view.GetID())
+        ]
+        found = [slicer.mrmlScene.GetSingletonNode(view.GetLayoutName(), "vtkMRMLSliceCompositeNode") for view in views]
+        return [composite for composite in found if composite is not None]
 
     def showSourceVolumeInSliceViewers(self, in_background: bool = False, _fit: bool = False) -> None:
         """Into the background of each view in which the segmentation may be seen and the source is not shown yet."""
-        source, display = self.sourceVolumeNode(), self.segmentationNode().GetDisplayNode()
-        for view in slicer.util.getNodesByClass("vtkMRMLSliceNode") if source is not None else ():
-            composite = slicer.mrmlScene.GetSingletonNode(view.GetLayoutName(), "vtkMRMLSliceCompositeNode")
-            if composite is None or display is None or not display.IsDisplayableInView(view.GetID()):
-                continue
+        source = self.sourceVolumeNode()
+        for composite in self._composites() if source is not None else ():
             shown = (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
             if in_background or source.GetID() not in shown:
                 composite.SetBackgroundVolumeID(source.GetID())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import MODEL, is_result, without_value
 from VoxMMSDLib.sight import Scroller
+from VoxMMSDLib.slice_views import with_labels
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
 from VoxMMSDSegmentLib.cavity_button import CavityButton
@@ -279,7 +281,8 @@ class ReviewTab:
         if editor.mrmlSegmentEditorNode() is None:
             editor.setMRMLSegmentEditorNode(_editor_node())
             yield
-        editor.setSegmentationNode(result)
+        with nullcontext() if self._is_entered else with_labels():
+            editor.setSegmentationNode(result)
         yield
         chosen = editor.sourceVolumeNode()
         if result is not None and reference_of(result) is not None and not is_image_of(result, chosen):
