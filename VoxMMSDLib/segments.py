@@ -16,7 +16,8 @@ from voxmmsd.labels import LabelSchema, Terminology, indices_from_masks, schema_
 if TYPE_CHECKING:
     import numpy as np
 
-SCHEMA, MODEL = "VoxMMSD.Schema", "VoxMMSD.Model"  # attributes of a result
+SCHEMA = "VoxMMSD.Schema"  # attribute of all segmentations that are made here
+MODEL = "VoxMMSD.Model"  # attribute of results alone: labels of a library case have none
 VALUE = "VoxMMSD.LabelValue"  # tag of a segment: the value of its label in files
 _CATEGORY = "SCT^49755003^Morphologically Altered Structure"
 _REGION = "SCT^12738006^Brain"
@@ -52,8 +53,14 @@ def schema_of(node) -> LabelSchema:
     return schema_named(node.GetAttribute(SCHEMA))
 
 
+def has_schema(node) -> bool:
+    """Whether a segmentation is a result, or labels of a library case."""
+    return bool(node.GetAttribute(SCHEMA))
+
+
 def is_result(node) -> bool:
-    return node is not None and bool(node.GetAttribute(SCHEMA))
+    """Whether a node is what a model has made of images in the scene."""
+    return node is not None and has_schema(node) and bool(node.GetAttribute(MODEL))
 
 
 def with_voxels(node):

@@ -89,6 +89,16 @@ def unlinked(views: list[str]) -> Iterator[None]:
             composite_node(name).SetHotLinkedControl(hot)
 
 
+@contextmanager
+def with_labels() -> Iterator[None]:
+    """The label layers of all views come back afterwards; the segment editor empties them."""
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    layers = [composite.GetLabelVolumeID() for composite in composites]
+    yield
+    for composite, volume_id in zip(composites, layers, strict=True):
+        composite.SetLabelVolumeID(volume_id)
+
+
 def fit(name: str) -> None:
     """Show the whole background."""
     manager = slicer.app.layoutManager()

@@ -8,14 +8,14 @@ from unittest import mock
 import carry_case
 import numpy as np
 import slicer
-from carry_case import ED, NCR
+from carry_case import ED, ET, NCR
 from phantom_case import TOY_MODEL, add_result, add_volumes, paint
 from slicer_case import press_find, wait_until
 
 from voxmmsd.errors import InputError, ModelError
 from VoxMMSDSegmentLib import carrying
 from VoxMMSDSegmentLib.result import belonging
-from VoxMMSDSegmentLib.rounds import round_nodes, round_number
+from VoxMMSDSegmentLib.rounds import base_of, round_nodes, round_number
 
 
 class CarryStatesTest(carry_case.CarryCase):
@@ -80,8 +80,42 @@ class CarryStatesTest(carry_case.CarryCase):
             wait_until(lambda: self.box.job is None)
         self.settled()
         self.assertEqual(round_number(self.result), 1, self.ui.carryLabel.text)
-        self.assertEqual(puts[0], "NCR")
+        self.assertEqual(puts[0], "ED")
         self.assertTrue((self.labels()[late] == ED).all())
+
+    def test_a_segment_that_goes_between_two_segments_of_a_carry_leaves_no_hole(self):
+        self.correct_slice()
+        before, put = self.labels(), carrying.Frame.put
+
+        def put_and_remove(frame, segment_id, part):
+            put(frame, segment_id, part)
+            self.result.GetSegmentation().RemoveSegment("ET")
+
+        with mock.patch.object(carrying.Frame, "put", put_and_remove):
+            self.ui.carryButton.click()
+            wait_until(lambda: self.box.job is None)
+        self.settled()
+        self.assertEqual((round_number(self.result), self.ui.carryLabel.text), (1, ""))
+        holes = (self.labels() == 0) & (before != 0) & (before != ET)
+        self.assertFalse(base_of(self.result, self.volumes["t1c"]).label[holes].any())  # but the carry's own
+
+    def test_a_carry_that_fails_half_way_is_none_that_later_edits_are_of(self):
+        self.correct_slice()
+        put, puts = carrying.Frame.put, []
+
+        def put_once(frame, segment_id, part):
+            puts.append(segment_id)
+            if len(puts) > 1:
+                raise RuntimeError("no memory is left")
+            put(frame, segment_id, part)
+
+        with mock.patch.object(carrying.Frame, "put", put_once):
+            self.ui.carryButton.click()
+            wait_until(lambda: self.box.job is None)
+        self.settled()
+        self.assertEqual(len(puts), 2)
+        self.assertEqual(round_number(self.result), 0)
+        self.assertTrue(self.ui.carryLabel.text)
 
     def test_a_scene_or_a_result_that_goes_ends_the_work_and_nothing_is_left_behind(self):
         for leave in (lambda: slicer.mrmlScene.RemoveNode(self.result), slicer.mrmlScene.Clear):

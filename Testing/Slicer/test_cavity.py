@@ -1,5 +1,7 @@
 """*Add a resection cavity*: a tissue that the model does not know is painted in a slice and carried."""
 
+from unittest import mock
+
 import carry_case
 import numpy as np
 from carry_case import NCR
@@ -7,6 +9,7 @@ from phantom_case import add_result, paint
 
 from voxmmsd.library import open_library
 from VoxMMSDLib.segments import SCHEMA, schema_of
+from VoxMMSDSegmentLib import carrying
 from VoxMMSDSegmentLib.regions import table_node
 from VoxMMSDSegmentLib.result import replace_result
 from VoxMMSDSegmentLib.rounds import base_of, round_number
@@ -60,6 +63,21 @@ class CavityTest(carry_case.CarryCase):
         self.ui.segmentEditor.undo()
         self.settled()
         self.assertTrue(np.array_equal(self.labels(), before))
+
+    def test_a_cavity_that_goes_while_it_is_carried_leaves_no_hole(self):
+        self.add_cavity()
+        painted = self.paint_cavity()
+        before, put = self.labels(), carrying._put
+
+        def put_without_cavity(*arguments):
+            self.result.GetSegmentation().RemoveSegment("RC")
+            return put(*arguments)
+
+        with mock.patch.object(carrying, "_put", put_without_cavity):
+            self.carry()
+        self.assertEqual(self.ui.carryLabel.text, "")
+        holes = (self.labels() == 0) & (before != 0) & ~painted
+        self.assertFalse(base_of(self.result, self.volumes["t1c"]).label[holes].any())  # but the carry's own
 
     def test_a_second_carry_knows_the_cavity_and_what_is_erased_goes(self):
         self.add_cavity()

@@ -15,6 +15,7 @@ from slicer_case import wait_until
 
 from VoxMMSDLib.segments import set_mask
 from VoxMMSDSegmentLib import dicom_box
+from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS
 from VoxMMSDSegmentLib.to_dicom import PACKAGES, free_stem
 
 HAS_PACKAGES = all(importlib.util.find_spec(name) for name in PACKAGES)
@@ -137,6 +138,14 @@ class DicomExportTest(slicer_case.ModuleTest):
         self.assertIn("needs a segment", self.export())
         self.assertEqual(list(self.out.iterdir()), [])
         self.assertTrue(self.ui.dicomButton.enabled)
+
+    def test_a_result_whose_predicted_labels_have_lost_their_file_is_exported_as_edited(self):
+        import pydicom
+
+        self.result.GetNodeReference(PREDICTED_LABELS).SetAndObserveImageData(None)
+        self.assertIn("research use only", self.export())
+        written = next(self.out.glob("*-seg.dcm"))
+        self.assertEqual(pydicom.dcmread(written).SegmentSequence[0].SegmentAlgorithmType, "SEMIAUTOMATIC")
 
     def test_a_second_export_takes_a_name_of_its_own(self):
         (self.out / "P-voxmmsd-seg.dcm").write_bytes(b"")

@@ -17,9 +17,10 @@ from slicer_case import wait_until
 from voxmmsd.data.grid import Grid
 from voxmmsd.data.volume import Volume
 from voxmmsd.labels import MODALITIES
+from VoxMMSDLib.background import at_once
 from VoxMMSDLib.segments import mask_of, set_mask
 from VoxMMSDLib.volumes import ijk_to_world
-from VoxMMSDSegmentLib.result import remove_result
+from VoxMMSDSegmentLib.result import reference_of, remove_result
 
 KEPT = ("follow-up.csv", "follow-up.html", "follow-up.json", "follow-up.png")
 NAMES = slicer.vtkMRMLSubjectHierarchyConstants
@@ -159,6 +160,30 @@ class FollowTest(slicer_case.ModuleTest):
         self.assertFalse(first.outlines.GetDisplayNode().GetVisibility())
         self.assertTrue(result.GetDisplayNode().GetVisibility())
 
+    @slicer_case.needs_main_window
+    def test_another_tab_and_a_new_result_give_the_views_back_and_the_new_one_is_seen_alone(self):
+        self.panel.enter()
+        self.ui.tabs.setCurrentWidget(self.ui.followTab)
+        self.add(*self.results)
+        older, side_by_side = self.results[1].GetDisplayNode(), self.ui.sideBySideCheck
+        self.compare()
+        self.assertTrue(side_by_side.checked)
+        wait_until(lambda: not self.tab.is_showing)
+        self.assertFalse(older.GetVisibility())
+        self.ui.tabs.setCurrentWidget(self.ui.reviewTab)
+        self.assertFalse(side_by_side.checked)
+        self.assertTrue(older.GetVisibility())
+        self.ui.tabs.setCurrentWidget(self.ui.followTab)
+        side_by_side.setChecked(True)
+        wait_until(lambda: not self.tab.is_showing)
+        arrived = add_result(self.made, self.volumes[0], self.folder)
+        at_once(self.panel.show_new(arrived))
+        self.assertFalse(side_by_side.checked)
+        self.assertFalse(older.GetVisibility())
+        self.assertTrue(arrived.GetDisplayNode().GetVisibility())
+        composite = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        self.assertEqual(composite.GetBackgroundVolumeID(), reference_of(arrived).GetID())
+
     def test_whose_the_visits_are_must_be_told_where_nothing_tells(self):
         self.add(*self.results)
         said = self.compare("")
@@ -241,8 +266,11 @@ class FollowTest(slicer_case.ModuleTest):
         self.add(*self.results)
         self.ui.patientEdit.setText("P-007")
         nodes = slicer.mrmlScene.GetNumberOfNodes()
+        self.tab._cancel_timer.setInterval(1)  # else a fast computer is done before the button comes back
         self.ui.followButton.click()
-        wait_until(lambda: self.tab.job.child is not None)
+        self.ui.followButton.click()  # the second click of a double click
+        self.assertIsNotNone(self.tab.job)
+        wait_until(lambda: self.ui.followButton.enabled and self.tab.job.child is not None)
         self.ui.followButton.click()
         wait_until(lambda: self.tab.job is None)
         self.assertIn("Canceled", self.ui.followLabel.text)
@@ -260,6 +288,20 @@ class FollowTest(slicer_case.ModuleTest):
         self.assertIsNone(self.tab.found)
         self.assertFalse(slicer.mrmlScene.IsNodePresent(image))
         self.assertEqual(self.temporary(), [])
+
+    def test_a_visit_that_is_deleted_while_it_is_compared_ends_that(self):
+        self.add(*self.results)
+        self.ui.patientEdit.setText("P-007")
+        self.ui.followButton.click()
+        wait_until(lambda: self.tab.job.child is not None)
+        process = self.tab.job.child._process
+        remove_result(self.results[1])
+        wait_until(lambda: len(self.tab.visits.visits) == 1)
+        self.assertIsNone(self.tab.job)
+        self.assertIsNotNone(process.poll())
+        self.assertIn("one of the visits was deleted", self.ui.followLabel.text)
+        self.assertEqual(self.temporary(), [])
+        self.assertTrue(self.ui.visitsTable.enabled)
 
     def test_the_scene_takes_all_of_it(self):
         self.add(*self.results)

@@ -4,7 +4,7 @@ import slicer
 import slicer_case
 from slicer_case import wait_until
 
-from VoxMMSDLib.segments import SCHEMA
+from VoxMMSDLib.segments import MODEL, SCHEMA
 
 
 class ModulesTest(slicer_case.ModuleTest):
@@ -23,6 +23,7 @@ class ModulesTest(slicer_case.ModuleTest):
         self.assertNotIn("segmentEditor", vars(panel.ui))
         result = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
         result.SetAttribute(SCHEMA, "brats-2021")
+        result.SetAttribute(MODEL, "toy-1")
         panel.parameters.result = result
         self.assertEqual(panel.ui.modelCombo.count, 0)
         wait_until(lambda: not panel._building.is_at_work)
@@ -60,6 +61,7 @@ class ModulesTest(slicer_case.ModuleTest):
         wait_until(lambda: not panel._building.is_at_work)
         result = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
         result.SetAttribute(SCHEMA, "brats-2021")
+        result.SetAttribute(MODEL, "toy-1")
         panel.ui.resultSelector.setCurrentNode(result)
         self.assertIs(panel.parameters.result, result)
         self.assertIs(panel.review_tab.result, result)

@@ -27,14 +27,16 @@ from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.regions import rebuild, regions_node, table_node
 from VoxMMSDSegmentLib.result import (
     belonging,
+    input_of,
     last_result_of,
     make_result,
     reference_of,
     replace_result,
     result_steps,
+    results,
     step_of,
 )
-from VoxMMSDSegmentLib.rounds import FINGERPRINTS
+from VoxMMSDSegmentLib.rounds import FINGERPRINTS, PREDICTED_LABELS, has_base
 from VoxMMSDSegmentLib.saving import writes_for_library
 from VoxMMSDSegmentLib.sights import center_3d
 
@@ -433,6 +435,18 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertTrue(places.GetLocked())
         self.assertIn("Enhancing tumor or not tumor", places.GetNthControlPointLabel(0))
 
+    def test_a_place_that_was_deleted_does_not_come_back_with_the_next_stroke(self):
+        places = self.result.GetNodeReference("VoxMMSD.Places")
+        places.RemoveNthControlPoint(0)
+        left = places.GetNthControlPointLabel(0)
+        paint(self.result, "ET", self.made.label_zyx == 2, self.volumes["t1c"])
+        self.tab.rebuild_now()
+        self.assertEqual(places.GetNumberOfControlPoints(), len(PLACES) - 1)
+        self.assertEqual(places.GetNthControlPointLabel(0), left)
+        slicer.mrmlScene.RemoveNode(places)
+        self.tab.rebuild_now()
+        self.assertIsNone(self.result.GetNodeReference("VoxMMSD.Places"))
+
     def test_the_image_that_was_chosen_to_threshold_stays_if_it_is_one_of_the_result(self):
         editor = self.ui.segmentEditor
         for name, shown in (("SourceVolumeNodeComboBox", True), ("SpecifyGeometryButton", False)):
@@ -525,6 +539,17 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.panel.parameters.result = add_result(self.made, self.volumes, self.folder)
         self.assertFalse(self.ui.checkedCheck.checked)  # it was said of the result before
 
+    def test_a_result_whose_predicted_labels_have_lost_their_file_is_accepted_without_them(self):
+        self.result.GetNodeReference(PREDICTED_LABELS).SetAndObserveImageData(None)
+        self.ui.libraryPath.currentPath = str(self.folder / "library")
+        self.ui.caseEdit.setText("site1-008")
+        self.ui.acceptButton.click()
+        self.assertIsNotNone(self.tab.accepting)
+        wait_until(lambda: self.tab.accepting is None)
+        self.assertIn("Accepted as label", self.ui.acceptedLabel.text)
+        version = open_library(self.folder / "library").case("site1-008").accepted
+        self.assertEqual(version.drawn_over, ())
+
     def test_a_refused_case_is_told_with_the_way_out_also_after_its_scene(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")
         (self.folder / "library").mkdir()
@@ -614,6 +639,44 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.tab.close()
         self.assertIsNone(self.tab.accepting)
 
+    def clone(self):
+        """As the module Data makes one."""
+        tree, logic = slicer.mrmlScene.GetSubjectHierarchyNode(), slicer.modules.subjecthierarchy.logic()
+        return tree.GetItemDataNode(logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(self.result), "mine"))
+
+    def test_a_clone_of_a_result_is_a_result_by_what_its_original_knows(self):
+        self.result.SetAttribute(FINGERPRINTS, '{"t1c": "abc"}')
+        other = add_result(self.made, add_volumes(self.made, prefix="visit2"), self.folder)
+        other.SetAttribute(FINGERPRINTS, '{"t1c": "def"}')
+        clone = self.clone()
+        self.panel.exit()
+        self.panel.enter()
+        self.ui.resultSelector.setCurrentNode(clone)
+        wait_until(lambda: not self.tab._timer.isActive())
+        self.assertIs(self.tab.result, clone)
+        reference = reference_of(self.result)
+        self.assertIs(reference_of(clone), reference)
+        self.assertEqual([input_of(clone, key) for key in MODALITIES], [self.volumes[key] for key in MODALITIES])
+        self.assertTrue(has_base(clone, reference))
+        self.assertEqual(table_rows(table_node(clone)), table_rows(table_node(self.result)))
+        self.assertIsNot(regions_node(clone), regions_node(self.result))
+        self.assertEqual(clone.GetNodeReference("VoxMMSD.Places").GetNumberOfControlPoints(), len(PLACES))
+        predicted = clone.GetNodeReference(PREDICTED_LABELS)
+        slicer.mrmlScene.RemoveNode(self.result)
+        wait_until(lambda: not self.panel._orphans)
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(predicted))
+        version = self.panel.logic.accept(clone, self.folder / "library", "site1-007")
+        self.assertEqual(version.changed_voxel_count, 0)
+
+    def test_a_clone_whose_original_is_gone_is_no_result(self):
+        self.result.SetAttribute(FINGERPRINTS, '{"t1c": "abc"}')
+        clone = self.clone()
+        slicer.mrmlScene.RemoveNode(self.result)
+        self.panel.enter()
+        self.assertEqual(results(), [])
+        self.assertEqual((self.ui.resultSelector.nodeCount(), self.ui.visitSelector.nodeCount()), (0, 0))
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(clone))
+
     def test_the_regions_are_shown_when_asked(self):
         display = regions_node(self.result).GetDisplayNode()
         self.assertFalse(display.GetVisibility())
@@ -677,7 +740,33 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertIsNone(self.panel.parameters.result)
 
     @slicer_case.needs_main_window
+    def test_a_new_result_moves_no_view_of_another_module_and_brings_its_image_where_this_one_is_shown(self):
+        other = add_volumes(self.made, ("t1c",), "visit2")["t1c"]
+        for composite in self.composites():
+            composite.SetBackgroundVolumeID(other.GetID())
+            composite.SetForegroundVolumeID(self.volumes["t2f"].GetID())
+            composite.SetLabelVolumeID(self.result.GetNodeReferenceID(PREDICTED_LABELS))
+        view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+        view.SetSliceOffset(-3.0)
+        self.ui.tabs.setCurrentWidget(self.ui.segmentTab)
+        arrived = add_result(self.made, add_volumes(self.made, prefix="visit3"), self.folder)
+        at_once(self.panel.show_new(arrived))
+        self.assertEqual({one.GetBackgroundVolumeID() for one in self.composites()}, {other.GetID()})
+        self.assertTrue(all(one.GetLabelVolumeID() for one in self.composites()))
+        self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
+        self.panel.enter()
+        self.ui.tabs.setCurrentWidget(self.ui.segmentTab)
+        arrived = add_result(self.made, self.volumes, self.folder)
+        at_once(self.panel.show_new(arrived))
+        shown = {(one.GetBackgroundVolumeID(), one.GetForegroundVolumeID()) for one in self.composites()}
+        self.assertEqual(shown, {(reference_of(arrived).GetID(), None)})
+        self.assertNotAlmostEqual(view.GetSliceOffset(), -3.0)
+        self.ui.segmentEditor.setSourceVolumeNode(other)  # by the user, in the editor that is seen
+        self.assertEqual({one.GetBackgroundVolumeID() for one in self.composites()}, {other.GetID()})
+
+    @slicer_case.needs_main_window
     def test_a_new_result_is_shown_where_it_is_largest(self):
+        self.panel.enter()
         at_once(self.panel.show_new(self.result))
         tumor = self.made.label_zyx > 0
         index = [int(tumor.sum(axis=axes).argmax()) for axes in ((0, 1), (0, 2), (1, 2))]  # x, y, z

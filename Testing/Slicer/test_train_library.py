@@ -18,7 +18,7 @@ from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import library_folder, segments, settings
 from VoxMMSDLib.background import at_once
 from VoxMMSDSegmentLib.regions import regions_node
-from VoxMMSDSegmentLib.result import replace_result
+from VoxMMSDSegmentLib.result import replace_result, results
 from VoxMMSDTrainLib import library_case
 
 
@@ -244,6 +244,8 @@ class TrainLibraryTest(train_case.TrainTest):
         labels = library_case.opened_labels("phantom-007-000")
         shown = {"phantom-007-000 labels"}
         self.assertEqual(self.seen(), shown)
+        self.assertEqual((segment.ui.resultSelector.nodeCount(), segment.ui.visitSelector.nodeCount()), (1, 1))
+        self.assertEqual(results(), [result])
         self.open(train, "phantom-007-001")
         shown = {"phantom-007-001 labels"}
         self.assertEqual(self.seen(), shown)
@@ -270,9 +272,13 @@ class TrainLibraryTest(train_case.TrainTest):
         segment.ui.regionsCheck.click()
         self.open(train, "phantom-007-000")
         view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+        composite = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        background = composite.GetBackgroundVolumeID()
+        composite.SetForegroundVolumeID(background)
         view.SetSliceOffset(-3.0)
         for is_replaced in (False, True):
-            arrived = phantom_case.add_result(made, volumes, self.folder)
+            images = volumes if is_replaced else phantom_case.add_volumes(made, prefix="visit2")
+            arrived = phantom_case.add_result(made, images, self.folder)
             self.assertEqual(self.seen(), {"phantom-007-000 labels"})
             if is_replaced:
                 replace_result(older, arrived)
@@ -281,6 +287,8 @@ class TrainLibraryTest(train_case.TrainTest):
             self.assertIs(segment.parameters.result, arrived)
             self.assertEqual(self.seen(), {"phantom-007-000 labels"})
             self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
+            shown = (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
+            self.assertEqual(shown, (background, background))
         train.exit()
         segment.enter()
         self.assertEqual(self.seen(), {older.GetName(), regions_node(older).GetName()})  # of two results the last one

@@ -396,10 +396,15 @@ class qMRMLSegmentEditorWidget(
             "unorderedEffectsVisible": True,
             "addRemoveSegmentButtonsVisible": True,
             "show3DButtonVisible": True,
+            "autoShowSourceVolumeNode": True,
         },
     ),
 ):
-    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h: its node, effects by name and real undo."""
+    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h: its node, effects by name and real undo.
+
+    Another segmentation brings its reference volume as the source, and empties the label layer of all slice views;
+    another source goes into them.
+    """
 
     _stands_for = "qMRMLSegmentEditorWidget"
     _EFFECTS = (
@@ -440,6 +445,8 @@ class qMRMLSegmentEditorWidget(
         layout.addWidget(self._options)
         self._editor: Any = None
         self._tag = None
+        self._followed: Any = None
+        self._source: Any = None
         self._effect: Any = None
         self._order: list[str] = []
         self._history = slicer.vtkSegmentationHistory()
@@ -464,6 +471,41 @@ class qMRMLSegmentEditorWidget(
         node = self.segmentationNode()
         self._history.SetSegmentation(node.GetSegmentation() if node else None)
         self._list.setSegmentationNode(node)
+        if self._editor is not None and node is not self._followed:
+            self._followed = node
+            self._take_reference()
+        if node is not None and self.sourceVolumeNode() is not self._source:
+            self._source = self.sourceVolumeNode()
+            if self._source is not None and self.autoShowSourceVolumeNode:
+                self.showSourceVolumeInSliceViewers()
+
+    def _take_reference(self) -> None:
+        if self._followed is not None:
+            role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+            self._editor.SetAndObserveSourceVolumeNode(self._followed.GetNodeReference(role))
+            for composite in self._composites():
+                composite.SetLabelVolumeID(None)
+
+    def _composites(self) -> list[Any]:
+        """Of the slice views in which the segmentation may be seen."""
+        display = self.segmentationNode().GetDisplayNode()
+        views = [
+            view
+            for view in slicer.util.getNodesByClass("vtkMRMLSliceNode")
+            if display is not None and display.IsDisplayableInView(view.GetID())
+        ]
+        found = [slicer.mrmlScene.GetSingletonNode(view.GetLayoutName(), "vtkMRMLSliceCompositeNode") for view in views]
+        return [composite for composite in found if composite is not None]
+
+    def showSourceVolumeInSliceViewers(self, in_background: bool = False, _fit: bool = False) -> None:
+        """Into the background of each view in which the segmentation may be seen and the source is not shown yet."""
+        source = self.sourceVolumeNode()
+        for composite in self._composites() if source is not None else ():
+            shown = (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
+            if in_background or source.GetID() not in shown:
+                composite.SetBackgroundVolumeID(source.GetID())
+                composite.SetForegroundVolumeID(None)
+                composite.SetLabelVolumeID(None)
 
     def segmentationNode(self) -> Any:
         return self._editor.GetSegmentationNode() if self._editor else None

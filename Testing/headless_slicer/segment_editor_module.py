@@ -16,22 +16,6 @@ from headless_slicer import application, mrml_widgets
 NAME, TAG = "SegmentEditor", "SegmentEditor"
 
 
-class _Editor(mrml_widgets.qMRMLSegmentEditorWidget):
-    """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h, with the source that it chooses."""
-
-    _stands_for = "qMRMLSegmentEditorWidget"
-    _followed: Any = None
-
-    def updateWidgetFromMRML(self) -> None:
-        super().updateWidgetFromMRML()
-        node = self.segmentationNode()
-        if node is None or node is self._followed:
-            return
-        self._followed = node
-        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-        self._editor.SetAndObserveSourceVolumeNode(node.GetNodeReference(role))
-
-
 class SegmentEditorWidget:
     """Modules/Scripted/SegmentEditor/SegmentEditor.py: what ``slicer.modules.SegmentEditorWidget`` is."""
 
@@ -39,7 +23,7 @@ class SegmentEditorWidget:
         self.parent = parent
         self.moduleName = NAME
         self.parameterSetNode: Any = None
-        self.editor = _Editor()
+        self.editor = mrml_widgets.qMRMLSegmentEditorWidget()
         self.selectParameterNode()
         self.editor.setMRMLScene(slicer.mrmlScene)
         QtWidgets.QWidget.layout(parent).addWidget(self.editor)

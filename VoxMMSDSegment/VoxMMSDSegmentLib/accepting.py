@@ -15,7 +15,7 @@ from VoxMMSDLib.segments import label_array
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.result import reference_of
-from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS
+from VoxMMSDSegmentLib.rounds import predicted_labels
 from VoxMMSDSegmentLib.saving import writes_for_library
 
 QUIT_SECONDS = 60  # for which Slicer stays until a case is in the library; 5 to 8 are usual
@@ -31,7 +31,7 @@ def question_before(result: Any) -> str:
     labels = label_array(result, reference)
     if not labels.any():
         return _("No voxel is labeled. Accept this as an expert's label, meaning that there is no tumor?")
-    predicted = result.GetNodeReference(PREDICTED_LABELS)
+    predicted = predicted_labels(result)
     if predicted is not None and np.array_equal(labels, slicer.util.arrayFromVolume(predicted)):
         return _("The labels are exactly as the model predicted them. Accept them unchanged, as an expert's label?")
     return ""

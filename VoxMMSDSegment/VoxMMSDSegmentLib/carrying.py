@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -281,15 +281,27 @@ class _Changes:
     gained: dict[int, np.ndarray]
 
     def but(self, before: dict[str, Part], after: dict[str, Part]) -> _Changes:
-        """Without the voxels in which one of the segments (id -> its voxels) has become another."""
+        """Without the voxels in which one of the segments (id -> its voxels) has become another, has come or gone."""
         import numpy as np
 
-        start, shape = self.start_zyx, self.changed.shape
-        differ = [before[key].within(start, shape) != after[key].within(start, shape) for key in after]
-        same = ~np.logical_or.reduce(differ)
-        return replace(
-            self, changed=self.changed & same, gained={value: mask & same for value, mask in self.gained.items()}
-        )
+        nothing = Part((0, 0, 0), np.zeros((0, 0, 0), bool))
+        pairs = [(before.get(key, nothing), after.get(key, nothing)) for key in {**before, **after}]
+        differ = [self._inside(one) != self._inside(other) for one, other in pairs]
+        return self._without(np.logical_or.reduce([np.zeros_like(self.changed), *differ]))
+
+    def gained_by(self, values: Collection[int]) -> _Changes:
+        """Without the voxels that labels other than these were to gain: nobody would have them."""
+        import numpy as np
+
+        others = [mask for value, mask in self.gained.items() if value not in values]
+        return self._without(np.logical_or.reduce([np.zeros_like(self.changed), *others]))
+
+    def _inside(self, part: Part) -> np.ndarray:
+        return part.within(self.start_zyx, self.changed.shape)
+
+    def _without(self, mask: np.ndarray) -> _Changes:
+        gained = {value: own & ~mask for value, own in self.gained.items()}
+        return replace(self, changed=self.changed & ~mask, gained=gained)
 
 
 def _changes(carried: np.ndarray, sent: np.ndarray, now: np.ndarray) -> _Changes:
@@ -305,39 +317,50 @@ def _changes(carried: np.ndarray, sent: np.ndarray, now: np.ndarray) -> _Changes
 
 
 def _whole(puts: Generator[None, None, None], at_end: Callable[[], None]) -> Generator[None, None, None]:
-    """All steps, and ``at_end``, also where the panel is closed between two of them."""
+    """All steps, and ``at_end``, also where the panel is closed between two of them; not where one of them fails."""
     try:
         for _step in puts:
             yield
-    finally:
+    except GeneratorExit:
         at_once(puts)
         at_end()
+        raise
+    at_end()
 
 
 def _put(result: Any, reference: Any, changes: _Changes) -> Generator[None, None, None]:
-    """One segment a step. Of several segments with one label value, the first one gains what the label does.
+    """One segment a step: all that gain before any loses, so that each voxel has a tissue at any time. Of several
+    segments with one label value, the first one gains what the label does.
 
-    Where a stroke has ended between two steps, the voxels that it changed stay as they are from then on.
+    Where a stroke has ended between two steps, the voxels that it changed stay as they are from then on, and where a
+    segment has gone, those that it would have gained.
     """
-    frame, by_value, given = Frame(result, reference), segments_by_value(result), set()
-    left: dict[str, Part] | None = None  # the segments as the last step left them
-    for value, ids in by_value.items():
-        for segment_id in ids:
-            now = {one: frame.part([one]) for ids in by_value.values() for one in ids}
-            if left is not None:
-                changes = changes.but(left, now)
-            left = now
-            gained = changes.gained.get(value) if value not in given else None
-            given.add(value)
-            part = _changed(now[segment_id], changes, gained)
-            if part is not None:
-                frame.put(segment_id, part)
-                left[segment_id] = part
-                yield
+    frame = Frame(result, reference)
+    by_value, now = segments_by_value(result), _parts(frame)
+    changes = changes.gained_by(by_value)
+    for loses in (False, True):
+        for segment_id in tuple(now):
+            if segment_id not in now:  # it has gone meanwhile
+                continue
+            gained = next((changes.gained.get(value) for value, ids in by_value.items() if ids[0] == segment_id), None)
+            part = _changed(now[segment_id], changes, gained, loses=loses)
+            if part is None:
+                continue
+            frame.put(segment_id, part)
+            left = {**now, segment_id: part}
+            yield
+            by_value, now = segments_by_value(result), _parts(frame)
+            changes = changes.but(left, now).gained_by(by_value)
 
 
-def _changed(part: Part, changes: _Changes, gained: np.ndarray | None) -> Part | None:
-    """A segment without the voxels that change, and with those that it gains; None where it stays as it is."""
+def _parts(frame: Frame) -> dict[str, Part]:
+    """The segments that have a label value: id -> where each is."""
+    return {one: frame.part([one]) for ids in segments_by_value(frame.node).values() for one in ids}
+
+
+def _changed(part: Part, changes: _Changes, gained: np.ndarray | None, *, loses: bool) -> Part | None:
+    """A segment with the voxels that it gains, and without those that change where it ``loses`` them; None where it
+    stays as it is."""
     if not changes.changed.size:
         return None
     box = Part(changes.start_zyx, changes.changed)
@@ -345,7 +368,7 @@ def _changed(part: Part, changes: _Changes, gained: np.ndarray | None) -> Part |
     mask = part.within(start, shape)
     inside = mask[tuple(slice(own - first, own - first + n) for own, first, n
                         in zip(box.start_zyx, start, box.array.shape, strict=True))]  # fmt: skip
-    wanted = (inside & ~changes.changed) | (gained if gained is not None else False)
+    wanted = (inside & ~changes.changed if loses else inside) | (gained if gained is not None else False)
     if (wanted == inside).all():
         return None
     inside[...] = wanted

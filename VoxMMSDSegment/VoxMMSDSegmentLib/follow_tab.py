@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CHART, CHART_WIDTH = "follow-up.png", 330  # pixels that the frame leaves of a panel of 400
 MAX_ROWS = 14
+DOUBLE_CLICK_MS = 700  # the second click of a double click is none on Cancel
 KEPT = ("follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json")  # the record last
 
 
@@ -52,6 +53,10 @@ class FollowTab:
         self._showing: Slices | None = None
         self._scroller = Scroller(ui.followLabel)
         self._to_changes = Scroller(ui.changesTable)
+        self._cancel_timer = qt.QTimer()
+        self._cancel_timer.setSingleShot(True)
+        self._cancel_timer.setInterval(DOUBLE_CLICK_MS)
+        self._cancel_timer.connect("timeout()", self._update_button)
         self.visits = VisitsBox(ui, self._forget_found)
         self._fit = FitsItsText()
         for label in (ui.followLabel, ui.summaryLabel, ui.caveatLabel, ui.keptLabel):
@@ -63,6 +68,7 @@ class FollowTab:
         ui.laterCombo.connect("currentIndexChanged(int)", self._choose_later)
         ui.outlineCombo.connect("currentIndexChanged(int)", self._show_views)
         ui.sideBySideCheck.connect("toggled(bool)", self._show_views)
+        ui.tabs.connect("currentChanged(int)", self._leave_tab)
         ui.openPageButton.connect("clicked()", self._open_page)
         ui.keepPageButton.connect("clicked()", self._choose_folder)
         slicer.app.connect("aboutToQuit()", self.close)
@@ -99,6 +105,7 @@ class FollowTab:
             self._failed(error)
             return
         self.visits.lock(True)
+        self._cancel_timer.start()
         self._update_button()
 
     def _show_progress(self, progress: Progress) -> None:
@@ -114,7 +121,7 @@ class FollowTab:
         self._on_nodes()
         self._fill()
         self._to_changes.start()
-        if self._is_entered:
+        if self._is_entered and self._is_current:
             self._ui.sideBySideCheck.setChecked(True)
 
     def _failed(self, error: Exception) -> None:
@@ -128,6 +135,7 @@ class FollowTab:
 
     def _end(self, said: str) -> None:
         self.job = None
+        self._cancel_timer.stop()
         self._ui.followBar.setVisible(False)
         self._say(said)
         self.visits.lock(False)
@@ -142,7 +150,7 @@ class FollowTab:
         if self.job is not None:
             button.setText(_("Cancel"))
             button.setToolTip(_("Stop; nothing is kept."))
-            button.setEnabled(True)
+            button.setEnabled(not self._cancel_timer.isActive())
             return
         enough = len(self.visits.visits) > 1
         button.setText(_("&Compare visits"))
@@ -225,8 +233,21 @@ class FollowTab:
         steps = self._views.show(visits[0], visits[self._later], structure)
         self._showing = Slices(steps, lambda _none: None, self._not_shown).start()
 
-    def _not_shown(self, error: Exception) -> None:
+    def give_views_back(self) -> None:
+        """Something else is going to be looked at, and painted on: the views are the user's."""
         self._ui.sideBySideCheck.setChecked(False)
+
+    @property
+    def _is_current(self) -> bool:
+        tabs = self._ui.tabs
+        return bool(tabs.indexOf(self._ui.followTab) == tabs.currentIndex)
+
+    def _leave_tab(self, _index: int) -> None:
+        if not self._is_current:
+            self.give_views_back()
+
+    def _not_shown(self, error: Exception) -> None:
+        self.give_views_back()
         raise error
 
     def _stop_showing(self) -> None:
@@ -267,13 +288,18 @@ class FollowTab:
         self._is_entered = True
 
     def exit(self) -> None:
-        """Another module is shown: the views are the user's."""
+        """Another module is shown."""
         self._is_entered = False
-        self._ui.sideBySideCheck.setChecked(False)
+        self.give_views_back()
 
     def sweep(self) -> None:
-        """A result may be no longer in the scene."""
+        """A result may be no longer in the scene: a comparison with it ends before its folder goes."""
+        is_lost = self.job is not None and not self.visits.are_there
+        if is_lost:
+            self._stop_job()
         self.visits.sweep()
+        if is_lost:
+            self._say(_("Stopped: one of the visits was deleted."))
 
     def close(self) -> None:
         """The panel or Slicer goes: nothing of the patient stays."""
@@ -301,7 +327,7 @@ class FollowTab:
 
     def _forget_found(self) -> None:
         """The visits are others now, or gone: what is shown of them goes, in the scene and on the disk."""
-        self._ui.sideBySideCheck.setChecked(False)
+        self.give_views_back()
         self._stop_showing()
         self._views.hide()
         found, self.found = self.found, None

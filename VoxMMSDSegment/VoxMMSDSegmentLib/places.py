@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +20,7 @@ UNSURE_COLOR = (1.0, 0.0, 1.0)
 UNSURE_COLORS, UNSURE_WINDOW = "vtkMRMLColorTableNodeMagenta", (-2.0, 0.35)
 BACKGROUND = "background"
 PLACES_ROLE, UNCERTAINTY_ROLE = "VoxMMSD.Places", "VoxMMSD.Uncertainty"  # node references of a result
-
+LISTED = "VoxMMSD.PlacesListed"  # attribute of a result: the fingerprint of the places that were listed last
 
 MAX_CHANGED = 10  # places that a carry is said to have changed
 MIN_CHANGED_ML = 0.05
@@ -33,13 +35,17 @@ def list_places(
 ) -> bool:
     """Let the list of places hold what a carry has changed, and then what the model doubts; whether it is another now.
 
-    A result without places has no list.
+    A result without places has no list. Places that the user deletes stay away until others are to be listed.
     """
+    listed = _fingerprint([*changed, *review])
+    if result.GetAttribute(LISTED) == listed:
+        return False
+    result.SetAttribute(LISTED, listed)
     node = result.GetNodeReference(PLACES_ROLE)
     texts = [_change_in_words(place, schema) for place in changed] + [_in_words(place, schema) for place in review]
     texts = [f"{number}: {text}" for number, text in enumerate(texts, start=1)]
     known = [node.GetNthControlPointLabel(i) for i in range(node.GetNumberOfControlPoints())] if node else []
-    if known == texts:
+    if known == texts:  # of a scene that does not say what was listed
         return False
     before_change()
     if node is None:
@@ -49,6 +55,10 @@ def list_places(
         node.RemoveAllControlPoints()
         _fill(node, [*changed, *review], texts)
     return True
+
+
+def _fingerprint(places: Sequence[Mapping[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()
 
 
 def changed_places(before, after, affine_xyz, voxel_ml: float, schema: LabelSchema) -> list[dict]:
@@ -95,6 +105,7 @@ def _innermost(region, start_zyx, affine_xyz) -> list[float]:
 def make_places_node(result, review: Sequence[Mapping[str, Any]], schema: LabelSchema) -> Steps:
     """A locked list of the doubtful places of a result's record; none where there are no such places."""
     texts = [f"{number}: {_in_words(place, schema)}" for number, place in enumerate(review, start=1)]
+    result.SetAttribute(LISTED, _fingerprint(review))
     if review:
         yield from _node_steps(result, review, texts)
 

@@ -21,7 +21,7 @@ from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib.core_job import CoreJob
 from VoxMMSDSegmentLib.diameter_lines import LesionLines, find_lines
 from VoxMMSDSegmentLib.result import REVIEW, WARNINGS, input_of
-from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS, WEIGHTS
+from VoxMMSDSegmentLib.rounds import WEIGHTS, predicted_labels
 from VoxMMSDSegmentLib.saving import image_writes, reference_in_scene
 
 # What the core needs for it, beyond what it needs to segment. Import name -> requirement.
@@ -53,8 +53,8 @@ class ReportJob(CoreJob):
         result, folder = self.result, self._folder
         reference, schema = reference_in_scene(result), schema_of(result)
         now, affine = label_array(result, reference), ijk_to_world(reference)
-        predicted = result.GetNodeReference(PREDICTED_LABELS)
-        if predicted is None or predicted.GetImageData() is None:
+        predicted = predicted_labels(result)
+        if predicted is None:
             raise InputError(
                 _("{name}: the labels that it was edited from are no longer in the scene").format(
                     name=result.GetName()

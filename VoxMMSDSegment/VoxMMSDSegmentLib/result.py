@@ -13,13 +13,13 @@ from voxmmsd.records.findings import Finding, Severity
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.one_patient import HIDDEN, is_of_case
 from VoxMMSDLib.patient_views import PATIENT_VIEWS
-from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, common_box, is_result
+from VoxMMSDLib.segments import MODEL, SCHEMA, VALUE, Frame, Part, add_segment, common_box, has_schema, is_result
 from VoxMMSDLib.volumes import LABELS, read_steps, remove_whole
 from VoxMMSDSegmentLib.brain_masks import BRAIN_MASK, mask_of_result, mask_steps
 from VoxMMSDSegmentLib.case import OURS, SlicerCase
 from VoxMMSDSegmentLib.diameter_lines import lines_of, remove_empty_folders
 from VoxMMSDSegmentLib.job import ResultFiles
-from VoxMMSDSegmentLib.places import PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
+from VoxMMSDSegmentLib.places import LISTED, PLACES_ROLE, UNCERTAINTY_ROLE, load_uncertainty, make_places_node
 from VoxMMSDSegmentLib.regions import (
     REGIONS_ROLE,
     TABLE_ROLE,
@@ -39,7 +39,7 @@ from VoxMMSDSegmentLib.rounds import (
 
 REVIEW, WARNINGS = "VoxMMSD.Review", "VoxMMSD.Warnings"  # attributes: places to check; what the images were warned of
 # Node references. A step is an image as it was segmented, where it was aligned, resampled or corrected.
-_INPUT, _STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
+INPUT, STEP = "VoxMMSD.Input.{}", "VoxMMSD.Step.{}"
 
 
 def make_result(case: SlicerCase, files: ResultFiles):
@@ -68,7 +68,7 @@ def result_steps(case: SlicerCase, files: ResultFiles) -> Steps:
         yield from _load_steps(node, case, files)
         rebuild(node, reference)
         yield
-        _place_beside(reference, [node, *belonging(node)])
+        place_beside(reference, [node, *belonging(node)])
         hide_results(but=node)
         node.GetDisplayNode().SetVisibility(True)
         PATIENT_VIEWS.keep_case_alone()
@@ -87,9 +87,9 @@ def results() -> list:
 def hide_results(but) -> None:
     """Hide the other results with outlines and diameters: two tumors on one brain cannot be told apart.
 
-    The labels of a library case are shown again with the case, a result only where it is asked for.
+    So, too, the labels of a library case, which are shown again with the case; a result only where it is asked for.
     """
-    for node in results():
+    for node in filter(has_schema, slicer.util.getNodesByClass("vtkMRMLSegmentationNode")):
         mask = mask_of_result(node)
         own = mask if mask is not None and mask.GetAttribute(OURS) else None  # not one that the user has taken
         for one in (node, regions_node(node), own, *lines_of(node)):
@@ -151,13 +151,13 @@ def replace_result(old, new) -> None:
         if old.GetSegmentation().GetSegment(label.key) is None:  # the user took it away
             _add_tissue(old.GetSegmentation(), label)
         target.put(label.key, _without(source.part([label.key]), cavity))
-    for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS):
+    for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS, LISTED):
         old.SetAttribute(name, new.GetAttribute(name))
     forget_rounds(old)
     for key in MODALITIES:
         image = input_of(new, key)
-        old.SetNodeReferenceID(_INPUT.format(key), image.GetID() if image is not None else None)
-    for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, *map(_STEP.format, MODALITIES)):
+        old.SetNodeReferenceID(INPUT.format(key), image.GetID() if image is not None else None)
+    for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, *map(STEP.format, MODALITIES)):
         before, after = old.GetNodeReference(role), new.GetNodeReference(role)
         old.SetNodeReferenceID(role, after.GetID() if after is not None else None)
         if before is not None:
@@ -212,12 +212,12 @@ def warnings_of(result) -> list[str]:
 
 
 def input_of(result, modality: str):
-    return result.GetNodeReference(_INPUT.format(modality))
+    return result.GetNodeReference(INPUT.format(modality))
 
 
 def step_of(result, modality: str):
     """The image of a modality as it was segmented, where that is not the input itself; None else."""
-    return result.GetNodeReference(_STEP.format(modality))
+    return result.GetNodeReference(STEP.format(modality))
 
 
 def is_image_of(result, volume) -> bool:
@@ -231,7 +231,7 @@ def _load_steps(node, case: SlicerCase, files: ResultFiles) -> Steps:
         name = _("{name} as segmented").format(name=case.volumes[key].GetName())
         image = yield from read_steps(file, name)
         image.SetAttribute(OURS, "step")
-        node.SetNodeReferenceID(_STEP.format(key), image.GetID())
+        node.SetNodeReferenceID(STEP.format(key), image.GetID())
         yield
     if files.brain_mask is not None and case.brain_mask is None:
         name = _("{name} brain mask").format(name=node.GetName())
@@ -253,7 +253,7 @@ def _segmentation(case: SlicerCase, schema: LabelSchema, files: ResultFiles):
     node.SetAttribute(REVIEW, json.dumps(files.record.review))
     node.SetAttribute(WARNINGS, json.dumps([finding.record() for finding in files.record.warnings]))
     for key, volume in case.volumes.items():
-        node.SetNodeReferenceID(_INPUT.format(key), volume.GetID())
+        node.SetNodeReferenceID(INPUT.format(key), volume.GetID())
     if case.brain_mask is not None:
         node.SetNodeReferenceID(BRAIN_MASK, case.brain_mask.GetID())
     node.SetAttribute(MODEL, files.record.model.id)
@@ -289,14 +289,15 @@ def _predicted_labels(node, file) -> Steps:
 def belonging(node) -> list:
     """The nodes that were made for a result."""
     roles: tuple[str, ...] = (REGIONS_ROLE, TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, BEFORE)
-    roles += tuple(map(_STEP.format, MODALITIES))
+    roles += tuple(map(STEP.format, MODALITIES))
     mask = node.GetNodeReference(BRAIN_MASK)
     own = [mask] if mask is not None and mask.GetAttribute(OURS) else []
     own += round_nodes(node) + lines_of(node)
     return own + [found for role in roles if (found := node.GetNodeReference(role)) is not None]
 
 
-def _place_beside(reference, nodes: list) -> None:
+def place_beside(reference, nodes: list) -> None:
+    """Put nodes where a volume is in the data tree."""
     tree = slicer.mrmlScene.GetSubjectHierarchyNode()
     own = tree.GetItemByDataNode(reference)
     if not own:

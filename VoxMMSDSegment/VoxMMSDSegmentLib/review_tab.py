@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from voxmmsd.labels import MODALITIES
 from VoxMMSDLib import library_folder
 from VoxMMSDLib.background import Steps, at_once
 from VoxMMSDLib.pages import Page
-from VoxMMSDLib.segments import is_result, without_value
+from VoxMMSDLib.segments import MODEL, is_result, without_value
 from VoxMMSDLib.sight import Scroller
+from VoxMMSDLib.slice_views import with_labels
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
 from VoxMMSDSegmentLib.cavity_button import CavityButton
@@ -78,7 +80,7 @@ class ReviewTab:
     def _connect(self) -> None:
         ui = self._ui
         self._accept_tip = ui.acceptButton.toolTip
-        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "VoxMMSD.Schema")
+        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", MODEL)
         ui.regionsCheck.connect("toggled(bool)", self._show_regions)
         ui.show3DButton.connect("toggled(bool)", self._center_3d)
         ui.overlayCheck.connect("toggled(bool)", self._show_overlay)
@@ -93,6 +95,7 @@ class ReviewTab:
         ui.segmentEditor.unorderedEffectsVisible = False
         _keep_terms(ui.segmentEditor)
         _keep_geometry(ui.segmentEditor)
+        ui.segmentEditor.autoShowSourceVolumeNode = False
         ui.tabs.connect("currentChanged(int)", self._attend_editor)
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.libraryPath.currentPath = library_folder.kept()
@@ -240,9 +243,14 @@ class ReviewTab:
         _mark(self._places(), shown)
 
     def first_look(self) -> Steps:
-        """Show a new result where it is largest, in all slice views, and the tab from its beginning."""
+        """Show a new result where it is largest, in all slice views, and the tab from its beginning.
+
+        The views of another module stay as they are.
+        """
         self._to_top.start()
-        if self._result is not None and reference_of(self._result) is not None:
+        if self._is_entered and self._result is not None and reference_of(self._result) is not None:
+            self._ui.segmentEditor.showSourceVolumeInSliceViewers()
+            yield
             yield from jump_to_tumor(self._result, reference_of(self._result))
 
     def _center_3d(self, shown: bool) -> None:
@@ -273,7 +281,8 @@ class ReviewTab:
         if editor.mrmlSegmentEditorNode() is None:
             editor.setMRMLSegmentEditorNode(_editor_node())
             yield
-        editor.setSegmentationNode(result)
+        with nullcontext() if self._is_entered else with_labels():
+            editor.setSegmentationNode(result)
         yield
         chosen = editor.sourceVolumeNode()
         if result is not None and reference_of(result) is not None and not is_image_of(result, chosen):
@@ -296,9 +305,14 @@ class ReviewTab:
         self.carry.show_after()
 
     def _attend_editor(self, _index: int = -1) -> None:
-        """Effects and shortcuts are on only while the editor is seen: a click must not paint unnoticed."""
+        """Effects and shortcuts are on only while the editor is seen: a click must not paint unnoticed.
+
+        Nor must an image that it takes come into views in which something else is looked at.
+        """
         editor, tabs = self._ui.segmentEditor, self._ui.tabs
-        if self._is_entered and tabs.indexOf(self._ui.reviewTab) == tabs.currentIndex:
+        is_seen = self._is_entered and tabs.indexOf(self._ui.reviewTab) == tabs.currentIndex
+        editor.autoShowSourceVolumeNode = is_seen
+        if is_seen:
             editor.installKeyboardShortcuts()
         else:
             editor.setActiveEffectByName("")

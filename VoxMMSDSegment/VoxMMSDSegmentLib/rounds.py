@@ -104,11 +104,18 @@ def has_base(result: Any, reference: Any) -> bool:
 
 def _base_node(result: Any, reference: Any) -> tuple[Any, int]:
     number = round_number(result)
-    node = round_node(result, number) if number else result.GetNodeReference(PREDICTED_LABELS)
+    node = round_node(result, number) if number else predicted_labels(result)
     image, grid = (one.GetImageData() if one is not None else None for one in (node, reference))
     if image is None or grid is None or image.GetDimensions() != grid.GetDimensions():
         return None, number
     return node, number
+
+
+def predicted_labels(result: Any) -> Any:
+    """The labelmap of the labels as the model gave them; None where it is gone, or its file was when the scene was
+    loaded."""
+    node = result.GetNodeReference(PREDICTED_LABELS)
+    return node if node is not None and node.GetImageData() is not None else None
 
 
 def round_number(result: Any) -> int:

@@ -26,7 +26,7 @@ from VoxMMSDLib.volumes import (
 )
 from VoxMMSDSegmentLib.case import CASE_ID
 from VoxMMSDSegmentLib.result import BRAIN_MASK, REVIEW, input_of, reference_of, step_of
-from VoxMMSDSegmentLib.rounds import FINGERPRINTS, PREDICTED_LABELS, base_of
+from VoxMMSDSegmentLib.rounds import FINGERPRINTS, base_of, predicted_labels
 
 
 def save_labels(result: Any, file: Path) -> None:
@@ -103,7 +103,7 @@ def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple
     refuse_gone(result, images)
     options = [text for key, file in images.items() for text in (f"--{key}", str(file))]
     options += ["--brain-mask", str(mask)] if mask else []
-    if (predicted := result.GetNodeReference(PREDICTED_LABELS)) is not None:
+    if (predicted := predicted_labels(result)) is not None:
         writes.append(volume_write(predicted, folder / f"{CASE_ID}-voxmmsd.nii.gz"))
         review = tuple(json.loads(result.GetAttribute(REVIEW) or "[]"))
         record = ResultRecord(schema, CASE_ID, model=ModelUsed(result.GetAttribute(MODEL)), review=review)

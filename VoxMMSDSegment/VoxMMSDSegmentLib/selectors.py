@@ -8,7 +8,7 @@ from typing import Any
 
 import slicer
 
-from VoxMMSDLib.segments import is_result
+from VoxMMSDLib.segments import has_schema
 from VoxMMSDSegmentLib.case import OURS
 
 
@@ -24,7 +24,7 @@ def leave_out_derived(selectors: Iterable[Any]) -> None:
         node.GetID()
         for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode")
         for node in slicer.util.getNodesByClass(kind)
-        if node.GetAttribute(OURS) or node.GetHideFromEditors() or is_result(node)
+        if node.GetAttribute(OURS) or node.GetHideFromEditors() or has_schema(node)
     ]
     for selector in selectors:
         if selector.currentNodeID in derived:

@@ -10,6 +10,7 @@ import slicer
 
 from VoxMMSDLib.background import Steps
 from VoxMMSDLib.slice_views import SliceView, composite_node, fit, link, slice_node
+from VoxMMSDSegmentLib.result import belonging, results
 
 if TYPE_CHECKING:
     from VoxMMSDSegmentLib.shown_visits import ShownVisit
@@ -143,10 +144,18 @@ class _Before:
             composite = composite_node(name)
             composite.SetLinkedControl(view.is_linked[0])
             composite.SetHotLinkedControl(view.is_linked[1])
+        replaced = _replaced()
         for node_id in self.visible:
             node = slicer.mrmlScene.GetNodeByID(node_id)
-            if node is not None and node.GetDisplayNode() is not None:
+            if node is not None and node.GetDisplayNode() is not None and node_id not in replaced:
                 node.GetDisplayNode().SetVisibility(True)
+
+
+def _replaced() -> set[str]:
+    """Ids of results in whose place another one has been shown meanwhile, with what was made for them."""
+    seen = [node for node in results() if node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility()]
+    others = [node for node in results() if seen and node not in seen]
+    return {one.GetID() for node in others for one in (node, *belonging(node))}
 
 
 def _layout() -> Any:

@@ -18,7 +18,7 @@ from VoxMMSDLib.segments import MODEL, SCHEMA, label_array
 from VoxMMSDLib.volumes import Write, array_write, ijk_to_world
 from VoxMMSDLib.workplace import new_workplace
 from VoxMMSDSegmentLib.core_job import CoreJob
-from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS, WEIGHTS
+from VoxMMSDSegmentLib.rounds import WEIGHTS, predicted_labels
 from VoxMMSDSegmentLib.saving import reference_in_scene
 
 # What the core needs for it, beyond what it needs to segment. Import name -> requirement.
@@ -83,7 +83,7 @@ class DicomJob(CoreJob):
         files = series_files(reference)
         labels = label_array(result, reference)
         yield
-        predicted = result.GetNodeReference(PREDICTED_LABELS)
+        predicted = predicted_labels(result)
         as_made = predicted is not None and np.array_equal(labels, slicer.util.arrayFromVolume(predicted))
         stem = free_stem(self._out, safe_id(result.GetName()))
         label_file, series = self._folder / f"{stem}-voxmmsd.nii.gz", self._folder / "series"

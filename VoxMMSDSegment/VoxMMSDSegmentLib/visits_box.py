@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 from voxmmsd.errors import InputError
 from VoxMMSDLib import settings, tables
 from VoxMMSDLib.pages import Page
-from VoxMMSDLib.segments import SCHEMA, is_result
+from VoxMMSDLib.segments import MODEL, is_result
 from VoxMMSDSegmentLib.dicom_visits import day_of
 
 MAX_ROWS = 5
@@ -47,7 +47,7 @@ class VisitsBox:
         self.visits: list[Visit] = []
         self._is_locked = False
         self._is_filling = False
-        ui.visitSelector.addAttribute("vtkMRMLSegmentationNode", SCHEMA)
+        ui.visitSelector.addAttribute("vtkMRMLSegmentationNode", MODEL)
         ui.visitSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._update_buttons)
         ui.addVisitButton.connect("clicked()", self._add_chosen)
         ui.addFilesButton.connect("clicked()", self._add_files)
@@ -61,6 +61,11 @@ class VisitsBox:
     @property
     def sources(self) -> list[Any]:
         return [visit.source for visit in self.visits]
+
+    @property
+    def are_there(self) -> bool:
+        """Whether no result that is listed has gone from the scene."""
+        return all(visit.is_there for visit in self.visits)
 
     def days(self) -> list[int]:
         """Days since the first visit; empty where none are given.
@@ -103,9 +108,8 @@ class VisitsBox:
 
     def sweep(self) -> None:
         """Results that are no longer in the scene are no visits."""
-        left = [visit for visit in self.visits if visit.is_there]
-        if len(left) < len(self.visits):
-            self.visits = left
+        if not self.are_there:
+            self.visits = [visit for visit in self.visits if visit.is_there]
             self._changed(None)
 
     def lock(self, locked: bool) -> None:

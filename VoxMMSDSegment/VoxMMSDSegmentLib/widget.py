@@ -25,6 +25,7 @@ from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
 from VoxMMSDLib.standby import STANDBY
 from VoxMMSDLib.volumes import remove_whole
+from VoxMMSDSegmentLib.clones import adopt_clones
 from VoxMMSDSegmentLib.diameter_lines import remove_empty_folders
 from VoxMMSDSegmentLib.follow_tab import FollowTab
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
@@ -138,6 +139,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         show_results_only()
+        adopt_clones()
         if self.parameters is None:
             self._follow(self.logic.getParameterNode())
         views = PATIENT_VIEWS.before_case(self._chosen_volume())
@@ -189,6 +191,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._follow(None)
 
     def onSceneEndClose(self, caller, event):
+        adopt_clones()
         self._follow(self.logic.getParameterNode())
 
     def _follow(self, parameters):
@@ -226,6 +229,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         Where the views show a library case, the result stays hidden until this module is entered.
         """
         leave_out_derived(self._inputs())
+        self.follow_tab.give_views_back()
         for _step in self.review_tab.take_up(result):
             yield
             if not slicer.mrmlScene.IsNodePresent(result):  # the user was faster
