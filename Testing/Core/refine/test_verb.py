@@ -12,6 +12,7 @@ from toy_models import toy_package
 from voxmmsd import concurrency
 from voxmmsd.cli import main
 from voxmmsd.data.cases import find_cases
+from voxmmsd.data.formats.sources import Source, source_sha256
 
 CASE = "phantom-000-000"
 RESULT = f"{CASE}-voxmmsd.nii.gz"
@@ -155,9 +156,13 @@ def test_a_result_is_read_as_it_was_made_whatever_was_segmented_into_its_folder_
     assert record(place / "seen")["reading"] == {"align": False, "from_scanner": False, "n4": False, "brain_mask": ""}
     assert main(["phantom", str(place / "others"), "--count", "1", "--shape", "32", "--seed", "7"]) == 0
     (other,) = (case.id for case in find_cases(place / "others").cases)
+    image = nib.load(place / "others" / other / f"{other}-t1c.nii.gz")
+    half = (np.asarray(image.dataobj) > 0) & (np.arange(32) >= 16)[:, None, None]
+    nib.save(nib.Nifti1Image(half.astype(np.uint8), image.affine), place / "half.nii.gz")
     segment = ["segment", str(place / "others" / other), "--model", str(place / "toy"), "--engine", "onnx"]
-    assert main([*segment, "--out", str(place / "seen"), "--brain-mask", "t2f"]) == 0
-    assert json.loads((place / "seen" / f"{other}-voxmmsd.json").read_text())["reading"]["brain_mask"] == "t2f"
+    assert main([*segment, "--out", str(place / "seen"), "--brain-mask", str(place / "half.nii.gz")]) == 0
+    of_other = json.loads((place / "seen" / f"{other}-voxmmsd.json").read_text(encoding="utf-8"))
+    assert of_other["reading"]["brain_mask"] == source_sha256(Source(place / "half.nii.gz"))
     assert refine(place, out="lost") == 2
     assert "the run beside it is of other images" in capsys.readouterr().err
     assert refine(place, "--case", place / "cases" / CASE, out="after") == 0
