@@ -160,7 +160,7 @@ def test_a_result_is_read_as_it_was_made_whatever_was_segmented_into_its_folder_
     half = (np.asarray(image.dataobj) > 0) & (np.arange(32) >= 16)[:, None, None]
     nib.save(nib.Nifti1Image(half.astype(np.uint8), image.affine), place / "half.nii.gz")
     segment = ["segment", str(place / "others" / other), "--model", str(place / "toy"), "--engine", "onnx"]
-    assert main([*segment, "--out", str(place / "seen"), "--brain-mask", str(place / "half.nii.gz")]) == 0
+    assert main([*segment, "--out", str(place / "seen"), "--n4", "--brain-mask", str(place / "half.nii.gz")]) == 0
     of_other = json.loads((place / "seen" / f"{other}-voxmmsd.json").read_text(encoding="utf-8"))
     assert of_other["reading"]["brain_mask"] == source_sha256(Source(place / "half.nii.gz"))
     assert refine(place, out="lost") == 2
