@@ -40,6 +40,6 @@ def named(path: str) -> Path:
     with suppress(RuntimeError):  # of ~somebody, whom this computer does not know
         folder = folder.expanduser()
     if not folder.is_absolute():
-        problem = _("{path}: is not the whole path of a folder").format(path=path)
+        problem = _("{path}: is not a full path").format(path=path)
         raise InputError(problem, _("choose the library with the button beside it"))
     return folder

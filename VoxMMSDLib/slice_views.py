@@ -94,9 +94,11 @@ def with_labels() -> Iterator[None]:
     """The label layers of all views come back afterwards; the segment editor empties them."""
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     layers = [composite.GetLabelVolumeID() for composite in composites]
-    yield
-    for composite, volume_id in zip(composites, layers, strict=True):
-        composite.SetLabelVolumeID(volume_id)
+    try:
+        yield
+    finally:
+        for composite, volume_id in zip(composites, layers, strict=True):
+            composite.SetLabelVolumeID(volume_id)
 
 
 def fit(name: str) -> None:

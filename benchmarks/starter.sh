@@ -5,7 +5,7 @@
 # START is the model that is taught further (default: from scratch). All training and validation patients train, but one
 # of each group, which is looked at once, at the end: nothing is chosen by it. BANK is a file of tumors for the
 # candidates and recipes that paste (default: ../shared/data/tumor_bank.npz; CANDIDATES names the candidates to train).
-# `dropout` is the one that finds the core without T1 contrast (docs/starter-model.md).
+# `dropout` is the one that finds the core without contrast-enhanced T1 (docs/starter-model.md).
 set -euo pipefail
 runs=${1:-runs}
 start=${START:+--from "$START"}

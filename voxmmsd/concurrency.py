@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 _MAX_PER_CORE = 4  # thousands of them would only take memory
-MAX_ON_WINDOWS = 61  # ProcessPoolExecutor refuses more there
+_MAX_ON_WINDOWS = 61  # ProcessPoolExecutor refuses more there
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -29,7 +29,7 @@ def usable_cores() -> int:
 
 def process_count(asked: int, jobs: int) -> int:
     """How many processes share ``jobs``: those ``asked`` for (0: one per usable core), as far as they are of use."""
-    most = MAX_ON_WINDOWS if sys.platform == "win32" else jobs
+    most = _MAX_ON_WINDOWS if sys.platform == "win32" else jobs
     return max(1, min(asked or usable_cores(), jobs, _MAX_PER_CORE * (os.cpu_count() or 1), most))
 
 

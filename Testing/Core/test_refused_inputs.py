@@ -111,7 +111,7 @@ IMAGES = {
     ),
     "z-scored": (
         lambda p: p.save(lambda v: np.where(v > 0, v - np.mean(v[v > 0]), 0)),
-        "% of the voxels (of t1c )?are below 0",
+        "% of the voxels (of t1c )?that are not 0 are below 0",
     ),
     "constant": (lambda p: p.save(lambda v: np.full_like(v, 7)), "every voxel is 7"),
     "a label map": (lambda p: p.raw(p.file("seg").read_bytes()), "label map"),

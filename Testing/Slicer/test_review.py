@@ -10,7 +10,7 @@ import slicer
 import slicer_case
 import vtk
 from phantom_case import PLACES, add_result, add_volumes, paint, phantom, result_files, table_rows, true_ml
-from slicer_case import wait_until
+from slicer_case import clone, wait_until
 
 from voxmmsd.data.formats.sources import Source, read_volume
 from voxmmsd.data.formats.writing import write_nifti
@@ -639,43 +639,50 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.tab.close()
         self.assertIsNone(self.tab.accepting)
 
-    def clone(self):
-        """As the module Data makes one."""
-        tree, logic = slicer.mrmlScene.GetSubjectHierarchyNode(), slicer.modules.subjecthierarchy.logic()
-        return tree.GetItemDataNode(logic.CloneSubjectHierarchyItem(tree, tree.GetItemByDataNode(self.result), "mine"))
-
     def test_a_clone_of_a_result_is_a_result_by_what_its_original_knows(self):
         self.result.SetAttribute(FINGERPRINTS, '{"t1c": "abc"}')
         other = add_result(self.made, add_volumes(self.made, prefix="visit2"), self.folder)
         other.SetAttribute(FINGERPRINTS, '{"t1c": "def"}')
-        clone = self.clone()
+        mine = clone(self.result, "mine")
         self.panel.exit()
         self.panel.enter()
-        self.ui.resultSelector.setCurrentNode(clone)
+        self.ui.resultSelector.setCurrentNode(mine)
         wait_until(lambda: not self.tab._timer.isActive())
-        self.assertIs(self.tab.result, clone)
+        self.assertIs(self.tab.result, mine)
         reference = reference_of(self.result)
-        self.assertIs(reference_of(clone), reference)
-        self.assertEqual([input_of(clone, key) for key in MODALITIES], [self.volumes[key] for key in MODALITIES])
-        self.assertTrue(has_base(clone, reference))
-        self.assertEqual(table_rows(table_node(clone)), table_rows(table_node(self.result)))
-        self.assertIsNot(regions_node(clone), regions_node(self.result))
-        self.assertEqual(clone.GetNodeReference("VoxMMSD.Places").GetNumberOfControlPoints(), len(PLACES))
-        predicted = clone.GetNodeReference(PREDICTED_LABELS)
+        self.assertIs(reference_of(mine), reference)
+        self.assertEqual([input_of(mine, key) for key in MODALITIES], [self.volumes[key] for key in MODALITIES])
+        self.assertTrue(has_base(mine, reference))
+        self.assertEqual(table_rows(table_node(mine)), table_rows(table_node(self.result)))
+        self.assertIsNot(regions_node(mine), regions_node(self.result))
+        self.assertEqual(mine.GetNodeReference("VoxMMSD.Places").GetNumberOfControlPoints(), len(PLACES))
+        predicted = mine.GetNodeReference(PREDICTED_LABELS)
         slicer.mrmlScene.RemoveNode(self.result)
         wait_until(lambda: not self.panel._orphans)
         self.assertTrue(slicer.mrmlScene.IsNodePresent(predicted))
-        version = self.panel.logic.accept(clone, self.folder / "library", "site1-007")
+        version = self.panel.logic.accept(mine, self.folder / "library", "site1-007")
+        self.assertEqual(version.changed_voxel_count, 0)
+
+    def test_an_original_and_its_clone_can_be_replaced_without_each_other(self):
+        self.result.SetAttribute(FINGERPRINTS, '{"t1c": "abc"}')
+        mine, reference = clone(self.result, "mine"), reference_of(self.result)
+        self.panel.enter()
+        self.assertIs(last_result_of(self.volumes), self.result)  # and not the user's copy
+        replace_result(self.result, add_result(self.made, self.volumes, self.folder))
+        wait_until(lambda: not self.panel._orphans)
+        self.assertTrue(has_base(mine, reference) and has_base(self.result, reference))
+        self.assertIsNot(mine.GetNodeReference(PREDICTED_LABELS), self.result.GetNodeReference(PREDICTED_LABELS))
+        version = self.panel.logic.accept(mine, self.folder / "library", "site1-009")
         self.assertEqual(version.changed_voxel_count, 0)
 
     def test_a_clone_whose_original_is_gone_is_no_result(self):
         self.result.SetAttribute(FINGERPRINTS, '{"t1c": "abc"}')
-        clone = self.clone()
+        mine = clone(self.result, "mine")
         slicer.mrmlScene.RemoveNode(self.result)
         self.panel.enter()
         self.assertEqual(results(), [])
         self.assertEqual((self.ui.resultSelector.nodeCount(), self.ui.visitSelector.nodeCount()), (0, 0))
-        self.assertTrue(slicer.mrmlScene.IsNodePresent(clone))
+        self.assertTrue(slicer.mrmlScene.IsNodePresent(mine))
 
     def test_the_regions_are_shown_when_asked(self):
         display = regions_node(self.result).GetDisplayNode()

@@ -183,7 +183,7 @@ class TrainLibraryTest(train_case.TrainTest):
         segment.ui.checkedCheck.setChecked(True)
         ui = train.library.ui
         ui.addPath.currentPath = str(self.folder / "cases")
-        for path, said in (("corrections", "not the whole path"), (" ", "No library is chosen")):
+        for path, said in (("corrections", "not a full path"), (" ", "No library is chosen")):
             segment.ui.libraryPath.currentPath = ui.libraryPath.currentPath = path
             self.assertIn(said, ui.noticeLabel.text)
             self.assertEqual(ui.casesTable.rowCount, 0)

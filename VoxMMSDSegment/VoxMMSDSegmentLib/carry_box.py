@@ -7,7 +7,6 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -18,6 +17,7 @@ from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import label_array, schema_of, segments_by_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDLib.standby import STANDBY
+from VoxMMSDLib.timers import DOUBLE_CLICK_MS, once_after
 from VoxMMSDLib.volumes import ijk_to_world
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.places import list_places
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from VoxMMSDSegmentLib.carrying import CarryJob
     from VoxMMSDSegmentLib.rounds import Base
-
-DOUBLE_CLICK_MS = 700  # the second click of a double click is none on Cancel
 
 
 class CarryBox:
@@ -49,10 +47,7 @@ class CarryBox:
         self._before: Any = None  # the segmentation that is shown in place of the result
         self._undoable: set[int] = set()  # carries whose states before the editor keeps
         self.job: CarryJob | None = None
-        self._cancel_timer = qt.QTimer()
-        self._cancel_timer.setSingleShot(True)
-        self._cancel_timer.setInterval(DOUBLE_CLICK_MS)
-        self._cancel_timer.connect("timeout()", self._update_button)
+        self._cancel_timer = once_after(DOUBLE_CLICK_MS, self._update_button)
         self._scroller = Scroller(ui.carriedLabel)
         ui.carryButton.connect("clicked()", self._carry_or_cancel)
         ui.beforeButton.connect("toggled(bool)", self._show_before)

@@ -20,6 +20,7 @@ from VoxMMSDLib import dependencies, tables
 from VoxMMSDLib.background import Slices
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
+from VoxMMSDLib.timers import DOUBLE_CLICK_MS, once_after
 from VoxMMSDLib.workplace import new_workplace, remove
 from VoxMMSDSegmentLib.findings import FitsItsText, fit
 from VoxMMSDSegmentLib.folder_choice import choose_folder
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 CHART, CHART_WIDTH = "follow-up.png", 330  # pixels that the frame leaves of a panel of 400
 MAX_ROWS = 14
-DOUBLE_CLICK_MS = 700  # the second click of a double click is none on Cancel
 KEPT = ("follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json")  # the record last
 
 
@@ -53,10 +53,7 @@ class FollowTab:
         self._showing: Slices | None = None
         self._scroller = Scroller(ui.followLabel)
         self._to_changes = Scroller(ui.changesTable)
-        self._cancel_timer = qt.QTimer()
-        self._cancel_timer.setSingleShot(True)
-        self._cancel_timer.setInterval(DOUBLE_CLICK_MS)
-        self._cancel_timer.connect("timeout()", self._update_button)
+        self._cancel_timer = once_after(DOUBLE_CLICK_MS, self._update_button)
         self.visits = VisitsBox(ui, self._forget_found)
         self._fit = FitsItsText()
         for label in (ui.followLabel, ui.summaryLabel, ui.caveatLabel, ui.keptLabel):

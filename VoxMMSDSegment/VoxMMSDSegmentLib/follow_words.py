@@ -78,7 +78,7 @@ def summary(record: Record, later: int) -> str:
         lines.append(_("The labels have no enhancing tumor: there is no category of RANO 2.0."))
     for text, found in (
         (_("New since {visit}: {lesions}"), _new(record, later)),
-        (_("Vanished since {visit}: {lesions}"), _gone(record, later)),
+        (_("Resolved since {visit}: {lesions}"), _gone(record, later)),
     ):
         if found:
             lines.append(f"<b>{escape(text.format(visit=visit_name(record, 0), lesions=', '.join(found)))}</b>")

@@ -115,22 +115,41 @@ def show_result(node) -> None:
 
 
 def remove_result(node) -> None:
-    """Take a result out of the scene with all that was made for it."""
+    """Take a result out of the scene with all that was made for it alone."""
+    kept = needed_by_others(node)
     for one in (*belonging(node), node):
-        if slicer.mrmlScene.IsNodePresent(one):
+        if slicer.mrmlScene.IsNodePresent(one) and one.GetID() not in kept:
             remove_whole(one)
     remove_empty_folders()
 
 
+def needed_by_others(*going) -> set[str]:
+    """Ids of what belongs to results that stay: a clone shares predicted labels and images with its original."""
+    return {one.GetID() for result in results() if result not in going for one in belonging(result)}
+
+
+def _is_clone(node) -> bool:
+    """Whether an earlier result has the same predicted labels."""
+    labels = node.GetNodeReference(PREDICTED_LABELS)
+    same = (one for one in results() if labels is not None and one.GetNodeReference(PREDICTED_LABELS) is labels)
+    return next(same, node) is not node
+
+
 def last_result_of(volumes: dict, but=None):
-    """The newest result, other than ``but``, that was made of exactly these images; None where there is none.
+    """The newest result, other than ``but``, that was made of exactly these images; None where there is none. A clone
+    is the user's copy, and not meant while its original is there.
 
     With ``but``, it is also one that ``replace_result`` can make what that is.
     """
     inputs = {key: node.GetID() for key, node in volumes.items()}
     for node in reversed(results()):
         own = {key: found.GetID() for key in MODALITIES if (found := input_of(node, key)) is not None}
-        if node is not but and own == inputs and (but is None or not _why_not_replaced(node, but)):
+        if (
+            node is not but
+            and own == inputs
+            and not _is_clone(node)
+            and (but is None or not _why_not_replaced(node, but))
+        ):
             return node
     return None
 
@@ -144,7 +163,7 @@ def replace_result(old, new) -> None:
     """
     if reason := _why_not_replaced(old, new):
         raise InputError(reason.format(name=old.GetName()), _("keep both"))
-    reference = reference_of(new)
+    reference, kept = reference_of(new), needed_by_others(old, new)
     source, target = Frame(new, reference), Frame(old, reference)
     cavity = target.part([CAVITY] if old.GetSegmentation().GetSegment(CAVITY) is not None else [])
     for label in schema_named(new.GetAttribute(SCHEMA)).labels:
@@ -153,18 +172,18 @@ def replace_result(old, new) -> None:
         target.put(label.key, _without(source.part([label.key]), cavity))
     for name in (MODEL, REVIEW, WARNINGS, WEIGHTS, FINGERPRINTS, LISTED):
         old.SetAttribute(name, new.GetAttribute(name))
-    forget_rounds(old)
+    forget_rounds(old, kept)
     for key in MODALITIES:
         image = input_of(new, key)
         old.SetNodeReferenceID(INPUT.format(key), image.GetID() if image is not None else None)
     for role in (TABLE_ROLE, PLACES_ROLE, UNCERTAINTY_ROLE, PREDICTED_LABELS, *map(STEP.format, MODALITIES)):
         before, after = old.GetNodeReference(role), new.GetNodeReference(role)
         old.SetNodeReferenceID(role, after.GetID() if after is not None else None)
-        if before is not None:
+        if before is not None and before.GetID() not in kept:
             remove_whole(before)
         if after is not None:
             after.SetName(after.GetName().replace(new.GetName(), old.GetName(), 1))
-    _take_over_mask(old, new)
+    _take_over_mask(old, new, kept)
     remove_whole(new.GetNodeReference(REGIONS_ROLE))
     remove_whole(new)
     rebuild(old, reference)
@@ -187,10 +206,10 @@ def _without(part: Part, other: Part) -> Part:
     return Part(start, part.within(start, shape) & ~other.within(start, shape)).cropped()
 
 
-def _take_over_mask(old, new) -> None:
+def _take_over_mask(old, new, kept) -> None:
     before, after = mask_of_result(old), new.GetNodeReference(BRAIN_MASK)
     old.SetNodeReferenceID(BRAIN_MASK, after.GetID() if after is not None else None)
-    if before is not None and before is not after and before.GetAttribute(OURS):
+    if before is not None and before is not after and before.GetAttribute(OURS) and before.GetID() not in kept:
         remove_whole(before)
     if after is not None and after.GetAttribute(OURS):
         after.SetName(after.GetName().replace(new.GetName(), old.GetName(), 1))

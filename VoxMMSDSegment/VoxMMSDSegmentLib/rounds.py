@@ -8,7 +8,7 @@ is hidden, and is saved with the scene.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -164,13 +164,16 @@ def tag_round(result: Any, number: int) -> None:
             segment.SetTag(ROUND, str(number))
 
 
-def forget_rounds(result: Any) -> None:
-    """The result has new labels of a model: nothing was carried yet."""
+def forget_rounds(result: Any, kept: Collection[str] = ()) -> None:
+    """The result has new labels of a model: nothing was carried yet. ``kept``: ids of what other results need."""
     for key in _keys(result):
         if (segment := result.GetSegmentation().GetSegment(key)) is not None:
             segment.RemoveTag(ROUND)
-    for node in round_nodes(result):
-        remove_whole(node)
+    carried = round_nodes(result)
+    result.RemoveNodeReferenceIDs(ROUNDS)
+    for node in carried:
+        if node.GetID() not in kept:
+            remove_whole(node)
     forget_before(result)
 
 

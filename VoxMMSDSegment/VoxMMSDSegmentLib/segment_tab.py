@@ -8,7 +8,6 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -20,6 +19,7 @@ from VoxMMSDLib.background import Background, Slices, Steps
 from VoxMMSDLib.dependencies import ensure, missing
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
+from VoxMMSDLib.timers import DOUBLE_CLICK_MS, once_after
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
 from VoxMMSDSegmentLib.findings import FindingsList, InputChecks, Suggestion
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from voxmmsd.records.findings import Finding
 
 LOOK_AFTER_MS = 500
-DOUBLE_CLICK_MS = 700  # the second click of a double click on Apply is none on Cancel
 AUTOMATIC = ""
 
 
@@ -62,8 +61,8 @@ class SegmentTab:
         self._computer = ComputerOptions(ui)
         self.hd_bet = HdBetButton(ui, self._computer, self._say, self._show_error)
         self._searching = Searching(ui.findButton, self._say, self._search_failed)
-        self._look_timer = _once_after(LOOK_AFTER_MS, self.look)
-        self._cancel_timer = _once_after(DOUBLE_CLICK_MS, self._update_apply)
+        self._look_timer = once_after(LOOK_AFTER_MS, self.look)
+        self._cancel_timer = once_after(DOUBLE_CLICK_MS, self._update_apply)
         self._scroller = Scroller(ui.copyDetailsButton)
         self._connect()
 
@@ -363,14 +362,6 @@ class SegmentTab:
 
     def _copy_details(self) -> None:
         slicer.app.clipboard().setText(f"{self._ui.errorLabel.text}\n\n{self._ui.logText.plainText}")
-
-
-def _once_after(milliseconds: int, act: Callable[[], None]):
-    timer = qt.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.connect("timeout()", act)
-    return timer
 
 
 def _warm_up() -> None:

@@ -29,7 +29,7 @@ from VoxMMSDSegmentLib.clones import adopt_clones
 from VoxMMSDSegmentLib.diameter_lines import remove_empty_folders
 from VoxMMSDSegmentLib.follow_tab import FollowTab
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
-from VoxMMSDSegmentLib.result import belonging, reference_of, results
+from VoxMMSDSegmentLib.result import belonging, needed_by_others, reference_of
 from VoxMMSDSegmentLib.review_tab import ReviewTab
 from VoxMMSDSegmentLib.segment_tab import SegmentTab
 from VoxMMSDSegmentLib.selectors import empty_when_deleted, leave_out_derived
@@ -253,7 +253,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _remove_orphans(self):
         orphans, self._orphans = self._orphans, []
-        kept = {one.GetID() for result in results() for one in belonging(result)}
+        kept = needed_by_others()
         for node_id in orphans:
             node = slicer.mrmlScene.GetNodeByID(node_id)
             if node is not None and node_id not in kept:

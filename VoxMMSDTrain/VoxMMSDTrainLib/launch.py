@@ -45,8 +45,9 @@ class Launch:
     def forget(self) -> None:
         """Hear no more of it; what it started goes on."""
         self._on_end = None
+        was_running = self._child.is_running
         self._child.close()
-        if not self._is_on_its_way():
+        if not was_running and not self._is_on_its_way():  # else its options are cleared by a later Slicer
             self._clear()
 
     def _ended(self, code: int) -> None:

@@ -37,7 +37,7 @@ class LibraryTab:
         self.shown: list[LibraryCase] = []
         self._cases: tuple[LibraryCase, ...] = ()
         self._library_id = ""
-        self._is_library = False  # the folder is one
+        self._is_library: bool | None = False  # whether the folder is one; None where that cannot be told
         self._adding: Child | None = None
         tables.prepare(ui.casesTable, stretched=3, most_rows=9)
         ui.libraryPath.currentPath = library_folder.kept()
@@ -90,7 +90,7 @@ class LibraryTab:
 
     def _read(self) -> None:
         known, self._cases, self._used, self._next = self._cases, (), {}, None
-        self._is_library = False
+        self._is_library = None
         try:
             from_library = self.records()
         except VoxMMSDError:
@@ -147,6 +147,8 @@ class LibraryTab:
         return self._used.get(case.id, ())
 
     def _summary(self) -> str:
+        if self._is_library is None:
+            return ""
         if not self._is_library:
             return _("There is no library here yet: Add creates one, and so does Accept in the segmentation module.")
         accepted = sum(case.accepted is not None for case in self._cases)
@@ -269,7 +271,7 @@ class LibraryTab:
         lines = [line.removeprefix(ERROR).removeprefix(REMEDY) for line in shown]
         self.refresh()
         self._say("\n".join(lines[-6:]))
-        self._on_changed()
+        self._do(self._on_changed)
 
     def _do(self, action: Callable[[], None]) -> None:
         """An action of the user's; what goes wrong is said in the panel."""

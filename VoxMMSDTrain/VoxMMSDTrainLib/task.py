@@ -15,7 +15,7 @@ from voxmmsd.errors import InputError, VoxMMSDError
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 from voxmmsd.verbs.finetune import configured
 from voxmmsd.wording import in_words
-from VoxMMSDLib import settings
+from VoxMMSDLib import library_folder, settings
 from VoxMMSDLib.child import Child
 from VoxMMSDLib.pages import Page
 from VoxMMSDTrainLib import models, words
@@ -132,7 +132,7 @@ class TaskTab:
         ui.startChoice.setVisible(labeled)
         ui.sizeLabel.setText(_("&Patch:") if labeled else _("Bloc&k:"))
         self._offer_starts()
-        default = settings.read("library", "") if labeled else ""
+        default = settings.read(library_folder.SETTING, "") if labeled else ""
         ui.dataPath.currentPath = settings.read(DATA.format(self.verb), "") or default
         ui.nameEdit.setText(_("corrections") if labeled else _("scans"))
         self._look_at_data()

@@ -78,13 +78,15 @@ def _free_in_control_groups() -> float:
 
 
 def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    """The memory control groups of this process, innermost first, and the names of what they tell.
+    """The memory control groups of this process, and the names of what they tell.
 
     In a container the path is often that of the host, whose groups are not there; the topmost then is its own.
     """
+    yield _CONTROL_GROUPS, _VERSION_2
+    yield _CONTROL_GROUPS / "memory", _VERSION_1
     try:
-        lines = _OWN_GROUPS.read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):  # not Linux
+        lines = _OWN_GROUPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux, or hidden
         return
     for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
         if controllers == "":
@@ -94,7 +96,7 @@ def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
         else:
             continue
         own = PurePosixPath(path.lstrip("/"))
-        for group in (own, *own.parents):
+        for group in (own, *own.parents[:-1]):
             yield top / group, names
 
 

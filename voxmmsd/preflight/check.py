@@ -245,10 +245,8 @@ def _identity(source: Source) -> tuple[str, str, bool]:
 
 def _check_one(name: str, volume: Volume) -> Iterator[Finding]:
     if (share := share_below_zero(volume.array)) > MAX_BELOW_ZERO:
-        yield Finding(
-            BLOCKING, "negative", f"{name}: {share:.0%} of the voxels are below 0, as in an image that was normalized",
-            ORIGINAL_INTENSITIES, name,
-        )  # fmt: skip
+        text = f"{name}: {share:.0%} of the voxels that are not 0 are below 0, as after normalization"
+        yield Finding(BLOCKING, "negative", text, ORIGINAL_INTENSITIES, name)
     values = _values(volume, every=4)  # of most images enough, and soon sorted
     if len(values) > FEW_VALUES and values[-1] > 0:
         return

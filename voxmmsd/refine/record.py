@@ -339,6 +339,15 @@ def _mask_to_use(recorded: str, named: object) -> str:
     return str(file) if is_it else ""
 
 
+def with_named_mask(result: Edited, config: RefineConfig) -> Edited:
+    """The result with the mask that ``config`` names in its record, so that further rounds read the images alike."""
+    if not (config.brain_mask and result.record.reading):
+        return result
+    word = config.brain_mask in WORDS
+    mask = config.brain_mask if word else source_sha256(Source(Path(config.brain_mask)))
+    return replace(result, record=replace(result.record, reading={**result.record.reading, "brain_mask": mask}))
+
+
 def find_model(result: Edited, config: RefineConfig) -> ModelPackage:
     """The model that a result was made by.
 

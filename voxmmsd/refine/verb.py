@@ -38,6 +38,7 @@ from voxmmsd.refine.record import (
     read_result,
     record_file,
     widened,
+    with_named_mask,
 )
 from voxmmsd.runs import Run, open_run
 
@@ -82,6 +83,7 @@ def refine_result(config: RefineConfig) -> Path:
         refined = refine(features, evidence, result.schema, locked=config.locked, at_once=config.threads != 1)
         run.say(f"{result.case_id}: {_said(refined)}")
         _next(run, 2, result, "writing")
+        result = with_named_mask(result, config)
         file = write_refined(result, refined, out, time.monotonic() - started, config.edited, config.locked)
         run.progress(3)
     return file

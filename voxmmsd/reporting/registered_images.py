@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from voxmmsd.data.finding.walk import VISIT
 from voxmmsd.data.formats.writing import write_nifti
 from voxmmsd.labels import values_from_indices
 from voxmmsd.reporting.follow_up import FollowUp, common_modality
@@ -11,11 +12,11 @@ from voxmmsd.reporting.follow_up import FollowUp, common_modality
 
 def image_file(folder: Path, visit: int, modality: str) -> Path:
     """``visit``: counted from 0."""
-    return folder / f"visit-{visit + 1}-{modality}.nii.gz"
+    return folder / f"{VISIT}{visit + 1}-{modality}.nii.gz"
 
 
 def labels_file(folder: Path, visit: int) -> Path:
-    return folder / f"visit-{visit + 1}-labels.nii.gz"
+    return folder / f"{VISIT}{visit + 1}-labels.nii.gz"
 
 
 def write_registered(found: FollowUp, folder: Path) -> list[Path]:

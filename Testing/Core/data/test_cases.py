@@ -839,6 +839,18 @@ def test_a_list_of_any_folder_is_read_back(tmp_path, ending):
         write_list(tmp_path / f"list.{ending}", found.cases)
 
 
+def test_a_list_on_another_drive_of_windows_names_whole_paths(tmp_path, monkeypatch):
+    def relative(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    brats(tmp_path / "set", "BraTS2021_00001")
+    found = find_cases(tmp_path / "set")
+    with monkeypatch.context() as windows:
+        windows.setattr(os.path, "relpath", relative)
+        write_list(tmp_path / "list.csv", found.cases)
+    assert [names_of(case) for case in find_cases(tmp_path / "list.csv").cases] == [names_of(found.cases[0])]
+
+
 def test_a_list_leaves_the_choice_between_two_images_to_its_reader(tmp_path):
     touch(tmp_path / "p1", "T1_post_brain.nii.gz", "T1_post.nii.gz", "T2.nii.gz")
     write_list(tmp_path / "list.csv", find_cases(tmp_path).cases)

@@ -186,6 +186,10 @@ def test_a_brain_mask_is_the_one_that_the_result_was_made_with(place, capsys):
     given = ["--brain-mask", mask]
     assert refine(place, *given, result=place / "masked" / RESULT, edited=edited.name, out="named") == 0
     assert record(place / "named")["sha256"] == record(place / "with")["sha256"]
+    assert refine(place, "--brain-mask", "t1c", result=place / "masked" / RESULT, edited=edited.name, out="word") == 0
+    assert record(place / "word")["reading"]["brain_mask"] == "t1c"
+    again = paint(place / "word" / RESULT, place / "again.nii.gz", 20)
+    assert refine(place, result=place / "word" / RESULT, edited=again.name, out="second") == 0  # by the same mask
 
 
 def test_the_case_and_the_model_may_be_named_where_the_run_is_gone(place, capsys):

@@ -15,7 +15,7 @@ from voxmmsd.ids import natural_key
 Unplaced = list[tuple[Path, str]]
 VISIT = "visit-"  # what follow --registered writes
 IMAGES_BESIDE_RESULTS = (
-    "holds results beside images, which are not read: move the results (and .run) to a folder of their own"
+    "results lie beside images here, and the images are not read: move the results and .run to a folder of their own"
 )
 
 
