@@ -21,6 +21,7 @@ _EVENTS = {
     "merged": _("merged"),
     "split and merged": _("split and merged"),
     "new": _("new"),
+    "persistent and new": _("persistent and new"),
     "resolved": _("resolved"),
     "reappeared": _("reappeared"),
     "": "",

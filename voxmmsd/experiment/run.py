@@ -149,8 +149,9 @@ class _Experiment:
         listed = listed_cases(folders)
         splits = read_splits(Path(file), listed, self.run.say, LEARNED_FROM)
         used = {*splits.train, *splits.unlabeled}
-        learned = {case.patient_id for case in listed if case.id in used}
-        if leaked := sorted({entry.patient_id for entry in self.entries if entry.id in held} & learned):
+        learned = {name for case in listed if case.id in used for name in (case.patient_id, case.image_hash)}
+        kept_back = [entry for entry in self.entries if entry.id in held]
+        if leaked := sorted({e.patient_id for e in kept_back if {e.patient_id, e.image_hash} & learned}):
             raise ConfigError(
                 f"compare: {file} pre-trains on {', '.join(leaked[:5])}, which {self.experiment.splits} keeps back",
                 "remove them from one of the two: a patient who was pre-trained on cannot judge",

@@ -74,13 +74,15 @@ def _refuse_strangers(infos: Sequence[ModelInfo]) -> None:
                     f"{other.id}: has another {what} than {first.id}, so their weights have no mean",
                     "average a model with the one it was fine-tuned from",
                 )
-    lines = [{info.id, info.parent} - {None} for info in infos]
-    for info, line in zip(infos, lines, strict=True):
-        if not any(line & another for another in lines if another is not line):
-            raise ModelError(
-                f"{info.id}: neither descends from one of the others nor shares a parent with it: their mean is noise",
-                "average a model with the one it was fine-tuned from, or with another one fine-tuned from the same",
-            )
+    family, rest = {first.id, first.parent} - {None}, others
+    while near := [info for info in rest if {info.id, info.parent} & family]:
+        family |= {name for info in near for name in (info.id, info.parent) if name}
+        rest = [info for info in rest if info not in near]
+    if rest:
+        raise ModelError(
+            f"{rest[0].id}: neither descends from one of the others nor shares a parent with it: their mean is noise",
+            "average a model with the one it was fine-tuned from, or with another one fine-tuned from the same",
+        )
 
 
 def _averaged(infos: Sequence[ModelInfo], name: str) -> ModelInfo:

@@ -24,6 +24,7 @@ class Event(StrEnum):
     MERGED = "merged"
     REGROUPED = "split and merged"
     NEW = "new"
+    WITH_NEW = "persistent and new"
     RESOLVED = "resolved"
     REAPPEARED = "reappeared"
     ABSENT = ""
@@ -33,12 +34,14 @@ class Event(StrEnum):
 class Track:
     """A lesion through all visits: with all that it split into, or that merged into it.
 
-    ``parts``: at each visit the lesions, largest first. ``events``: at each visit.
+    ``parts``: at each visit the lesions, largest first. ``events``: at each visit. ``new``: those of the parts that no
+    earlier visit had, whatever they merged with later.
     """
 
     number: int
     parts: tuple[tuple[Lesion, ...], ...]
     events: tuple[Event, ...]
+    new: tuple[tuple[Lesion, ...], ...]
 
     def volume_ml(self, visit: int) -> float:
         return sum(lesion.volume_ml for lesion in self.parts[visit])
@@ -150,7 +153,7 @@ def followed(visits: Sequence[Visit]) -> FollowUp:
 
 
 def _is_new_measurable(tracks: Sequence[Track], visit: int) -> bool:
-    return visit > 0 and any(track.first == visit and track.is_measurable(visit) for track in tracks)
+    return any(part.is_measurable for track in tracks for part in track.new[visit])
 
 
 def tracks_of(visits: Sequence[Visit], structure: str) -> tuple[Track, ...]:
@@ -203,7 +206,16 @@ def _track(
         before = next((visit for visit in range(here - 1, -1, -1) if parts[visit]), None)
         events.append(_event(here, there, before, parts, links))
     found = tuple(tuple(lesions[here][part] for part in there) for here, there in enumerate(parts))
-    return Track(number, found, tuple(events))
+    new = tuple(
+        tuple(lesions[here][part] for part in _unlinked(here, there, links)) for here, there in enumerate(parts)
+    )
+    return Track(number, found, tuple(events), new)
+
+
+def _unlinked(here: int, there: Sequence[int], links: set[tuple[tuple[int, int], tuple[int, int]]]) -> list[int]:
+    """The parts of a visit after the first that have no counterpart at any earlier one."""
+    known = {later for _, later in links}
+    return [part for part in there if here > 0 and (here, part) not in known]
 
 
 def _event(
@@ -219,6 +231,8 @@ def _event(
         return Event.FIRST if here == 0 else Event.NEW
     if before < here - 1:
         return Event.REAPPEARED
+    if _unlinked(here, there, links):
+        return Event.WITH_NEW
     split = any(sum(((before, old), (here, part)) in links for part in there) > 1 for old in parts[before])
     merged = any(sum(((before, old), (here, part)) in links for old in parts[before]) > 1 for part in there)
     if split and merged:

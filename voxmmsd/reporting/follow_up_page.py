@@ -23,6 +23,7 @@ from voxmmsd.measuring.response import BY_DIAMETERS, BY_VOLUME, CAVEAT, NAMES, A
 from voxmmsd.reporting.case_pictures import draw_slice, gray_top
 from voxmmsd.reporting.contents import DIAMETERS
 from voxmmsd.reporting.follow_up import Event, FollowUp, Track, common_modality, share_of
+from voxmmsd.wording import counted
 
 PAGE, TABLE, CHART, RECORD = "follow-up.html", "follow-up.csv", "follow-up.png", "follow-up.json"
 _NAMES = {"ET": "Enhancing tumor", "WT": "Whole tumor"}
@@ -102,15 +103,40 @@ def _summary(found: FollowUp) -> list[str]:
         events = _events(found, number)
         sentence = _sentence(f"{visit_name(found, number)}: {', '.join(parts)}")
         said.append(sentence + (f"; {events}." if events else "."))
+    said += _small_pieces(found)
     empty = [visit_name(found, n) for n, visit in enumerate(found.visits) if not visit.shown.label_zyx.any()]
     return [*said, *([f"No tumor at {', '.join(empty)}."] if empty else [])]
+
+
+def _small_pieces(found: FollowUp) -> list[str]:
+    """Pieces too small to be lesions, which are in no row: without them a lesion may be called resolved or new."""
+    key = next(iter(found.tracks), "")
+    said = []
+    for number, visit in enumerate(found.visits):
+        lesions = visit.shown.lesions.get(key)
+        if lesions is not None and lesions.small:
+            pieces = f"{counted(lesions.small, 'piece')} below {MIN_ML:g} ml ({lesions.small_ml:.2f} ml in all)"
+            said.append(_sentence(f"{visit_name(found, number)}: also {pieces} of {_NAMES[key].lower()}") + ".")
+    if said:
+        said.append(
+            "Such pieces are not counted as lesions: a lesion that is called resolved or new may be one of them."
+        )
+    return said
 
 
 def _events(found: FollowUp, number: int) -> str:
     """New, resolved, split and merged lesions of a visit, by their numbers."""
     key = next(iter(found.tracks), "")
     texts = []
-    for event in (Event.NEW, Event.REAPPEARED, Event.RESOLVED, Event.SPLIT, Event.MERGED, Event.REGROUPED):
+    for event in (
+        Event.NEW,
+        Event.WITH_NEW,
+        Event.REAPPEARED,
+        Event.RESOLVED,
+        Event.SPLIT,
+        Event.MERGED,
+        Event.REGROUPED,
+    ):
         lesions = [str(track.number) for track in found.tracks.get(key, ()) if track.events[number] == event]
         if lesions:
             texts.append(f"{event}: lesion {' and '.join(lesions)}" if len(lesions) < 3 else

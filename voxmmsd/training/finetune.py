@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from voxmmsd.compute.processes import Processes, first_rank_first
+from voxmmsd.compute.processes import Processes, first_rank_first, mean_of_processes
 from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import PreparedCase
@@ -164,9 +164,20 @@ class FineTuning(TrainingLoop):
         return {"learning_rate": self.recipe.learning_rate(step)}
 
     def after_update(self) -> None:
+        if self.step < self.recipe.batchnorm_frozen_from <= self.step + 1:
+            self._share_statistics()
         if self.average is not None:
             decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))  # the start fades away first
             follow(self.average, self.network, decay)
+
+    @torch.no_grad()
+    def _share_statistics(self) -> None:
+        """Let all processes freeze the mean of their BatchNorm statistics, which without ``--sync-batchnorm`` are of
+        their own patches: with different ones they would train different networks, of which one is saved."""
+        if self.processes.is_distributed:
+            for buffer in self.network.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(mean_of_processes(buffer))
 
     @property
     def validated(self) -> SegmentationNetwork:

@@ -16,8 +16,8 @@ from voxmmsd.runs import RunLog
 class MemoryFallback:
     """First activations are computed again instead of kept, then the batch is computed in ``parts``.
 
-    Activation checkpointing gives identical numbers in a third more time. A batch in parts gives the same gradient,
-    except that BatchNorm uses the statistics of each part.
+    Activation checkpointing gives identical numbers in a third more time. A batch in parts gives nearly the same
+    gradient: BatchNorm, and in fine-tuning the class weights and the Dice, are those of each part.
     """
 
     def __init__(self, batch: int, run: RunLog, processes: Processes) -> None:

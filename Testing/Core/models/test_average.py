@@ -109,6 +109,15 @@ def test_a_model_of_another_descent_is_refused(family, tmp_path):
     assert not (tmp_path / "mean").exists()
 
 
+def test_two_families_are_refused_together(family, tmp_path):
+    of_others = [
+        str(relabeled_package(read_package(Path(family[1])), tmp_path / name, id=name, parent="other-0").folder)
+        for name in ("other-1", "other-2")
+    ]
+    with pytest.raises(ModelError, match="other-1: neither descends from one of the others"):
+        average_models([*family, *of_others], tmp_path / "mean")
+
+
 def test_models_of_other_labels_are_refused(family, tmp_path):
     other = toy_package(tmp_path / "other", seed=2, id="other-1", parent="old-1", schema="brats-2021")
     with pytest.raises(ModelError, match="other-1: has another schema than new-1"):

@@ -95,6 +95,26 @@ def test_the_categories_follow_the_radius(radii, by_diameters, by_volume, tmp_pa
     assert [str(one.response) for one in (*found.by_diameters, *found.by_volume)] == [by_diameters, by_volume]
 
 
+def test_a_new_lesion_that_merges_later_is_new_and_progression(tmp_path):
+    near = (15, -9, 8)
+    apart, together = [(A, 6, 3), (near, 6, 3)], [(A, 9, 3), (near, 9, 3)]
+    visits = read(tmp_path, [(A, 6, 3)], apart, together, spacing_zyx=(1.0, 1.0, 1.0))
+    found = followed(visits)
+    assert events(found) == [["first visit", "persistent and new", "merged"]]
+    for measure in (found.by_diameters, found.by_volume):
+        assert (measure[0].response, measure[0].why) == ("PD", "a new measurable lesion")
+    alone = followed(visits[:2])
+    assert [one.response for one in (alone.by_diameters[0], alone.by_volume[0])] == ["PD", "PD"]
+
+
+def test_pieces_too_small_for_lesions_are_told_on_the_page(tmp_path):
+    visits = read(tmp_path, [(A, 12, 3), (B, 6, 3)], [(A, 12, 3), (B, 2, 3)], spacing_zyx=(1.0, 1.0, 1.0))
+    found = followed(visits)
+    assert events(found)[1] == ["first visit", "resolved"]
+    page = write_follow_up(found, tmp_path / "out")[0].read_text(encoding="utf-8")
+    assert "also 1 piece below 0.1 ml (0.03 ml in all) of enhancing tumor" in page
+
+
 def test_a_response_is_not_complete_while_small_pieces_enhance(tmp_path):
     found = followed(read(tmp_path, [(A, 12, 3)], [(A, 12, 2), (A, 2, 3), (B, 2, 3)], spacing_zyx=(1.0, 1.0, 1.0)))
     assert 0 < found.volumes_ml[1]["ET"] < 0.1 and events(found) == [["first visit", "resolved"]]

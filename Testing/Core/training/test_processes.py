@@ -24,7 +24,7 @@ from voxmmsd.runs.events import read_events
 from voxmmsd.training.blocks import BlockSampler
 from voxmmsd.training.checkpoint import newest_checkpoint
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
-from voxmmsd.training_config import PretrainConfig
+from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 TOGETHER = Path(__file__).with_name("together.py")
 
@@ -114,6 +114,23 @@ def test_in_training_two_processes_are_the_mean_of_two_alone(store, tmp_path):
     found = one_step(store, tmp_path, "train", splits=str(tmp_path / "splits.json"), mask_ratio=0.2)
     assert found["filled up"] == 0
     assert_same(found["together"], found["halves"])
+
+
+def test_two_processes_freeze_the_same_statistics(store, tmp_path):
+    """Else each would go on with a network of its own, of which that of the first process is saved."""
+    config = make_config(
+        FinetuneConfig,
+        {"folders": (str(store),), "run": str(tmp_path / "run"), "preset": "tiny", "channels": (4, 6, 8), "patch": 16,
+         "steps": 4, "freeze_batchnorm_after": 0.5, "device": "cpu", "threads": 1},
+    )  # fmt: skip
+    (tmp_path / "options.json").write_text(json.dumps(config_to_record(config)))
+    finish(TOGETHER.with_name("frozen_statistics.py"), tmp_path / "options.json", tmp_path)
+
+    def differ(step):
+        one, other = (torch.load(tmp_path / f"step-{step}-process-{n}.pt", weights_only=True) for n in range(2))
+        return any(not torch.equal(one[name], other[name]) for name in one)
+
+    assert [differ(step) for step in range(4)] == [True, False, False, False]
 
 
 def test_processes_share_the_cases_without_overlap_or_loss(store):
