@@ -64,6 +64,10 @@ class Tally:
     text: str
 
 
+class SameLabelsError(LibraryError):
+    """Two models say the same of a case, so there is nothing to choose."""
+
+
 def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: str) -> Pair:
     """Store the segmentations of a case by two models, in random order.
 
@@ -79,7 +83,7 @@ def offer_pair(library: Library, case_id: str, said: dict[str, Volume], schema: 
     labels = {model: on_grid_of_case(case, label, schema) for model, label in said.items()}
     one, other = labels.values()
     if one.grid.same_as(other.grid) and (one.array == other.array).all():
-        raise LibraryError(f"case {case_id}: both models give the same labels", "choose another case")
+        raise SameLabelsError(f"case {case_id}: both models give the same labels", "choose another case")
     if any(pair.case_id == case_id and pair.models == frozenset(said) for pair in pairs(library)):
         raise LibraryError(f"case {case_id}: these two models were compared on it already", "choose another case")
     models = sorted(said)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from voxmmsd.corrections.blinded import Pair, offer_pair, pairs
+from collections.abc import Iterator
+
+from voxmmsd.corrections.blinded import Pair, SameLabelsError, offer_pair, pairs
 from voxmmsd.data.reading import read_case
 from voxmmsd.data.volume import Volume
 from voxmmsd.errors import LibraryError
@@ -21,23 +23,27 @@ def side_by_side(library: Library, old: ModelPackage, new: ModelPackage, case_id
     Raises:
         LibraryError: there is none, or both models say the same of it.
     """
-    case = library.case(case_id) if case_id else _next_case(library, old, new)
-    said = {package.info.id: _said(library, case, package, new.info.schema) for package in (old, new)}
-    return offer_pair(library, case.id, said, new.info.schema)
+    for case in [library.case(case_id)] if case_id else _new_cases(library, old, new):
+        said = {package.info.id: _said(library, case, package, new.info.schema) for package in (old, new)}
+        try:
+            return offer_pair(library, case.id, said, new.info.schema)
+        except SameLabelsError:
+            if case_id:
+                raise
+    raise LibraryError(
+        f"{library.folder}: holds no case that is new to both models and of which they differ",
+        "add some with `voxmmsd library add`, or name one with --case",
+    )
 
 
-def _next_case(library: Library, old: ModelPackage, new: ModelPackage) -> LibraryCase:
+def _new_cases(library: Library, old: ModelPackage, new: ModelPackage) -> Iterator[LibraryCase]:
     models = {old.info.id, new.info.id}
     seen = {pair.case_id for pair in pairs(library) if pair.models == models}
     for case in library.cases():
         if case.id in seen or case.state == ACCEPTED:
             continue
         if not any(has_learned(package, library.as_case(case)) for package in (old, new)):
-            return case
-    raise LibraryError(
-        f"{library.folder}: holds no case that is new to both models",
-        "add some with `voxmmsd library add`, or name one with --case",
-    )
+            yield case
 
 
 def _said(library: Library, case: LibraryCase, package: ModelPackage, schema: str) -> Volume:

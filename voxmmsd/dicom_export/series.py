@@ -125,6 +125,9 @@ def _header(file: Path) -> Any:
         for name in header.dir("CodeSequence"):
             if not all(header[name].value):  # an item without a code, as de-identification may leave it
                 del header[name]
+        if "SpecificCharacterSet" in header:  # highdicom takes none that switches between sets, as in Japan and Korea
+            header.decode()
+            header.SpecificCharacterSet = "ISO_IR 192"
     except (*BROKEN, pydicom.errors.InvalidDicomError) as error:
         raise InputError(f"{file}: its DICOM header cannot be read ({error!s:.200})", "export it again") from error
     return header

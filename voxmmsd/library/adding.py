@@ -39,7 +39,8 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
     A result of ``segment`` is a prediction; one of ``refine`` is accepted, as a correction of it, after that. Existing
     cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is reported
     and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their names, and
-    so do results of cases in the same folder. A case that was added before keeps its number.
+    so do results of cases in the same folder. A case that was added before keeps its number. Cases of one patient are
+    of one patient in the library too, whose code is that of the first; a later call cannot tell whose visit it adds.
 
     Raises:
         InputError: no such folder, or neither cases nor results in it.
@@ -52,12 +53,13 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         raise InputError(f"{folder}: holds neither cases nor results", f"`voxmmsd cases {folder}` says what was found")
     added.lines += [found.unread_remark] if found.unread else []
     codes: dict[str, str] = {}
+    patients: dict[str, str] = {}
     for case in found.cases:
         case_id = case.id
         try:
             images, mask = _read(case)
             case_id = _code_of(library, case_id, images, mask, prefix) if prefix else case_id
-            patient = case_id if prefix else case.patient_id
+            patient = _patient_of(library, case, case_id, patients) if prefix else case.patient_id
             added.lines += _add_images(library, case_id, images, mask, patient, part)
             codes[case.id] = case_id
             added.lines += _add_label(library, case, case_id)
@@ -67,6 +69,8 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         name = file.name.removesuffix(ENDING)
         case_id = codes.get(name, name)
         try:
+            if name in codes:
+                _refuse_moved(file, case_id)
             added.lines += _add_result(library, case_id, file)
         except Exception as error:
             added.failures.append((case_id, failure_of_case(error)))
@@ -127,6 +131,27 @@ def _code_of(library: Library, case_id: str, images: Mapping[str, Volume], mask:
     if content in given:
         return given[content][0]
     return f"{prefix}-{max((number for _, number in given.values()), default=0) + 1:03d}"
+
+
+def _patient_of(library: Library, case: Case, case_id: str, codes: dict[str, str]) -> str:
+    """The code of a case's patient: what the case has, else that of another case of the patient, else its own."""
+    given = {one.id: one.patient for one in library.cases()}
+    return codes.setdefault(case.patient_id.casefold(), given.get(case_id, case_id))
+
+
+def _refuse_moved(file: Path, case_id: str) -> None:
+    """Raise InputError where a result's images were moved onto each other: those in the folder, which the library gets,
+    were not."""
+    try:
+        record = read_result_record(file)
+    except (InputError, OSError):
+        return  # adding it says what is wrong
+    if moved := [str(one.get("modality")) for one in record.alignment if one.get("accepted")]:
+        raise InputError(
+            f"{file}: {', '.join(moved)} was moved onto {record.reference} before it was segmented, but the library "
+            f"holds the images of {case_id} as they were given",
+            "add the images that `segment --align --save-intermediates` wrote instead, and segment these",
+        )
 
 
 def _add_images(

@@ -19,7 +19,7 @@ from voxmmsd.files import copy_folder, folder_written_aside, write_json_atomic, 
 from voxmmsd.ids import safe_id
 from voxmmsd.library import is_library
 from voxmmsd.models.registry import resolve_model
-from voxmmsd.runs import NullRun, RunLog
+from voxmmsd.runs import NullRun, RunLog, resolve_run
 from voxmmsd.training.cases import labeled_entries, unlabeled_entries
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
@@ -50,6 +50,8 @@ def _write_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLo
     options = {key: value for key, value in config_to_record(config).items() if key not in here}
     options |= {"folders": _cases(config, folder, run), "run": RUN}
     options |= _start_and_splits(config, folder)
+    if config.run and not config.name:  # else the model would be called after the job's own run folder
+        options["name"] = safe_id(resolve_run(config.run).name)
     write_json_atomic(folder / OPTIONS, options)
     copy_folder(_CORE, folder / _CORE.name)
     several = options["folders"] != [LIBRARY]

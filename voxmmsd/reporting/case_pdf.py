@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 
 import voxmmsd
 from voxmmsd.clock import now
@@ -24,6 +26,11 @@ _LINE = 0.165  # inches from line to line of small text
 _SMALL, _FINE, _INK, _SOFT = 7.5, 6.5, "#111418", "#5a6068"
 _HIGHEST = 1.62  # inches of a row of pictures
 _MAX_ROWS = 5
+_FAMILY = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic
+_OF_OTHER_SCRIPTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Thai", "Noto Sans Devanagari", "Yu Gothic", "Microsoft YaHei",
+    "Malgun Gothic", "Leelawadee UI", "Nirmala UI", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo",
+)  # fmt: skip
 
 
 def write_pdf(report: Report, shown: ShownCase, file: Path) -> Path:
@@ -34,12 +41,26 @@ def write_pdf(report: Report, shown: ShownCase, file: Path) -> Path:
     return file
 
 
+@cache
+def _families() -> list[str]:
+    """Matplotlib's own font, and those of other scripts that are installed, which stand in for what it lacks."""
+    installed = {font.name for font in fontManager.ttflist}
+    return [_FAMILY, *(name for name in _OF_OTHER_SCRIPTS if name in installed)]
+
+
+def _printable(text: str) -> str:
+    """The text, or a word on where it is, if no font has its letters: boxes would name nobody."""
+    fonts = [get_font(findfont(FontProperties(family=name))) for name in _families()]
+    has_all = all(any(ord(letter) in font.get_charmap() for font in fonts) for letter in text if not letter.isspace())
+    return text if has_all else "(its letters are in no installed font: see the HTML page)"
+
+
 def pdf_page(report: Report, shown: ShownCase) -> Figure:
     """The page as a figure. What does not fit is left to the HTML page, and said to be there."""
     figure = Figure((_WIDTH, _HEIGHT), facecolor="white")
     page = _Page(figure)
-    page.text(report.title, 14, weight="bold")
-    page.text(report.patient_name, 11)
+    page.text(_printable(report.title), 14, weight="bold")
+    page.text(_printable(report.patient_name), 11)
     page.text(f"Made {now()[:10]} by voxmmsd {voxmmsd.__version__}. {DISCLAIMER}", _SMALL, color=_SOFT)
     for line in report.origin:
         page.text(line, _FINE, color=_SOFT)
@@ -148,4 +169,4 @@ class _Page:
 
     def _put(self, text: str, share: float, size: float, **style: Any) -> None:
         place = ((self._left + share * self._width) / _WIDTH, 1 - self.top / _HEIGHT)
-        self.figure.text(*place, text, fontsize=size, va="top", **{"color": _INK, **style})
+        self.figure.text(*place, text, fontsize=size, va="top", fontfamily=_families(), **{"color": _INK, **style})

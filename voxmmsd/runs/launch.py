@@ -56,6 +56,8 @@ def start_detached(
             env=environment,
             **_detached(),
         )
+    if earlier is None and _is_queued(folder):  # from now on it lives as long as that process, and not as this one
+        write_status(folder, queued_status(arguments[0], process.pid))
     try:
         return _await_life(folder, arguments[0], process, launch)
     except RunError as error:

@@ -237,7 +237,8 @@ def open_run(
 
 @contextmanager
 def _opened(folder: Path, verb: str, given: dict[str, Any], total: int, status: RunStatus | None) -> Iterator[Run]:
-    if status is None or status.state is not RunState.QUEUED:  # what was asked of a queued run still stands
+    # What was asked of a queued run stands, and of one that is being resumed, whose start cleared what was before.
+    if LAUNCH not in os.environ and (status is None or status.state is not RunState.QUEUED):
         (folder / CONTROL).unlink(missing_ok=True)
     record = {"verb": verb, **given, "directory": str(Path.cwd()), "versions": versions()}
     write_json_atomic(folder / CONFIG, record)

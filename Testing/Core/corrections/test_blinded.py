@@ -1,7 +1,8 @@
 import pytest
 from corrected_cases import SCHEMA, label_of, library_of, moved
+from toy_models import toy_package
 
-from voxmmsd.corrections import blinded
+from voxmmsd.corrections import blinded, side_by_side
 from voxmmsd.corrections.blinded import choose, offer_pair, pairs, tally
 from voxmmsd.errors import ConfigError, LibraryError
 
@@ -21,6 +22,22 @@ def test_which_model_is_first_is_decided_by_chance_and_told_after_the_choice(fil
         assert (pair.choice, pair.chosen) == ("", "")
         assert "old" not in (pair.folder / "pair.json").read_text(encoding="utf-8")
         assert choose(library, pair.number, "first").chosen == ("new", "old")[coin]
+
+
+def test_a_case_of_which_two_models_say_the_same_does_not_stand_in_the_way_of_others(filled, monkeypatch, tmp_path):
+    library, said = filled
+    models = [toy_package(tmp_path / name, id=name) for name in ("old", "new")]
+
+    def of_case(library, case, package, schema):
+        return said[case.id]["new" if case.id == "case-000" else package.info.id]
+
+    monkeypatch.setattr(side_by_side, "_said", of_case)
+    assert side_by_side.side_by_side(library, *models).case_id == "case-001"
+    with pytest.raises(LibraryError, match="case-000: both models give the same labels"):
+        side_by_side.side_by_side(library, *models, "case-000")
+    assert side_by_side.side_by_side(library, *models).case_id == "case-002"
+    with pytest.raises(LibraryError, match="of which they differ"):
+        side_by_side.side_by_side(library, *models)
 
 
 def test_a_choice_stands(filled):

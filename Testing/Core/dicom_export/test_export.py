@@ -418,6 +418,25 @@ def test_a_header_that_breaks_the_standard_is_told_not_a_fault(source, result):
     refused(result, source, "header cannot be taken over")
 
 
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞"),
+        ("ISO_IR 100", "Müller^Jürgen"),
+        (None, "Doe^Jane"),
+    ],
+)
+def test_a_name_in_any_character_set_is_taken_over(character_set, name, source, result):
+    for file in source.iterdir():
+        header = pydicom.dcmread(file)
+        header.SpecificCharacterSet = character_set
+        header.PatientName = name
+        header.save_as(file)
+    for dataset in read(export_dicom(result, source)):
+        assert str(dataset.PatientName) == name
+
+
 def test_codes_that_were_emptied_are_not_taken_over(source, result):
     for file in source.iterdir():
         header = pydicom.dcmread(file)

@@ -282,6 +282,11 @@ def test_unlabeled_patients_are_pretrained_on_and_none_that_is_kept_back(experim
     record.write_text(json.dumps({**json.loads(record.read_text()), "patient_id": patient}))
     with pytest.raises(ConfigError, match=f"pre-trains on {patient}, which .* keeps back"):
         compare(file, str(tmp_path / "again"))
+    images = json.loads((store / f"{held}.json").read_text())["image_hash"]  # the same scan under another name
+    told = {**json.loads(record.read_text()), "patient_id": "another", "image_hash": images}
+    record.write_text(json.dumps(told))
+    with pytest.raises(ConfigError, match=f"pre-trains on {patient}, which .* keeps back"):
+        compare(file, str(tmp_path / "once-more"))
 
 
 @pytest.mark.parametrize(("name", "with_three"), [("label_efficiency", 7), ("label_efficiency_small", 2)])

@@ -170,6 +170,30 @@ def test_names_are_replaced_by_codes_on_demand(library, tmp_path):
     assert "Doe" not in "".join(file.read_text(encoding="utf-8") for file in library.folder.rglob("*.json"))
 
 
+def test_visits_of_a_patient_stay_together_under_their_codes(library, tmp_path):
+    for number, name in enumerate(("BraTS-GLI-00005-100", "BraTS-GLI-00005-101", "BraTS-GLI-00006-100")):
+        write_patient(tmp_path / "in", name, seed=number, shape_xyz=(24, 24, 24), label=False)
+    for _call in range(2):
+        assert add_folder(library, tmp_path / "in", prefix="site1").failures == []
+    assert [case.patient for case in library.cases()] == ["site1-001", "site1-001", "site1-003"]
+    assert library.case("site1-001").part == library.case("site1-002").part
+
+
+def test_a_result_of_images_that_were_moved_is_not_added_to_those_that_were_not(library, cases):
+    write_result(cases, "phantom-000-000", label_of(phantom(0)))
+    file = cases / "phantom-000-000-voxmmsd.json"
+    moved_by = {"modality": "t2f", "accepted": True, "correction": np.eye(4).tolist()}
+    record = {**json.loads(file.read_text()), "reference": "t1c", "alignment": [moved_by]}
+    file.write_text(json.dumps(record))
+    ((case_id, error),) = add_folder(library, cases).failures
+    assert case_id == "phantom-000-000"
+    assert "t2f was moved onto t1c before it was segmented" in str(error)
+    assert library.case(case_id).prediction is None
+    file.write_text(json.dumps({**record, "alignment": [{**moved_by, "accepted": False}]}))
+    assert add_folder(library, cases).failures == []
+    assert library.case(case_id).prediction is not None
+
+
 def test_codes_stay_with_their_images_and_results_follow_them_as_a_folder_grows(library, tmp_path):
     place = tmp_path / "in"
     for number, name in ((0, "Jane_Doe"), (1, "John_Doe")):

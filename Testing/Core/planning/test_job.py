@@ -72,6 +72,14 @@ def test_options_name_nothing_of_this_machine(cases, tmp_path):
         assert "pretrain --config job.json" in (job / script).read_text(encoding="utf-8")
 
 
+def test_a_model_of_a_job_is_called_after_its_run(cases, tmp_path):
+    config = make_config(
+        FinetuneConfig, {**TINY, "patch": 16, "folders": (str(cases),), "run": str(tmp_path / "glioma 2024")}
+    )
+    options = json.loads((export_job(config, tmp_path / "job") / "job.json").read_text(encoding="utf-8"))
+    assert (options["name"], options["run"]) == ("glioma_2024", "run")
+
+
 def test_each_folder_stays_a_cohort_of_its_own(cases, tmp_path):
     write_phantoms(tmp_path / "b" / "site", 1, seed=4, side=32)
     write_phantoms(tmp_path / "scans", 1, seed=5, side=32)

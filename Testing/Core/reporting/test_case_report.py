@@ -17,6 +17,7 @@ from voxmmsd.models.package import WEIGHTS
 from voxmmsd.models.subsets import SUBSETS, subset_key
 from voxmmsd.records.findings import Finding, Severity
 from voxmmsd.records.result import ModelUsed
+from voxmmsd.reporting import case_pdf
 from voxmmsd.reporting.case_pdf import pdf_page
 from voxmmsd.reporting.case_report import model_info, report_result
 from voxmmsd.reporting.contents import made_report, volume_limits
@@ -62,6 +63,16 @@ def test_no_name_is_shown_unless_one_is_given(tmp_path):
     assert "Patient" not in page.read_text(encoding="utf-8")
     page, _ = reported(tmp_path, out=tmp_path / "named", patient_name="Doe, <Jane>")
     assert "Doe, &lt;Jane&gt;" in page.read_text(encoding="utf-8")
+
+
+def test_the_sheet_does_not_show_boxes_for_a_name(monkeypatch):
+    case_pdf._families.cache_clear()
+    monkeypatch.setattr(case_pdf, "_OF_OTHER_SCRIPTS", ())
+    assert [case_pdf._printable(name) for name in ("Müller, Jürgen", "Πέτρος", "Иван", "")] == [
+        "Müller, Jürgen", "Πέτρος", "Иван", "",
+    ]  # fmt: skip
+    assert case_pdf._printable("山田 太郎") == "(its letters are in no installed font: see the HTML page)"
+    case_pdf._families.cache_clear()
 
 
 def test_a_report_is_never_overwritten_and_one_that_was_cut_off_is_written_again(tmp_path):

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,9 @@ from voxmmsd.cli import main
 from voxmmsd.errors import Canceled, RunError
 from voxmmsd.runs import Request, open_run, read_status, view_run
 from voxmmsd.runs.control import ask, stop
+from voxmmsd.runs.folder import CONTROL, LAUNCH
 from voxmmsd.runs.states import RunState
+from voxmmsd.runs.status import write_status
 
 JOB = """
 import sys, time
@@ -86,6 +89,18 @@ def test_what_is_asked_of_a_queued_run_still_stands_when_it_starts(tmp_path):
         assert run.asked() == "pause"
     with open_run(folder, "finetune", {}, 3) as run:
         assert run.asked() is None, "and is forgotten after"
+
+
+def test_what_is_asked_of_a_run_that_is_being_resumed_stands_when_it_starts(tmp_path, monkeypatch):
+    """Its status is still that of before while its process loads."""
+    with open_run(tmp_path / "run", "finetune", {}, 9):
+        pass
+    status = read_status(tmp_path / "run")
+    write_status(tmp_path / "run", replace(status, state=RunState.PAUSED))
+    (tmp_path / "run" / CONTROL).write_text('{"request": "cancel"}', encoding="utf-8")
+    monkeypatch.setenv(LAUNCH, "token")
+    with open_run(tmp_path / "run", "finetune", {}, 9) as run:
+        assert run.asked() == Request.CANCEL
 
 
 def test_a_second_interrupt_means_now_and_a_second_warning_nothing_more(tmp_path):
