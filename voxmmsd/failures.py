@@ -12,7 +12,7 @@ from voxmmsd.files import is_disk_full
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 _NO_MEMORY = re.compile(
-    "bad.alloc|std::bad_alloc|failed to allocate|cannot allocate|can't start new thread", re.IGNORECASE
+    "bad.alloc|std::bad_alloc|failed to allocate|cannot allocate|can't start new thread|out of memory", re.IGNORECASE
 )
 _TO_TRAIN = ("torch", "monai", "onnx")
 

@@ -199,6 +199,15 @@ def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
     return tissues.index(tissue) + 1 if tissue in tissues else None
 
 
+def have_same_tissues(one: LabelSchema, other: LabelSchema) -> bool:
+    """Whether each tissue of one schema is in the other, whatever their order, values and names."""
+    return all(
+        index_of_tissue(label, there) is not None
+        for here, there in ((one, other), (other, one))
+        for label in here.labels
+    )
+
+
 def code_of_tissue(label: Label, schema: LabelSchema) -> int | None:
     """The class index of the tissue that ``label`` means in ``schema``, or the code of a union of its tissues.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ import numpy as np
 
 from voxmmsd.concurrency import both
 from voxmmsd.data.brain_mask import WORDS
-from voxmmsd.data.case import Case, PathLike, case_from_files
+from voxmmsd.data.case import Case, PathLike, case_from_files, with_brain_mask
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.finding.naming import read_name
 from voxmmsd.data.formats.nifti import image_of
@@ -333,14 +333,16 @@ def _case(images: PathLike | Case | Mapping[str, PathLike | SpatialImage]) -> Ca
 
 def _with_mask(case: Case, brain_mask: PathLike | None) -> Case:
     """The case with the mask of a file; a word, which names no file, is for ``reading_options``."""
-    if not brain_mask or str(brain_mask) in WORDS:
+    if not brain_mask:
         return case
+    if str(brain_mask) in WORDS:
+        return with_brain_mask(case, None)
     file = Path(brain_mask).expanduser()
     if not file.exists():
         raise InputError(
             f"brain_mask {file}: no such file", f"check the path, or give one of {', '.join(WORDS)} instead of a file"
         )
-    return replace(case, brain_mask=Source(file))
+    return with_brain_mask(case, Source(file))
 
 
 def _case_of_modalities(images: Mapping[str, PathLike | SpatialImage]) -> Case:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,12 @@ class Case:
             "undecided": {slot: [str(path) for path in images] for slot, images in self.undecided.items()},
             "notes": list(self.notes),
         }
+
+
+def with_brain_mask(case: Case, mask: Source | None) -> Case:
+    """The case with this mask, or none, whatever its folder holds: somebody has said which is meant."""
+    undecided = {slot: images for slot, images in case.undecided.items() if slot != "brain_mask"}
+    return replace(case, brain_mask=mask, undecided=undecided)
 
 
 def case_from_files(

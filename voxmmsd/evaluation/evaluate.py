@@ -24,7 +24,7 @@ from voxmmsd.evaluation.protocols import rules_of
 from voxmmsd.evaluation.scores import CaseScores, score_case
 from voxmmsd.evaluation.tables import lesion_rows, score_rows
 from voxmmsd.failures import failure_of_case
-from voxmmsd.labels import LabelSchema, schema_named
+from voxmmsd.labels import LabelSchema, converted_indices, have_same_tissues, schema_named
 from voxmmsd.records.result import read_result_record
 from voxmmsd.wording import text_table
 
@@ -184,13 +184,13 @@ def labels_on(grid: Grid, indices: Volume, own: LabelSchema, schema: LabelSchema
     Raises:
         InputError: the schemas have other tissues, or the grids other voxels.
     """
-    if [label.key for label in own.labels] != [label.key for label in schema.labels]:
+    if not have_same_tissues(own, schema):
         raise InputError(
             f"{where}: is in schema {own.name}, the expert's labels in {schema.name}, which has other tissues",
-            "name the labels' schema with --schema",
+            "if the labels are in another schema, name it with --schema, else score a model of theirs",
         )
     if (found := on_same_voxels(indices, grid)) is not None:
-        return found.array
+        return converted_indices(found.array, own, schema, where)
     raise InputError(
         f"{where}: is on a different grid ({indices.grid.shape_zyx}) than the expert's label ({grid.shape_zyx})",
         "segment with --reference set to the image that the label was drawn on",

@@ -34,12 +34,16 @@ class FallbackPredictor:
         self._before = 0
 
     def open(self) -> None:
-        """Open the engine.
+        """Open the engine, or the next one where there is no room for the model, as on a GPU that others fill.
 
         Raises:
-            ConfigError, MissingDependencyError, ModelError: as ``open_backend`` does.
+            ConfigError, MissingDependencyError, ModelError, MemoryBudgetError: as ``open_backend`` does.
         """
-        self._opened = open_backend(self._package, self._backend, self._threads)
+        try:
+            self._opened = open_backend(self._package, self._backend, self._threads)
+        except MemoryBudgetError as error:
+            self._step_down(error)
+        assert self._opened is not None
         self._before = taken_bytes() + self._opened.bytes_kept
 
     @property
@@ -81,5 +85,9 @@ class FallbackPredictor:
         backend = next(self._fallbacks, None)
         if backend is None:
             raise reason
-        self._opened = open_backend(self._package, backend, self._threads)
-        self._say(f"memory: {reason.problem}; from here on with {self.engine.name}")
+        try:
+            self._opened = open_backend(self._package, backend, self._threads)
+        except MemoryBudgetError as error:
+            self._step_down(error)
+        else:
+            self._say(f"memory: {reason.problem}; from here on with {self._opened.name}")

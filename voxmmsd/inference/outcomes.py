@@ -17,7 +17,7 @@ from voxmmsd.records.result import ENDING, read_result_record
 from voxmmsd.wording import counted
 
 TABLE = "volumes.csv"
-_COLUMNS = ("case", "state", "exit")
+_COLUMNS, _LAST_COLUMNS, _ML = ("case", "state", "exit"), ("findings", "why"), "_ml"
 DONE, DOUBTFUL, WITHHELD, FAILED = "done", "doubtful", "withheld", "failed"
 _EXITS = {DONE: 0, DOUBTFUL: 0, WITHHELD: EXIT_WITHHELD, FAILED: 2}
 
@@ -61,21 +61,30 @@ def outcome_of(folder: Path, case_id: str, result: Path | VoxMMSDError) -> Outco
 
 
 def write_volumes(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
-    """``volumes.csv``: a row per case with volumes in ml; a file of that name that is not ours is left alone."""
+    """``volumes.csv``: a row per case with volumes in ml. Rows of cases of earlier calls stay; a file of that name that
+    is not ours is left alone."""
     file = folder / TABLE
-    head = ",".join(_COLUMNS)
-    if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(head):
+    text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    if text and not text.startswith(",".join(_COLUMNS)):
         return None
-    keys = list(dict.fromkeys(key for one in outcomes for key in one.volumes_ml))
+    cases = {one.case for one in outcomes}
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row[_COLUMNS[0]] not in cases]
+    rows += [_row(one) for one in outcomes]
+    volumes = dict.fromkeys(name for row in rows for name in row if str(name).endswith(_ML))
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *(f"{key}_ml" for key in keys), "findings", "why"])
-    for one in outcomes:
-        volumes = [f"{one.volumes_ml[key]:g}" if key in one.volumes_ml else "" for key in keys]
-        writer.writerow([one.case, one.state, one.exit_code, *volumes, " ".join(one.kinds), one.why])
+    names = [*_COLUMNS, *volumes, *_LAST_COLUMNS]
+    writer = csv.DictWriter(stream, names, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes_atomic(file, stream.getvalue().encode())
     return file
+
+
+def _row(one: Outcome) -> dict[str, str]:
+    volumes = {f"{key}{_ML}": f"{volume:g}" for key, volume in one.volumes_ml.items()}
+    of_case = (one.case, str(one.state), str(one.exit_code), " ".join(one.kinds), one.why)
+    return {**dict(zip((*_COLUMNS, *_LAST_COLUMNS), of_case, strict=True)), **volumes}
 
 
 def summary(outcomes: Sequence[Outcome], table: Path | None) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.data.brain_mask import WORDS
-from voxmmsd.data.case import Case, case_from_files
+from voxmmsd.data.case import Case, case_from_files, with_brain_mask
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import ConfigError, InputError, ResultWithheldError, RunError, VoxMMSDError
@@ -136,8 +136,8 @@ def cases_to_segment(config: ImagesConfig, say: Callable[[str], object] = print)
                 f"--brain-mask FILE belongs to one case, {folder} holds {len(cases)}",
                 "segment that case by itself, or put each case's mask beside its images, named brain_mask",
             )
-        return [replace(cases[0], brain_mask=Source(mask))]
-    return cases
+        return [with_brain_mask(cases[0], Source(mask))]
+    return [with_brain_mask(case, None) for case in cases] if config.brain_mask else cases
 
 
 def _refuse_overwriting(cases: Sequence[Case], out: Path) -> None:

@@ -21,7 +21,7 @@ from voxmmsd.evaluation.scores import nan_mean, region_dice
 from voxmmsd.evaluation.volume_errors import Errors, median_errors
 from voxmmsd.inference.engines import Engine, open_engine
 from voxmmsd.inference.predict import predict
-from voxmmsd.labels import MODALITIES, LabelSchema, schema_named
+from voxmmsd.labels import MODALITIES, LabelSchema, converted_indices, have_same_tissues, schema_named
 from voxmmsd.models.card import card
 from voxmmsd.models.learned import has_learned, in_part, inherited_by
 from voxmmsd.models.package import ModelPackage, rewrite_record
@@ -150,13 +150,13 @@ def with_only(volumes: CaseVolumes, modalities: Sequence[str]) -> CaseVolumes:
 def _reference(volumes: CaseVolumes, schema: LabelSchema) -> np.ndarray:
     assert volumes.schema is not None
     assert volumes.label_zyx is not None
-    if [label.key for label in volumes.schema.labels] != [label.key for label in schema.labels]:
+    if not have_same_tissues(volumes.schema, schema):
         raise InputError(
             f"case {volumes.case.id}: its label is in schema {volumes.schema.name}, the model writes {schema.name}, "
             "which has other tissues",
             "score the model on cases of its own schema",
         )
-    return volumes.label_zyx
+    return converted_indices(volumes.label_zyx, volumes.schema, schema, f"case {volumes.case.id}")
 
 
 def _means(scores: Sequence[Mapping[str, float]], schema: LabelSchema) -> dict[str, float | None]:

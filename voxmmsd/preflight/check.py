@@ -6,7 +6,8 @@ adult size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -27,6 +28,7 @@ from voxmmsd.preflight.modality import CERTAIN, modality_from_name, recognize_wi
 from voxmmsd.records.findings import BLOCKING, NOTE, WARNING, Finding, blocking, in_order
 
 FEW_VALUES = 12  # a label map has no more
+_NUMBERED = re.compile(r"(.*\d{3,}.*?)[-_. ](?:s|se|ser|series)?\d{1,4}", re.IGNORECASE)  # a code, a series
 THICK_MM, TOO_THICK_MM = 3.0, 7.0
 MAX_OFFSET_MM = 3.0  # between the centers of two modalities' brains
 MIN_OVERLAP = 0.93  # Dice of two modalities' brains
@@ -197,13 +199,14 @@ def check_identity(case: Case) -> Iterator[Finding]:
         for kind, value in (("patients", patient), ("dates", date)):
             if value:
                 by_kind[kind].setdefault(value.casefold(), set()).add(name)
+    by_names = all(not source.path.is_dir() for source in case.modalities.values())
     for kind, values in by_kind.items():
         if len(values) > 1:
+            is_sure = surely and not (kind == "patients" and by_names and _differ_by_a_last_number(values))
             groups = " / ".join(", ".join(sorted(names)) for names in values.values())
-            yield Finding(
-                BLOCKING if surely else WARNING, f"different-{kind}", f"the images are from different {kind}: {groups}",
-                "give images of one patient and one examination",
-            )  # fmt: skip
+            text = f"the images are from different {kind}: {groups}"
+            remedy = "give images of one patient and one examination"
+            yield Finding(BLOCKING if is_sure else WARNING, f"different-{kind}", text, remedy)
 
 
 def check_choices(case: Case) -> Iterator[Finding]:
@@ -226,6 +229,12 @@ def check_operation(postoperative: bool, schema: LabelSchema | None) -> Iterator
             "cavity: it may label the cavity as necrosis or edema",
             "use a model for postoperative cases (brats-gli-2024), or correct the cavity by hand",
         )  # fmt: skip
+
+
+def _differ_by_a_last_number(codes: Iterable[str]) -> bool:
+    """Whether names share a patient's code, and go on with the number of a series, as dcm2niix may write it."""
+    found = [_NUMBERED.fullmatch(code) for code in codes]
+    return None not in found and len({one[1].casefold() for one in found if one}) == 1
 
 
 def _identity(source: Source) -> tuple[str, str, bool]:

@@ -68,6 +68,19 @@ def test_a_label_that_cannot_be_read_is_named_and_the_other_cases_are_scored(fol
     assert f"Not scored: {spoiled.id}" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_same_tissues_in_another_order_of_values_are_scored_tissue_by_tissue(folders, tmp_path, capsys):
+    """In MSD's labels 1 is edema, which is 2 in those of BraTS 2023."""
+    case = find_cases(folders / "cases").cases[0]
+    image = nib.load(case.label.path)
+    of_msd = np.array([0, 2, 1, 3], np.uint8)[np.asanyarray(image.dataobj).astype(int)]
+    nib.save(nib.Nifti1Image(of_msd, image.affine), tmp_path / f"{case.id}-voxmmsd.nii.gz")
+    (tmp_path / f"{case.id}-voxmmsd.json").write_text('{"schema": "msd-task01"}', encoding="utf-8")
+    assert main(["evaluate", str(tmp_path), str(case.label.path.parent), "--out", str(tmp_path / "out")]) == 0
+    with next((tmp_path / "out").glob("*.csv")).open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {float(row["dice"]) for row in rows if row.get("dice")} == {1.0}
+
+
 def test_where_no_case_can_be_scored_nothing_is_written(folders, tmp_path, capsys):
     shutil.copytree(folders / "predictions", tmp_path / "predictions")
     for file in (tmp_path / "predictions").glob("*-voxmmsd.nii.gz"):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from patients import write_patient
 from toy_models import toy_info, toy_package
 
@@ -12,6 +13,7 @@ from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference import fallback
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.inference.engines import Backend, OnnxEngine
+from voxmmsd.inference.engines.on_torch import open_torch
 from voxmmsd.model_config import NetworkConfig, PreprocessConfig
 from voxmmsd.models.weights import pack_network
 from voxmmsd.networks.heads import SegmentationNetwork
@@ -45,6 +47,30 @@ def test_each_step_down_is_announced_and_kept_for_the_next_case(package, tmp_pat
     assert steps.predict(volumes).engine == "2"
     assert [line[-19:] for line in said] == ["from here on with 1", "from here on with 2"]
     assert "0 MiB are left for 0" in said[0]
+
+
+def test_a_gpu_without_room_for_the_model_is_left_for_the_cpu(package, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    with monkeypatch.context() as gpu, pytest.raises(MemoryBudgetError, match="no room for the model on cpu"):
+        gpu.setattr(torch.nn.Module, "to", full)
+        open_torch(package, "cpu")
+
+    def opened(package, backend, threads):
+        if backend.engine != "2":
+            raise MemoryBudgetError("no room for the model on cuda", "choose --device cpu")
+        return OnnxEngine(package)
+
+    monkeypatch.setattr(fallback, "choose_backend", lambda *a: Backend("0"))
+    monkeypatch.setattr(fallback, "fallback_backends", lambda *a: iter([Backend("1"), Backend("2")]))
+    monkeypatch.setattr(fallback, "open_backend", opened)
+    said = []
+    assert fallback.FallbackPredictor(package, SegmentConfig(), said.append).engine.name
+    assert len(said) == 1 and said[0].startswith("memory: no room for the model on cuda; from here on with")
+    monkeypatch.setattr(fallback, "fallback_backends", lambda *a: iter([Backend("1")]))
+    with pytest.raises(MemoryBudgetError, match="no room"):
+        fallback.FallbackPredictor(package, SegmentConfig(), said.append).open()
 
 
 def test_below_the_last_step_the_reason_is_an_error(package, tmp_path, monkeypatch):

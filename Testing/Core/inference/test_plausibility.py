@@ -176,6 +176,19 @@ def test_a_fault_in_one_case_is_its_failure_and_the_table_says_so(place, capsys,
     assert rows[1]["WT_ml"] and not rows[0]["WT_ml"]
 
 
+def test_the_table_keeps_the_rows_of_earlier_calls_and_takes_the_new_ones_of_a_case(tmp_path):
+    for volumes in ({"a": {"WT": 1.0}, "b": {"WT": 2.0, "ED": 1.5}}, {"b": {"WT": 3.0}, "c": {"RC": 4.0}}):
+        outcomes.write_volumes(tmp_path, [outcomes.Outcome(case, "done", found) for case, found in volumes.items()])
+    with (tmp_path / "volumes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["case", "state", "exit", "WT_ml", "ED_ml", "RC_ml", "findings", "why"]
+    assert [(row["case"], row["WT_ml"], row["RC_ml"]) for row in rows] == [
+        ("a", "1", ""),
+        ("b", "3", ""),
+        ("c", "", "4"),
+    ]
+
+
 def test_a_table_that_is_another_s_is_left_alone(tmp_path):
     (tmp_path / "volumes.csv").write_text("mine,own\n")
     assert outcomes.write_volumes(tmp_path, [outcomes.Outcome("a", "done")]) is None

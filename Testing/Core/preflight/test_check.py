@@ -135,6 +135,21 @@ def test_segment_tells_the_spacing_that_an_image_had_before_it_was_resampled(pat
     )
 
 
+def test_a_mask_that_is_named_settles_which_of_two_is_meant(tmp_path, capsys):
+    write_patient(tmp_path, "P001")
+    t1c = next((tmp_path / "P001").glob("*-t1c.nii.gz"))
+    image = nib.load(t1c)
+    mask = nib.Nifti1Image((np.asarray(image.dataobj) > 0).astype(np.uint8), image.affine)
+    for name in ("P001_brain_mask", "P001_brain_mask_v2"):
+        nib.save(mask, tmp_path / "P001" / f"{name}.nii.gz")
+    case = str(tmp_path / "P001")
+    assert main(["check", case]) != 0
+    assert "fit brain_mask" in "".join(capsys.readouterr())
+    for named in (str(tmp_path / "P001" / "P001_brain_mask_v2.nii.gz"), "t1c"):
+        main(["check", case, "--brain-mask", named])
+        assert "fit brain_mask" not in "".join(capsys.readouterr())
+
+
 def test_images_of_two_patients_or_two_dates_block(tmp_path):
     for id_ in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00002-000"):
         write_patient(tmp_path, id_)
@@ -190,6 +205,15 @@ def test_dicom_of_two_patients_blocks(tmp_path):
     assert found["different-patients"].severity == BLOCKING
     assert found["different-patients"].text.endswith("t1n / t1c")
     assert "different-dates" not in found
+
+
+def test_series_numbers_in_names_are_no_patients_that_block(tmp_path):
+    write_patient(tmp_path, "BraTS-GLI-00001-000")
+    names = {"t1n": "PAT0123_5_T1", "t1c": "PAT0123_12_T1_Gd", "t2w": "PAT0123_s7_T2"}
+    files = {key: next(tmp_path.glob(f"*/*-{key}.nii.gz")).rename(tmp_path / f"{names[key]}.nii.gz") for key in names}
+    assert kinds(files)["different-patients"].severity == WARNING
+    files["t2w"] = files["t2w"].rename(tmp_path / "PAT0124_7_T2.nii.gz")
+    assert kinds(files)["different-patients"].severity == BLOCKING
 
 
 SIDES = ("left and right", "front and back")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from voxmmsd.compute.devices import choose_device, is_out_of_memory
+from voxmmsd.errors import MemoryBudgetError
 from voxmmsd.inference.engines.engine import Arrays
 from voxmmsd.inference.memory import free_bytes
 from voxmmsd.models.package import ModelPackage
@@ -92,11 +93,19 @@ def open_torch(package: ModelPackage, device: str, threads: int = 0, half: bool 
 
     Raises:
         ConfigError: the device is not there.
+        MemoryBudgetError: it has no room for the network.
     """
     if threads:
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
     place = choose_device(device)
-    network = fold_batchnorm(load_network(package)).to(place)
+    try:
+        network = fold_batchnorm(load_network(package)).to(place)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryBudgetError(
+            f"no room for the model on {place.type}", "close other programs that use it, or choose --device cpu"
+        ) from error
     return TorchEngine(network.to(memory_format=torch.channels_last_3d), place, half)
 
 
