@@ -64,7 +64,7 @@ class Precision:
     """What a training computes in: ``auto`` is mixed precision on CUDA, float32 elsewhere.
 
     Mixed precision is in bfloat16; on a GPU without it, in float16 with a ``scaler``. On a CPU it has to be asked for:
-    it is faster, and short trainings end a little worse (``docs/long-runs.md``).
+    it is faster, and the first steps from scratch suffer (``docs/long-runs.md``).
 
     Raises:
         ConfigError: ``asked`` is ``half``, which the device does not have.
