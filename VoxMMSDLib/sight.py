@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import qt
+from VoxMMSDLib.timers import once_after
 
 LAID_OUT_MS = 50  # until a label has the room that its new words need
 TIMES = 10  # that it is looked for: on a busy machine the layout follows later
@@ -17,10 +17,7 @@ class Scroller:
     def __init__(self, widget: Any) -> None:
         self._widget = widget
         self._times, self._left_at = 0, -1
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(LAID_OUT_MS)
-        self._timer.connect("timeout()", self._scroll)
+        self._timer = once_after(LAID_OUT_MS, self._scroll)
 
     def start(self) -> None:
         self._times, self._left_at = TIMES, -1

@@ -21,6 +21,7 @@ from VoxMMSDLib.pages import Page
 from VoxMMSDLib.segments import MODEL, is_result, without_value
 from VoxMMSDLib.sight import Scroller
 from VoxMMSDLib.slice_views import with_labels
+from VoxMMSDLib.timers import once_after
 from VoxMMSDSegmentLib.accepting import AcceptJob, question_before
 from VoxMMSDSegmentLib.carry_box import CarryBox
 from VoxMMSDSegmentLib.cavity_button import CavityButton
@@ -67,10 +68,7 @@ class ReviewTab:
         self.carry = CarryBox(ui, logic, self._show_places, on_nodes)
         self.cavity = CavityButton(ui)
         self.mask = MaskBox(ui, logic, on_nodes)
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REBUILD_AFTER_MS)
-        self._timer.connect("timeout()", self.rebuild_now)
+        self._timer = once_after(REBUILD_AFTER_MS, self.rebuild_now)
         self._scroller = Scroller(ui.acceptedLabel)
         self.dicom = DicomBox(ui, self._say_kept)
         self._to_top = Scroller(ui.resultSelector)

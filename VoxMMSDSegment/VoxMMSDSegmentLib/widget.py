@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -24,6 +23,7 @@ from VoxMMSDLib.patient_views import PATIENT_VIEWS
 from VoxMMSDLib.reload import renew_packages
 from VoxMMSDLib.segments import is_result
 from VoxMMSDLib.standby import STANDBY
+from VoxMMSDLib.timers import once_after
 from VoxMMSDLib.volumes import remove_whole
 from VoxMMSDSegmentLib.clones import adopt_clones
 from VoxMMSDSegmentLib.diameter_lines import remove_empty_folders
@@ -53,9 +53,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._gui_tags: list[Any] = []
         self._pages: list[Any] = []  # those that follow the parameters
         self._orphans: list[str] = []
-        self._orphans_timer = qt.QTimer()
-        self._orphans_timer.setSingleShot(True)
-        self._orphans_timer.connect("timeout()", self._remove_orphans)
+        self._orphans_timer = once_after(0, self._remove_orphans)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
