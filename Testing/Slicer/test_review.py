@@ -761,7 +761,14 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.assertEqual({one.GetBackgroundVolumeID() for one in self.composites()}, {other.GetID()})
         self.assertTrue(all(one.GetLabelVolumeID() for one in self.composites()))
         self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
+        self.panel.enter()  # now it is looked at, once
+        shown = {(one.GetBackgroundVolumeID(), one.GetForegroundVolumeID()) for one in self.composites()}
+        self.assertEqual(shown, {(reference_of(arrived).GetID(), None)})
+        self.assertNotAlmostEqual(view.GetSliceOffset(), -3.0)
+        self.panel.exit()
+        view.SetSliceOffset(-3.0)
         self.panel.enter()
+        self.assertAlmostEqual(view.GetSliceOffset(), -3.0)
         self.ui.tabs.setCurrentWidget(self.ui.segmentTab)
         arrived = add_result(self.made, self.volumes, self.folder)
         at_once(self.panel.show_new(arrived))

@@ -26,6 +26,7 @@ from VoxMMSDLib.standby import STANDBY
 from VoxMMSDSegmentLib.job import Options
 from VoxMMSDSegmentLib.logic import VoxMMSDSegmentLogic
 from VoxMMSDSegmentLib.result import BRAIN_MASK, reference_of, step_of, warnings_of
+from VoxMMSDSegmentLib.rounds import PREDICTED_LABELS
 from VoxMMSDSegmentLib.words import error_in_words, in_panel_words
 
 
@@ -274,6 +275,7 @@ class RunTest(slicer_case.ModuleTest):
             self.assertFalse(np.allclose(corrected, raw, rtol=1e-2), key)
 
     def test_replacing_asks_and_undo_brings_back_what_was_drawn(self):
+        looked_at = add_result(self.made, self.volumes, self.folder).GetNodeReferenceID(PREDICTED_LABELS)
         before = add_result(self.made, self.volumes, self.folder)
         drawn = np.zeros(self.made.label_zyx.shape, bool)
         drawn[20:26, 20:26, 20:26] = True
@@ -281,12 +283,16 @@ class RunTest(slicer_case.ModuleTest):
         mine = label_array(before, self.volumes["t1c"])
         panel = self.ready_panel()
         panel.ui.replaceCheck.setChecked(True)
+        layers = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
         for answer in (False, True):
+            for layer in layers:  # by the user
+                layer.SetLabelVolumeID(looked_at)
             with mock.patch("slicer.util.confirmYesNoDisplay", return_value=answer) as asked:
                 panel.ui.applyButton.click()
                 wait_until(lambda: panel.segment_tab.job is None)
             self.assertIn(before.GetName(), asked.call_args.args[0])
             self.assertEqual(panel.parameters.result is before, answer, panel.ui.errorLabel.text)
+            self.assertEqual({layer.GetLabelVolumeID() for layer in layers}, {looked_at} if layers else set())
             if not answer:
                 self.assertTrue(np.array_equal(label_array(before, self.volumes["t1c"]), mine))
                 slicer.mrmlScene.RemoveNode(panel.parameters.result)

@@ -62,6 +62,7 @@ class ReviewTab:
         self._segmentation: Any = None
         self._regions_are_of: Any = None  # the result whose regions are known to be those of its segments
         self._is_entered = False
+        self._unseen: Any = None  # a result that arrived while another module was shown
         self._images_of_case: set[str] = set()
         self.overlay = Overlay()
         self.accepting: AcceptJob | None = None
@@ -243,9 +244,10 @@ class ReviewTab:
     def first_look(self) -> Steps:
         """Show a new result where it is largest, in all slice views, and the tab from its beginning.
 
-        The views of another module stay as they are.
+        The views of another module stay as they are: the look is taken once this one is entered.
         """
         self._to_top.start()
+        self._unseen = None if self._is_entered else self._result
         if self._is_entered and self._result is not None and reference_of(self._result) is not None:
             self._ui.segmentEditor.showSourceVolumeInSliceViewers()
             yield
@@ -293,6 +295,9 @@ class ReviewTab:
         self._attend_editor()
         if self._result is not None:
             self._edit(self._result)
+            if self._unseen is self._result:
+                at_once(self.first_look())
+        self._unseen = None
 
     def exit(self) -> None:
         """Another module is shown: no effect stays active, no shortcut is kept, the views are the user's."""

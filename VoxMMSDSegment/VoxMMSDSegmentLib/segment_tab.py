@@ -19,6 +19,7 @@ from VoxMMSDLib.background import Background, Slices, Steps
 from VoxMMSDLib.dependencies import ensure, missing
 from VoxMMSDLib.pages import Page
 from VoxMMSDLib.sight import Scroller
+from VoxMMSDLib.slice_views import with_labels
 from VoxMMSDLib.timers import DOUBLE_CLICK_MS, once_after
 from VoxMMSDSegmentLib.case import SlicerCase
 from VoxMMSDSegmentLib.computer import ComputerOptions
@@ -286,7 +287,8 @@ class SegmentTab:
 
     def _save_state(self, result) -> None:
         """For Undo: the editor keeps the states of the segmentation that it shows."""
-        self._ui.segmentEditor.setSegmentationNode(result)
+        with with_labels():
+            self._ui.segmentEditor.setSegmentationNode(result)
         self._ui.segmentEditor.saveStateForUndo()
 
     def _show_progress(self, progress: Progress) -> None:
