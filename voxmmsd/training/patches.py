@@ -70,11 +70,12 @@ class PatchSampler:
         cohorts = sorted({entry.cohort for entry in self.entries})
         self._by_cohort = [[i for i, entry in enumerate(self.entries) if entry.cohort == name] for name in cohorts]
         self._holders_by_cohort: list[dict[int, list[int]]] = []  # of the cohorts with any tumor
-        self._scales = [torch.from_numpy(input_scale(entry.image())).to(device) for entry in self.entries]
-        edited = [entry.edited() for entry in self.entries]
-        self._marked = {i: self._with_bits(i, where) for i, where in enumerate(edited) if where is not None}
-        pairs = (self._arrays(index) for index in range(len(self.entries)))
-        self._resident = resident([array for pair in pairs for array in pair], device)
+        cases = {entry.id: entry for entry in self.entries}  # one that is drawn more often is held once
+        self._scales = {id_: torch.from_numpy(input_scale(case.image())).to(device) for id_, case in cases.items()}
+        edited = {id_: case.edited() for id_, case in cases.items()}
+        self._marked = {id_: _with_bits(cases[id_], where) for id_, where in edited.items() if where is not None}
+        arrays = resident([array for case in cases.values() for array in self._arrays(case)], device)
+        self._resident = dict(zip(cases, zip(arrays[::2], arrays[1::2], strict=True), strict=True)) if arrays else {}
         self._find_labels()
 
     def batch(self, step: int, dropout_share: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -103,11 +104,13 @@ class PatchSampler:
         wants_foreground = rng.random() < self.recipe.foreground
         matrix = self._matrix(rng, position) if self.recipe.augment else np.eye(3)
         index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
-        patch = cut_patch(*self._case(index), PatchPlace(center, matrix), self.recipe.size)
+        entry = self.entries[index]
+        held, held_label = self._resident.get(entry.id) or self._arrays(entry)
+        patch = cut_patch(held, held_label, PatchPlace(center, matrix), self.recipe.size)
         image, label = (tensor.to(self.device) for tensor in patch)
-        image *= self._scales[index][:, None, None, None]
+        image *= self._scales[entry.id][:, None, None, None]
         if rng.random() < dropout_share * self.recipe.modality_dropout:
-            for channel in np.flatnonzero(~draw_kept(self.entries[index].present, rng)).tolist():
+            for channel in np.flatnonzero(~draw_kept(entry.present, rng)).tolist():
                 image[channel] = 0
         return image, label
 
@@ -119,18 +122,8 @@ class PatchSampler:
             matrix = transform.draw_matrix(listed) @ matrix
         return matrix
 
-    def _case(self, index: int) -> tuple[np.ndarray | Tensor, np.ndarray | Tensor]:
-        """Image and label of a case, on the GPU if they are kept there."""
-        if self._resident is None:
-            return self._arrays(index)
-        return self._resident[2 * index], self._resident[2 * index + 1]
-
-    def _arrays(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        entry = self.entries[index]
-        return entry.image(), self._marked[index] if index in self._marked else entry.label()
-
-    def _with_bits(self, index: int, edited: np.ndarray) -> np.ndarray:
-        return np.where(edited, np.uint8(EDITED_BIT), np.uint8(0)) | self.entries[index].label()
+    def _arrays(self, entry: PreparedCase) -> tuple[np.ndarray, np.ndarray]:
+        return entry.image(), self._marked[entry.id] if entry.id in self._marked else entry.label()
 
     def _tumor_place(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """Draw a label, then a case that has it, then one of its voxels: rare labels are seen as often as others.
@@ -179,6 +172,10 @@ class PatchSampler:
             held = {label: [case for case in holders if case in cases] for label, holders in self._holders.items()}
             if any(held.values()):
                 self._holders_by_cohort.append({label: holders for label, holders in held.items() if holders})
+
+
+def _with_bits(entry: PreparedCase, edited: np.ndarray) -> np.ndarray:
+    return np.where(edited, np.uint8(EDITED_BIT), np.uint8(0)) | entry.label()
 
 
 def _with_marks_kept(transform: Transform, image: Tensor, label: Tensor, drawn: Any) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from voxmmsd.data.volume import Grid
 from voxmmsd.labels import schema_named
 from voxmmsd.losses.segmentation import EDITED_BIT
 from voxmmsd.model_config import PreprocessConfig
+from voxmmsd.training import patches
 from voxmmsd.training.patches import PatchRecipe, PatchSampler, draw_kept
 from voxmmsd.transforms.listed import make_transforms
 
@@ -202,3 +203,13 @@ def test_a_voxel_that_a_transform_gives_another_tissue_is_not_marked_any_more(en
         assert torch.equal(after >= EDITED_BIT, (before >= EDITED_BIT) & ~other)
         changed += int(other.sum())
     assert changed
+
+
+def test_a_case_that_is_drawn_more_often_is_held_once(entries, monkeypatch):
+    """Corrections repeat a new case up to as often as the library has others; a GPU's memory would not hold that."""
+    held = []
+    monkeypatch.setattr(patches, "resident", lambda arrays, _: held.extend(arrays) or list(map(torch.tensor, arrays)))
+    sampler = PatchSampler([*entries, *[entries[1]] * 5], recipe(foreground=0.0), seed=0)
+    assert len(held) == 2 * len(entries)
+    seen = [case_of(image) for step in range(8) for image in sampler.batch(step)[0]]
+    assert [seen.count(number) for number in range(3)] == [3, 18, 3]
