@@ -285,6 +285,15 @@ def test_a_patient_whose_folder_got_results_is_not_passed_over_in_silence(tmp_pa
     assert [case.id for case in find_cases(tmp_path / "BraTS2021_00002").cases] == ["BraTS2021_00002"]
 
 
+@pytest.mark.parametrize("slice_name", ["slice-1.dcm", "IM000001"])
+def test_nor_is_a_folder_of_dicom_slices_that_got_results(tmp_path, slice_name):
+    brats(tmp_path, "BraTS2021_00001")
+    touch(tmp_path / "patient", ".run/config.json", "patient-voxmmsd-seg.dcm", "status.json")
+    assert not find_cases(tmp_path).unplaced
+    (tmp_path / "patient" / slice_name).write_bytes(bytes(128) + b"DICM")
+    assert [(path.name, why) for path, why in find_cases(tmp_path).unplaced] == [("patient", IMAGES_BESIDE_RESULTS)]
+
+
 def test_a_label_is_never_taken_from_a_prediction(tmp_path):
     brats(tmp_path, "BraTS2021_00001")
     folder = tmp_path / "BraTS2021_00001"

@@ -51,7 +51,7 @@ def walk(root: Path) -> Findings:
         if (status.st_dev, status.st_ino) in seen:
             continue
         if folder != root and _is_run(entries):
-            if any(_is_input(entry.name) for entry in entries):
+            if any(_is_input(Path(entry)) for entry in entries):
                 findings.unplaced.append((folder, IMAGES_BESIDE_RESULTS))
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -102,9 +102,18 @@ def _note_file(path: Path, findings: Findings) -> None:
             findings.unplaced.append((path, f"cannot be read ({error.strerror})"))
 
 
-def _is_input(name: str) -> bool:
+def _is_input(path: Path) -> bool:
     """Whether it is an image that no command of this package wrote there."""
-    return bool(ending_of(name)) and "voxmmsd" not in name and not name.startswith(VISIT)
+    if "voxmmsd" in path.name or path.name.startswith((".", VISIT)):
+        return False
+    return bool(ending_of(path.name)) or (path.is_file() and _looks_like_dicom(path))
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    try:
+        return may_be_dicom(path)
+    except OSError:  # a file that cannot be read is not what makes a folder one of images
+        return False
 
 
 def _is_run(entries: list[os.DirEntry[str]]) -> bool:
