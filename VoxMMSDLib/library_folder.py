@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -20,12 +21,28 @@ def kept() -> str:
 
 
 def keep(path: str) -> bool:
-    """Use the folder from now on, in both modules; False where ``path`` is none, as while it is being typed."""
+    """Use the folder from now on, in both modules; False where ``path`` is none."""
     try:
-        settings.write(SETTING, str(named(path)))
+        settings.write(SETTING, named(path).as_posix())
     except InputError:
         return False
     return True
+
+
+def keep_if_there(path: str) -> bool:
+    """The same while the path is being typed, when one that is not there may be half of another."""
+    try:
+        return named(path).is_dir() and keep(path)
+    except (InputError, OSError):
+        return False
+
+
+def show_kept(field: Any) -> None:
+    """Let a panel's field name the folder; one that names it already, in whatever spelling, stays as it is."""
+    with suppress(InputError):
+        if named(field.currentPath) == Path(kept()):
+            return
+    field.currentPath = kept()
 
 
 def named(path: str) -> Path:

@@ -212,6 +212,7 @@ class CarryStatesTest(carry_case.CarryCase):
         slicer.util.loadScene(str(self.folder / "scene.mrb"))
         self.result = slicer.util.getNode(name)
         self.volumes = {key: self.result.GetNodeReference(f"VoxMMSD.Input.{key}") for key in self.volumes}
+        wait_until(lambda: self.panel.review_tab.result is self.result)
         self.settled()
         self.assertTrue(self.result.GetDisplayNode().GetVisibility2D())
         self.assertTrue(np.array_equal(self.labels(), after))

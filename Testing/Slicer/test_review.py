@@ -348,6 +348,21 @@ class ReviewPanelTest(slicer_case.ModuleTest):
     def composites(self):
         return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
+    def test_the_result_of_a_scene_that_is_loaded_can_be_edited_whether_it_replaces_another_scene_or_not(self):
+        """At the end of an import the segment editor follows its own list, which had no row of the result before."""
+        self.panel.enter()
+        slicer.util.saveScene(str(self.folder / "scene.mrb"))
+        name = self.result.GetName()
+        for replaces in (False, True):
+            if not replaces:
+                slicer.mrmlScene.Clear()
+            slicer.util.loadScene(str(self.folder / "scene.mrb"), {"clear": replaces})
+            result = slicer.util.getNode(name)
+            slicer_case.wait_until(lambda: self.ui.segmentEditor.segmentationNode() is not None, 10)
+            self.assertIs(self.ui.segmentEditor.segmentationNode(), result)
+            self.assertIs(self.ui.segmentEditor.sourceVolumeNode(), reference_of(result))
+            self.assertIs(self.ui.resultSelector.currentNode(), result)
+
     def test_an_older_result_that_is_chosen_is_seen_in_place_of_the_newer_one_with_its_diameters(self):
         older, newer = self.result, add_result(self.made, self.volumes, self.folder)
         lesions = find_lines(self.made.label_zyx, self.made.schema, self.made.grid.affine_xyz)

@@ -194,10 +194,29 @@ class TrainLibraryTest(train_case.TrainTest):
             self.assertIn(said, segment.ui.acceptedLabel.text)
             self.assertIsNone(segment.review_tab.accepting)
             self.assertEqual(library_folder.kept(), str(library))
+        ui.libraryPath.currentPath = str(library)
+        self.assertEqual((ui.noticeLabel.text, ui.casesTable.rowCount), ("", 1))
+        ui.libraryPath.currentPath = ""
+        self.assertIn("No library is chosen", ui.noticeLabel.text)
+        self.assertEqual(ui.casesTable.rowCount, 0)
         with mock.patch.dict(os.environ, {"HOME": str(self.folder), "USERPROFILE": str(self.folder)}):
             ui.libraryPath.currentPath = "~/library"
             self.assertEqual((ui.casesTable.rowCount, ui.noticeLabel.text), (1, ""))
             self.assertEqual((train.library.folder, library_folder.kept()), (library, str(library)))
+            ui.noticeLabel.text = "Come back here"
+            train.enter()  # it is that folder already
+            self.assertEqual((ui.noticeLabel.text, ui.libraryPath.currentPath), ("Come back here", "~/library"))
+
+    def test_a_library_that_is_half_typed_is_not_kept_but_one_that_is_new_is_once_it_is_used(self):
+        segment, train = self.open_panel("VoxMMSDSegment"), self.open_panel("VoxMMSDTrain")
+        kept, field = library_folder.kept(), train.library.ui.libraryPath
+        segment.ui.libraryPath.currentPath = field.currentPath = str(self.folder / "new")
+        self.assertEqual(library_folder.kept(), kept)
+        segment.exit()
+        self.assertEqual(library_folder.kept(), str(self.folder / "new"))
+        field.currentPath = str(self.folder / "newer")
+        train.exit()
+        self.assertEqual(library_folder.kept(), str(self.folder / "newer"))
 
     def test_whoever_comes_back_finds_the_case_chosen_and_can_accept_it(self):
         self.library(predicted=2)

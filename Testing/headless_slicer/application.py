@@ -230,11 +230,13 @@ class IOManager:
         path = Path(properties["fileName"])
         if file_type == "SceneFile":
             messages = messages or slicer.vtkMRMLMessageCollection()
+            clears = bool(properties.get("clear", False))
             if path.suffix == ".mrb":
-                connected = slicer.mrmlScene.ReadFromMRB(str(path), True, messages)
+                connected = slicer.mrmlScene.ReadFromMRB(str(path), clears, messages)
             else:
                 slicer.mrmlScene.SetURL(str(path))
-                connected = slicer.mrmlScene.Connect(messages)
+                read = slicer.mrmlScene.Connect if clears else slicer.mrmlScene.Import
+                connected = read(messages)
             return bool(connected) and not messages.GetNumberOfMessagesOfType(vtk.vtkCommand.ErrorEvent)
         node = (
             self._read_volume(path, properties)

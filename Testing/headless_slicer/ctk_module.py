@@ -93,7 +93,10 @@ class ctkCollapsibleGroupBox(declared("ctkCollapsibleGroupBox", Q.QGroupBox)):
 
 
 class ctkPathLineEdit(declared("ctkPathLineEdit", Q.QWidget, {"showBrowseButton": True})):
-    """CTK/Libs/Widgets/ctkPathLineEdit.h: a line edit and a browse button."""
+    """CTK/Libs/Widgets/ctkPathLineEdit.h: a line edit and a browse button.
+
+    Text is valid if it is not empty, as without name filters; emptied, it tells of no path but only that it is not.
+    """
 
     _stands_for = "ctkPathLineEdit"
     Dirs, Files, Writable = 0x001, 0x002, 0x020
@@ -106,11 +109,17 @@ class ctkPathLineEdit(declared("ctkPathLineEdit", Q.QWidget, {"showBrowseButton"
         browse.setText("…")
         layout.addWidget(self._edit)
         layout.addWidget(browse)
+        self._is_valid = False
         self._edit.textChanged.connect(self._typed)
 
     def _typed(self, text: str) -> None:
         self.__dict__.setdefault("_kept", {})["currentPath"] = text
-        type(self).currentPathChanged.__get__(self).emit(text)
+        was_valid, is_valid = self._is_valid, bool(text)
+        self._is_valid = is_valid
+        if is_valid:
+            type(self).currentPathChanged.__get__(self).emit(text)
+        if is_valid != was_valid:
+            type(self).validInputChanged.__get__(self).emit(is_valid)
 
     def _on_property(self, name: str) -> None:
         if name == "currentPath" and self._edit.text() != self.currentPath:

@@ -403,7 +403,8 @@ class qMRMLSegmentEditorWidget(
     """Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h: its node, effects by name and real undo.
 
     Another segmentation brings its reference volume as the source, and empties the label layer of all slice views;
-    another source goes into them.
+    another source goes into them. Of a segmentation that it is given while the scene is in a batch, as while it is
+    imported, its own list has no row, and at the end of the batch it takes what that list has chosen.
     """
 
     _stands_for = "qMRMLSegmentEditorWidget"
@@ -451,7 +452,24 @@ class qMRMLSegmentEditorWidget(
         self._order: list[str] = []
         self._history = slicer.vtkSegmentationHistory()
         self._shortcuts = False
+        self._listed: Any = None
+        self._in_batch = False
+        scene = slicer.mrmlScene
+        for event in (scene.StartBatchProcessEvent, scene.EndBatchProcessEvent):
+            scene.AddObserver(event, self._on_batch)
         self.setEffectNameOrder(())
+
+    def _on_batch(self, scene: Any, event: str) -> None:
+        if not _alive(self):
+            return
+        self._in_batch = event == "StartBatchProcessEvent"
+        if self._in_batch or self._editor is None:
+            return
+        if self._listed is not None and not scene.IsNodePresent(self._listed):
+            self._listed = None
+        if self.segmentationNode() is not self._listed:
+            self._editor.SetAndObserveSegmentationNode(self._listed)
+        self.updateWidgetFromMRML()
 
     def mrmlSegmentEditorNode(self) -> Any:
         return self._editor
@@ -466,9 +484,9 @@ class qMRMLSegmentEditorWidget(
         self.updateWidgetFromMRML()
 
     def updateWidgetFromMRML(self) -> None:
-        if not _alive(self):
+        if not _alive(self) or self._in_batch:
             return
-        node = self.segmentationNode()
+        node = self._listed = self.segmentationNode()
         self._history.SetSegmentation(node.GetSegmentation() if node else None)
         self._list.setSegmentationNode(node)
         if self._editor is not None and node is not self._followed:

@@ -98,7 +98,7 @@ class ReviewTab:
         ui.tabs.connect("currentChanged(int)", self._attend_editor)
         ui.libraryPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.libraryPath.currentPath = library_folder.kept()
-        ui.libraryPath.connect("currentPathChanged(QString)", library_folder.keep)
+        ui.libraryPath.connect("currentPathChanged(QString)", library_folder.keep_if_there)
         self._update_buttons()
 
     @property
@@ -288,9 +288,13 @@ class ReviewTab:
         if result is not None and reference_of(result) is not None and not is_image_of(result, chosen):
             editor.setSourceVolumeNode(reference_of(result))
 
+    def edit_again(self) -> None:
+        """A scene has been imported: at its end the editor follows its own list, which did not have the result yet."""
+        self._edit(self._result)
+
     def enter(self) -> None:
         self._is_entered = True
-        self._ui.libraryPath.currentPath = library_folder.kept()  # the other module may have chosen another one
+        library_folder.show_kept(self._ui.libraryPath)  # the other module may have chosen another one
         self._mark_places(True)
         self._attend_editor()
         if self._result is not None:
@@ -302,6 +306,7 @@ class ReviewTab:
     def exit(self) -> None:
         """Another module is shown: no effect stays active, no shortcut is kept, the views are the user's."""
         self._is_entered = False
+        library_folder.keep(self._ui.libraryPath.currentPath)
         self._mark_places(False)
         self._attend_editor()
         self._ui.overlayCheck.setChecked(False)
@@ -338,6 +343,7 @@ class ReviewTab:
         lost."""
         said = [self._accepting_without_scene(), self.reports.leave_scene()]
         self.show(None)
+        self._unseen = None
         self._logic.case_folders.clear()
         self.forget_case()
         self._say_kept("<br>".join(filter(None, said)))
@@ -395,6 +401,7 @@ class ReviewTab:
             MissingDependencyError: packages are missing, and installing them was declined.
         """
         folder, result = library_folder.named(self._ui.libraryPath.currentPath), self._result
+        library_folder.keep(self._ui.libraryPath.currentPath)
         case_id, left_out = self._ui.caseEdit.text.strip(), without_value(result)
         self._ui.acceptedLabel.setText("")
         self.accepting = self._logic.accept(

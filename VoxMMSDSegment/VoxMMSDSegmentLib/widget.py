@@ -54,6 +54,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._pages: list[Any] = []  # those that follow the parameters
         self._orphans: list[str] = []
         self._orphans_timer = once_after(0, self._remove_orphans)
+        self._import_timer = once_after(0, self._take_up_imported)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -67,7 +68,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segment_tab = SegmentTab(self.ui, self.logic, self.show_new, self._on_replacing)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._on_imported)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self._on_node_going)
         self._follow(self.logic.getParameterNode())
         self._building = Slices(self._setup_steps(), lambda _: None, to_error_log).start()
@@ -157,6 +158,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self._orphans_timer.stop()
+        self._import_timer.stop()
         if self._views_back is not None:
             self._views_back.stop()
         STANDBY.close()
@@ -179,6 +181,7 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller, event):
         self._orphans = []
+        self._import_timer.stop()
         if self._views_back is not None:
             self._views_back.stop()
         PATIENT_VIEWS.forget()
@@ -191,6 +194,19 @@ class VoxMMSDSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndClose(self, caller, event):
         adopt_clones()
         self._follow(self.logic.getParameterNode())
+
+    def _on_imported(self, caller, event):
+        """Selectors, the segment editor and the data tree take up the new nodes only when the whole batch has ended."""
+        self._import_timer.start()
+
+    def _take_up_imported(self):
+        if slicer.mrmlScene.IsBatchProcessing():
+            self._import_timer.start()
+            return
+        adopt_clones()
+        self._follow(self.logic.getParameterNode())
+        if self._review_tab is not None:
+            self._review_tab.edit_again()
 
     def _follow(self, parameters):
         if self.parameters is not None:

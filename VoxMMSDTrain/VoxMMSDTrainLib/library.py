@@ -46,6 +46,7 @@ class LibraryTab:
         for text, value in ((_("all parts"), ALL), (_("training"), "training"), (_("hold-out"), "hold-out")):
             ui.partFilter.addItem(text, value)
         ui.libraryPath.connect("currentPathChanged(QString)", self._change_library)
+        ui.libraryPath.connect("validInputChanged(bool)", self._check_library)
         ui.stateFilter.connect("currentIndexChanged(int)", self._show)
         ui.partFilter.connect("currentIndexChanged(int)", self._show)
         ui.searchBox.connect("textChanged(QString)", self._show)
@@ -82,7 +83,10 @@ class LibraryTab:
 
     def enter(self) -> None:
         """The module is shown: the other one may have chosen another library."""
-        self.ui.libraryPath.currentPath = library_folder.kept()
+        library_folder.show_kept(self.ui.libraryPath)
+
+    def exit(self) -> None:
+        library_folder.keep(self.ui.libraryPath.currentPath)
 
     def cleanup(self) -> None:
         if self._adding is not None:
@@ -173,8 +177,13 @@ class LibraryTab:
     def _change_library(self, path: str) -> None:
         self._say("")
         self.refresh()
-        if library_folder.keep(path):
+        if library_folder.keep_if_there(path):
             self._on_changed()
+
+    def _check_library(self, is_path: bool) -> None:
+        """The field says nothing of another path where it is emptied."""
+        if not is_path:
+            self._change_library("")
 
     def _open_chosen(self) -> None:
         if self._chosen:
@@ -257,6 +266,7 @@ class LibraryTab:
         if not source:
             raise InputError(_("No folder is chosen"), _("choose the one that the cases are added from"))
         dependencies.ensure()
+        library_folder.keep(self.ui.libraryPath.currentPath)
         arguments = ["library", "add", str(self.folder), source]
         child = Child(arguments, self.folder / ".run", lambda _events: None, self._added)
         child.start()

@@ -101,6 +101,7 @@ class VoxMMSDTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._views_back is not None:
             self._views_back.finish()
         self.presence.leave()
+        self.library.exit()
         self.run.close()
 
     def showTab(self, name):
