@@ -43,11 +43,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
 
     Raises: as ``run_training``.
     """
-    if config.target_schema:
-        raise ConfigError(
-            f"--target-schema {config.target_schema}: does not apply to a training library",
-            "leave it out, or train on folders of cases or prepared stores",
-        )
+    config.check_for_library()
     start = start_of(config)
     parent = start if start is not None and start.info.segments else None
     if start is not None:

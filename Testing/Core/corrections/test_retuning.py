@@ -22,6 +22,7 @@ from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
 from voxmmsd.phantom import write_phantoms
+from voxmmsd.planning.job import export_job
 from voxmmsd.runs import NullRun, Request, Run, open_run
 from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.packing import Best
@@ -480,6 +481,19 @@ def test_a_target_schema_is_refused_and_not_passed_over(parent, tmp_path):
     library = filled(tmp_path / "library")
     with pytest.raises(ConfigError, match="--target-schema brats-2021: does not apply to a training library"):
         retuned(library, parent, tmp_path / "run", target_schema="brats-2021")
+
+
+def test_a_file_of_splits_is_refused_and_its_test_patients_are_not_trained_on(parent, tmp_path):
+    library = filled(tmp_path / "library", training=1, held=1)
+    write_phantoms(tmp_path / "more", 2, seed=5, side=24)
+    splits = tmp_path / "splits.json"
+    splits.write_text(json.dumps({"train": ["phantom-005-000"], "validation": [], "test": ["phantom-005-001"]}))
+    given = {"folders": (str(library.folder), str(tmp_path / "more")), "splits": str(splits), "steps": 1}
+    with pytest.raises(ConfigError, match=r"splits\.json: does not apply to a training library"):
+        retuned(library, parent, tmp_path / "run", **given)
+    with pytest.raises(ConfigError, match=r"--splits nowhere\.json: does not apply to a training library"):
+        export_job(options(library, parent, tmp_path / "run", splits="nowhere.json"), tmp_path / "job")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "job").exists()
 
 
 def test_the_average_of_the_weights_is_kept_where_nobody_is_held_out(parent, tmp_path):
