@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -12,15 +13,19 @@ from voxmmsd.config import make_config
 from voxmmsd.corrections.labels import corrected_entries, corrected_splits, fixed_corrections, library_of, mixed
 from voxmmsd.corrections.propose import correcting, retune
 from voxmmsd.data.cases import find_cases
+from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.reading import read_case
 from voxmmsd.data.store import open_store, prepare_cases
-from voxmmsd.data.volume import Volume
+from voxmmsd.data.volume import Volume, resample
 from voxmmsd.errors import Canceled, ConfigError, InputError, LibraryError, ModelError, RunError
+from voxmmsd.inference.engines import open_engine
+from voxmmsd.inference.predict import predict
 from voxmmsd.labels import schema_named
 from voxmmsd.library import create_library, open_library
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
-from voxmmsd.models.weights import load_network
+from voxmmsd.models.weights import load_network, pack_network
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.planning.job import export_job
 from voxmmsd.runs import NullRun, Request, Run, open_run
@@ -417,6 +422,25 @@ def test_a_first_model_is_compared_with_the_one_in_use(parent, tmp_path, monkeyp
     worse = relabeled_package(package, tmp_path / "worse", training=told)
     with pytest.raises(ModelError, match="is worse than toy-1"):
         registry.accept(worse)
+
+
+def test_the_model_in_use_is_compared_at_the_voxel_size_that_it_knows(parent, tmp_path):
+    network = load_network(parent)
+    with torch.no_grad():  # all classes about as probable, so that each has voxels
+        image = torch.from_numpy(phantom(1).image_czyx).float()[None]
+        network.head.bias -= network(image / image[image > 0].median() / 2).mean((0, 2, 3, 4))
+    info = replace(parent.info, preprocess=PreprocessConfig(spacing_mm=2.0), files={})
+    coarse = registry.accept(pack_network(tmp_path / "coarse", network, info))
+    library = filled(tmp_path, training=1, held=1)
+    package = retuned(library, parent, tmp_path / "run", start="", channels=(4, 6, 8), steps=1)
+    assert (package.info.preprocess.spacing_mm, package.info.training["comparison"]["old"]) == (1.0, "toy-1")
+    old = read_volume(Source(tmp_path / "run" / "comparison" / "case-001-old.nii.gz"))
+    case = library.as_case(library.case("case-001"))
+    told = predict(read_case(case), coarse, open_engine(coarse, device="cpu"))
+    there = resample(Volume(told.label_zyx, told.grid), old.grid, order=0).array
+    brain = np.asarray(open_store(tmp_path / "run" / "store")[1].image()).any(axis=0)
+    assert len(np.unique(there[brain])) > 1
+    assert (old.array == there)[brain].mean() > 0.99
 
 
 def test_a_library_teaches_a_pretrained_network(parent, pretrained, tmp_path):
