@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from voxmmsd.files import sha256_of
 from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
 from voxmmsd.library.images import brain_only, image_hash
+from voxmmsd.library.label_files import on_grid_of_case
 from voxmmsd.library.records import EXPERT, LabelVersion, LibraryCase
 from voxmmsd.records.result import ENDING, Refinement, ResultRecord, read_result_record
 
@@ -170,7 +170,7 @@ def _add_label(library: Library, case: Case, case_id: str) -> Iterator[str]:
         read_values(case.label)  # a file that is not a label map is reported as such
         raise InputError(f"{case.label.path}: its label schema cannot be determined", "name it with --schema")
     label, there = read_label(case.label, schema_named(case.schema)), library.case(case_id)
-    if not _is_known(library, there, there.accepted, label, case.schema):
+    if not _is_known(library, there, _accepted(there), label, case.schema):
         version = library.accept(case_id, label, case.schema, drawn_over=())
         yield f"{case_id}: its label is accepted as an expert's ({version.stem})"
 
@@ -204,7 +204,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     if record.refined:
         yield from _add_refined(library, case, label, record, record.refined, labels)
         return
-    if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
+    if _is_known(library, case, [each for each in case.labels if each.model == model], label, schema):
         return
     version = library.add_prediction(case_id, label, schema, model, review)
     yield f"{case_id}: prediction of {model} ({version.stem})"
@@ -225,7 +225,7 @@ def _add_refined(
                 f"{file}: is missing or has changed since refine wrote it",
                 "bring it back, or give the labels themselves with `voxmmsd library accept --label`",
             )
-    if any(_is_known(library, case, each, label, record.schema) for each in case.labels if each.is_accepted):
+    if _is_known(library, case, _accepted(case), label, record.schema):
         return
     if case.accepted and case.accepted.kind == EXPERT:
         raise InputError(
@@ -254,9 +254,19 @@ def accept_prediction(library: Library, case_id: str) -> LabelVersion:
     return library.accept(case_id, library.read_label(case, case.prediction), case.prediction.schema)
 
 
-def _is_known(library: Library, case: LibraryCase, there: LabelVersion | None, label: Volume, schema: str) -> bool:
-    """Whether ``there`` is this label already."""
-    if there is None or there.schema != schema:
-        return False
-    kept: Any = library.read_label(case, there)
-    return kept.grid.same_as(label.grid) and bool(np.array_equal(kept.array, label.array))
+def _accepted(case: LibraryCase) -> list[LabelVersion]:
+    return [label for label in case.labels if label.is_accepted]
+
+
+def _is_known(
+    library: Library, case: LibraryCase, versions: Iterable[LabelVersion], label: Volume, schema: str
+) -> bool:
+    """Whether one of ``versions`` is this label already: not the newest alone, for what was corrected since must not be
+    replaced by what it was before.
+
+    Raises:
+        LibraryError: the label has a grid of none of the case's images.
+    """
+    label = on_grid_of_case(case, label, schema)
+    kept = (library.read_label(case, each) for each in versions if each.schema == schema)
+    return any(one.grid.same_as(label.grid) and np.array_equal(one.array, label.array) for one in kept)

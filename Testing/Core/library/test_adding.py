@@ -1,5 +1,6 @@
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 from corrected_cases import label_of, moved, phantom
@@ -70,6 +71,30 @@ def test_a_folder_added_again_brings_only_what_is_new(library, cases):
     write_phantoms(cases, 1, seed=5, side=24)
     assert [line.split(":")[0] for line in add_folder(library, cases).lines] == ["phantom-005-000"] * 2
     assert [len(case.labels) for case in library.cases()] == [1, 1, 1]
+
+
+def test_a_folder_added_again_replaces_no_newer_correction_or_prediction(library, cases, tmp_path):
+    add_folder(library, cases)
+    guess = moved(label_of(phantom(0)))
+    write_result(tmp_path / "results", "phantom-000-000", guess)
+    add_folder(library, tmp_path / "results")
+    library.add_prediction("phantom-000-000", moved(guess), "brats-gli-2023", "m-1")
+    corrected = library.accept("phantom-000-000", moved(guess, 2), "brats-gli-2023")
+    assert add_folder(library, cases).lines == []
+    assert add_folder(library, tmp_path / "results").lines == []
+    case = library.case("phantom-000-000")
+    assert (case.accepted, len(case.labels)) == (corrected, 4)
+
+
+def test_a_label_in_another_order_of_axes_than_its_images_is_added_once(library, cases):
+    file = next((cases / "phantom-000-000").glob("*-seg.nii.gz"))
+    label = nib.load(file)
+    turned = label.as_reoriented(nib.orientations.axcodes2ornt("ASR"))
+    assert turned.affine.tolist() != label.affine.tolist()
+    nib.save(turned, file)
+    add_folder(library, cases)
+    assert add_folder(library, cases).lines == []
+    assert len(library.case("phantom-000-000").labels) == 1
 
 
 def test_results_of_segment_become_predictions_with_their_doubts(library, cases, tmp_path):
