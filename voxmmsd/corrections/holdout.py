@@ -17,6 +17,7 @@ from voxmmsd.evaluation.scores import region_dice
 from voxmmsd.inference.engines.on_torch import TorchEngine
 from voxmmsd.inference.windows import predict_probabilities
 from voxmmsd.labels import LabelSchema, Region, index_of_tissue, known_indices, schema_named, values_from_indices
+from voxmmsd.models.agreement import QUANTIZED
 from voxmmsd.models.learned import NOTHING, Learned, reason_inherited, reason_learned
 from voxmmsd.models.package import ModelPackage
 from voxmmsd.models.weights import load_network
@@ -77,6 +78,7 @@ def _knows(theirs: LabelSchema, region: Region, schema: LabelSchema) -> bool:
 
 
 def _unfair(entry: PreparedCase, old: ModelPackage, drawn_over: Sequence[str], inherited: Learned) -> str:
-    if old.info.id in drawn_over:
-        return f"its label was drawn over the output of {old.info.id}, which favors it"
+    for model in drawn_over:
+        if model.removesuffix(QUANTIZED) == old.info.id.removesuffix(QUANTIZED):  # their outputs hardly differ
+            return f"its label was drawn over the output of {model}, which favors it"
     return reason_learned(old, entry) or reason_inherited("the new model", inherited, entry)

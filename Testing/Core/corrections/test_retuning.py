@@ -10,6 +10,7 @@ from toy_models import as_kept, relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.config import make_config
+from voxmmsd.corrections.holdout import compare_on_hold_out
 from voxmmsd.corrections.labels import corrected_entries, corrected_splits, fixed_corrections, library_of, mixed
 from voxmmsd.corrections.propose import correcting, retune
 from voxmmsd.data.cases import find_cases
@@ -105,6 +106,17 @@ def test_a_case_whose_label_was_drawn_over_the_old_models_output_does_not_count(
     assert {file.name for file in (run / "comparison").iterdir()} == {
         f"case-{n}-{who}.nii.gz" for n in ("002", "003") for who in ("old", "new")
     }
+
+
+@pytest.mark.parametrize(("old", "below"), [("toy-1-int8", "toy-1"), ("toy-1", "toy-1-int8")])
+def test_a_label_drawn_over_a_model_favors_its_copy_with_8_bits_too(straight, parent, tmp_path, old, below):
+    entries = [entry for entry in open_store(straight[1] / "store") if entry.id == "case-002"]
+    model = relabeled_package(parent, tmp_path / "m", id=old)
+    (case,) = compare_on_hold_out(
+        model, load_network(parent), schema_named(SCHEMA), entries, {"case-002": (below,)}, torch.device("cpu"),
+        tmp_path / "comparison",
+    )  # fmt: skip
+    assert case.unfair == f"its label was drawn over the output of {below}, which favors it"
 
 
 def test_the_new_model_is_only_proposed(straight):
