@@ -82,7 +82,8 @@ class CaseFiles:
     """The files of one case: images by modality, and what is known of it.
 
     ``result``: the record of its segmentation. ``origins``: who decided each voxel of the label.
-    ``drawn_from_scratch``: the label did not start from a prediction.
+    ``drawn_over``: ids of the models whose output the label started from, empty for none, None where the library is to
+    tell.
     """
 
     images: Mapping[str, Path]
@@ -90,7 +91,7 @@ class CaseFiles:
     result: Path | None = None
     label: Path | None = None
     origins: Path | None = None
-    drawn_from_scratch: bool = False
+    drawn_over: tuple[str, ...] | None = None
 
 
 def add_one(library: Library, case_id: str, files: CaseFiles, *, part: str = "", schema: str = "") -> list[str]:
@@ -109,8 +110,7 @@ def add_one(library: Library, case_id: str, files: CaseFiles, *, part: str = "",
     if files.result:
         lines += _add_result(library, case_id, files.result)
     if files.label:
-        over = () if files.drawn_from_scratch else None
-        version = library.accept_file(case_id, files.label, schema, drawn_over=over, origins=files.origins)
+        version = library.accept_file(case_id, files.label, schema, drawn_over=files.drawn_over, origins=files.origins)
         lines.append(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
     return lines
 
@@ -251,7 +251,8 @@ def accept_prediction(library: Library, case_id: str) -> LabelVersion:
     case = library.case(case_id)
     if case.prediction is None or case.newest != case.prediction:
         raise LibraryError(f"case {case_id}: has no prediction to answer", "give --label FILE")
-    return library.accept(case_id, library.read_label(case, case.prediction), case.prediction.schema)
+    label, schema = library.read_label(case, case.prediction), case.prediction.schema
+    return library.accept(case_id, label, schema, drawn_over=[case.prediction.model])
 
 
 def _accepted(case: LibraryCase) -> list[LabelVersion]:

@@ -154,8 +154,9 @@ class Library(LibraryRecords):
         """Append a label approved by an expert; training uses the newest of these.
 
         ``label`` as in ``add_prediction``. ``drawn_over``: ids of the models whose output the expert started from,
-        empty for none; by default the model of the newest prediction and those that the newest accepted label was drawn
-        on. ``origins``: who decided each voxel, on the label's grid: 0 a model, 1 edited by hand, 2 carried by refine.
+        empty for none; by default those that the newest accepted label was drawn on and the models of all predictions
+        since, of which any may have been corrected. ``origins``: who decided each voxel, on the label's grid: 0 a
+        model, 1 edited by hand, 2 carried by refine.
 
         Raises: as ``add_prediction``.
         """
@@ -295,6 +296,8 @@ def check_code(code: str, what: str) -> None:
 
 
 def _known_below(case: LibraryCase) -> list[str]:
-    """Models whose output the next correction will be drawn on, as far as the library knows."""
-    below = list(case.accepted.drawn_over) if case.accepted else []
-    return below + ([case.prediction.model] if case.prediction else [])
+    """Models whose output the next correction may be drawn on, as far as the library knows."""
+    accepted = case.accepted
+    if accepted is None:
+        return [label.model for label in case.labels]
+    return [*accepted.drawn_over, *(label.model for label in case.labels if label.number > accepted.number)]

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voxmmsd.config import ANSWERS, Affects, option
+from voxmmsd.errors import ConfigError
 from voxmmsd.verbs.verb import Verb, VerbGroup, existing, failure_line, require
 
 if TYPE_CHECKING:
     from voxmmsd.library import Library
 
 ORIGINS = "who decided each voxel of the label, ID-voxmmsd_origin.nii.gz of refine"
+DRAWN_OVER = "id of the model that the label was drawn on top of (default: those that predicted since the last label)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class LibraryAddConfig(LibraryConfig):
     result: str = option("", "record of the segment result for these images (ID-voxmmsd.json)", affects=Affects.INPUT)
     label: str = option("", "file of the corrected label", affects=Affects.INPUT)
     origins: str = option("", ORIGINS, affects=Affects.INPUT)
+    drawn_over: str = option("", DRAWN_OVER)
     from_scratch: bool = option(False, "the label was drawn from scratch, not on top of a model's output")
 
 
@@ -49,6 +52,7 @@ class LibraryAcceptConfig(LibraryConfig):
     label: str = option("", "file of the corrected label (default: the unchanged prediction)", affects=Affects.INPUT)
     origins: str = option("", ORIGINS, affects=Affects.INPUT)
     schema: str = option("", "label schema, if it cannot be determined")
+    drawn_over: str = option("", DRAWN_OVER)
     from_scratch: bool = option(False, "the label was drawn from scratch, not on top of a model's output")
 
 
@@ -89,7 +93,7 @@ def _add(config: LibraryAddConfig) -> int:
             result=Path(config.result) if config.result else None,
             label=Path(config.label) if config.label else None,
             origins=Path(config.origins) if config.origins else None,
-            drawn_from_scratch=config.from_scratch,
+            drawn_over=_models_below(config),
         )
         print("\n".join(add_one(library, config.case, files, part=config.part, schema=config.schema)))
         return 0
@@ -116,12 +120,18 @@ def _accept(config: LibraryAcceptConfig) -> None:
     library = _opened(config)
     case_id = str(require(config.case, "--case ID"))
     if config.label:
-        over = () if config.from_scratch else None
-        origins = Path(config.origins) if config.origins else None
+        origins, over = Path(config.origins) if config.origins else None, _models_below(config)
         version = library.accept_file(case_id, Path(config.label), config.schema, drawn_over=over, origins=origins)
     else:
         version = accept_prediction(library, case_id)
     print(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
+
+
+def _models_below(config: LibraryAddConfig | LibraryAcceptConfig) -> tuple[str, ...] | None:
+    """The models that the label was drawn over; None where the library is to tell."""
+    if config.from_scratch and config.drawn_over:
+        raise ConfigError(f"--from-scratch contradicts --drawn-over {config.drawn_over}", "give one of them")
+    return () if config.from_scratch else (config.drawn_over,) if config.drawn_over else None
 
 
 def _next(config: LibraryNextConfig) -> None:

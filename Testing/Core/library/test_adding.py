@@ -38,6 +38,30 @@ def write_result(folder, case_id, label, model="m-1"):
     file.with_name(f"{case_id}-voxmmsd.json").write_text(json.dumps(record))
 
 
+def test_a_label_names_the_model_below_it_whose_prediction_the_library_has_not(cases, tmp_path, capsys):
+    images = [
+        text
+        for name in ("t1c", "t2f")
+        for text in (f"--{name}", str(next((cases / "phantom-000-000").glob(f"*-{name}.nii.gz"))))
+    ]
+    label = ["--label", str(next((cases / "phantom-000-000").glob("*-seg.nii.gz"))), "--schema", "brats-gli-2023"]
+    place, case = str(tmp_path / "lib"), ["--case", "site1-007"]
+    assert main(["library", "add", place, *case, *images, *label, "--drawn-over", "m-1"]) == 0
+    accepted = open_library(tmp_path / "lib").case("site1-007").accepted
+    assert (accepted.kind, accepted.drawn_over) == ("corrected", ("m-1",))
+    assert main(["library", "accept", place, *case, *label, "--drawn-over", "m-2"]) == 0
+    assert open_library(tmp_path / "lib").case("site1-007").accepted.drawn_over == ("m-2",)
+    assert main(["library", "accept", place, *case, *label, "--drawn-over", "m-2", "--from-scratch"]) == 2
+    assert "--from-scratch contradicts --drawn-over m-2" in capsys.readouterr().err
+
+
+def test_an_accepted_prediction_is_drawn_over_its_own_model_alone(library, cases):
+    add_folder(library, cases)
+    for number, model in enumerate(("m-1", "m-2")):
+        library.add_prediction("phantom-000-000", moved(label_of(phantom(0)), number), "brats-gli-2023", model)
+        assert accept_prediction(library, "phantom-000-000").drawn_over == (model,)
+
+
 def test_a_folder_of_labeled_cases_becomes_a_library_of_experts_labels(library, cases):
     added = add_folder(library, cases)
     assert (len(added.lines), added.failures) == (4, [])

@@ -105,6 +105,17 @@ def test_a_second_correction_remembers_all_models_below_it(filled):
     assert library.case("case-000").accepted.drawn_over == ("model-1", "model-2")
 
 
+def test_whichever_prediction_since_the_last_label_was_corrected_its_model_is_among_those_below(filled):
+    library, made = filled
+    truth = label_of(made["case-000"])
+    for model in ("model-1", "model-2"):
+        library.add_prediction("case-000", moved(truth), SCHEMA, model)
+    assert library.accept("case-000", truth, SCHEMA, drawn_over=("model-2",)).drawn_over == ("model-2",)
+    library.add_prediction("case-000", moved(truth, 2), SCHEMA, "model-3")
+    library.add_prediction("case-000", moved(truth, 3), SCHEMA, "model-4")
+    assert library.accept("case-000", truth, SCHEMA).drawn_over == ("model-2", "model-3", "model-4")
+
+
 def test_a_corrected_file_is_accepted_in_its_schemas_values_and_any_order_of_axes(filled, tmp_path):
     library, made = filled
     one = made["case-000"]
