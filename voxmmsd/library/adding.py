@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
     cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is reported
     and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their names, and
     so do results of cases in the same folder. A case that was added before keeps its number. Cases of one patient are
-    of one patient in the library too, whose code is that of the first; a later call cannot tell whose visit it adds.
+    of one patient in the library too, whose code is that of the first. A later call tells whose visit it adds where the
+    folder holds another one that the library has.
 
     Raises:
         InputError: no such folder, or neither cases nor results in it.
@@ -53,13 +55,13 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         raise InputError(f"{folder}: holds neither cases nor results", f"`voxmmsd cases {folder}` says what was found")
     added.lines += [found.unread_remark] if found.unread else []
     codes: dict[str, str] = {}
-    patients: dict[str, str] = {}
+    patients = _known_patients(library, found.cases) if prefix else {}
     for case in found.cases:
         case_id = case.id
         try:
             images, mask = _read(case)
             case_id = _code_of(library, case_id, images, mask, prefix) if prefix else case_id
-            patient = _patient_of(library, case, case_id, patients) if prefix else case.patient_id
+            patient = patients.setdefault(case.patient_id.casefold(), case_id) if prefix else case.patient_id
             added.lines += _add_images(library, case_id, images, mask, patient, part)
             codes[case.id] = case_id
             added.lines += _add_label(library, case, case_id)
@@ -133,10 +135,19 @@ def _code_of(library: Library, case_id: str, images: Mapping[str, Volume], mask:
     return f"{prefix}-{max((number for _, number in given.values()), default=0) + 1:03d}"
 
 
-def _patient_of(library: Library, case: Case, case_id: str, codes: dict[str, str]) -> str:
-    """The code of a case's patient: what the case has, else that of another case of the patient, else its own."""
-    given = {one.id: one.patient for one in library.cases()}
-    return codes.setdefault(case.patient_id.casefold(), given.get(case_id, case_id))
+def _known_patients(library: Library, cases: Iterable[Case]) -> dict[str, str]:
+    """Patient, in lower case -> code, of those of whom the library has a case already, told by its images.
+
+    All cases are looked through before one gets a code: a new visit may come before the one that is known.
+    """
+    coded = {one.entry.image_hash: one.patient for one in library.cases()}
+    found: dict[str, str] = {}
+    for case in cases if coded else ():
+        with suppress(Exception):  # adding the case says what is wrong
+            content = image_hash(brain_only(case.id, *_read(case)))
+            if content in coded:
+                found.setdefault(case.patient_id.casefold(), coded[content])
+    return found
 
 
 def _refuse_moved(file: Path, case_id: str) -> None:

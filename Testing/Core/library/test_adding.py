@@ -228,6 +228,16 @@ def test_visits_of_a_patient_stay_together_under_their_codes(library, tmp_path):
     assert library.case("site1-001").part == library.case("site1-002").part
 
 
+def test_a_new_visit_that_comes_before_the_one_that_is_known_has_its_patient(library, tmp_path):
+    for number, name in enumerate(("BraTS-GLI-00005-101", "BraTS-GLI-00005-100")):
+        write_patient(tmp_path / "in", name, seed=number, shape_xyz=(24, 24, 24), label=False)
+        assert add_folder(library, tmp_path / "in", prefix="site1").failures == []
+    assert [(case.id, case.patient) for case in library.cases()] == [
+        ("site1-001", "site1-001"),
+        ("site1-002", "site1-001"),
+    ]
+
+
 def test_a_result_of_images_that_were_moved_is_not_added_to_those_that_were_not(library, cases):
     write_result(cases, "phantom-000-000", label_of(phantom(0)))
     file = cases / "phantom-000-000-voxmmsd.json"
