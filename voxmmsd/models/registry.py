@@ -92,6 +92,14 @@ def accepted_times() -> dict[str, str]:
     return {id_: found.time for id_, found in decided.items() if found.decision == decisions.ACCEPTED}
 
 
+def remark_on_comparison(package: ModelPackage) -> str:
+    """That a model was compared with another one than that in use, as text; empty where it was not, or with none."""
+    found, used = package.info.provenance.comparison, id_in_use()
+    if found is None or not found.old or used in (None, found.old, package.info.id):
+        return ""
+    return f"{package.info.id} was compared with {found.old}, not with {used}, which is in use"
+
+
 def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
     """Make a package the model in use; it is copied into the registry if it is not there yet.
 
