@@ -107,7 +107,8 @@ class Library(LibraryRecords):
 
         Raises:
             LibraryError: an id that is not a code or has other images, images that exist under another id, a head
-                without brain mask, a part that differs from that of the patient, or a folder that cannot be written.
+                without brain mask, a part that differs from that of the case or the patient, or a folder that cannot be
+                written.
         """
         check_code(case_id, "case id")
         patient = patient or patient_of(case_id)
@@ -119,7 +120,13 @@ class Library(LibraryRecords):
         with writing(self.folder):
             known = [case.entry for case in self.cases()]
             if self._is_there(case_id, content, known):
-                return self.case(case_id)
+                case = self.case(case_id)
+                if part and part != case.part:
+                    raise LibraryError(
+                        f"case {case_id}: is in the {case.part} part since it entered, and stays there",
+                        "leave out the part",
+                    )
+                return case
             chosen, drawn = self._part(case_id, patient, part, known)
             return self._write_case(case_id, patient, chosen, drawn, kept, content)
 
@@ -227,9 +234,7 @@ class Library(LibraryRecords):
     def _part(self, case_id: str, patient: str, part: str, known: Sequence[CaseRecord]) -> tuple[Part, bool]:
         own = next((entry for entry in known if entry.patient.casefold() == patient.casefold()), None)
         if own is None:
-            return (
-                (Part(part), False) if part else (drawn_part(known, self._about.hold_out_share, self._about.seed), True)
-            )
+            return (Part(part), False) if part else (drawn_part(known, self.hold_out_share, self._about.seed), True)
         if part and part != own.part:
             raise LibraryError(
                 f"case {case_id}: its patient {patient} is in the {own.part} part (since case {own.id} entered) and "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxmmsd.config import ANSWERS, Affects, option
+from voxmmsd.config import ANSWERS, Affects, flag_of, option
 from voxmmsd.errors import ConfigError
 from voxmmsd.verbs.verb import Verb, VerbGroup, existing, failure_line, require
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 ORIGINS = "who decided each voxel of the label, ID-voxmmsd_origin.nii.gz of refine"
 DRAWN_OVER = "id of the model that the label was drawn on top of (default: those that predicted since the last label)"
+
+OF_A_LABEL = ("origins", "drawn_over", "from_scratch")
+OF_IMAGES = ("case", "brain_mask", "result", "label", *OF_A_LABEL)
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,22 @@ def _add(config: LibraryAddConfig) -> int:
 
     place = require(config.library, "LIBRARY")
     images = {name: Path(file) for name in MODALITIES if (file := getattr(config, name))}
+    if images:
+        _refuse(config, ("folder", "prefix"), "is for a folder of cases, not for images", "leave it out, or the images")
+        if not config.label:
+            _refuse(config, OF_A_LABEL, "is of a label, and none is given", "give --label FILE")
+    else:
+        _refuse(config, OF_IMAGES, "is for a case that is given image by image", "give --t1c FILE and its other images")
     if not is_library(place):
         if not images:
             existing(config.folder)
         create_library(place, config.hold_out)
     library = open_library(place)
+    if config.hold_out not in (LibraryAddConfig.hold_out, library.hold_out_share):
+        raise ConfigError(
+            f"--hold-out {config.hold_out:g}: {place} is there already and holds out {library.hold_out_share:g}",
+            "leave it out, or say with --part where these patients belong",
+        )
     if images:
         files = CaseFiles(
             images,
@@ -123,8 +138,17 @@ def _accept(config: LibraryAcceptConfig) -> None:
         origins, over = Path(config.origins) if config.origins else None, _models_below(config)
         version = library.accept_file(case_id, Path(config.label), config.schema, drawn_over=over, origins=origins)
     else:
+        _refuse(config, ("schema", *OF_A_LABEL), "is of a label, and none is given", "give --label FILE")
         version = accept_prediction(library, case_id)
     print(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
+
+
+def _refuse(config: LibraryConfig, names: Sequence[str], why: str, remedy: str) -> None:
+    """Raises ConfigError: one of these options is given, which would be passed over."""
+    for item in fields(config):
+        if item.name in names and (value := getattr(config, item.name)):
+            named = value if item.metadata["positional"] else f"--{flag_of(item)}"
+            raise ConfigError(f"{named}: {why}", remedy)
 
 
 def _models_below(config: LibraryAddConfig | LibraryAcceptConfig) -> tuple[str, ...] | None:

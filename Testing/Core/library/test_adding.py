@@ -55,6 +55,34 @@ def test_a_label_names_the_model_below_it_whose_prediction_the_library_has_not(c
     assert "--from-scratch contradicts --drawn-over m-2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("add {lib} {cases} --case p-1", "--case: is for a case that is given image by image"),
+        ("add {lib} {cases} --label x.nii", "--label: is for a case that is given image by image"),
+        ("add {lib} {cases} --from-scratch", "--from-scratch: is for a case that is given image by image"),
+        ("add {lib} --case p-1", "--case: is for a case that is given image by image"),
+        ("add {lib} {cases} --case p-1 --t1c x.nii", "cases: is for a folder of cases, not for images"),
+        ("add {lib} --case p-1 --t1c x.nii --prefix p", "--prefix: is for a folder of cases, not for images"),
+        ("add {lib} --case p-1 --t1c x.nii --origins x.nii", "--origins: is of a label, and none is given"),
+        ("add {lib} {cases} --hold-out 0.5", "--hold-out 0.5: {lib} is there already and holds out 0.2"),
+        ("accept {lib} --case p-1 --origins x.nii", "--origins: is of a label, and none is given"),
+        ("accept {lib} --case p-1 --from-scratch", "--from-scratch: is of a label, and none is given"),
+        ("accept {lib} --case p-1 --drawn-over m-1", "--drawn-over: is of a label, and none is given"),
+    ],
+)
+def test_an_option_of_another_form_is_refused_and_not_passed_over(library, cases, capsys, words, said):
+    places = {"lib": library.folder, "cases": cases}
+    assert main(["library", *(word.format(**places) for word in words.split())]) == 2
+    assert said.format(**places) in capsys.readouterr().err
+    assert library.cases() == ()
+
+
+def test_the_share_that_a_library_holds_out_may_be_repeated(tmp_path, cases):
+    for _call in range(2):
+        assert main(["library", "add", str(tmp_path / "lib"), str(cases), "--hold-out", "0.5"]) == 0
+
+
 def test_an_accepted_prediction_is_drawn_over_its_own_model_alone(library, cases):
     add_folder(library, cases)
     for number, model in enumerate(("m-1", "m-2")):

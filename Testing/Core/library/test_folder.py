@@ -184,6 +184,8 @@ def test_a_patient_stays_in_the_part_it_entered(tmp_path):
     for number, part in ((1, "training"), (2, "hold-out")):
         library.add_case(f"p{number}-a", images_of(phantom(number)), patient=f"p{number}", part=part)
         assert library.add_case(f"p{number}-b", images_of(phantom(number + 10)), patient=f"P{number}").part == part
+    with pytest.raises(LibraryError, match="case p1-a: is in the training part since it entered"):
+        library.add_case("p1-a", images_of(phantom(1)), patient="p1", part="hold-out")
     with pytest.raises(LibraryError, match="in the hold-out part"):
         library.add_case("p2-c", images_of(phantom(30)), patient="p2", part="training")
     with pytest.raises(ConfigError, match="unknown part 'test'"):
