@@ -189,6 +189,18 @@ def import_model(source: Path) -> ModelPackage:
     return read_package(target)
 
 
+def copy_in_registry(package: ModelPackage) -> ModelPackage | None:
+    """The registry's own copy of a package that is elsewhere; None where there is none that is intact."""
+    target = registry_folder() / package.info.id
+    if target.resolve() == package.folder.resolve():
+        return None
+    with suppress(ModelError):
+        copy = read_package(target)
+        if _network(copy.info) == _network(package.info):
+            return copy
+    return None
+
+
 def _refuse_other_network(known: ModelInfo | None, package: ModelPackage, target: Path) -> None:
     """Raise an error unless the network is the same; scores and card may have been extended."""
     if known is not None and _network(known) != _network(package.info):
