@@ -20,7 +20,7 @@ from voxmmsd.clock import now
 from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.ids import safe_id
 from voxmmsd.models.learned import Learned, learned_by
-from voxmmsd.models.package import ModelInfo, refuse_existing, refuse_pretrained
+from voxmmsd.models.package import ModelInfo, refuse_existing, refuse_long_name, refuse_pretrained
 from voxmmsd.models.provenance import INHERITED, LIBRARY
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_network, load_tensors, pack_network
@@ -37,7 +37,7 @@ def average_models(models: Sequence[str], out: Path, name: str = "") -> str:
     measured.
 
     Raises:
-        ConfigError: fewer than two models, or one twice.
+        ConfigError: fewer than two models, one twice, or a name that is too long.
         ModelError: no such model, one that cannot segment, models of different networks, labels or preprocessing, one
             that does not descend from the others or their parents, or ``out`` exists.
     """
@@ -49,6 +49,7 @@ def average_models(models: Sequence[str], out: Path, name: str = "") -> str:
         raise ConfigError(
             f"models average: needs two or more different models, given: {named}", "name each of them once"
         )
+    refuse_long_name(safe_id(name or infos[0].name))
     for package in packages:
         refuse_pretrained(package)
     _refuse_strangers(infos)

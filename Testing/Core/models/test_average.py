@@ -128,6 +128,12 @@ def test_fewer_than_two_are_refused(family, tmp_path, count):
     assert not (tmp_path / "mean").exists()
 
 
+def test_a_name_that_is_too_long_for_an_id_is_refused(family, tmp_path):
+    with pytest.raises(ConfigError, match="has 185 characters, and 184 are allowed"):
+        average_models(family, tmp_path / "mean", name="n" * 185)
+    assert not (tmp_path / "mean").exists()
+
+
 def test_one_model_twice_is_refused(family, tmp_path):
     with pytest.raises(ConfigError, match="different models, given: old-1, old-1"):
         average_models([family[1], family[1]], tmp_path / "mean")
