@@ -67,13 +67,18 @@ def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: i
     """
     if not 0 <= hold_out_share <= 0.5:
         raise ConfigError(f"a hold-out share of {hold_out_share:g} is out of range", "give 0 to 0.5, such as 0.2")
-    if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
-        raise LibraryError(f"{folder}: is not empty", "name a new folder for the training library")
+    _refuse_full(folder)
     (folder / "cases").mkdir(parents=True, exist_ok=True)
     about = About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
     with writing(folder):
+        _refuse_full(folder)  # another process may have been faster
         write_json_atomic(folder / RECORD, to_record(about))
     return Library(folder)
+
+
+def _refuse_full(folder: Path) -> None:
+    if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
+        raise LibraryError(f"{folder}: is not empty", "name a new folder for the training library")
 
 
 def _is_left_by_a_kill(item: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voxmmsd.config import ANSWERS, Affects, flag_of, option
-from voxmmsd.errors import ConfigError
+from voxmmsd.errors import ConfigError, LibraryError
 from voxmmsd.verbs.verb import Verb, VerbGroup, existing, failure_line, require
 
 if TYPE_CHECKING:
@@ -94,7 +94,11 @@ def _add(config: LibraryAddConfig) -> int:
     if not is_library(place):
         if not images:
             existing(config.folder)
-        create_library(place, config.hold_out)
+        try:
+            create_library(place, config.hold_out)
+        except LibraryError:
+            if not is_library(place):  # else another process made it just now
+                raise
     library = open_library(place)
     if config.hold_out not in (LibraryAddConfig.hold_out, library.hold_out_share):
         raise ConfigError(

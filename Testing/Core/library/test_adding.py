@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -88,6 +90,16 @@ def test_an_accepted_prediction_is_drawn_over_its_own_model_alone(library, cases
     for number, model in enumerate(("m-1", "m-2")):
         library.add_prediction("phantom-000-000", moved(label_of(phantom(0)), number), "brats-gli-2023", model)
         assert accept_prediction(library, "phantom-000-000").drawn_over == (model,)
+
+
+def test_two_calls_that_make_a_library_at_once_add_to_the_same_one(tmp_path):
+    calls = []
+    for seed in (0, 1):
+        write_phantoms(tmp_path / f"cases-{seed}", 1, seed=seed, side=24)
+        words = ["-m", "voxmmsd", "library", "add", str(tmp_path / "lib"), str(tmp_path / f"cases-{seed}")]
+        calls.append(subprocess.Popen([sys.executable, *words]))
+    assert [call.wait() for call in calls] == [0, 0]
+    assert len(open_library(tmp_path / "lib").cases()) == 2
 
 
 def test_a_folder_of_labeled_cases_becomes_a_library_of_experts_labels(library, cases):

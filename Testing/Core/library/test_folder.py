@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
+from threading import Barrier, Thread
 
 import nibabel as nib
 import numpy as np
@@ -241,6 +243,25 @@ def test_a_folder_that_is_no_library_or_a_damaged_one_says_so(filled, tmp_path):
         file.write_text(text)
         with pytest.raises(LibraryError, match=r"case\.json: is"):
             library.cases()
+
+
+def test_of_two_who_create_a_library_at_once_one_is_refused(tmp_path):
+    made = []
+
+    def create(folder, start):
+        start.wait()
+        with suppress(LibraryError):
+            made.append(create_library(folder).id)
+
+    for number in range(20):
+        folder, start = tmp_path / str(number), Barrier(2)
+        threads = [Thread(target=create, args=(folder, start)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert made == [open_library(folder).id]
+        made.clear()
 
 
 def test_the_room_needs_neither_torch_nor_onnx_runtime():
