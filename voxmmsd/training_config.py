@@ -153,6 +153,16 @@ class FinetuneConfig(TrainingConfig):
         ``start``, so that this is not known when the options are given."""
         self._refuse_indivisible("patch", self.patch)
 
+    def check_for_library(self) -> None:
+        """Raises ConfigError: an option that does not apply to a training library, which has its own parts and schema.
+        Whether a folder is one is not known when the options are given."""
+        for flag, value in (("--target-schema", self.target_schema), ("--splits", self.splits)):
+            if value:
+                raise ConfigError(
+                    f"{flag} {value}: does not apply to a training library",
+                    "leave it out, or train on folders of cases or prepared stores",
+                )
+
 
 @dataclass(frozen=True)
 class PretrainConfig(TrainingConfig):

@@ -554,7 +554,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         self.panel.parameters.result = add_result(self.made, self.volumes, self.folder)
         self.assertFalse(self.ui.checkedCheck.checked)  # it was said of the result before
 
-    def test_a_result_whose_predicted_labels_have_lost_their_file_is_accepted_without_them(self):
+    def test_a_result_whose_predicted_labels_have_lost_their_file_is_accepted_as_drawn_over_its_model(self):
         self.result.GetNodeReference(PREDICTED_LABELS).SetAndObserveImageData(None)
         self.ui.libraryPath.currentPath = str(self.folder / "library")
         self.ui.caseEdit.setText("site1-008")
@@ -563,7 +563,7 @@ class ReviewPanelTest(slicer_case.ModuleTest):
         wait_until(lambda: self.tab.accepting is None)
         self.assertIn("Accepted as label", self.ui.acceptedLabel.text)
         version = open_library(self.folder / "library").case("site1-008").accepted
-        self.assertEqual(version.drawn_over, ())
+        self.assertEqual((version.kind, version.drawn_over), ("corrected", ("toy-model-1",)))
 
     def test_a_refused_case_is_told_with_the_way_out_also_after_its_scene(self):
         self.ui.libraryPath.currentPath = str(self.folder / "library")

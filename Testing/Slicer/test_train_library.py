@@ -73,6 +73,17 @@ class TrainLibraryTest(train_case.TrainTest):
         self.assertEqual({key: change.added for key, change in case.newest.changed_voxels.items()}["ED"], 0)
         self.assertIn(f"{removed} voxels changed", ui.noticeLabel.text)
 
+    def test_a_correction_names_the_model_of_the_labels_that_were_opened_though_another_predicted_since(self):
+        library = self.library(predicted=1)
+        panel = self.open_panel("VoxMMSDTrain")
+        node = self.open_next(panel)
+        case = library.case("phantom-007-000")
+        label = library.read_label(case, case.newest)
+        library.add_prediction(case.id, label, case.newest.schema, "toy-2")
+        self.clear_segment(node, "ET")
+        self.press_accept(panel)
+        self.assertEqual(library.case("phantom-007-000").accepted.drawn_over, ("toy-1",))
+
     def test_labels_come_into_the_scene_voxel_by_voxel_on_the_image_that_is_shown(self):
         from VoxMMSDLib.segments import VALUE, label_array
         from VoxMMSDTrainLib.library_case import reference_of

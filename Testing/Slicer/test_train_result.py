@@ -47,6 +47,12 @@ class TrainResultTest(train_case.TrainTest):
     def test_better_on_many_is_said_plainly(self):
         self.assertEqual(self.show().result.ui.verdictLabel.text, "The new model is better.")
 
+    def test_where_another_model_is_in_use_than_the_one_it_was_compared_with_it_is_said(self):
+        used = self.model_in_use()
+        self.assertNotIn("compared here", self.show(old=used).result.ui.usedLabel.text)
+        label = self.show(old="old-1").result.ui.usedLabel
+        self.assertIn(f"<b>{used}</b><br>It is not the one that was compared here, old-1.", label.text)
+
     def test_a_model_that_finds_nothing_has_its_bars_of_0_and_its_name(self):
         ui = self.show(regions={"WT": [0.0, 0.8], "TC": [0.0, 0.7]}).result.ui
         self.assertIn(f"{square(0)} old", ui.plotLabel.text)

@@ -112,7 +112,7 @@ def writes_for_library(result: Any, folder: Path) -> Generator[None, None, tuple
         yield
     base, labels, affine = base_of(result, reference), label_array(result, reference), ijk_to_world(reference)
     writes.append(array_write(labels, affine, folder / "label.nii", result.GetName()))
-    options += ["--label", str(folder / "label.nii"), "--schema", schema]
+    options += ["--label", str(folder / "label.nii"), "--schema", schema, "--drawn-over", result.GetAttribute(MODEL)]
     if base is not None:
         writes.append(array_write(base.origin_with(labels), affine, folder / "origin.nii", result.GetName()))
         options += ["--origins", str(folder / "origin.nii")]

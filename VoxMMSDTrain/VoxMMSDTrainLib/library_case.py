@@ -5,6 +5,7 @@ The generators are works of ``background.Work``; their errors are those of the c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from voxmmsd.library import LibraryCase, LibraryRecords
 
 LIBRARY = "VoxMMSD.Library"  # attribute of the labels: the library's id, never its path
+OVER = "VoxMMSD.DrawnOver"  # attribute of the labels: ids of the models whose output they were drawn on, as JSON
 KEPT = "VoxMMSD.LabelsInLibrary"  # attribute of the labels: the fingerprint of what the library holds
 MODALITY = "VoxMMSD.Modality"  # attribute of its volumes
 DEFAULT_SCHEMA = "brats-gli-2023"  # of a library without a single label
@@ -114,6 +116,8 @@ def open_case(folder: Path, case_id: str, is_seen: Callable[[], bool] = always) 
         return None
     volumes = yield from load_images(found.case, is_seen)
     attributes = {LIBRARY: found.library_id, CASE: case_id, OPENED: case_id, KEPT: found.fingerprint}
+    newest = found.case.newest
+    attributes[OVER] = json.dumps([] if newest is None else [newest.model] if newest.model else newest.drawn_over)
     is_shown = is_seen()
     if not is_shown:
         attributes[HIDDEN] = "yes"
@@ -238,7 +242,10 @@ def is_as_newest(library, case: LibraryCase, indices: np.ndarray, grid: Any) -> 
 
 @dataclass(frozen=True)
 class Correction:
-    """Labels of the opened case as they are now: class indices ``(z, y, x)`` on a grid, and what is odd about them."""
+    """Labels of the opened case as they are now: class indices ``(z, y, x)`` on a grid, and what is odd about them.
+
+    ``drawn_over``: the models of the labels that were opened; None for a case that an earlier version opened.
+    """
 
     case_id: str
     schema: str
@@ -248,6 +255,7 @@ class Correction:
     is_untouched: bool
     fingerprint: str
     left_out: tuple[str, ...] = ()  # names of segments that are no tissue of the schema
+    drawn_over: tuple[str, ...] | None = None
 
 
 def read_correction(folder: Path, node) -> Steps:
@@ -263,6 +271,7 @@ def read_correction(folder: Path, node) -> Steps:
     now = yield from snapshot(node, reference)
     grid, library_id, case_id = core_grid(reference), node.GetAttribute(LIBRARY), node.GetAttribute(CASE)
     name, schema, added = node.GetName(), schema_of(node).name, tuple(left_out(node, reference))
+    over = tuple(json.loads(text)) if (text := node.GetAttribute(OVER)) else None
 
     def compared() -> Correction:
         from voxmmsd.library import open_library
@@ -272,7 +281,8 @@ def read_correction(folder: Path, node) -> Steps:
             raise InputError(f"{name}: was not opened from this library", "open the case here first")
         indices = now.indices()
         untouched = is_as_newest(library, library.case(case_id), indices, grid)
-        return Correction(case_id, schema, indices, grid, not indices.any(), untouched, fingerprint(indices), added)
+        found = fingerprint(indices)
+        return Correction(case_id, schema, indices, grid, not indices.any(), untouched, found, added, over)
 
     return (yield compared)
 
@@ -287,7 +297,8 @@ def accept(folder: Path, correction: Correction):
     from voxmmsd.library import open_library
 
     label = Volume(correction.indices, correction.grid)
-    return open_library(folder).accept(correction.case_id, label, correction.schema)
+    library = open_library(folder)
+    return library.accept(correction.case_id, label, correction.schema, drawn_over=correction.drawn_over)
 
 
 def opened_nodes() -> list:

@@ -187,7 +187,10 @@ class ResultTab:
             used = _("none")
         states = {"accepted": _("accepted"), "rejected": _("rejected"), "rolled back": _("rolled back")}
         about = _("This one is {state}. ").format(state=states[state]) if state in states else ""
-        ui.usedLabel.setText(about + _("Model in use: <b>{model}</b>").format(model=used))
+        text = about + _("Model in use: <b>{model}</b>").format(model=used)
+        if found is not None and found.old and used not in (found.old, found.model, _("none")):
+            text += "<br>" + _("It is not the one that was compared here, {old}.").format(old=found.old)
+        ui.usedLabel.setText(text)
 
     def _accepting(self) -> Steps:
         from voxmmsd.models.registry import accept, resolve_model

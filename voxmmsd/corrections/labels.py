@@ -126,7 +126,7 @@ def corrected_entries(
         LibraryError: a label, or who decided its voxels, is missing or was modified.
         InputError: a case cannot be read, or a label has a tissue that the schema lacks.
     """
-    store = Path(config.store) if config.store else run.folder / "store"
+    store = _store(config, run)
     cases, origins = [], {}
     for case_id, number in corrections.labels.items():
         case = library.case(case_id)
@@ -152,6 +152,23 @@ def corrected_entries(
     return entries
 
 
+def held_out_for(
+    config: FinetuneConfig, run: RunLog, library: Library, corrections: Corrections, model: ModelPackage
+) -> dict[str, PreparedCase]:
+    """Case id -> the held-out case without its label, prepared as ``model`` knows cases.
+
+    Raises:
+        InputError: a case cannot be read.
+    """
+    cases = [library.as_case(library.case(case_id)) for case_id in corrections.held]
+    store = _store(config, run) / "as-old-model"
+    result = prepare_cases(
+        cases, store, model.info.preprocess, workers=config.workers, on_case=lambda _: run.stop_if_asked()
+    )
+    result.refuse_failures()
+    return {entry.id: entry for entry in result.entries}
+
+
 def corrected_splits(
     run: RunLog, library: Library, corrections: Corrections, entries: Sequence[PreparedCase]
 ) -> Splits:
@@ -175,6 +192,10 @@ def mixed(entries: Sequence[PreparedCase], new: Sequence[str]) -> list[PreparedC
     fresh = [entry for entry in entries if entry.id in set(new)]
     earlier = [entry for entry in entries if entry.id not in set(new)]
     return [*earlier, *fresh * max(1, round(len(earlier) / max(1, len(fresh))))]
+
+
+def _store(config: FinetuneConfig, run: RunLog) -> Path:
+    return Path(config.store) if config.store else run.folder / "store"
 
 
 def _labeled(library: Library, case: LibraryCase, label: LabelVersion, schema: str, store: Path) -> Case:

@@ -15,6 +15,7 @@ from voxmmsd.corrections.labels import (
     corrected_entries,
     corrected_splits,
     fixed_corrections,
+    held_out_for,
     mixed,
     start_of,
 )
@@ -43,11 +44,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
 
     Raises: as ``run_training``.
     """
-    if config.target_schema:
-        raise ConfigError(
-            f"--target-schema {config.target_schema}: does not apply to a training library",
-            "leave it out, or train on folders of cases or prepared stores",
-        )
+    config.check_for_library()
     start = start_of(config)
     parent = start if start is not None and start.info.segments else None
     if start is not None:
@@ -65,7 +62,7 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
         return correcting(config, run, entries, splits, corrections.new if parent else None)
 
     def pack(training: FineTuning) -> ModelPackage:
-        return propose(training, used[0], parent or model_in_use())
+        return propose(training, library, used[0], parent or model_in_use())
 
     return run_training(config, make, FineTuning.verb, pack)
 
@@ -85,7 +82,9 @@ def correcting(
     return FineTuning(config, run, entries, splits, recipe=gentle(config), drawn=drawn)
 
 
-def propose(training: FineTuning, corrections: Corrections, baseline: ModelPackage | None) -> ModelPackage:
+def propose(
+    training: FineTuning, library: Library, corrections: Corrections, baseline: ModelPackage | None
+) -> ModelPackage:
     """Compare a finished training with ``baseline`` on the held-out patients, say the verdict, and pack the model.
 
     The record of the model names the labels used, the scores on the held-out patients, and the comparison.
@@ -96,18 +95,25 @@ def propose(training: FineTuning, corrections: Corrections, baseline: ModelPacka
         scores = {"cases": len(training.validation), "regions": without_nan(training.best.regions)}
         extras = RecordExtras(learned, {"hold-out": scores} if training.validation else {})
     else:
-        extras = _compared(training, corrections, baseline, learned)
+        extras = _compared(training, library, corrections, baseline, learned)
     training.run.say(f"the new model is only proposed: voxmmsd models accept {training.run.folder} (or reject)")
     return training.pack(extras)
 
 
 def _compared(
-    training: FineTuning, corrections: Corrections, baseline: ModelPackage, learned: dict[str, Any]
+    training: FineTuning,
+    library: Library,
+    corrections: Corrections,
+    baseline: ModelPackage,
+    learned: dict[str, Any],
 ) -> RecordExtras:
     training.run.progress(training.step, f"comparing with {baseline.info.id}")
+    as_old: dict[str, PreparedCase] = {}
+    if training.entries[0].preprocess != baseline.info.preprocess:  # a first model beside one of another voxel size
+        as_old = held_out_for(training.config, training.run, library, corrections, baseline)
     cases = compare_on_hold_out(
         baseline, training.network, training.schema, training.validation, corrections.drawn_over, training.device,
-        training.run.folder / "comparison", training.transfer.learned if training.transfer else NOTHING,
+        training.run.folder / "comparison", training.transfer.learned if training.transfer else NOTHING, as_old,
     )  # fmt: skip
     verdict = judge(cases)
     training.network.cpu()

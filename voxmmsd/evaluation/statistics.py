@@ -19,6 +19,7 @@ CONFIDENCE = 0.95
 class Paired:
     """A paired difference: its mean, its 95 % bootstrap interval, and in how many pairs it was positive.
 
+    ``low`` and ``high`` are NaN for one draw and one patient, from which no interval can be told.
     ``draws`` and ``patients`` are pairs (better, worse); ties are in neither.
     """
 
@@ -48,7 +49,8 @@ def paired(differences: np.ndarray, patients: Sequence[str] = (), seed: int = 0)
         rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) @ members,
     )
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.nanpercentile(resampled, [tail, 100 - tail]) if np.isfinite(resampled).any() else (np.nan, np.nan)
+    is_spread = max(draws, count) > 1 and np.isfinite(resampled).any()
+    low, high = np.nanpercentile(resampled, [tail, 100 - tail]) if is_spread else (np.nan, np.nan)
     ones_d, ones_p = np.ones((1, draws)), np.ones((1, cases))
     return Paired(
         float(means_over_regions(differences, ones_d, ones_p)[0]),

@@ -110,15 +110,14 @@ class Comparison:
         if method == self.baseline:
             return [mean, ""]
         gain = self.lesion_gain(method, cases)
-        return [mean, f"{100 * gain.effect:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"]
+        return [mean, f"{100 * gain.effect:+.1f} ({_interval(gain)})"]
 
     def _gain_cells(self, method: str, cases: int) -> list[str]:
         if method == self.baseline:
             return [""] * 4
         gain = self.gain(method, cases)
-        interval = f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
         signs = [f"{better}:{worse}" for better, worse in (gain.draws, gain.patients)]
-        return [f"{100 * gain.effect:+.1f}", interval, *signs]
+        return [f"{100 * gain.effect:+.1f}", _interval(gain), *signs]
 
     def _false(self, method: str, cases: int) -> str:
         counts = [
@@ -154,6 +153,11 @@ class Comparison:
 def shown(dice: float) -> str:
     """Three digits, or a dash if no patient has the region."""
     return "-" if np.isnan(dice) else f"{dice:.3f}"
+
+
+def _interval(gain: Paired) -> str:
+    """In Dice points, or a dash if there is none."""
+    return "-" if np.isnan(gain.low) else f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
 
 
 def _by_draw(dice: np.ndarray) -> np.ndarray:

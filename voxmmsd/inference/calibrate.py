@@ -23,12 +23,14 @@ from voxmmsd.models.card import card
 from voxmmsd.models.learned import in_part, inherited_by
 from voxmmsd.models.package import ModelPackage, refuse_pretrained, rewrite_record
 from voxmmsd.models.provenance import CALIBRATION
-from voxmmsd.models.registry import resolve_model
+from voxmmsd.models.registry import copy_in_registry, resolve_model
 from voxmmsd.wording import counted
 
 
 def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = None, device: str = "auto") -> str:
     """Fit on the validation cases of the model, or of ``splits``, in ``folders`` (cases or stores); returns the text.
+
+    The temperature is written into the package and into the registry's copy of it, which is the one that segments.
 
     Raises:
         InputError: no such case with a tumor, a case that cannot be read or used, or a store of other voxels.
@@ -41,11 +43,11 @@ def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = N
             f"{model}: the temperature is written into the model's package, and a zip is only read",
             f"import it with `voxmmsd models import {model}` and name it {package.info.id}",
         )
-    with TemporaryDirectory(prefix="voxmmsd-") as place:
+    with TemporaryDirectory(prefix="voxmmsd-") as aside:
         entries = [
             entry
             for number, folder in enumerate(folders)
-            for entry in _entries(folder, Path(place) / str(number), package)
+            for entry in _entries(folder, Path(aside) / str(number), package)
         ]
         chosen = _validation(entries, package, splits)
         zones = _near_lesions(chosen, package, device)
@@ -56,11 +58,13 @@ def calibrate_model(model: str, folders: Sequence[Path], splits: Path | None = N
         )
     seen = [entry.id for entry in chosen if entry.id in zones and _knows(package, entry)]
     record = {**fit_temperature(zones), "known": seen, "created": now()}
-    written = rewrite_record(package, lambda info: replace(info, training={**info.training, CALIBRATION: record}), card)
+    places = [one for one in (package, copy_in_registry(package)) if one]
+    for place in places:
+        rewrite_record(place, lambda info: replace(info, training={**info.training, CALIBRATION: record}), card)
     lines = [
         f"temperature {record['temperature']:g}: the expected calibration error near the lesions of "
         f"{counted(len(zones), 'case')} changes from {record['error_before']:.3f} to {record['error_after']:.3f}, in "
-        f"{written.folder}"
+        f"{' and '.join(str(place.folder) for place in places)}"
     ]
     if seen:
         lines.append(

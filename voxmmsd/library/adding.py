@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from voxmmsd.files import sha256_of
 from voxmmsd.labels import schema_named
 from voxmmsd.library.folder import Library, check_code
 from voxmmsd.library.images import brain_only, image_hash
+from voxmmsd.library.label_files import on_grid_of_case
 from voxmmsd.library.records import EXPERT, LabelVersion, LibraryCase
 from voxmmsd.records.result import ENDING, Refinement, ResultRecord, read_result_record
 
@@ -40,7 +41,8 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
     cases and labels are skipped, so a folder can be added again as it grows. A case that cannot be added is reported
     and does not stop the others. ``prefix``: cases get the ids PREFIX-001, PREFIX-002, ... instead of their names, and
     so do results of cases in the same folder. A case that was added before keeps its number. Cases of one patient are
-    of one patient in the library too, whose code is that of the first; a later call cannot tell whose visit it adds.
+    of one patient in the library too, whose code is that of the first. A later call tells whose visit it adds where the
+    folder holds another one that the library has.
 
     Raises:
         InputError: no such folder, or neither cases nor results in it.
@@ -53,13 +55,13 @@ def add_folder(library: Library, folder: Path, *, schema: str = "", part: str = 
         raise InputError(f"{folder}: holds neither cases nor results", f"`voxmmsd cases {folder}` says what was found")
     added.lines += [found.unread_remark] if found.unread else []
     codes: dict[str, str] = {}
-    patients: dict[str, str] = {}
+    patients = _known_patients(library, found.cases) if prefix else {}
     for case in found.cases:
         case_id = case.id
         try:
             images, mask = _read(case)
             case_id = _code_of(library, case_id, images, mask, prefix) if prefix else case_id
-            patient = _patient_of(library, case, case_id, patients) if prefix else case.patient_id
+            patient = patients.setdefault(case.patient_id.casefold(), case_id) if prefix else case.patient_id
             added.lines += _add_images(library, case_id, images, mask, patient, part)
             codes[case.id] = case_id
             added.lines += _add_label(library, case, case_id)
@@ -82,7 +84,8 @@ class CaseFiles:
     """The files of one case: images by modality, and what is known of it.
 
     ``result``: the record of its segmentation. ``origins``: who decided each voxel of the label.
-    ``drawn_from_scratch``: the label did not start from a prediction.
+    ``drawn_over``: ids of the models whose output the label started from, empty for none, None where the library is to
+    tell.
     """
 
     images: Mapping[str, Path]
@@ -90,7 +93,7 @@ class CaseFiles:
     result: Path | None = None
     label: Path | None = None
     origins: Path | None = None
-    drawn_from_scratch: bool = False
+    drawn_over: tuple[str, ...] | None = None
 
 
 def add_one(library: Library, case_id: str, files: CaseFiles, *, part: str = "", schema: str = "") -> list[str]:
@@ -109,8 +112,7 @@ def add_one(library: Library, case_id: str, files: CaseFiles, *, part: str = "",
     if files.result:
         lines += _add_result(library, case_id, files.result)
     if files.label:
-        over = () if files.drawn_from_scratch else None
-        version = library.accept_file(case_id, files.label, schema, drawn_over=over, origins=files.origins)
+        version = library.accept_file(case_id, files.label, schema, drawn_over=files.drawn_over, origins=files.origins)
         lines.append(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
     return lines
 
@@ -133,10 +135,19 @@ def _code_of(library: Library, case_id: str, images: Mapping[str, Volume], mask:
     return f"{prefix}-{max((number for _, number in given.values()), default=0) + 1:03d}"
 
 
-def _patient_of(library: Library, case: Case, case_id: str, codes: dict[str, str]) -> str:
-    """The code of a case's patient: what the case has, else that of another case of the patient, else its own."""
-    given = {one.id: one.patient for one in library.cases()}
-    return codes.setdefault(case.patient_id.casefold(), given.get(case_id, case_id))
+def _known_patients(library: Library, cases: Iterable[Case]) -> dict[str, str]:
+    """Patient, in lower case -> code, of those of whom the library has a case already, told by its images.
+
+    All cases are looked through before one gets a code: a new visit may come before the one that is known.
+    """
+    coded = {one.entry.image_hash: one.patient for one in library.cases()}
+    found: dict[str, str] = {}
+    for case in cases if coded else ():
+        with suppress(Exception):  # adding the case says what is wrong
+            content = image_hash(brain_only(case.id, *_read(case)))
+            if content in coded:
+                found.setdefault(case.patient_id.casefold(), coded[content])
+    return found
 
 
 def _refuse_moved(file: Path, case_id: str) -> None:
@@ -170,7 +181,7 @@ def _add_label(library: Library, case: Case, case_id: str) -> Iterator[str]:
         read_values(case.label)  # a file that is not a label map is reported as such
         raise InputError(f"{case.label.path}: its label schema cannot be determined", "name it with --schema")
     label, there = read_label(case.label, schema_named(case.schema)), library.case(case_id)
-    if not _is_known(library, there, there.accepted, label, case.schema):
+    if not _is_known(library, there, _accepted(there), label, case.schema):
         version = library.accept(case_id, label, case.schema, drawn_over=())
         yield f"{case_id}: its label is accepted as an expert's ({version.stem})"
 
@@ -204,7 +215,7 @@ def _add_result(library: Library, case_id: str, file: Path) -> Iterator[str]:
     if record.refined:
         yield from _add_refined(library, case, label, record, record.refined, labels)
         return
-    if case.prediction and case.prediction.model == model and _is_known(library, case, case.prediction, label, schema):
+    if _is_known(library, case, [each for each in case.labels if each.model == model], label, schema):
         return
     version = library.add_prediction(case_id, label, schema, model, review)
     yield f"{case_id}: prediction of {model} ({version.stem})"
@@ -225,7 +236,7 @@ def _add_refined(
                 f"{file}: is missing or has changed since refine wrote it",
                 "bring it back, or give the labels themselves with `voxmmsd library accept --label`",
             )
-    if any(_is_known(library, case, each, label, record.schema) for each in case.labels if each.is_accepted):
+    if _is_known(library, case, _accepted(case), label, record.schema):
         return
     if case.accepted and case.accepted.kind == EXPERT:
         raise InputError(
@@ -251,12 +262,23 @@ def accept_prediction(library: Library, case_id: str) -> LabelVersion:
     case = library.case(case_id)
     if case.prediction is None or case.newest != case.prediction:
         raise LibraryError(f"case {case_id}: has no prediction to answer", "give --label FILE")
-    return library.accept(case_id, library.read_label(case, case.prediction), case.prediction.schema)
+    label, schema = library.read_label(case, case.prediction), case.prediction.schema
+    return library.accept(case_id, label, schema, drawn_over=[case.prediction.model])
 
 
-def _is_known(library: Library, case: LibraryCase, there: LabelVersion | None, label: Volume, schema: str) -> bool:
-    """Whether ``there`` is this label already."""
-    if there is None or there.schema != schema:
-        return False
-    kept: Any = library.read_label(case, there)
-    return kept.grid.same_as(label.grid) and bool(np.array_equal(kept.array, label.array))
+def _accepted(case: LibraryCase) -> list[LabelVersion]:
+    return [label for label in case.labels if label.is_accepted]
+
+
+def _is_known(
+    library: Library, case: LibraryCase, versions: Iterable[LabelVersion], label: Volume, schema: str
+) -> bool:
+    """Whether one of ``versions`` is this label already: not the newest alone, for what was corrected since must not be
+    replaced by what it was before.
+
+    Raises:
+        LibraryError: the label has a grid of none of the case's images.
+    """
+    label = on_grid_of_case(case, label, schema)
+    kept = (library.read_label(case, each) for each in versions if each.schema == schema)
+    return any(one.grid.same_as(label.grid) and np.array_equal(one.array, label.array) for one in kept)

@@ -67,13 +67,18 @@ def create_library(folder: Path, hold_out_share: float = HOLD_OUT_SHARE, seed: i
     """
     if not 0 <= hold_out_share <= 0.5:
         raise ConfigError(f"a hold-out share of {hold_out_share:g} is out of range", "give 0 to 0.5, such as 0.2")
-    if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
-        raise LibraryError(f"{folder}: is not empty", "name a new folder for the training library")
+    _refuse_full(folder)
     (folder / "cases").mkdir(parents=True, exist_ok=True)
     about = About(str(uuid.uuid4()), now(), hold_out_share, secrets.randbelow(2**31) if seed is None else seed)
     with writing(folder):
+        _refuse_full(folder)  # another process may have been faster
         write_json_atomic(folder / RECORD, to_record(about))
     return Library(folder)
+
+
+def _refuse_full(folder: Path) -> None:
+    if folder.exists() and not all(_is_left_by_a_kill(item) for item in folder.iterdir()):
+        raise LibraryError(f"{folder}: is not empty", "name a new folder for the training library")
 
 
 def _is_left_by_a_kill(item: Path) -> bool:
@@ -107,7 +112,8 @@ class Library(LibraryRecords):
 
         Raises:
             LibraryError: an id that is not a code or has other images, images that exist under another id, a head
-                without brain mask, a part that differs from that of the patient, or a folder that cannot be written.
+                without brain mask, a part that differs from that of the case or the patient, or a folder that cannot be
+                written.
         """
         check_code(case_id, "case id")
         patient = patient or patient_of(case_id)
@@ -119,7 +125,13 @@ class Library(LibraryRecords):
         with writing(self.folder):
             known = [case.entry for case in self.cases()]
             if self._is_there(case_id, content, known):
-                return self.case(case_id)
+                case = self.case(case_id)
+                if part and part != case.part:
+                    raise LibraryError(
+                        f"case {case_id}: is in the {case.part} part since it entered, and stays there",
+                        "leave out the part",
+                    )
+                return case
             chosen, drawn = self._part(case_id, patient, part, known)
             return self._write_case(case_id, patient, chosen, drawn, kept, content)
 
@@ -154,8 +166,9 @@ class Library(LibraryRecords):
         """Append a label approved by an expert; training uses the newest of these.
 
         ``label`` as in ``add_prediction``. ``drawn_over``: ids of the models whose output the expert started from,
-        empty for none; by default the model of the newest prediction and those that the newest accepted label was drawn
-        on. ``origins``: who decided each voxel, on the label's grid: 0 a model, 1 edited by hand, 2 carried by refine.
+        empty for none; by default those that the newest accepted label was drawn on and the models of all predictions
+        since, of which any may have been corrected. ``origins``: who decided each voxel, on the label's grid: 0 a
+        model, 1 edited by hand, 2 carried by refine.
 
         Raises: as ``add_prediction``.
         """
@@ -226,9 +239,7 @@ class Library(LibraryRecords):
     def _part(self, case_id: str, patient: str, part: str, known: Sequence[CaseRecord]) -> tuple[Part, bool]:
         own = next((entry for entry in known if entry.patient.casefold() == patient.casefold()), None)
         if own is None:
-            return (
-                (Part(part), False) if part else (drawn_part(known, self._about.hold_out_share, self._about.seed), True)
-            )
+            return (Part(part), False) if part else (drawn_part(known, self.hold_out_share, self._about.seed), True)
         if part and part != own.part:
             raise LibraryError(
                 f"case {case_id}: its patient {patient} is in the {own.part} part (since case {own.id} entered) and "
@@ -295,6 +306,8 @@ def check_code(code: str, what: str) -> None:
 
 
 def _known_below(case: LibraryCase) -> list[str]:
-    """Models whose output the next correction will be drawn on, as far as the library knows."""
-    below = list(case.accepted.drawn_over) if case.accepted else []
-    return below + ([case.prediction.model] if case.prediction else [])
+    """Models whose output the next correction may be drawn on, as far as the library knows."""
+    accepted = case.accepted
+    if accepted is None:
+        return [label.model for label in case.labels]
+    return [*accepted.drawn_over, *(label.model for label in case.labels if label.number > accepted.number)]

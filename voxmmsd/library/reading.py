@@ -44,6 +44,11 @@ class LibraryRecords:
         """The id of the library, independent of its folder."""
         return self._about.id
 
+    @property
+    def hold_out_share(self) -> float:
+        """Fraction of the new patients that are held out."""
+        return self._about.hold_out_share
+
     def cases(self, known: Iterable[LibraryCase] = ()) -> tuple[LibraryCase, ...]:
         """All cases with their labels, in natural order of id; reads records only, no image.
 

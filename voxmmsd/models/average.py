@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,8 +20,8 @@ from voxmmsd.clock import now
 from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.ids import safe_id
 from voxmmsd.models.learned import Learned, learned_by
-from voxmmsd.models.package import ModelInfo, refuse_existing, refuse_pretrained
-from voxmmsd.models.provenance import INHERITED
+from voxmmsd.models.package import ModelInfo, refuse_existing, refuse_long_name, refuse_pretrained
+from voxmmsd.models.provenance import INHERITED, LIBRARY
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_network, load_tensors, pack_network
 from voxmmsd.runs import versions
@@ -36,7 +37,7 @@ def average_models(models: Sequence[str], out: Path, name: str = "") -> str:
     measured.
 
     Raises:
-        ConfigError: fewer than two models, or one twice.
+        ConfigError: fewer than two models, one twice, or a name that is too long.
         ModelError: no such model, one that cannot segment, models of different networks, labels or preprocessing, one
             that does not descend from the others or their parents, or ``out`` exists.
     """
@@ -48,6 +49,7 @@ def average_models(models: Sequence[str], out: Path, name: str = "") -> str:
         raise ConfigError(
             f"models average: needs two or more different models, given: {named}", "name each of them once"
         )
+    refuse_long_name(safe_id(name or infos[0].name))
     for package in packages:
         refuse_pretrained(package)
     _refuse_strangers(infos)
@@ -93,6 +95,7 @@ def _averaged(infos: Sequence[ModelInfo], name: str) -> ModelInfo:
         AVERAGED: [info.id for info in infos],
         **{kind: _parts(infos, kind) for kind in ("cases", "patients")},
         INHERITED: _learned(infos).record(),
+        **_library(infos),
         **{key: first.training[key] for key in OF_THE_FIRST if key in first.training},
         "sources": "; ".join(_distinct(str(info.training.get("sources", "not stated")) for info in infos)),
         "versions": versions(),
@@ -120,6 +123,20 @@ def _learned(infos: Sequence[ModelInfo]) -> Learned:
     learned = reduce(or_, (learned_by(info) for info in infos if info.id not in recorded))
     known = {info.id for info in infos}
     return replace(learned, unknown=tuple(parent for parent in learned.unknown if parent not in known))
+
+
+def _library(infos: Sequence[ModelInfo]) -> dict[str, Any]:
+    """The record of the training library that the first of them learned from, with the newest labels that any of them
+    learned of it: without one, its held-out patients would count as those that chose the model."""
+    uses = [info.provenance.library for info in infos]
+    found = [use for use in uses if use is not None]
+    if not found:
+        return {}
+    labels: dict[str, int] = {}
+    for use in found:
+        if use.id == found[0].id:
+            labels |= {case_id: max(number, labels.get(case_id, 0)) for case_id, number in use.labels.items()}
+    return {LIBRARY: {"id": found[0].id, "labels": labels}}
 
 
 def _parts(infos: Sequence[ModelInfo], kind: str) -> dict[str, list[str]]:

@@ -258,6 +258,16 @@ def rewrite_record(
     return ModelPackage(package.folder, info)
 
 
+def refuse_long_name(name: str) -> None:
+    """Raise ConfigError where the id of a new model, its name and the time, would be longer than an id may be."""
+    most = MAX_NAME - len("-20260101T120000")
+    if len(name) > most:
+        raise ConfigError(
+            f"a model cannot be called {name}: its name has {len(name)} characters, and {most} are allowed",
+            "give a shorter one with --name",
+        )
+
+
 def refuse_pretrained(package: ModelPackage) -> None:
     """Raise ModelError for a network that was only pre-trained."""
     if not package.info.segments:

@@ -92,6 +92,14 @@ def accepted_times() -> dict[str, str]:
     return {id_: found.time for id_, found in decided.items() if found.decision == decisions.ACCEPTED}
 
 
+def remark_on_comparison(package: ModelPackage) -> str:
+    """That a model was compared with another one than that in use, as text; empty where it was not, or with none."""
+    found, used = package.info.provenance.comparison, id_in_use()
+    if found is None or not found.old or used in (None, found.old, package.info.id):
+        return ""
+    return f"{package.info.id} was compared with {found.old}, not with {used}, which is in use"
+
+
 def accept(package: ModelPackage, force: bool = False) -> ModelPackage:
     """Make a package the model in use; it is copied into the registry if it is not there yet.
 
@@ -179,6 +187,18 @@ def import_model(source: Path) -> ModelPackage:
         if not _is_copied(package, target):
             _refuse_other_network(read_package(target).info, package, target)
     return read_package(target)
+
+
+def copy_in_registry(package: ModelPackage) -> ModelPackage | None:
+    """The registry's own copy of a package that is elsewhere; None where there is none that is intact."""
+    target = registry_folder() / package.info.id
+    if target.resolve() == package.folder.resolve():
+        return None
+    with suppress(ModelError):
+        copy = read_package(target)
+        if _network(copy.info) == _network(package.info):
+            return copy
+    return None
 
 
 def _refuse_other_network(known: ModelInfo | None, package: ModelPackage, target: Path) -> None:

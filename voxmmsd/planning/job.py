@@ -35,7 +35,7 @@ def export_job(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLo
     cases are prepared, those of each folder into a store of its own. ``run`` receives the progress.
 
     Raises:
-        ConfigError: the folder is not empty.
+        ConfigError: the folder is not empty, or an option does not apply to a training library.
         InputError: cases cannot be used.
     """
     if folder.exists() and any(folder.iterdir()):
@@ -66,6 +66,7 @@ def _cases(config: FinetuneConfig | PretrainConfig, folder: Path, run: RunLog) -
     if libraries and isinstance(config, FinetuneConfig):
         if len(config.folders) > 1:
             raise ConfigError("a job on a training library takes no other folders beside it", "name the library alone")
+        config.check_for_library()
         copy_folder(libraries[0], folder / LIBRARY)
         return [LIBRARY]
     here = replace(config, store=str(folder / STORE))

@@ -23,7 +23,8 @@ from voxmmsd.compute.processes import (
 )
 from voxmmsd.config import SAME_RESULT, config_to_record, options_that
 from voxmmsd.errors import Canceled, ConfigError
-from voxmmsd.models.package import ModelPackage
+from voxmmsd.ids import safe_id
+from voxmmsd.models.package import ModelPackage, refuse_long_name
 from voxmmsd.runs import RunLog, is_finished, open_run, refuse_other_options, resolve_run, stand_by
 from voxmmsd.terminal import progress_bar
 from voxmmsd.training.checkpoint import Checkpointer
@@ -62,6 +63,7 @@ def run_training(
         refuse_other_options(folder, verb, record, may_differ, defaults)
         print(f"{folder}: is finished; its model is {folder / 'model'}", file=sys.stderr)
         return folder / "model"
+    refuse_long_name(safe_id(config.name or folder.resolve().name))
     processes = torchrun_processes()
     device = choose_device(config.device, processes.local_rank)
     opened = (

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxmmsd.config import ANSWERS, Affects, option
+from voxmmsd.config import ANSWERS, Affects, flag_of, option
+from voxmmsd.errors import ConfigError, LibraryError
 from voxmmsd.verbs.verb import Verb, VerbGroup, existing, failure_line, require
 
 if TYPE_CHECKING:
     from voxmmsd.library import Library
 
 ORIGINS = "who decided each voxel of the label, ID-voxmmsd_origin.nii.gz of refine"
+DRAWN_OVER = "id of the model that the label was drawn on top of (default: those that predicted since the last label)"
+
+OF_A_LABEL = ("origins", "drawn_over", "from_scratch")
+OF_IMAGES = ("case", "brain_mask", "result", "label", *OF_A_LABEL)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class LibraryAddConfig(LibraryConfig):
     result: str = option("", "record of the segment result for these images (ID-voxmmsd.json)", affects=Affects.INPUT)
     label: str = option("", "file of the corrected label", affects=Affects.INPUT)
     origins: str = option("", ORIGINS, affects=Affects.INPUT)
+    drawn_over: str = option("", DRAWN_OVER)
     from_scratch: bool = option(False, "the label was drawn from scratch, not on top of a model's output")
 
 
@@ -49,6 +56,7 @@ class LibraryAcceptConfig(LibraryConfig):
     label: str = option("", "file of the corrected label (default: the unchanged prediction)", affects=Affects.INPUT)
     origins: str = option("", ORIGINS, affects=Affects.INPUT)
     schema: str = option("", "label schema, if it cannot be determined")
+    drawn_over: str = option("", DRAWN_OVER)
     from_scratch: bool = option(False, "the label was drawn from scratch, not on top of a model's output")
 
 
@@ -77,11 +85,26 @@ def _add(config: LibraryAddConfig) -> int:
 
     place = require(config.library, "LIBRARY")
     images = {name: Path(file) for name in MODALITIES if (file := getattr(config, name))}
+    if images:
+        _refuse(config, ("folder", "prefix"), "is for a folder of cases, not for images", "leave it out, or the images")
+        if not config.label:
+            _refuse(config, OF_A_LABEL, "is of a label, and none is given", "give --label FILE")
+    else:
+        _refuse(config, OF_IMAGES, "is for a case that is given image by image", "give --t1c FILE and its other images")
     if not is_library(place):
         if not images:
             existing(config.folder)
-        create_library(place, config.hold_out)
+        try:
+            create_library(place, config.hold_out)
+        except LibraryError:
+            if not is_library(place):  # else another process made it just now
+                raise
     library = open_library(place)
+    if config.hold_out not in (LibraryAddConfig.hold_out, library.hold_out_share):
+        raise ConfigError(
+            f"--hold-out {config.hold_out:g}: {place} is there already and holds out {library.hold_out_share:g}",
+            "leave it out, or say with --part where these patients belong",
+        )
     if images:
         files = CaseFiles(
             images,
@@ -89,7 +112,7 @@ def _add(config: LibraryAddConfig) -> int:
             result=Path(config.result) if config.result else None,
             label=Path(config.label) if config.label else None,
             origins=Path(config.origins) if config.origins else None,
-            drawn_from_scratch=config.from_scratch,
+            drawn_over=_models_below(config),
         )
         print("\n".join(add_one(library, config.case, files, part=config.part, schema=config.schema)))
         return 0
@@ -116,12 +139,27 @@ def _accept(config: LibraryAcceptConfig) -> None:
     library = _opened(config)
     case_id = str(require(config.case, "--case ID"))
     if config.label:
-        over = () if config.from_scratch else None
-        origins = Path(config.origins) if config.origins else None
+        origins, over = Path(config.origins) if config.origins else None, _models_below(config)
         version = library.accept_file(case_id, Path(config.label), config.schema, drawn_over=over, origins=origins)
     else:
+        _refuse(config, ("schema", *OF_A_LABEL), "is of a label, and none is given", "give --label FILE")
         version = accept_prediction(library, case_id)
     print(f"{case_id}: accepted {version.stem}, {version.changed_voxel_count} voxels changed")
+
+
+def _refuse(config: LibraryConfig, names: Sequence[str], why: str, remedy: str) -> None:
+    """Raises ConfigError: one of these options is given, which would be passed over."""
+    for item in fields(config):
+        if item.name in names and (value := getattr(config, item.name)):
+            named = value if item.metadata["positional"] else f"--{flag_of(item)}"
+            raise ConfigError(f"{named}: {why}", remedy)
+
+
+def _models_below(config: LibraryAddConfig | LibraryAcceptConfig) -> tuple[str, ...] | None:
+    """The models that the label was drawn over; None where the library is to tell."""
+    if config.from_scratch and config.drawn_over:
+        raise ConfigError(f"--from-scratch contradicts --drawn-over {config.drawn_over}", "give one of them")
+    return () if config.from_scratch else (config.drawn_over,) if config.drawn_over else None
 
 
 def _next(config: LibraryNextConfig) -> None:

@@ -84,9 +84,11 @@ def _export(config: ModelExportConfig) -> None:
 
 
 def _accept(config: ModelAcceptConfig) -> None:
-    from voxmmsd.models.registry import accept
+    from voxmmsd.models.registry import accept, remark_on_comparison
 
     package = _package(config)
+    if remark := remark_on_comparison(package):
+        print(remark, file=sys.stderr)
     print(f"accepted {package.info.id}: {accept(package, config.force).folder}")
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -9,19 +10,25 @@ from toy_models import as_kept, relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.config import make_config
+from voxmmsd.corrections.holdout import compare_on_hold_out
 from voxmmsd.corrections.labels import corrected_entries, corrected_splits, fixed_corrections, library_of, mixed
 from voxmmsd.corrections.propose import correcting, retune
 from voxmmsd.data.cases import find_cases
+from voxmmsd.data.formats.sources import Source, read_volume
+from voxmmsd.data.reading import read_case
 from voxmmsd.data.store import open_store, prepare_cases
-from voxmmsd.data.volume import Volume
+from voxmmsd.data.volume import Volume, resample
 from voxmmsd.errors import Canceled, ConfigError, InputError, LibraryError, ModelError, RunError
+from voxmmsd.inference.engines import open_engine
+from voxmmsd.inference.predict import predict
 from voxmmsd.labels import schema_named
 from voxmmsd.library import create_library, open_library
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models import registry
 from voxmmsd.models.package import read_package
-from voxmmsd.models.weights import load_network
+from voxmmsd.models.weights import load_network, pack_network
 from voxmmsd.phantom import write_phantoms
+from voxmmsd.planning.job import export_job
 from voxmmsd.runs import NullRun, Request, Run, open_run
 from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.packing import Best
@@ -99,6 +106,17 @@ def test_a_case_whose_label_was_drawn_over_the_old_models_output_does_not_count(
     assert {file.name for file in (run / "comparison").iterdir()} == {
         f"case-{n}-{who}.nii.gz" for n in ("002", "003") for who in ("old", "new")
     }
+
+
+@pytest.mark.parametrize(("old", "below"), [("toy-1-int8", "toy-1"), ("toy-1", "toy-1-int8")])
+def test_a_label_drawn_over_a_model_favors_its_copy_with_8_bits_too(straight, parent, tmp_path, old, below):
+    entries = [entry for entry in open_store(straight[1] / "store") if entry.id == "case-002"]
+    model = relabeled_package(parent, tmp_path / "m", id=old)
+    (case,) = compare_on_hold_out(
+        model, load_network(parent), schema_named(SCHEMA), entries, {"case-002": (below,)}, torch.device("cpu"),
+        tmp_path / "comparison",
+    )  # fmt: skip
+    assert case.unfair == f"its label was drawn over the output of {below}, which favors it"
 
 
 def test_the_new_model_is_only_proposed(straight):
@@ -418,6 +436,25 @@ def test_a_first_model_is_compared_with_the_one_in_use(parent, tmp_path, monkeyp
         registry.accept(worse)
 
 
+def test_the_model_in_use_is_compared_at_the_voxel_size_that_it_knows(parent, tmp_path):
+    network = load_network(parent)
+    with torch.no_grad():  # all classes about as probable, so that each has voxels
+        image = torch.from_numpy(phantom(1).image_czyx).float()[None]
+        network.head.bias -= network(image / image[image > 0].median() / 2).mean((0, 2, 3, 4))
+    info = replace(parent.info, preprocess=PreprocessConfig(spacing_mm=2.0), files={})
+    coarse = registry.accept(pack_network(tmp_path / "coarse", network, info))
+    library = filled(tmp_path, training=1, held=1)
+    package = retuned(library, parent, tmp_path / "run", start="", channels=(4, 6, 8), steps=1)
+    assert (package.info.preprocess.spacing_mm, package.info.training["comparison"]["old"]) == (1.0, "toy-1")
+    old = read_volume(Source(tmp_path / "run" / "comparison" / "case-001-old.nii.gz"))
+    case = library.as_case(library.case("case-001"))
+    told = predict(read_case(case), coarse, open_engine(coarse, device="cpu"))
+    there = resample(Volume(told.label_zyx, told.grid), old.grid, order=0).array
+    brain = np.asarray(open_store(tmp_path / "run" / "store")[1].image()).any(axis=0)
+    assert len(np.unique(there[brain])) > 1
+    assert (old.array == there)[brain].mean() > 0.99
+
+
 def test_a_library_teaches_a_pretrained_network(parent, pretrained, tmp_path):
     package = retuned(filled(tmp_path), parent, tmp_path / "run", start=str(pretrained), steps=4)
     assert package.info.network.channels == (4, 6, 8)
@@ -480,6 +517,19 @@ def test_a_target_schema_is_refused_and_not_passed_over(parent, tmp_path):
     library = filled(tmp_path / "library")
     with pytest.raises(ConfigError, match="--target-schema brats-2021: does not apply to a training library"):
         retuned(library, parent, tmp_path / "run", target_schema="brats-2021")
+
+
+def test_a_file_of_splits_is_refused_and_its_test_patients_are_not_trained_on(parent, tmp_path):
+    library = filled(tmp_path / "library", training=1, held=1)
+    write_phantoms(tmp_path / "more", 2, seed=5, side=24)
+    splits = tmp_path / "splits.json"
+    splits.write_text(json.dumps({"train": ["phantom-005-000"], "validation": [], "test": ["phantom-005-001"]}))
+    given = {"folders": (str(library.folder), str(tmp_path / "more")), "splits": str(splits), "steps": 1}
+    with pytest.raises(ConfigError, match=r"splits\.json: does not apply to a training library"):
+        retuned(library, parent, tmp_path / "run", **given)
+    with pytest.raises(ConfigError, match=r"--splits nowhere\.json: does not apply to a training library"):
+        export_job(options(library, parent, tmp_path / "run", splits="nowhere.json"), tmp_path / "job")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "job").exists()
 
 
 def test_the_average_of_the_weights_is_kept_where_nobody_is_held_out(parent, tmp_path):

@@ -12,6 +12,12 @@ def test_a_constant_gain_has_no_spread():
     assert (found.draws, found.patients) == ((3, 0), (4, 0))
 
 
+def test_one_draw_of_one_patient_tells_no_interval():
+    found = paired(np.full((1, 2, 3), 0.03), patients=("a", "a"))
+    assert found.effect == pytest.approx(0.03)
+    assert np.isnan([found.low, found.high]).all()
+
+
 def test_the_effect_is_the_mean_of_the_regions_means_over_patients_who_have_them():
     differences = np.array([[[0.2, 0.1], [0.4, NAN]]])  # one draw, two patients, the second without ET
     found = paired(differences)

@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,15 @@ def test_the_gain_is_paired_by_draw_and_patient(comparison):
     assert row[:2] == ["3", "vox-mmsd"]
     assert row[7:11] == ["+8.3", row[8], "2:0", "2:0"]
     assert comparison.rows()[1][7:11] == [""] * 4
+
+
+def test_one_draw_of_one_patient_has_a_dash_for_its_interval():
+    one = {
+        Arm(method, 3, 0): replace(scored(0.5, dice), patients=("c0", "c0"))
+        for method, dice in (("scratch", 0.7), ("vox-mmsd", 0.9))
+    }
+    row = Comparison(SCHEMA, one).rows()[2]
+    assert (row[7:9], row[-1]) == (["+6.7", "-"], "+5.0 (-)")
 
 
 def test_a_broken_off_draw_is_left_out_of_the_gain(comparison):

@@ -15,6 +15,7 @@ from voxmmsd.errors import InputError, ModelError
 from voxmmsd.inference.calibrate import calibrate_model
 from voxmmsd.inference.engines import open_engine
 from voxmmsd.inference.predict import predict
+from voxmmsd.models import registry
 from voxmmsd.models.package import RECORD, read_package
 from voxmmsd.models.provenance import CALIBRATION
 
@@ -51,6 +52,13 @@ def test_the_models_validation_cases_are_used_whether_prepared_or_not(folder, pa
     prepare_cases(find_cases(folder).cases, tmp_path / "store", package.info.preprocess, workers=1)
     calibrate_model(str(package.folder), [tmp_path / "store"], device="cpu")
     assert recorded(package)["temperature"] == first["temperature"] != 1
+
+
+def test_a_run_that_was_accepted_is_calibrated_in_the_registry_too(folder, package):
+    accepted = registry.accept(package)
+    text = calibrate_model(str(package.folder), [folder], device="cpu")
+    assert str(accepted.folder) in text and str(package.folder) in text
+    assert registry.resolve_model().info.temperature == recorded(package)["temperature"] != 1
 
 
 def test_cases_that_the_model_learned_from_are_named_as_such(folder, package, tmp_path):

@@ -1,5 +1,8 @@
 import json
+import subprocess
+import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 from corrected_cases import label_of, moved, phantom
@@ -37,6 +40,68 @@ def write_result(folder, case_id, label, model="m-1"):
     file.with_name(f"{case_id}-voxmmsd.json").write_text(json.dumps(record))
 
 
+def test_a_label_names_the_model_below_it_whose_prediction_the_library_has_not(cases, tmp_path, capsys):
+    images = [
+        text
+        for name in ("t1c", "t2f")
+        for text in (f"--{name}", str(next((cases / "phantom-000-000").glob(f"*-{name}.nii.gz"))))
+    ]
+    label = ["--label", str(next((cases / "phantom-000-000").glob("*-seg.nii.gz"))), "--schema", "brats-gli-2023"]
+    place, case = str(tmp_path / "lib"), ["--case", "site1-007"]
+    assert main(["library", "add", place, *case, *images, *label, "--drawn-over", "m-1"]) == 0
+    accepted = open_library(tmp_path / "lib").case("site1-007").accepted
+    assert (accepted.kind, accepted.drawn_over) == ("corrected", ("m-1",))
+    assert main(["library", "accept", place, *case, *label, "--drawn-over", "m-2"]) == 0
+    assert open_library(tmp_path / "lib").case("site1-007").accepted.drawn_over == ("m-2",)
+    assert main(["library", "accept", place, *case, *label, "--drawn-over", "m-2", "--from-scratch"]) == 2
+    assert "--from-scratch contradicts --drawn-over m-2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("add {lib} {cases} --case p-1", "--case: is for a case that is given image by image"),
+        ("add {lib} {cases} --label x.nii", "--label: is for a case that is given image by image"),
+        ("add {lib} {cases} --from-scratch", "--from-scratch: is for a case that is given image by image"),
+        ("add {lib} --case p-1", "--case: is for a case that is given image by image"),
+        ("add {lib} {cases} --case p-1 --t1c x.nii", "cases: is for a folder of cases, not for images"),
+        ("add {lib} --case p-1 --t1c x.nii --prefix p", "--prefix: is for a folder of cases, not for images"),
+        ("add {lib} --case p-1 --t1c x.nii --origins x.nii", "--origins: is of a label, and none is given"),
+        ("add {lib} {cases} --hold-out 0.5", "--hold-out 0.5: {lib} is there already and holds out 0.2"),
+        ("accept {lib} --case p-1 --origins x.nii", "--origins: is of a label, and none is given"),
+        ("accept {lib} --case p-1 --from-scratch", "--from-scratch: is of a label, and none is given"),
+        ("accept {lib} --case p-1 --drawn-over m-1", "--drawn-over: is of a label, and none is given"),
+    ],
+)
+def test_an_option_of_another_form_is_refused_and_not_passed_over(library, cases, capsys, words, said):
+    places = {"lib": library.folder, "cases": cases}
+    assert main(["library", *(word.format(**places) for word in words.split())]) == 2
+    assert said.format(**places) in capsys.readouterr().err
+    assert library.cases() == ()
+
+
+def test_the_share_that_a_library_holds_out_may_be_repeated(tmp_path, cases):
+    for _call in range(2):
+        assert main(["library", "add", str(tmp_path / "lib"), str(cases), "--hold-out", "0.5"]) == 0
+
+
+def test_an_accepted_prediction_is_drawn_over_its_own_model_alone(library, cases):
+    add_folder(library, cases)
+    for number, model in enumerate(("m-1", "m-2")):
+        library.add_prediction("phantom-000-000", moved(label_of(phantom(0)), number), "brats-gli-2023", model)
+        assert accept_prediction(library, "phantom-000-000").drawn_over == (model,)
+
+
+def test_two_calls_that_make_a_library_at_once_add_to_the_same_one(tmp_path):
+    calls = []
+    for seed in (0, 1):
+        write_phantoms(tmp_path / f"cases-{seed}", 1, seed=seed, side=24)
+        words = ["-m", "voxmmsd", "library", "add", str(tmp_path / "lib"), str(tmp_path / f"cases-{seed}")]
+        calls.append(subprocess.Popen([sys.executable, *words]))
+    assert [call.wait() for call in calls] == [0, 0]
+    assert len(open_library(tmp_path / "lib").cases()) == 2
+
+
 def test_a_folder_of_labeled_cases_becomes_a_library_of_experts_labels(library, cases):
     added = add_folder(library, cases)
     assert (len(added.lines), added.failures) == (4, [])
@@ -70,6 +135,30 @@ def test_a_folder_added_again_brings_only_what_is_new(library, cases):
     write_phantoms(cases, 1, seed=5, side=24)
     assert [line.split(":")[0] for line in add_folder(library, cases).lines] == ["phantom-005-000"] * 2
     assert [len(case.labels) for case in library.cases()] == [1, 1, 1]
+
+
+def test_a_folder_added_again_replaces_no_newer_correction_or_prediction(library, cases, tmp_path):
+    add_folder(library, cases)
+    guess = moved(label_of(phantom(0)))
+    write_result(tmp_path / "results", "phantom-000-000", guess)
+    add_folder(library, tmp_path / "results")
+    library.add_prediction("phantom-000-000", moved(guess), "brats-gli-2023", "m-1")
+    corrected = library.accept("phantom-000-000", moved(guess, 2), "brats-gli-2023")
+    assert add_folder(library, cases).lines == []
+    assert add_folder(library, tmp_path / "results").lines == []
+    case = library.case("phantom-000-000")
+    assert (case.accepted, len(case.labels)) == (corrected, 4)
+
+
+def test_a_label_in_another_order_of_axes_than_its_images_is_added_once(library, cases):
+    file = next((cases / "phantom-000-000").glob("*-seg.nii.gz"))
+    label = nib.load(file)
+    turned = label.as_reoriented(nib.orientations.axcodes2ornt("ASR"))
+    assert turned.affine.tolist() != label.affine.tolist()
+    nib.save(turned, file)
+    add_folder(library, cases)
+    assert add_folder(library, cases).lines == []
+    assert len(library.case("phantom-000-000").labels) == 1
 
 
 def test_results_of_segment_become_predictions_with_their_doubts(library, cases, tmp_path):
@@ -177,6 +266,16 @@ def test_visits_of_a_patient_stay_together_under_their_codes(library, tmp_path):
         assert add_folder(library, tmp_path / "in", prefix="site1").failures == []
     assert [case.patient for case in library.cases()] == ["site1-001", "site1-001", "site1-003"]
     assert library.case("site1-001").part == library.case("site1-002").part
+
+
+def test_a_new_visit_that_comes_before_the_one_that_is_known_has_its_patient(library, tmp_path):
+    for number, name in enumerate(("BraTS-GLI-00005-101", "BraTS-GLI-00005-100")):
+        write_patient(tmp_path / "in", name, seed=number, shape_xyz=(24, 24, 24), label=False)
+        assert add_folder(library, tmp_path / "in", prefix="site1").failures == []
+    assert [(case.id, case.patient) for case in library.cases()] == [
+        ("site1-001", "site1-001"),
+        ("site1-002", "site1-001"),
+    ]
 
 
 def test_a_result_of_images_that_were_moved_is_not_added_to_those_that_were_not(library, cases):

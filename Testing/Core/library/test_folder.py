@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
+from threading import Barrier, Thread
 
 import nibabel as nib
 import numpy as np
@@ -105,6 +107,17 @@ def test_a_second_correction_remembers_all_models_below_it(filled):
     assert library.case("case-000").accepted.drawn_over == ("model-1", "model-2")
 
 
+def test_whichever_prediction_since_the_last_label_was_corrected_its_model_is_among_those_below(filled):
+    library, made = filled
+    truth = label_of(made["case-000"])
+    for model in ("model-1", "model-2"):
+        library.add_prediction("case-000", moved(truth), SCHEMA, model)
+    assert library.accept("case-000", truth, SCHEMA, drawn_over=("model-2",)).drawn_over == ("model-2",)
+    library.add_prediction("case-000", moved(truth, 2), SCHEMA, "model-3")
+    library.add_prediction("case-000", moved(truth, 3), SCHEMA, "model-4")
+    assert library.accept("case-000", truth, SCHEMA).drawn_over == ("model-2", "model-3", "model-4")
+
+
 def test_a_corrected_file_is_accepted_in_its_schemas_values_and_any_order_of_axes(filled, tmp_path):
     library, made = filled
     one = made["case-000"]
@@ -173,6 +186,8 @@ def test_a_patient_stays_in_the_part_it_entered(tmp_path):
     for number, part in ((1, "training"), (2, "hold-out")):
         library.add_case(f"p{number}-a", images_of(phantom(number)), patient=f"p{number}", part=part)
         assert library.add_case(f"p{number}-b", images_of(phantom(number + 10)), patient=f"P{number}").part == part
+    with pytest.raises(LibraryError, match="case p1-a: is in the training part since it entered"):
+        library.add_case("p1-a", images_of(phantom(1)), patient="p1", part="hold-out")
     with pytest.raises(LibraryError, match="in the hold-out part"):
         library.add_case("p2-c", images_of(phantom(30)), patient="p2", part="training")
     with pytest.raises(ConfigError, match="unknown part 'test'"):
@@ -228,6 +243,25 @@ def test_a_folder_that_is_no_library_or_a_damaged_one_says_so(filled, tmp_path):
         file.write_text(text)
         with pytest.raises(LibraryError, match=r"case\.json: is"):
             library.cases()
+
+
+def test_of_two_who_create_a_library_at_once_one_is_refused(tmp_path):
+    made = []
+
+    def create(folder, start):
+        start.wait()
+        with suppress(LibraryError):
+            made.append(create_library(folder).id)
+
+    for number in range(20):
+        folder, start = tmp_path / str(number), Barrier(2)
+        threads = [Thread(target=create, args=(folder, start)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert made == [open_library(folder).id]
+        made.clear()
 
 
 def test_the_room_needs_neither_torch_nor_onnx_runtime():

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,17 @@ from toy_models import as_kept, relabeled_package, toy_network, toy_package
 from voxmmsd.cli import main
 from voxmmsd.errors import ConfigError, ModelError
 from voxmmsd.models.average import average_models
+from voxmmsd.models.learned import NOTHING, has_learned
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
 
 CALIBRATED = {"temperature": 1.7, "cases": ["c"]}
+
+
+@dataclass(frozen=True)
+class Case:
+    id: str
+    patient_id: str
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +77,29 @@ def test_it_knows_whatever_one_of_them_knows_and_claims_no_score(family, tmp_pat
     assert "Not measured." in card and "averaged: 2 (new-1, old-1)" in card
 
 
+def test_held_out_patients_of_a_library_judge_the_mean_too_and_those_who_chose_another_do_not(family, tmp_path):
+    held, chosen = Case("h1-000", "h1"), Case("v1-000", "v1")
+    cases = {"cases": {"train": ["a"], "validation": [held.id]}, "inherited": NOTHING.record()}
+    siblings = [
+        relabeled_package(
+            read_package(Path(family[0])),
+            tmp_path / name,
+            id=name,
+            parent="root-1",
+            training=training,
+        )
+        for name, training in (
+            ("other-1", {**cases, "cases": {"train": ["a"], "validation": [chosen.id]}}),
+            ("left-1", {**cases, "library": {"id": "lib", "labels": {"a": 2, "b": 1}, "judged_by": {held.id: 1}}}),
+            ("right-1", {**cases, "library": {"id": "lib", "labels": {"a": 1, "c": 1}, "judged_by": {held.id: 1}}}),
+        )
+    ]
+    average_models([str(one.folder) for one in siblings], tmp_path / "mean")
+    mean = read_package(tmp_path / "mean")
+    assert mean.info.provenance.learned_labels("lib") == {"a": 2, "b": 1, "c": 1}
+    assert (has_learned(mean, held), has_learned(mean, chosen)) == (False, True)
+
+
 def test_a_parent_is_known_from_the_record_of_its_child_where_its_own_ancestors_are_lost(family, tmp_path):
     new, old = (read_package(Path(folder)) for folder in family)
     orphan = relabeled_package(old, tmp_path / "old", parent="gone-1")
@@ -94,6 +125,12 @@ def test_the_verb_says_what_is_to_be_done_next(family, tmp_path, capsys):
 def test_fewer_than_two_are_refused(family, tmp_path, count):
     with pytest.raises(ConfigError, match="needs two or more different models"):
         average_models(family[:count], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_a_name_that_is_too_long_for_an_id_is_refused(family, tmp_path):
+    with pytest.raises(ConfigError, match="has 185 characters, and 184 are allowed"):
+        average_models(family, tmp_path / "mean", name="n" * 185)
     assert not (tmp_path / "mean").exists()
 
 

@@ -250,6 +250,20 @@ def test_a_model_that_was_found_worse_is_accepted_only_by_force(packages, tmp_pa
     assert registry.accept(worse, force=True).info.id == registry.resolve_model().info.id
 
 
+def test_a_model_that_was_compared_with_another_one_than_that_in_use_is_accepted_with_a_remark(
+    packages, tmp_path, capsys
+):
+    registry.accept(packages[0])
+    compared = {"old": "one-1", "outcome": "better", "text": "better on 4 of 5"}
+    for name in ("left-1", "right-1"):
+        child = relabeled_package(
+            packages[1], tmp_path / name, id=name, parent="one-1", training={"comparison": compared}
+        )
+        assert main(["models", "accept", str(child.folder)]) == 0
+    assert capsys.readouterr().err == "right-1 was compared with one-1, not with left-1, which is in use\n"
+    assert registry.id_in_use() == "right-1"
+
+
 def test_the_table_shows_state_size_parent_and_scores(packages, tmp_path):
     use(packages[0])
     child = relabeled_package(packages[1], tmp_path / "c", id="child-1", parent="one-1")

@@ -13,7 +13,7 @@ from toy_models import as_kept, relabeled_package
 from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
-from voxmmsd.errors import Canceled, InputError, RunError
+from voxmmsd.errors import Canceled, ConfigError, InputError, RunError
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import read_package
 from voxmmsd.models.weights import load_network
@@ -286,6 +286,13 @@ def test_nothing_to_learn_from_or_to_validate_on_is_refused(store, tmp_path):
     (tmp_path / "splits.json").write_text(json.dumps({"train": ids}))
     with pytest.raises(InputError, match="no labeled case is left to validation"):
         finetune(options(store, tmp_path / "run2", splits=str(tmp_path / "splits.json")))
+
+
+def test_a_run_folder_whose_name_is_too_long_for_the_id_of_its_model_is_refused_before_the_training(store, tmp_path):
+    run = tmp_path / ("n" * 185)
+    with pytest.raises(ConfigError, match="has 185 characters, and 184 are allowed; give a shorter one with --name"):
+        finetune(options(store, run))
+    assert not run.exists()
 
 
 def test_the_mean_over_regions_leaves_out_what_no_case_has():
