@@ -98,7 +98,7 @@ class FinetuneConfig(TrainingConfig):
     keep_checkpoints: int = option(2, "number of recent checkpoints to keep, besides the best one", range=_AT_LEAST_1)
     start: str = option(
         "",
-        "model package or run that provides the initial weights (default: train from scratch)",
+        "model package or run that provides the initial weights and the channels (default: train from scratch)",
         affects=Affects.INPUT,
         flag="from",
     )

@@ -264,6 +264,16 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
             compare(file, str(tmp_path / "run"))
 
 
+def test_a_given_start_of_other_channels_is_refused_before_the_first_training(done, experiment, tmp_path):
+    text = experiment.read_text(encoding="utf-8").replace("[4, 6, 8]", "[4, 8, 8]")
+    text = text.replace("finetune.linear_probe = true", f'start = "{done[0]}/pretrain/vox-mmsd"')
+    file = tmp_path / "experiment.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"probe: .*vox-mmsd has the channels \(4, 6, 8\), fine-tuning \(4, 8, 8\)"):
+        compare(file, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "pretrain").exists()
+
+
 def test_unlabeled_patients_are_pretrained_on_and_none_that_is_kept_back(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
     write_phantoms(tmp_path / "in", 1, seed=7, side=32)
