@@ -87,22 +87,22 @@ class PatchSampler:
         first = (step * self.processes.size + self.processes.rank) * self.recipe.batch
         patches = [self._patch(first + item, dropout_share) for item in range(self.recipe.batch)]
         image, label = (torch.stack(tensors) for tensors in zip(*patches, strict=True))
+        rng = np.random.default_rng([self.seed, Draw.INTENSITY, first])
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        for transform in self._of_batches:
+            drawn = transform.draw(image.shape, generator)
+            if self._marked and not isinstance(transform, Elastic):  # which moves whole labels, as they are
+                image, label = _with_marks_kept(transform, image, label, drawn)
+            else:
+                image, label = transform.apply(image, label, drawn)
         if self.recipe.augment:
-            rng = np.random.default_rng([self.seed, Draw.INTENSITY, first])
-            generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-            for transform in self._of_batches:
-                drawn = transform.draw(image.shape, generator)
-                if self._marked and not isinstance(transform, Elastic):  # which moves whole labels, as they are
-                    image, label = _with_marks_kept(transform, image, label, drawn)
-                else:
-                    image, label = transform.apply(image, label, drawn)
             image = change_intensity(image, draw_intensity(image.shape, self.recipe.intensity, generator))
         return image, label
 
     def _patch(self, position: int, dropout_share: float) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, Draw.PATCH, position])
         wants_foreground = rng.random() < self.recipe.foreground
-        matrix = self._matrix(rng, position) if self.recipe.augment else np.eye(3)
+        matrix = self._matrix(rng, position)
         index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
         entry = self.entries[index]
         held, held_label = self._resident.get(entry.id) or self._arrays(entry)
@@ -116,7 +116,7 @@ class PatchSampler:
 
     def _matrix(self, rng: np.random.Generator, position: int) -> np.ndarray:
         """From patch offsets to case offsets; the listed transforms leave the draws of the others as they are."""
-        matrix = draw_matrix(self.recipe.spatial, rng)
+        matrix = draw_matrix(self.recipe.spatial, rng) if self.recipe.augment else np.eye(3)
         listed = np.random.default_rng([self.seed, Draw.LISTED_TRANSFORMS, position])
         for transform in self._of_places:
             matrix = transform.draw_matrix(listed) @ matrix

@@ -205,6 +205,16 @@ def test_a_voxel_that_a_transform_gives_another_tissue_is_not_marked_any_more(en
     assert changed
 
 
+@pytest.mark.parametrize("transform", ["axis-scaling:p=1,scale=0.5..0.6", "bias-field:p=1", "elastic:p=1", "paste:p=1"])
+def test_listed_transforms_are_applied_without_the_other_augmentations_too(entries, transform):
+    how = recipe(size=32, transforms=make_transforms((transform,), schema_named("brats-gli-2023")))
+    plain, listed = PatchSampler(entries, recipe(size=32), seed=0), PatchSampler(entries, how, seed=0)
+    before, after = ([sampler.batch(step) for step in range(4)] for sampler in (plain, listed))
+    assert any(not torch.equal(one[0], other[0]) for one, other in zip(before, after, strict=True))
+    if transform.startswith("bias-field"):
+        assert all(torch.equal(one[1], other[1]) for one, other in zip(before, after, strict=True))
+
+
 def test_a_case_that_is_drawn_more_often_is_held_once(entries, monkeypatch):
     """Corrections repeat a new case up to as often as the library has others; a GPU's memory would not hold that."""
     held = []
