@@ -6,7 +6,7 @@ sees the same patches as an uninterrupted one, and two processes together see th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,14 +164,18 @@ class PatchSampler:
                 if len(places) > PLACES_PER_LABEL:
                     places = rng.choice(places, PLACES_PER_LABEL, replace=False)
                 self._places[index][value] = places
-        for value in {value for places in self._places for value in places}:
-            counts = {index: len(places[value]) for index, places in enumerate(self._places) if value in places}
+        self._holders = self._holders_among(range(len(self.entries)))
+        held = [self._holders_among(cases) for cases in self._by_cohort]
+        self._holders_by_cohort = [holders for holders in held if holders]
+
+    def _holders_among(self, cases: Iterable[int]) -> dict[int, list[int]]:
+        """For each label of these cases, those with enough voxels of it; all that have it if none has enough."""
+        found: dict[int, list[int]] = {}
+        for value in {value for index in cases for value in self._places[index]}:
+            counts = {index: len(self._places[index][value]) for index in cases if value in self._places[index]}
             enough = [index for index, count in counts.items() if count >= FEW_VOXELS]
-            self._holders[value] = enough or list(counts)
-        for cases in self._by_cohort:
-            held = {label: [case for case in holders if case in cases] for label, holders in self._holders.items()}
-            if any(held.values()):
-                self._holders_by_cohort.append({label: holders for label, holders in held.items() if holders})
+            found[value] = enough or list(counts)
+        return found
 
 
 def _with_bits(entry: PreparedCase, edited: np.ndarray) -> np.ndarray:

@@ -110,6 +110,18 @@ def test_specks_of_a_label_are_not_sought_out_where_other_cases_have_more(entrie
     assert set(cases) == {1}
 
 
+def test_specks_are_sought_out_in_a_data_set_that_has_no_more_of_the_label(entries):
+    """Else a data set of small tumors would get no foreground where its share is balanced."""
+    array = np.load(entries[2].array_file)
+    array[4] = 0
+    array[4, 10:14, 10:14, 10:14] = 1
+    np.save(entries[2].array_file, array)
+    cases = [*entries[:2], replace(entries[2], cohort="of small tumors")]
+    sampler = PatchSampler(cases, recipe(balance_cohorts=True), seed=0)
+    drawn = [case_of(image) for step in range(40) for image in sampler.batch(step)[0]]
+    assert drawn.count(2) == pytest.approx(60, abs=15)
+
+
 def test_every_foreground_patch_holds_tumor_and_patches_stay_inside(entries):
     sampler = PatchSampler(entries, recipe(), seed=0)
     for step in range(10):
