@@ -247,8 +247,9 @@ class _Experiment:
 
     @cache  # noqa: B019 - as long as the experiment
     def _labels_of(self, case_id: str) -> frozenset[int]:
+        """Class indices; no codes of unions, as whole tumors have them."""
         label = next(entry.label() for entry in self.entries if entry.id == case_id)
-        return frozenset(np.flatnonzero(np.bincount(label.ravel())).tolist()) - {0}
+        return frozenset(np.flatnonzero(np.bincount(label.ravel())[: self.schema.class_count]).tolist()) - {0}
 
     def _report(self, comparison: Comparison, part: str, scored: Sequence[PreparedCase]) -> str:
         text = comparison.text(f"mean Dice of the regions on {counted(len(scored), f'{part} case')}")
