@@ -14,6 +14,14 @@ from voxmmsd.errors import ConfigError
 
 METHODS = ("vox-mmsd", "masked-autoencoding", "voxel-contrast")
 PRESET_NAMES = ("tiny", "small", "paper")
+_ABLATIONS = (  # of the first method; the others have no such part
+    "distillation",
+    "restoration",
+    "single_scale",
+    "same_mask_for_views",
+    "same_mask_for_modalities",
+    "pairs_within_modality",
+)
 _AT_LEAST_1, _AT_LEAST_0, _SHARE = (1, math.inf), (0, math.inf), (0, 1)
 
 
@@ -98,7 +106,7 @@ class FinetuneConfig(TrainingConfig):
     keep_checkpoints: int = option(2, "number of recent checkpoints to keep, besides the best one", range=_AT_LEAST_1)
     start: str = option(
         "",
-        "model package or run that provides the initial weights (default: train from scratch)",
+        "model package or run that provides the initial weights and the channels (default: train from scratch)",
         affects=Affects.INPUT,
         flag="from",
     )
@@ -222,9 +230,19 @@ class PretrainConfig(TrainingConfig):
             raise ConfigError(
                 "pretrain: without --distillation and --restoration there is nothing to learn", "keep one"
             )
+        self._refuse_ablations_of_other_methods()
         if self.mask_size < 1 or self.block % self.mask_size:
             raise ConfigError(
                 f"pretrain: --block {self.block} is not a multiple of --mask-size {self.mask_size}",
                 "give a --block that --mask-size divides",
             )
         self._refuse_indivisible("block", self.block)
+
+    def _refuse_ablations_of_other_methods(self) -> None:
+        stated = [name for name in _ABLATIONS if getattr(self, name) != getattr(type(self), name)]
+        if stated and self.method != METHODS[0]:
+            flags = [f"--{'' if getattr(self, name) else 'no-'}{name.replace('_', '-')}" for name in stated]
+            raise ConfigError(
+                f"pretrain: --method {self.method} does not use {', '.join(flags)}",
+                f"leave it out, or give --method {METHODS[0]}",
+            )

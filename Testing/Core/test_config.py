@@ -4,6 +4,7 @@ import pytest
 
 from voxmmsd.config import config_from_record, config_to_record, make_config
 from voxmmsd.errors import ConfigError
+from voxmmsd.experiment.config import ABLATIONS
 from voxmmsd.inference.config import SegmentConfig
 from voxmmsd.model_config import NetworkConfig
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
@@ -75,6 +76,16 @@ def test_sides_that_the_network_cannot_halve_are_refused_with_the_next_one_that_
     with pytest.raises(ConfigError, match=r"--patch 60 is not a multiple of 16.*give --patch 64"):
         make_config(FinetuneConfig, {"patch": 60}).check_patch()
     make_config(FinetuneConfig, {"patch": 60, "channels": (4, 8, 16)}).check_patch()
+
+
+@pytest.mark.parametrize("method", ["voxel-contrast", "masked-autoencoding"])
+def test_an_ablation_of_the_method_is_refused_for_the_others_which_have_no_such_part(method):
+    for ablation in ABLATIONS.values():
+        ((name, value),) = ablation.items()
+        flag = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
+        with pytest.raises(ConfigError, match=f"--method {method} does not use {flag}; leave it out"):
+            make_config(PretrainConfig, {"method": method, name: value})
+    make_config(PretrainConfig, {"method": method, "preset": "tiny", "distillation": True, "single_scale": False})
 
 
 def test_a_configuration_does_not_depend_on_what_lies_on_the_disk(tmp_path):

@@ -42,7 +42,7 @@ def test_the_sixty_seconds_work_as_written_from_the_shell_and_from_python(tmp_pa
         if words[1] == "evaluate":
             assert "WT" in done.stdout
         if "--from" in words:
-            assert "took 74 tensors" in done.stderr
+            assert "took 64 tensors" in done.stderr
     assert "finished; step 30 of 30" in done.stdout
     assert (tmp_path / "results" / "phantom-007-000-voxmmsd.png").stat().st_size > 10_000
     script = block("python", "From Python (")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from voxmmsd.compute.processes import Processes
+from voxmmsd.config import make_config
 from voxmmsd.corrections.holdout import compare_on_hold_out
 from voxmmsd.corrections.labels import (
     Corrections,
@@ -47,6 +48,8 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
     config.check_for_library()
     start = start_of(config)
     parent = start if start is not None and start.info.segments else None
+    if parent is not None:
+        _refuse_unused(config)
     if start is not None:
         config = replace(config, channels=start.info.network.channels)
     config.check_patch()
@@ -65,6 +68,19 @@ def retune(config: FinetuneConfig, library: Library) -> Path:
         return propose(training, library, used[0], parent or model_in_use())
 
     return run_training(config, make, FineTuning.verb, pack)
+
+
+def _refuse_unused(config: FinetuneConfig) -> None:
+    """Raise ConfigError for options of the standard recipe that differ from the preset's: ``gentle`` has none of
+    them."""
+    preset = make_config(FinetuneConfig, {"preset": config.preset})
+    for name in ("class_balancing", "freeze_batchnorm_after"):
+        if (value := getattr(config, name)) != getattr(preset, name):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} {value:g}: does not apply to a correction, which balances no classes and "
+                "freezes BatchNorm from the start",
+                "leave it out",
+            )
 
 
 def correcting(

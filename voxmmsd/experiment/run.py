@@ -166,10 +166,19 @@ class _Experiment:
 
     def _check_method(self, method: str) -> None:
         finetuned, pretrained = self._finetune_config(Arm(method, 1, 0), "", ""), self._pretrain_options(method)
-        if self._pretrains(method) and finetuned.channels != pretrained.channels:
+        start = self.experiment.variant(method).start
+        if self._pretrains(method):
+            self._refuse_other_channels(method, "pre-training", pretrained.channels, finetuned.channels)
+        elif start not in ("", SCRATCH):
+            with suppress(ModelError):  # perhaps it is still to be made; else its arm says so
+                theirs = resolve_model(start).info.network.channels
+                self._refuse_other_channels(method, start, theirs, finetuned.channels)
+
+    @staticmethod
+    def _refuse_other_channels(method: str, start: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> None:
+        if theirs != ours:
             raise ConfigError(
-                f"compare: {method}: pre-training has the channels {pretrained.channels}, fine-tuning "
-                f"{finetuned.channels}",
+                f"compare: {method}: {start} has the channels {theirs}, fine-tuning {ours}",
                 "give both the same, else nothing would be taken over",
             )
 
@@ -238,8 +247,9 @@ class _Experiment:
 
     @cache  # noqa: B019 - as long as the experiment
     def _labels_of(self, case_id: str) -> frozenset[int]:
+        """Class indices; no codes of unions, as whole tumors have them."""
         label = next(entry.label() for entry in self.entries if entry.id == case_id)
-        return frozenset(np.flatnonzero(np.bincount(label.ravel())).tolist()) - {0}
+        return frozenset(np.flatnonzero(np.bincount(label.ravel())[: self.schema.class_count]).tolist()) - {0}
 
     def _report(self, comparison: Comparison, part: str, scored: Sequence[PreparedCase]) -> str:
         text = comparison.text(f"mean Dice of the regions on {counted(len(scored), f'{part} case')}")

@@ -98,12 +98,16 @@ class SegmentationLoss(nn.Module):
         return -_mean(log_truth, weight)
 
     def _marginal_dice(self, p: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
-        """Mean over the unions that occur; the other tissues of such cases are unknown."""
-        terms = [
-            _soft_dice_loss(p[:, list(union)].sum(dim=1), truth == code, weight)
-            for code, union in self.unions.items()
-            if (truth == code).any()
-        ]
+        """Mean over the unions that occur; the other tissues of such cases are unknown.
+
+        A union also has the tissues and smaller unions that are known in it, as where a tumor was pasted.
+        """
+        terms = []
+        for code, union in self.unions.items():
+            if (truth == code).any():
+                parts = [*union, *(other for other, fewer in self.unions.items() if set(fewer) <= set(union))]
+                is_inside = torch.isin(truth, truth.new_tensor(parts))
+                terms.append(_soft_dice_loss(p[:, list(union)].sum(dim=1), is_inside, weight))
         return torch.stack(terms).mean()
 
     def _region_dice(self, logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:

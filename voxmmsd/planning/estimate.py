@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,10 +20,11 @@ from voxmmsd.data.cases import find_cases
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import PreparedCase, is_store, open_store, prepare_cases
 from voxmmsd.errors import InputError
+from voxmmsd.labels import schema_named
 from voxmmsd.library import HOLD_OUT, is_library, open_library
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.runs import NullRun, resolve_run
-from voxmmsd.training.cases import preprocess_of
+from voxmmsd.training.cases import preprocess_of, target_schema
 from voxmmsd.training.finetune import FineTuning
 from voxmmsd.training.loop import TrainingLoop
 from voxmmsd.training.pretrain import PreTraining
@@ -144,12 +145,22 @@ def _one_prepared(config: FinetuneConfig | PretrainConfig, store: Path) -> _Data
         )
     held = held or (max(1, round(VALIDATION_SHARE * count)) if labeled else 0)
     if prepared:
-        return _Data(count - held, held, prepared[0], 0.0)
+        return _Data(count - held, held, _mapped(prepared[0], config, [*cases, *prepared]), 0.0)
     start = time.perf_counter()
     case = cases[0] if labeled else replace(cases[0], label=None)
     result = prepare_cases([case], store, preprocess_of(config), workers=1)
     result.refuse_failures()
-    return _Data(count - held, held, result.entries[0], time.perf_counter() - start)
+    return _Data(count - held, held, _mapped(result.entries[0], config, cases), time.perf_counter() - start)
+
+
+def _mapped(
+    entry: PreparedCase, config: FinetuneConfig | PretrainConfig, cases: Sequence[Case | PreparedCase]
+) -> PreparedCase:
+    """With its labels as a fine-tuning on ``cases`` maps them; those of a library, which has one schema, stay."""
+    if isinstance(config, PretrainConfig) or any(is_library(Path(name)) for name in config.folders):
+        return entry
+    target = target_schema(config, [case.schema or "" for case in cases])
+    return entry.mapped_onto(schema_named(target)) if target else entry
 
 
 def _made(config: FinetuneConfig | PretrainConfig, entry: PreparedCase, folder: Path) -> TrainingLoop:
@@ -160,8 +171,9 @@ def _made(config: FinetuneConfig | PretrainConfig, entry: PreparedCase, folder: 
     if config.start and any(is_library(Path(name)) for name in config.folders):
         config = replace(config, channels=resolve_model(config.start).info.network.channels)
     config.check_patch()
-    both = Splits((entry.id,), (entry.id,))  # what it learns is of no use: only its cost counts
-    return FineTuning(replace(config, start=""), run, [entry], both, processes)
+    training = FineTuning(replace(config, start=""), run, [entry], Splits((entry.id,), ()), processes)
+    training.validation = [entry]  # what it learns is of no use, only its cost counts; no tumor bank is refused for it
+    return training
 
 
 def _mean_seconds(training: TrainingLoop) -> float:

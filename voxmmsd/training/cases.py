@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def labeled_entries(config: FinetuneConfig, run: RunLog) -> tuple[PreparedCase, 
             f"{', '.join(config.folders)}: no labeled case, and fine-tuning learns from expert labels",
             "add some, or pretrain on these",
         )
-    target = model_schema(found, config.target_schema or _schema_of_start(config, found))
+    target = model_schema(found, target_schema(config, [entry.label_schema().name for entry in found]))
     labeled = tuple(entry.mapped_onto(target) for entry in found)
     seen, known = labeled[0].preprocess.spacing_mm, preprocess_of(config).spacing_mm
     if config.start and seen != known:
@@ -122,10 +122,14 @@ def model_schema(entries: Sequence[PreparedCase], target: str = "") -> LabelSche
     return entries[0].label_schema()
 
 
-def _schema_of_start(config: FinetuneConfig, entries: Sequence[PreparedCase]) -> str:
-    """The schema of the initial model if the cases have several, else none: cases of one schema keep it."""
-    several = len({entry.label_schema().name for entry in entries}) > 1
-    return resolve_model(config.start).info.schema if several and config.start else ""
+def target_schema(config: FinetuneConfig, schemas: Collection[str]) -> str:
+    """Name of the schema that labels of these ``schemas`` are mapped to; empty: cases of one schema keep it.
+
+    Of several, without ``config.target_schema``, it is that of the initial model.
+    """
+    if config.target_schema or not config.start or len(set(schemas)) == 1:
+        return config.target_schema
+    return resolve_model(config.start).info.schema
 
 
 def open_bank(file: str, schema: LabelSchema, entries: Sequence[PreparedCase], splits: Splits) -> TumorBank | None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from voxmmsd.compute.processes import Processes, first_rank_first, mean_of_processes
+from voxmmsd.compute.processes import Processes, first_rank_first
 from voxmmsd.data.label_maps import volumes_ml
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import PreparedCase
@@ -35,7 +35,7 @@ from voxmmsd.training.cases import fixed_splits, labeled_entries, model_schema, 
 from voxmmsd.training.checkpoint import load_state, save_state
 from voxmmsd.training.init_weights import start_from, warn_of_known_patients
 from voxmmsd.training.loop import TrainingLoop, run_training
-from voxmmsd.training.optimization import adamw, follow
+from voxmmsd.training.optimization import adamw, follow, share_buffers
 from voxmmsd.training.packing import Best, RecordExtras, Trained, pack_model
 from voxmmsd.training.patches import PatchRecipe, PatchSampler
 from voxmmsd.training.recipe import Keep, Recipe, standard
@@ -164,20 +164,13 @@ class FineTuning(TrainingLoop):
         return {"learning_rate": self.recipe.learning_rate(step)}
 
     def after_update(self) -> None:
-        if self.step < self.recipe.batchnorm_frozen_from <= self.step + 1:
-            self._share_statistics()
+        # Without --sync-batchnorm each process has BatchNorm statistics of its own patches. A checkpoint holds those of
+        # one process, and different ones that are frozen would train different networks.
+        if self.processes.is_distributed and self.step < self.recipe.batchnorm_frozen_from:
+            share_buffers(self.network)
         if self.average is not None:
             decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))  # the start fades away first
             follow(self.average, self.network, decay)
-
-    @torch.no_grad()
-    def _share_statistics(self) -> None:
-        """Let all processes freeze the mean of their BatchNorm statistics, which without ``--sync-batchnorm`` are of
-        their own patches: with different ones they would train different networks, of which one is saved."""
-        if self.processes.is_distributed:
-            for buffer in self.network.buffers():
-                if buffer.is_floating_point():
-                    buffer.copy_(mean_of_processes(buffer))
 
     @property
     def validated(self) -> SegmentationNetwork:

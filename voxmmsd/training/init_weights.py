@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 from voxmmsd.data.splits import Splits
 from voxmmsd.data.store import PreparedCase
+from voxmmsd.errors import ConfigError
 from voxmmsd.labels import LabelSchema, index_of_tissue, schema_named
 from voxmmsd.models.learned import NOTHING, Learned, learned_by
 from voxmmsd.models.registry import resolve_model
 from voxmmsd.models.weights import load_tensors
+from voxmmsd.networks.heads import SegmentationNetwork
 from voxmmsd.runs import RunLog
 
 UNKNOWN_CLASS_LOGIT = -4.0  # logit of a class that the start does not know
+_COUNT = "num_batches_tracked"  # of BatchNorm: one number in any network, which says nothing of its weights
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,22 @@ class WeightTransfer:
         return "; ".join(parts)
 
 
-def start_from(network: nn.Module, model: str, schema: LabelSchema, run: RunLog) -> WeightTransfer:
+def start_from(network: SegmentationNetwork, model: str, schema: LabelSchema, run: RunLog) -> WeightTransfer:
     """Copy matching tensors from a model (package, run or registry name) and report which.
 
     The head is mapped tissue by tissue; a tissue unknown to the model starts with a low probability.
+
+    Raises:
+        ConfigError: the model has other channels than the network.
+        ModelError: no such model, or it is damaged.
     """
     package = resolve_model(model)
+    if network.unet.config.channels != package.info.network.channels:
+        own, known = (" ".join(map(str, one.channels)) for one in (network.unet.config, package.info.network))
+        raise ConfigError(
+            f"--channels {own}: {package.info.id} has the channels {known}, so that its weights do not fit",
+            f"give --channels {known}",
+        )
     weights = load_tensors(package)
     unknown: tuple[str, ...] = ()
     if package.info.segments:
@@ -93,8 +106,9 @@ def transfer_weights(network: nn.Module, model: str, weights: dict[str, Tensor])
     own = network.state_dict()
     fits = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
     network.load_state_dict({**own, **fits})
+    taken = tuple(name for name in fits if not name.endswith(_COUNT))
     fresh = tuple(name for name in own if name not in fits)
-    return WeightTransfer(model, tuple(fits), fresh, tuple(sorted(name for name in weights if name not in fits)))
+    return WeightTransfer(model, taken, fresh, tuple(sorted(name for name in weights if name not in fits)))
 
 
 def _listed(names: tuple[str, ...], most: int = 6) -> str:

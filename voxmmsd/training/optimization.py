@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from voxmmsd.compute.devices import Precision
+from voxmmsd.compute.processes import mean_of_processes
 from voxmmsd.networks.heads import SegmentationNetwork
 
 MAX_GRADIENT = 12.0  # as nnU-Net clips; only rare outliers reach it
@@ -91,6 +92,13 @@ def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Update ``average``, an exponential moving average of ``network``'s weights; buffers are copied."""
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
     torch._foreach_copy_(list(average.buffers()), list(network.buffers()))
+
+
+@torch.no_grad()
+def share_buffers(network: nn.Module) -> None:
+    """Set ``network``'s floating-point buffers to their mean over the processes, in one exchange."""
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    _part(mean_of_processes(_joined(buffers)), buffers)
 
 
 class BufferSnapshot:

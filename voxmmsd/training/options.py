@@ -1,4 +1,4 @@
-"""Options of a fine-tuning; some defaults depend on whether it corrects a model.
+"""Options of a fine-tuning; some defaults depend on the model that it starts from.
 
 Standard library only, so that the command line and the panels can use it before heavy imports.
 """
@@ -29,3 +29,12 @@ def correction_config(given: dict[str, Any], file: Path | None = None) -> Finetu
     Raises: as ``make_config``.
     """
     return make_config(FinetuneConfig, given, file, presets=_FOR_CORRECTIONS)
+
+
+def config_with_channels(channels: tuple[int, ...], given: dict[str, Any], file: Path | None = None) -> FinetuneConfig:
+    """Like ``make_config(FinetuneConfig, ...)``, with these channels in each preset: those of the initial model.
+
+    Raises: as ``make_config``.
+    """
+    presets = {name: {**preset, "channels": channels} for name, preset in FinetuneConfig.PRESETS.items()}
+    return make_config(FinetuneConfig, given, file, presets=presets)

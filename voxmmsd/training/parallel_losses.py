@@ -16,7 +16,7 @@ Losses = Callable[[int], Mapping[str, Tensor]]
 class ParallelLosses:
     """Losses whose gradients are the mean over all processes, if there are several.
 
-    Each process keeps its own BatchNorm statistics, of which the first one's are saved, unless ``sync_batchnorm``.
+    In these losses each process has its own BatchNorm statistics unless ``sync_batchnorm``.
     """
 
     def __init__(self, processes: Processes, sync_batchnorm: bool) -> None:

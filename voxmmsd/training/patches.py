@@ -6,7 +6,7 @@ sees the same patches as an uninterrupted one, and two processes together see th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,22 +87,22 @@ class PatchSampler:
         first = (step * self.processes.size + self.processes.rank) * self.recipe.batch
         patches = [self._patch(first + item, dropout_share) for item in range(self.recipe.batch)]
         image, label = (torch.stack(tensors) for tensors in zip(*patches, strict=True))
+        rng = np.random.default_rng([self.seed, Draw.INTENSITY, first])
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        for transform in self._of_batches:
+            drawn = transform.draw(image.shape, generator)
+            if self._marked and not isinstance(transform, Elastic):  # which moves whole labels, as they are
+                image, label = _with_marks_kept(transform, image, label, drawn)
+            else:
+                image, label = transform.apply(image, label, drawn)
         if self.recipe.augment:
-            rng = np.random.default_rng([self.seed, Draw.INTENSITY, first])
-            generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-            for transform in self._of_batches:
-                drawn = transform.draw(image.shape, generator)
-                if self._marked and not isinstance(transform, Elastic):  # which moves whole labels, as they are
-                    image, label = _with_marks_kept(transform, image, label, drawn)
-                else:
-                    image, label = transform.apply(image, label, drawn)
             image = change_intensity(image, draw_intensity(image.shape, self.recipe.intensity, generator))
         return image, label
 
     def _patch(self, position: int, dropout_share: float) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, Draw.PATCH, position])
         wants_foreground = rng.random() < self.recipe.foreground
-        matrix = self._matrix(rng, position) if self.recipe.augment else np.eye(3)
+        matrix = self._matrix(rng, position)
         index, center = self._tumor_place(rng) if wants_foreground and self._holders else self._any_place(rng, position)
         entry = self.entries[index]
         held, held_label = self._resident.get(entry.id) or self._arrays(entry)
@@ -116,7 +116,7 @@ class PatchSampler:
 
     def _matrix(self, rng: np.random.Generator, position: int) -> np.ndarray:
         """From patch offsets to case offsets; the listed transforms leave the draws of the others as they are."""
-        matrix = draw_matrix(self.recipe.spatial, rng)
+        matrix = draw_matrix(self.recipe.spatial, rng) if self.recipe.augment else np.eye(3)
         listed = np.random.default_rng([self.seed, Draw.LISTED_TRANSFORMS, position])
         for transform in self._of_places:
             matrix = transform.draw_matrix(listed) @ matrix
@@ -164,14 +164,18 @@ class PatchSampler:
                 if len(places) > PLACES_PER_LABEL:
                     places = rng.choice(places, PLACES_PER_LABEL, replace=False)
                 self._places[index][value] = places
-        for value in {value for places in self._places for value in places}:
-            counts = {index: len(places[value]) for index, places in enumerate(self._places) if value in places}
+        self._holders = self._holders_among(range(len(self.entries)))
+        held = [self._holders_among(cases) for cases in self._by_cohort]
+        self._holders_by_cohort = [holders for holders in held if holders]
+
+    def _holders_among(self, cases: Iterable[int]) -> dict[int, list[int]]:
+        """For each label of these cases, those with enough voxels of it; all that have it if none has enough."""
+        found: dict[int, list[int]] = {}
+        for value in {value for index in cases for value in self._places[index]}:
+            counts = {index: len(self._places[index][value]) for index in cases if value in self._places[index]}
             enough = [index for index, count in counts.items() if count >= FEW_VOXELS]
-            self._holders[value] = enough or list(counts)
-        for cases in self._by_cohort:
-            held = {label: [case for case in holders if case in cases] for label, holders in self._holders.items()}
-            if any(held.values()):
-                self._holders_by_cohort.append({label: holders for label, holders in held.items() if holders})
+            found[value] = enough or list(counts)
+        return found
 
 
 def _with_bits(entry: PreparedCase, edited: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from voxmmsd.views.drawing import happens, uniform
 
 PLACES = 16  # tried per image
 MIN_HEALTHY = 0.9  # of the tumor's part inside the patch
+MIN_HEALTHY_VOXELS = 500  # voxels of a modality of a donor: the deviation of fewer can be next to nothing
 POINTS = 16  # along each side: the tumor's shape, where places are compared
 
 
@@ -100,10 +101,14 @@ class Paste:
         return image, label
 
     def _of_batch(self, image: Tensor, label: Tensor) -> Tumors:
-        """The patches as donors; a case whose tissues are open has no tumor to give."""
+        """The patches as donors; one whose tissues are open, or whose healthy tissue is too little to tell its level,
+        has no tumor to give."""
+        is_healthy = (image > 0) & (label == 0)[:, None]
         is_open = (label >= self.classes).flatten(1).any(dim=1)
-        label = torch.where(is_open[:, None, None, None], torch.zeros_like(label), label)
-        mean, deviation = level_of(image, (image > 0) & (label == 0)[:, None])
+        is_little = is_healthy.flatten(2).sum(dim=2) < MIN_HEALTHY_VOXELS
+        gives = ~(is_open | (is_little & (image > 0).flatten(2).any(dim=2)).any(dim=1))
+        label = torch.where(gives[:, None, None, None], label, torch.zeros_like(label))
+        mean, deviation = level_of(image, is_healthy)
         normal = torch.where(image > 0, (image - mean) / deviation, torch.nan)
         return Tumors(normal, label, torch.ones(3, device=image.device))
 

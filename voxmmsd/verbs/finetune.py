@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voxmmsd.config import make_config
-from voxmmsd.files import read_json
+from voxmmsd.errors import ModelError
 from voxmmsd.home import home
 from voxmmsd.training_config import FinetuneConfig
 from voxmmsd.verbs.training_task import check_training
 from voxmmsd.verbs.verb import Verb, placed_by
+
+if TYPE_CHECKING:
+    from voxmmsd.models.package import ModelInfo
 
 
 def configured(given: dict[str, Any], file: Path | None = None) -> FinetuneConfig:
@@ -21,10 +25,13 @@ def configured(given: dict[str, Any], file: Path | None = None) -> FinetuneConfi
 
     Raises: as ``make_config``.
     """
-    from voxmmsd.training.options import correction_config
+    from voxmmsd.training.options import config_with_channels, correction_config
 
     config = make_config(FinetuneConfig, given, file)
-    return correction_config(given, file) if corrects_a_model(config.folders, config.start) else config
+    if corrects_a_model(config.folders, config.start):
+        return correction_config(given, file)
+    info = _info_of(config.start) if config.start else None
+    return config_with_channels(info.network.channels, given, file) if info else config
 
 
 def corrects_a_model(folders: Iterable[str], start: str) -> bool:
@@ -35,16 +42,23 @@ def corrects_a_model(folders: Iterable[str], start: str) -> bool:
 
 
 def _segments(start: str) -> bool:
-    """False for a pre-trained network, whose record has no schema. A name in the registry is assumed to be a
-    segmentation model."""
-    from voxmmsd.models.package import RECORD
+    """False for a pre-trained network; what cannot be found is assumed to be a segmentation model."""
+    info = _info_of(start)
+    return info is None or info.segments
+
+
+def _info_of(start: str) -> ModelInfo | None:
+    """The record of the model, of which a package in a folder is not verified; None if there is none, as the training
+    will say."""
+    from voxmmsd.models.package import read_info
+    from voxmmsd.models.registry import resolve_model
 
     for folder in (Path(start), Path(start) / "model", home() / "runs" / start / "model"):
-        try:
-            return bool(read_json(folder / RECORD).get("schema"))
-        except (OSError, ValueError, AttributeError):
-            continue
-    return True
+        with suppress(ModelError):
+            return read_info(folder)
+    with suppress(ModelError):
+        return resolve_model(start).info
+    return None
 
 
 def run(config: FinetuneConfig) -> None:

@@ -368,6 +368,17 @@ def test_the_dice_of_the_regions_helps_a_first_model_and_no_correction_unless_it
     assert by_preset == {"tiny": 1, "small": 1, "paper": 0}
 
 
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_options_that_a_correction_does_not_use_are_refused(parent, tmp_path, preset):
+    library = filled(tmp_path, training=1, held=0)
+    ignored = {"class_balancing": 0.125, "freeze_batchnorm_after": 0.75}
+    for name, value in ignored.items():
+        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} {value}: does not apply to a correction"):
+            retuned(library, parent, tmp_path / "run", preset=preset, **{name: value})
+    retuned(library, parent, tmp_path / "run", preset=preset, steps=1)
+    retuned(library, parent, tmp_path / "first", start="", **{**FIRST, "steps": 1, **ignored})
+
+
 def test_a_library_takes_a_tenth_of_the_presets_steps_unless_they_are_stated(parent, tmp_path):
     library = create_library(tmp_path / "library")
     given = {"folders": (str(library.folder),), "start": str(parent.folder)}

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from voxmmsd.data.store import PreparedCase, prepare_cases
 from voxmmsd.errors import Canceled, ConfigError, RunError
 from voxmmsd.experiment.config import ABLATIONS, Arm, ExperimentConfig
 from voxmmsd.experiment.run import compare
+from voxmmsd.files import sha256_of
 from voxmmsd.models.package import read_package
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Request, Run, view_run
@@ -228,6 +230,30 @@ def test_draws_hold_every_label_where_asked(experiment, tmp_path, monkeypatch):
     assert draws == [[poor[0]]] * 2
 
 
+def test_a_case_that_knows_the_whole_tumor_alone_holds_no_label_of_a_draw(experiment, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    shutil.copytree(experiment.parent / "store", store)
+    pool = json.loads((experiment.parent / "splits.json").read_text())["pool"]
+    for id_ in pool[1:]:
+        array = np.load(store / f"{id_}.npy")
+        array[4] = array[4] > 0
+        np.save(store / f"{id_}.npy", array)
+        record = json.loads((store / f"{id_}.json").read_text())
+        told = {**record, "schema": "whole-tumor", "array_sha256": sha256_of(store / f"{id_}.npy")}
+        (store / f"{id_}.json").write_text(json.dumps(told))
+    text = experiment.read_text(encoding="utf-8").replace(str(experiment.parent / "store"), str(store))
+    text = text.replace("[finetune]", '[finetune]\ntarget_schema = "brats-gli-2023"').replace(
+        "cases = [1, 2]", "cases = [2]"
+    )
+    file = tmp_path / "experiment.toml"
+    file.write_text("every_label = true\n" + text.replace("cases = [1]", "cases = [2]"))
+    monkeypatch.setattr(Run, "asked", lambda self: Request.CANCEL)
+    with pytest.raises(Canceled):
+        compare(file, str(tmp_path / "run"))
+    draws = [json.loads(file.read_text())["train"] for file in (tmp_path / "run" / "draws").iterdir()]
+    assert len(draws) == 2 and all(pool[0] in draw for draw in draws)
+
+
 def test_every_ablation_has_a_name_and_differs_from_the_method():
     default = make_config(PretrainConfig, {})
     for name, options in ABLATIONS.items():
@@ -262,6 +288,16 @@ def test_what_cannot_be_compared_is_refused(experiment, tmp_path, monkeypatch):
         file.write_text(text.replace(old, new))
         with pytest.raises(ConfigError, match=message):
             compare(file, str(tmp_path / "run"))
+
+
+def test_a_given_start_of_other_channels_is_refused_before_the_first_training(done, experiment, tmp_path):
+    text = experiment.read_text(encoding="utf-8").replace("[4, 6, 8]", "[4, 8, 8]")
+    text = text.replace("finetune.linear_probe = true", f'start = "{done[0]}/pretrain/vox-mmsd"')
+    file = tmp_path / "experiment.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"probe: .*vox-mmsd has the channels \(4, 6, 8\), fine-tuning \(4, 8, 8\)"):
+        compare(file, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "pretrain").exists()
 
 
 def test_unlabeled_patients_are_pretrained_on_and_none_that_is_kept_back(experiment, tmp_path, monkeypatch):

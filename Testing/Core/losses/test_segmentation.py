@@ -90,6 +90,20 @@ def test_balanced_an_edited_voxel_weighs_more_among_its_class():
     assert balanced - plain == pytest.approx(float(entropy), abs=1e-5)
 
 
+def test_tissues_pasted_into_a_partially_labeled_case_belong_to_its_unions():
+    """As ``paste`` leaves a whole tumor with a fully labeled one beside it."""
+    truth = torch.zeros(1, 6, 6, 6, dtype=torch.uint8)
+    truth[0, 0], truth[0, 2], truth[0, 3], truth[0, 4] = 4, 1, 3, 5
+    loss = SegmentationLoss({4: (1, 2, 3), 5: (1, 3)}, open_labels=True)
+    right = torch.where(truth == 4, 2, torch.where(truth == 5, 3, truth))
+    assert loss(logits_for(right, 50), truth) < 1e-3
+    blank = torch.where(truth < 4, 0, right)
+    entropy = 50 * 72 / 216  # of the two slices of 36 voxels that are missed
+    # Of the whole tumor 72 of 144 voxels are found, of the core 36 of 108.
+    dice = (1 - 2 * 72 / (72 + 144) + 1 - 2 * 36 / (36 + 108)) / 2
+    assert float(loss(logits_for(blank, 50), truth)) == pytest.approx(entropy + dice, abs=1e-3)
+
+
 def test_an_edited_voxel_of_a_partially_labeled_case_counts_as_often():
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(2, 4, 6, 1, 1, generator=generator)

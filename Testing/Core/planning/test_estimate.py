@@ -3,14 +3,19 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from toy_models import relabeled_package, toy_package
 
 from voxmmsd.cli import main
 from voxmmsd.config import make_config
+from voxmmsd.data.cases import find_cases
+from voxmmsd.data.store import open_store, prepare_cases
 from voxmmsd.errors import InputError
+from voxmmsd.files import sha256_of
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.planning.estimate import TOO_LONG_SECONDS, Estimate, estimate
+from voxmmsd.training.finetune import finetune
 from voxmmsd.training_config import FinetuneConfig, PretrainConfig
 
 TINY = {"preset": "tiny", "channels": (4, 8), "batch": 1, "device": "cpu", "threads": 1, "workers": 1}
@@ -20,6 +25,13 @@ TINY = {"preset": "tiny", "channels": (4, 8), "batch": 1, "device": "cpu", "thre
 def cases(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cases")
     write_phantoms(folder, 5, seed=3, side=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(cases, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    prepare_cases(find_cases(cases).cases, folder, workers=1)
     return folder
 
 
@@ -57,6 +69,45 @@ def test_the_case_is_prepared_at_the_voxel_size_of_the_model_it_starts_from(case
         estimate(make_config(FinetuneConfig, {**given, "start": str(model.folder)})) for model in (fine, coarse)
     )
     assert at_1_mm.disk_bytes - at_2_mm.disk_bytes > 5 * 5 * 20**3 / 2  # of five arrays a case, seven eighths
+
+
+def test_a_bank_with_tumors_of_training_patients_is_none_of_held_out_ones(store, tmp_path):
+    ids = [entry.id for entry in open_store(store)]
+    label = np.zeros((1, 8, 8, 8), np.uint8)
+    label[:, 3:5, 3:5, 3:5] = 4
+    image = np.full((1, 4, 8, 8, 8), 120, np.uint8)
+    np.savez(tmp_path / "bank.npz", image=image, label=label, patient=np.array(ids[:1]))
+    (tmp_path / "splits.json").write_text(json.dumps({"train": ids[:4], "validation": ids[4:]}))
+    given = {"splits": str(tmp_path / "splits.json"), "tumor_bank": str(tmp_path / "bank.npz"), "steps": 1}
+    config = make_config(FinetuneConfig, options(store, tmp_path, patch=16, **given))
+    assert estimate(config).cases == 5
+    assert finetune(config).is_dir(), "as the training itself takes it"
+
+
+def test_labels_are_mapped_onto_the_schema_of_the_model(store, tmp_path):
+    """The case that is measured knows the whole tumor alone, which is nothing to repaint a tissue of."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    entry = open_store(store)[0]
+    array = np.load(entry.array_file)
+    array[4] = array[4] > 0
+    np.save(elsewhere / "other.npy", array)
+    record = json.loads((store / f"{entry.id}.json").read_text(encoding="utf-8"))
+    digest = sha256_of(elsewhere / "other.npy")
+    record |= {
+        "id": "other",
+        "patient_id": "other",
+        "image_hash": "other",
+        "schema": "whole-tumor",
+        "array_sha256": digest,
+    }
+    (elsewhere / "other.json").write_text(json.dumps(record), encoding="utf-8")
+    given = options(elsewhere, tmp_path, patch=16, steps=1, transforms=("non-enhancing:p=0.5",))
+    given |= {"folders": (str(elsewhere), str(store)), "target_schema": "brats-gli-2023"}
+    assert estimate(make_config(FinetuneConfig, given)).cases == 6
+    start = finetune(make_config(FinetuneConfig, {**given, "run": str(tmp_path / "start")}))
+    of_the_start = make_config(FinetuneConfig, {**given, "target_schema": "", "start": str(start)})
+    assert estimate(of_the_start).cases == 6
 
 
 def test_what_makes_no_sense_is_said_with_the_way_out():

@@ -10,12 +10,14 @@ import pytest
 import torch
 from toy_models import as_kept, relabeled_package
 
+from voxmmsd.cli import main
 from voxmmsd.config import config_to_record, make_config
 from voxmmsd.data.cases import find_cases
 from voxmmsd.data.store import prepare_cases
 from voxmmsd.errors import Canceled, ConfigError, InputError, RunError
 from voxmmsd.model_config import PreprocessConfig
 from voxmmsd.models.package import read_package
+from voxmmsd.models.registry import import_model
 from voxmmsd.models.weights import load_network
 from voxmmsd.phantom import write_phantoms
 from voxmmsd.runs import Request, Run, read_status
@@ -24,6 +26,7 @@ from voxmmsd.training.checkpoint import load_state
 from voxmmsd.training.finetune import finetune
 from voxmmsd.training.validation import mean_region_dice
 from voxmmsd.training_config import FinetuneConfig
+from voxmmsd.verbs.finetune import configured
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +215,7 @@ def test_starting_from_a_model_takes_its_weights_and_says_which(straight, store,
     run = tmp_path / "run"
     finetune(options(store, run, start=str(straight), steps=1, learning_rate=0.0, validate_every=1))
     said = capsys.readouterr().err
-    assert "took 76 tensors" in said
+    assert "took 66 tensors" in said
     assert "fresh" not in said
     first = load_network(read_package(straight / "model")).state_dict()
     again = load_network(read_package(run / "model")).state_dict()
@@ -242,11 +245,29 @@ def test_cases_of_another_voxel_size_than_the_starts_are_said(straight, store, t
     assert "the cases are prepared at 1 mm" in capsys.readouterr().err
 
 
-def test_tensors_that_do_not_fit_start_anew_and_are_named(straight, store, tmp_path, capsys):
-    finetune(options(store, tmp_path / "run", start=str(straight), steps=1, channels=(4, 6, 10)))
-    said = capsys.readouterr().err
-    assert "fresh: unet.encoder.2" in said
-    assert "not used: unet.decoder.0.reduce.weight" in said
+def test_the_channels_are_those_of_the_start_in_every_preset(straight, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXMMSD_HOME", str(tmp_path / "home"))
+    name = import_model(straight / "model").info.name
+    given = {"folders": (str(store),)}
+    for start in (str(straight), str(straight / "model"), name):
+        for preset in ("tiny", "small", "paper"):
+            assert configured({**given, "start": start, "preset": preset}).channels == (4, 6, 8)
+    assert configured({**given, "start": name, "channels": (4, 6, 10)}).channels == (4, 6, 10), "as it was asked for"
+    assert configured({**given, "start": "not-there"}) == make_config(FinetuneConfig, {**given, "start": "not-there"})
+    words = ["finetune", store, "--run", tmp_path / "run", "--from", straight, "--patch", 16, "--steps", 1]
+    words += ["--learning-rate", 0, "--device", "cpu", "--threads", 1]
+    assert main([str(word) for word in words]) == 0
+    before, after = (load_network(read_package(run / "model")).state_dict() for run in (straight, tmp_path / "run"))
+    kernels = [name for name, tensor in before.items() if tensor.ndim > 1]
+    assert len(kernels) == 13
+    for name in kernels:
+        torch.testing.assert_close(after[name], before[name])
+
+
+def test_a_start_of_other_channels_is_refused_with_its_own(straight, store, tmp_path):
+    with pytest.raises(ConfigError, match=r"--channels 4 6 10: .* has the channels 4 6 8, .* give --channels 4 6 8"):
+        finetune(options(store, tmp_path / "run", start=str(straight), steps=1, channels=(4, 6, 10)))
+    finetune(options(store, tmp_path / "run", start=str(straight), steps=1))  # in the same run folder
 
 
 def test_a_probe_trains_the_head_alone(straight, store, tmp_path):

@@ -110,6 +110,18 @@ def test_specks_of_a_label_are_not_sought_out_where_other_cases_have_more(entrie
     assert set(cases) == {1}
 
 
+def test_specks_are_sought_out_in_a_data_set_that_has_no_more_of_the_label(entries):
+    """Else a data set of small tumors would get no foreground where its share is balanced."""
+    array = np.load(entries[2].array_file)
+    array[4] = 0
+    array[4, 10:14, 10:14, 10:14] = 1
+    np.save(entries[2].array_file, array)
+    cases = [*entries[:2], replace(entries[2], cohort="of small tumors")]
+    sampler = PatchSampler(cases, recipe(balance_cohorts=True), seed=0)
+    drawn = [case_of(image) for step in range(40) for image in sampler.batch(step)[0]]
+    assert drawn.count(2) == pytest.approx(60, abs=15)
+
+
 def test_every_foreground_patch_holds_tumor_and_patches_stay_inside(entries):
     sampler = PatchSampler(entries, recipe(), seed=0)
     for step in range(10):
@@ -203,6 +215,16 @@ def test_a_voxel_that_a_transform_gives_another_tissue_is_not_marked_any_more(en
         assert torch.equal(after >= EDITED_BIT, (before >= EDITED_BIT) & ~other)
         changed += int(other.sum())
     assert changed
+
+
+@pytest.mark.parametrize("transform", ["axis-scaling:p=1,scale=0.5..0.6", "bias-field:p=1", "elastic:p=1", "paste:p=1"])
+def test_listed_transforms_are_applied_without_the_other_augmentations_too(entries, transform):
+    how = recipe(size=32, transforms=make_transforms((transform,), schema_named("brats-gli-2023")))
+    plain, listed = PatchSampler(entries, recipe(size=32), seed=0), PatchSampler(entries, how, seed=0)
+    before, after = ([sampler.batch(step) for step in range(4)] for sampler in (plain, listed))
+    assert any(not torch.equal(one[0], other[0]) for one, other in zip(before, after, strict=True))
+    if transform.startswith("bias-field"):
+        assert all(torch.equal(one[1], other[1]) for one, other in zip(before, after, strict=True))
 
 
 def test_a_case_that_is_drawn_more_often_is_held_once(entries, monkeypatch):

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -116,12 +118,13 @@ def test_in_training_two_processes_are_the_mean_of_two_alone(store, tmp_path):
     assert_same(found["together"], found["halves"])
 
 
-def test_two_processes_freeze_the_same_statistics(store, tmp_path):
-    """Else each would go on with a network of its own, of which that of the first process is saved."""
+def test_two_processes_have_the_same_statistics_and_a_resumed_run_the_same_weights(store, tmp_path):
+    """Else each would freeze statistics of its own, of which those of the first process are in the checkpoint."""
     config = make_config(
         FinetuneConfig,
         {"folders": (str(store),), "run": str(tmp_path / "run"), "preset": "tiny", "channels": (4, 6, 8), "patch": 16,
-         "steps": 4, "freeze_batchnorm_after": 0.5, "device": "cpu", "threads": 1},
+         "steps": 4, "freeze_batchnorm_after": 0.5, "checkpoint_every": 1, "keep_checkpoints": 9, "device": "cpu",
+         "threads": 1},
     )  # fmt: skip
     (tmp_path / "options.json").write_text(json.dumps(config_to_record(config)))
     finish(TOGETHER.with_name("frozen_statistics.py"), tmp_path / "options.json", tmp_path)
@@ -130,7 +133,16 @@ def test_two_processes_freeze_the_same_statistics(store, tmp_path):
         one, other = (torch.load(tmp_path / f"step-{step}-process-{n}.pt", weights_only=True) for n in range(2))
         return any(not torch.equal(one[name], other[name]) for name in one)
 
-    assert [differ(step) for step in range(4)] == [True, False, False, False]
+    assert not any(differ(step) for step in range(4))
+
+    later = shutil.ignore_patterns("model", "status.json", "best.pt", *(f"step-*{step}.pt" for step in (2, 3, 4)))
+    shutil.copytree(tmp_path / "run", tmp_path / "again", ignore=later)  # as a kill after the first step leaves it
+    (tmp_path / "again.json").write_text(json.dumps(config_to_record(replace(config, run=str(tmp_path / "again")))))
+    finish("-m", "voxmmsd", "finetune", "--config", tmp_path / "again.json")
+    assert "continuing at step 1 of 4" in (tmp_path / "again" / "log.txt").read_text(encoding="utf-8")
+    whole, again = (newest_checkpoint(tmp_path / run / "checkpoints")[0] for run in ("run", "again"))
+    for name, tensor in whole["network"].items():
+        assert torch.equal(tensor, again["network"][name]), name
 
 
 def test_processes_share_the_cases_without_overlap_or_loss(store):

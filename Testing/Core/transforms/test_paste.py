@@ -149,6 +149,19 @@ def test_a_case_whose_tissues_are_open_gives_no_tumor(brain):
     assert torch.equal(labels, label)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 10])
+def test_a_patch_with_too_little_healthy_tissue_to_measure_its_level_gives_no_tumor(brain, rows):
+    """A deviation of next to nothing would make a pasted tumor thousands of times as bright as the brain."""
+    image, label = (tensor[..., 2:-2, 2:-2, 2:-2].repeat(2, *[1] * (tensor.ndim - 1)) for tensor in brain)
+    label[0] = 3
+    label[0, 10, :rows, 1::2] = 0  # ten voxels each, all of one level
+    transform = make_transforms(["paste:p=1"], SCHEMA)[0]
+    for seed in range(20):
+        draw = transform.draw(image.shape, torch.Generator().manual_seed(seed))
+        changed, labels = transform.apply(image, label, draw)
+        assert torch.equal(changed, image) and torch.equal(labels, label)
+
+
 def test_turns_are_rotations_and_half_of_them_mirrored():
     turns = draw_turn(400, torch.Generator().manual_seed(0))
     torch.testing.assert_close(turns @ turns.transpose(1, 2), torch.eye(3).expand(400, 3, 3), atol=1e-5, rtol=0)
