@@ -244,6 +244,21 @@ def test_a_schema_without_enhancing_tumor_is_followed_by_its_whole_tumor(tmp_pat
     write_follow_up(found, tmp_path / "out")
 
 
+@pytest.mark.parametrize("schemas", [("brats-2021", "brats-2021+RC"), ("msd-task01+RC", "brats-gli-2023")])
+def test_a_visit_with_a_cavity_is_compared_with_one_of_a_schema_without(schemas, tmp_path):
+    files = []
+    for number, schema in enumerate(schemas):
+        ed, et = (1 if schema.startswith("msd") else 2), 3
+        balls = [(A, 12, ed), (A, 8, et), *([((15, -20, 8), 8, 4)] if schema.endswith("RC") else [])]
+        files.append(write_visit(tmp_path, f"BraTS-GLI-00001-10{number}", balls, schema=schema))
+    found = followed(read_visits(files, images=folders(tmp_path, files)))
+    assert found.record()["schema"] == next(schema for schema in schemas if schema.endswith("RC"))
+    before, after = found.volumes_ml
+    assert before["ET"] == after["ET"] > 0 and before["ED"] == after["ED"] > 0
+    assert [volumes["RC"] > 1 for volumes in (before, after)] == [schema.endswith("RC") for schema in schemas]
+    assert events(found) == [["first visit", "persistent"]]
+
+
 def test_registered_images_and_labels_lie_on_each_other_voxel_for_voxel_as_they_were(tmp_path):
     balls = [(A, 10, 3), (B, 6, 3)]
     files = [write_visit(tmp_path, IDS[n], balls, moved=MOVES[n], spacing_zyx=(2.0, 2.0, 2.0)) for n in range(2)]
