@@ -135,6 +135,14 @@ def test_small_pieces_that_are_left_are_neither_a_complete_response_nor_progress
     assert categories([0.15, 0.09], BY_VOLUME, traces=[1]) == ["SD"]
 
 
+def test_what_grows_again_from_small_pieces_was_never_gone():
+    assert categories([900, 0, 30], BY_DIAMETERS, traces=[1]) == ["PR", "PR"]
+    assert categories([900, 400, 0, 490, 510], BY_DIAMETERS, traces=[2]) == ["PR", "PR", "SD", "PD"]
+    assert categories([900, 0, 0, 30], BY_DIAMETERS, gone=[1], traces=[2]) == ["CR", "PR", "PD"]
+    _, found = assessed([900, 0, 30], BY_DIAMETERS, gone=[False] * 3, new=[False] * 3, traces=[False, True, False])
+    assert found.from_nadir == found.from_baseline == (30 - 900) / 900
+
+
 def test_without_anything_measurable_at_the_first_visit_nothing_is_told():
     (found,) = assessed([0, 0], BY_DIAMETERS, gone=[False, False], new=[False, False])
     assert found.response == Response.UNKNOWN
