@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from voxmmsd.clock import now
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case
 from voxmmsd.data.formats.sources import source_sha256
@@ -176,4 +177,5 @@ def _record(prediction: Prediction, seconds: float, findings: Sequence[Finding])
         review=tuple(place.record() for place in prediction.review),
         volumes_ml={key: round(value, 4) for key, value in prediction.volumes_ml.items()},
         seconds=round(seconds, 2),
+        made=now(),
     )
