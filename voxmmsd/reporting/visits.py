@@ -133,10 +133,10 @@ def _identity(case: Case) -> tuple[str, date | None]:
     patients, days = [], []
     for source in case.modalities.values():
         if source.path.is_dir():
-            from voxmmsd.data.formats.dicom import series_of
+            from voxmmsd.data.formats.dicom import patient_number, series_of
 
             series = series_of(source.path, source.series_uid)
-            patients.append(series.tags["patient_id"] if series else "")
+            patients.append(patient_number(series.tags["patient_id"]) if series else "")
             days.append(series.tags["study_date"] if series else "")
     patient = next((one for one in patients if one), "")
     stated = next((one for one in days if len(one) == 8 and one.isdigit()), "")

@@ -210,6 +210,12 @@ def test_days_come_from_dicom_and_the_patients_number_is_written_nowhere(tmp_pat
         read_visits(files, images=folders(tmp_path, files))
 
 
+def test_a_patients_number_that_anonymizers_write_for_all_does_not_make_visits_those_of_one(tmp_path):
+    files = [dicom_result(tmp_path, name, day, "ANONYMOUS") for name, day in (("Doe", "20240110"), ("Roe", "20240412"))]
+    with pytest.raises(InputError, match="cannot be told from their names whether"):
+        read_visits(files, images=folders(tmp_path, files))
+
+
 def test_names_that_do_not_tell_the_patient_ask_for_a_word(tmp_path):
     files = [write_visit(tmp_path, one, [(A, 8, 3)]) for one in ("anna1", "anna2")]
     with pytest.raises(InputError, match="--patient"):

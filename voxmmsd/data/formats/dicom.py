@@ -43,6 +43,10 @@ _NOT_DECODED = {
     f"{_JPEG}110": "JPEG XL (lossless)",
     f"{_JPEG}112": "JPEG XL",
 }
+_NOBODY = re.compile(
+    r"|0+|x+|anon|anonym(e|isiert|i[sz]ed|ous)?|de-?identified|no[_ -]?(id|name)|none|null|n/?a|removed|unknown",
+    re.IGNORECASE,
+)
 _SUFFIX = re.compile(r"|\.(?:dcm|dicom|ima|\d+)", re.IGNORECASE)
 
 
@@ -87,6 +91,11 @@ class Series:
 def has_contrast(tags: Mapping[str, str]) -> bool:
     """Whether a contrast agent is recorded."""
     return tags["contrast"].upper() not in ("", "NO", "NONE", "N", "NO CONTRAST")
+
+
+def patient_number(patient_id: str) -> str:
+    """What the tag PatientID says, empty for what anonymizers write into it for every patient."""
+    return "" if _NOBODY.fullmatch(patient_id.strip()) else patient_id
 
 
 def may_be_dicom(path: Path) -> bool:
