@@ -232,6 +232,20 @@ def test_a_result_is_not_of_a_mask_that_was_put_beside_the_images_later(package,
     assert "another brain mask" in reason.problem
 
 
+def test_what_comes_from_the_scanner_and_is_taken_for_stripped_is_warned_of(package, tmp_path):
+    """A small head in air of 0 has no more above 0 than a brain."""
+    place = write_patient(tmp_path / "in")
+    for name in ("t1n", "t2w", "t2f"):
+        next(place.glob(f"*-{name}.nii.gz")).unlink()
+    (made,) = segment_cases(
+        SegmentConfig(
+            str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder), from_scanner=True, force=True
+        )
+    ).written
+    record = json.loads(made.with_name(made.name.replace(".nii.gz", ".json")).read_text())
+    assert "taken-for-stripped" in record["finding_kinds"]
+
+
 def test_one_bad_case_of_many_is_named_and_the_others_are_segmented(package, tmp_path):
     for number in range(3):
         write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)
