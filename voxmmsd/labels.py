@@ -201,11 +201,12 @@ def index_of_tissue(label: Label, schema: LabelSchema) -> int | None:
 
 def have_same_tissues(one: LabelSchema, other: LabelSchema) -> bool:
     """Whether each tissue of one schema is in the other, whatever their order, values and names."""
-    return all(
-        index_of_tissue(label, there) is not None
-        for here, there in ((one, other), (other, one))
-        for label in here.labels
-    )
+    return covers_tissues_of(one, other) and covers_tissues_of(other, one)
+
+
+def covers_tissues_of(schema: LabelSchema, other: LabelSchema) -> bool:
+    """Whether ``schema`` has each tissue of ``other``, whatever their order, values and names."""
+    return all(index_of_tissue(label, schema) is not None for label in other.labels)
 
 
 def code_of_tissue(label: Label, schema: LabelSchema) -> int | None:

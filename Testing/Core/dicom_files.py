@@ -1,6 +1,6 @@
 """DICOM series written on the spot, as no scanner would name them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,12 @@ def write_series(
     slices: Iterable[int] | None = None,
     spacing_mm: tuple[float, float, float] = (1.5, 2.0, 3.0),
     names: str = "IM",
+    sideways_mm: Callable[[int], float] = lambda index: 0.0,
     **tags: str,
 ) -> None:
-    """Coronal slices, numbered back to front by name, every other without an ending. ``tags``: ``0010_0020="P"``."""
+    """Coronal slices, numbered back to front by name, every other without an ending. ``tags``: ``0010_0020="P"``.
+
+    ``sideways_mm``: how far to the left each slice is shifted."""
     sitk = pytest.importorskip("SimpleITK")
     folder.mkdir(parents=True, exist_ok=True)
     writer = sitk.ImageFileWriter()
@@ -36,7 +39,10 @@ def write_series(
         image = sitk.GetImageFromArray(array_zyx[index])
         image.SetSpacing(spacing_mm[:2])
         # Rows run left to right, columns feet to head.
-        place = {"0020|0032": f"-10\\{spacing_mm[2] * index:g}\\20", "0008|0018": f"{uid}.{index + 1}"}
+        place = {
+            "0020|0032": f"{sideways_mm(index) - 10:g}\\{spacing_mm[2] * index:g}\\20",
+            "0008|0018": f"{uid}.{index + 1}",
+        }
         for key, value in {**common, **place}.items():
             image.SetMetaData(key, value)
         file = folder / f"{names}{len(array_zyx) - index:04d}.dcm"

@@ -229,7 +229,11 @@ def _studies_of_its_day(tree, nodes: Sequence[Any], chosen: Any) -> set[int]:
 def _patient_and_day(node: Any) -> tuple[str, str] | None:
     """Of a volume from DICOM; None where its tags do not tell both."""
     tags = _dicom_tags(node)
-    patient_and_day = (tags.get("patient_id", ""), tags.get("study_date", ""))
+    if not tags:
+        return None
+    from voxmmsd.data.formats.dicom import patient_number
+
+    patient_and_day = (patient_number(tags.get("patient_id", "")), tags.get("study_date", ""))
     return patient_and_day if all(patient_and_day) else None
 
 

@@ -14,7 +14,12 @@ _NAMES = slicer.vtkMRMLSubjectHierarchyConstants
 
 def patient_of(result: Any) -> str:
     """DICOM's number of the patient, which is shown nowhere; empty where the image has none."""
-    return _attribute(result, _NAMES.GetDICOMLevelPatient(), _NAMES.GetDICOMPatientIDAttributeName())
+    stated = _attribute(result, _NAMES.GetDICOMLevelPatient(), _NAMES.GetDICOMPatientIDAttributeName())
+    if not stated:
+        return ""
+    from voxmmsd.data.formats.dicom import patient_number
+
+    return patient_number(stated)
 
 
 def day_of(result: Any) -> date | None:

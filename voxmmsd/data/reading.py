@@ -35,7 +35,8 @@ class CaseVolumes:
 
     ``image``: ``(4, z, y, x)`` float32 in MODALITIES order, missing modalities all 0. ``label_zyx``: class indices,
     uint8. ``brain_mask_zyx``: bool. ``grids``: of each modality, as given. ``alignments``: if requested. ``notes``:
-    what was resampled or doubtful, as text. ``corrected``: bias fields were removed.
+    what was resampled or doubtful, as text. ``corrected``: bias fields were removed. ``taken_for_stripped``: a head was
+    to be stripped, and was not, since no more of the reference is above 0 than a brain.
     """
 
     case: Case
@@ -49,6 +50,7 @@ class CaseVolumes:
     grids: Mapping[str, Grid]
     alignments: tuple[Alignment, ...] = ()
     corrected: bool = False
+    taken_for_stripped: bool = False
 
 
 def read_case(
@@ -90,7 +92,8 @@ def read_case(
     grid = grids[chosen]
     tool = brain_mask if brain_mask in STRIPPERS and case.brain_mask is None else ""
     stripped = None
-    if tool and only_heads and above_zero_ml(volumes[chosen]) <= MAX_BRAIN_ML:
+    taken_for_stripped = bool(tool) and only_heads and above_zero_ml(volumes[chosen]) <= MAX_BRAIN_ML
+    if taken_for_stripped:
         reader.notes.append(f"{chosen} seems to be stripped already: the brain is what is above 0 in it")
         tool, stripped = "", mask_of_stripped(volumes[chosen], chosen)
     if aligned:
@@ -120,7 +123,7 @@ def read_case(
     present = tuple(name in grids for name in MODALITIES)
     return CaseVolumes(
         case, Volume(image, grid), present, chosen, label, mask, schema,  # type: ignore[arg-type]
-        tuple(reader.notes), grids, tuple(places.alignments.values()), n4,
+        tuple(reader.notes), grids, tuple(places.alignments.values()), n4, taken_for_stripped,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from voxmmsd.model_config import PreprocessConfig
 
 # Raise it whenever other voxels come out of the same images: entries of earlier formats are then prepared again.
 # Testing/Core/data/test_store_format.py fails until that is done.
-FORMAT = 3
+FORMAT = 4
 _OF_A_TRAINING = ("folder", "mapping", "cohort", "origins")  # fields of an entry that its record does not hold
 _CHANNELS = len(MODALITIES)
 _LABEL_IT = "put the expert's label beside its images and prepare it again, or leave the case out"

@@ -16,6 +16,7 @@ from voxmmsd.data.grid import Grid
 
 _REACH = 4.0  # standard deviations: half the width of the Gaussian, as SciPy has it
 _ALIGNED = 1e-6  # voxels: how far an axis may deviate over the whole grid
+_TO_FACE = 0.5 + _ALIGNED  # voxels from the center to the face, which counts as inside
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def box_on(target: Grid, box: tuple[slice, slice, slice], source: Grid) -> tuple
 def resample(volume: Volume, target: Grid, order: int = 1) -> Volume:
     """Resample a volume to another grid in world space; voxels outside the source are 0.
 
+    The source ends at the faces of its outermost voxels, whose values hold from their centers to there: half of the
+    first slice lies beyond its center.
     ``order`` 0 is nearest neighbor (labels), 1 linear (images, probabilities). If voxels coincide, values are copied,
     whatever the order. For larger voxels, linear interpolation is preceded by smoothing against aliasing.
     The result keeps the dtype for exact copies and ``order`` 0; otherwise it is float32.
@@ -148,14 +151,15 @@ def downsample(volume: Volume, target: Grid) -> Volume:
 
 def _weights(at: np.ndarray, length: int, sigma: float) -> np.ndarray:
     """``(places, length)``: what a line of ``length`` voxels is multiplied by, to be smoothed and interpolated ``at``
-    places along it; 0 for places outside of it."""
+    places along it; 0 for places beyond its faces."""
     line = np.eye(length)
     if sigma:
         line = ndimage.gaussian_filter1d(line, sigma, axis=0, truncate=_REACH)
-    first = np.clip(np.floor(at), 0, max(0, length - 2)).astype(int)
-    share = (at - first)[:, None]
+    held = np.clip(at, 0, length - 1)
+    first = np.minimum(held.astype(int), max(0, length - 2))
+    share = (held - first)[:, None]
     between = (1 - share) * line[first] + share * line[np.minimum(first + 1, length - 1)]
-    return between * ((at >= 0) & (at <= length - 1))[:, None]
+    return between * ((at >= -_TO_FACE) & (at <= length - 1 + _TO_FACE))[:, None]
 
 
 def _interpolate(source_zyx: np.ndarray, matrix: np.ndarray, sigma: np.ndarray, order: int, out: np.ndarray) -> None:
@@ -179,7 +183,24 @@ def _interpolate(source_zyx: np.ndarray, matrix: np.ndarray, sigma: np.ndarray, 
         return
     shifted = matrix.copy()
     shifted[:3, 3] -= [side.start for side in box]
-    ndimage.affine_transform(source, shifted, output_shape=out.shape, order=order, output=out)
+    _interpolate_obliquely(source, shifted, order, out)
+
+
+def _interpolate_obliquely(source: np.ndarray, matrix: np.ndarray, order: int, out: np.ndarray) -> None:
+    """SciPy's interpolation, which takes everything beyond the outermost centers for 0, continued to the faces."""
+    rims = [axis for axis in range(3) if source.take([0, -1], axis).any()]
+    if not rims:
+        ndimage.affine_transform(source, matrix, output_shape=out.shape, order=order, output=out)
+        return
+    padded = matrix.copy()
+    padded[:3, 3] += 1
+    source_padded = np.pad(source, 1, mode="edge" if order else "constant")  # the nearest voxel ends at its face
+    ndimage.affine_transform(source_padded, padded, output_shape=out.shape, order=order, output=out)
+    for axis in rims if order else []:
+        z, y, x = (matrix[axis, side] * np.arange(n) for side, n in enumerate(out.shape))
+        in_plane, last = y[:, None] + x, source.shape[axis] - 1
+        for plane, at in zip(out, z + matrix[axis, 3], strict=True):
+            plane[(in_plane < -_TO_FACE - at) | (in_plane > last + _TO_FACE - at)] = 0
 
 
 def _box_between(
@@ -212,11 +233,11 @@ def _interpolate_along_axes(
     for axis, source_axis in enumerate(source_axes):
         side = box[source_axis]
         at = matrix[source_axis, 3] + matrix[source_axis, axis] * np.arange(out.shape[axis])
-        reached = np.flatnonzero((at >= side.start) & (at <= side.stop - 1))
+        reached = np.flatnonzero((at >= side.start - _TO_FACE) & (at <= side.stop - 1 + _TO_FACE))
         if not reached.size:
             return
         place.append(slice(int(reached[0]), int(reached[-1]) + 1))
-        between.append(at[place[-1]])
+        between.append(np.clip(at[place[-1]], side.start, side.stop - 1))
     starts = [box[axis].start for axis in source_axes]
     if order == 0:
         nearest = [np.floor(at + 0.5).astype(int) - start for at, start in zip(between, starts, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from voxmmsd.data.formats.sources import Source
@@ -24,7 +24,7 @@ class ExportedResult:
     """A result of ``segment`` or ``refine``.
 
     ``label``: class indices of ``schema``. ``edited``: whether a person had a hand in it. ``made``: when its labels
-    were written, in local time, as DICOM has it.
+    were written, in UTC and without a zone, as DICOM has it.
     """
 
     file: Path
@@ -76,5 +76,12 @@ def result_of(file: Path, record: ResultRecord, *, refined: bool) -> ExportedRes
     """Labels and the record that is written after them. Raises InputError for labels that are none of its schema."""
     schema = schema_named(record.schema)
     label = read_label(Source(file), schema)
-    edited = refined or record.sha256 != sha256_of(file)
-    return ExportedResult(file, record, schema, label, edited, datetime.fromtimestamp(int(file.stat().st_mtime)))
+    as_written = record.sha256 == sha256_of(file)
+    return ExportedResult(file, record, schema, label, refined or not as_written, _made(file, record, as_written))
+
+
+def _made(file: Path, record: ResultRecord, as_written: bool) -> datetime:
+    """By the record, which a copy of the file has, too; by the file where it was edited or its record does not tell."""
+    told = as_written and record.made
+    when = datetime.fromisoformat(record.made) if told else datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
+    return when.astimezone(UTC).replace(tzinfo=None)

@@ -155,11 +155,14 @@ def _refuse_mixed(folder: Path, headers: tuple[Any, ...]) -> None:
 
 
 def _refuse_displaced(folder: Path, places: np.ndarray, grid: Grid) -> None:
-    """A segmentation has the places of the source's frames: they must be those of the volume that was segmented."""
+    """A segmentation has the places of the source's frames: they must be those of the volume that was segmented, and
+    upright on each other, as viewers stack them."""
     fits = len(places) == grid.shape_zyx[0]
     if fits:
-        off = places - (grid.affine_zyx[:3, 3] + np.arange(len(places))[:, None] * grid.affine_zyx[:3, 0])
-        along = off @ _normal(grid)
+        normal = _normal(grid)
+        upright = np.arange(len(places))[:, None] * (grid.affine_zyx[:3, 0] @ normal) * normal
+        off = places - (grid.affine_zyx[:3, 3] + upright)
+        along = off @ normal
         beside = np.sqrt(np.maximum((off**2).sum(axis=1) - along**2, 0))
         fits = bool(beside.max() <= _IN_PLANE_MM and np.abs(along).max() <= _UNEVEN * grid.spacing_mm_zyx[0])
     if not fits:

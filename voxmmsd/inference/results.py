@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from voxmmsd.clock import now
+from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.case import Case
 from voxmmsd.data.formats.sources import source_sha256
 from voxmmsd.data.formats.writing import write_nifti
@@ -31,22 +33,24 @@ def finished_result(folder: Path, case: Case) -> Path | None:
     """The label file of a complete result, else None: labels without a record are incomplete.
 
     Raises:
-        InputError: the result belongs to other images, or to images that have changed.
+        InputError: the result belongs to other images or another brain mask, or these have changed.
     """
     file = result_file(folder, case.id)
     record = file.with_name(f"{case.id}-voxmmsd.json")
     if record.is_file() and file.exists():
-        seen = _read(record).inputs
-        if seen != {name: source_sha256(source) for name, source in case.modalities.items()}:
+        made = _read(record)
+        what = "" if _is_of_images(made, case) else "other images"
+        if what or not _is_of_mask(made, case):
             raise InputError(
-                f"{file}: is of other images than the case has now", "nothing is overwritten, name another --out"
+                f"{file}: is of {what or 'another brain mask'} than the case has now",
+                "nothing is overwritten, name another --out",
             )
         return file
     return None
 
 
 def withheld_result(folder: Path, case: Case) -> ResultWithheldError | None:
-    """Why the labels of a complete result of these images were withheld, else None.
+    """Why the labels of a complete result of these images and this brain mask were withheld, else None.
 
     Raises:
         InputError: the record cannot be read.
@@ -54,9 +58,21 @@ def withheld_result(folder: Path, case: Case) -> ResultWithheldError | None:
     record = result_file(folder, case.id).with_name(f"{case.id}-voxmmsd.json")
     if not record.is_file() or result_file(folder, case.id).exists():
         return None
-    reasons = _read(record).withheld
-    same = _read(record).inputs == {name: source_sha256(source) for name, source in case.modalities.items()}
-    return withheld_error(case.id, reasons) if reasons and same else None
+    made = _read(record)
+    same = _is_of_images(made, case) and _is_of_mask(made, case)
+    return withheld_error(case.id, made.withheld) if made.withheld and same else None
+
+
+def _is_of_images(record: ResultRecord, case: Case) -> bool:
+    return record.inputs == {name: source_sha256(source) for name, source in case.modalities.items()}
+
+
+def _is_of_mask(record: ResultRecord, case: Case) -> bool:
+    """Of the file that the case names, or of none; a word is an option of the run. Early records do not tell."""
+    mask = str(record.reading.get("brain_mask", ""))
+    if not record.reading or mask in WORDS:
+        return True
+    return mask == (source_sha256(case.brain_mask) if case.brain_mask is not None else "")
 
 
 def withheld_error(case_id: str, reasons: Sequence[str]) -> ResultWithheldError:
@@ -161,4 +177,5 @@ def _record(prediction: Prediction, seconds: float, findings: Sequence[Finding])
         review=tuple(place.record() for place in prediction.review),
         volumes_ml={key: round(value, 4) for key, value in prediction.volumes_ml.items()},
         seconds=round(seconds, 2),
+        made=now(),
     )

@@ -28,7 +28,14 @@ from voxmmsd.inference.predict import Prediction
 from voxmmsd.inference.results import withheld_error, write_intermediates, write_prediction
 from voxmmsd.labels import MODALITIES, schema_named
 from voxmmsd.models.package import ModelPackage
-from voxmmsd.preflight.check import check_choices, check_identity, check_images, check_operation, refuse
+from voxmmsd.preflight.check import (
+    check_choices,
+    check_identity,
+    check_images,
+    check_operation,
+    check_stripping,
+    refuse,
+)
 from voxmmsd.records.findings import Finding, blocking, in_order
 from voxmmsd.records.result import ResultRecord
 from voxmmsd.runs import Run
@@ -192,6 +199,7 @@ def look_first(
             *check_choices(case),
             *check_operation(postoperative, schema_named(package.info.schema)),
             *check_images(case, given, grids=volumes.grids, mask=mask),
+            *check_stripping(volumes),
         )
     )
     if not force:

@@ -15,7 +15,7 @@ from voxmmsd.measuring.diameters import Diameters, measured
 
 MIN_ML = 0.1  # smaller components are counted together, not as lesions
 MIN_OVERLAP = 0.1  # of the smaller of two lesions that are taken for one
-NEAR_MM = 5.0  # lesions that do not overlap are one at this distance at most, if neither has another counterpart
+NEAR_MM = 5.0  # lesions whose surfaces are this far apart at most are one, if neither has another counterpart
 _NEIGHBORS = np.ones((3, 3, 3), bool)
 
 
@@ -147,5 +147,17 @@ def _inside(lesion: Lesion, grid: Grid, other: Lesion, other_grid: Grid) -> int:
 
 
 def _gap_mm(first: Lesion, first_grid: Grid, second: Lesion, second_grid: Grid) -> float:
-    """Least distance of centers of voxels."""
-    return float(cKDTree(_world(first, first_grid)).query(_world(second, second_grid))[0].min())
+    """Least distance of the surfaces of voxels, 0 where they touch and less where they overlap.
+
+    That of the centers would be 6 mm for slices of 6 mm that lie side by side.
+    """
+    centers, others = _world(first, first_grid), _world(second, second_grid)
+    distances, nearest = cKDTree(centers).query(others)
+    lines = others - centers[nearest]
+    return float((distances - _to_surface_mm(lines, first_grid) - _to_surface_mm(lines, second_grid)).min())
+
+
+def _to_surface_mm(lines: np.ndarray, grid: Grid) -> np.ndarray:
+    """How far the surface of a voxel is from its center along ``lines`` ``(n, 3)``, in RAS mm."""
+    in_voxels = np.abs(lines @ np.linalg.inv(grid.affine_zyx[:3, :3]).T).max(axis=1)
+    return np.linalg.norm(lines, axis=1) / (2 * np.maximum(in_voxels, 1e-9))

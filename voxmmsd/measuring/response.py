@@ -71,10 +71,12 @@ def assessed(
     ``new``: at each visit, whether a measurable lesion is there that was not there before. ``traces``: at each visit,
     whether all that is left are pieces too small to be lesions (default: at none). A complete response also has none
     of these, since it is the disappearance of all enhancing disease, measurable or not; progression needs more.
+    A visit of size 0 with such pieces is no nadir: nothing could be measured, but the tumor was not gone.
     """
     found = []
     for visit in range(1, len(sizes)):
-        size, baseline, nadir = sizes[visit], sizes[0], min(sizes[:visit])
+        size, baseline = sizes[visit], sizes[0]
+        nadir = min((sizes[one] for one in range(visit) if sizes[one] > 0 or gone[one]), default=0.0)
         from_baseline, from_nadir = change(baseline, size), change(nadir, size)
         small = bool(traces) and traces[visit]
         response, why = _category(size, baseline, nadir, thresholds, gone[visit], new[visit], small)

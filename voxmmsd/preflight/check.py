@@ -17,7 +17,7 @@ from voxmmsd.data.case import Case
 from voxmmsd.data.finding.draft import two_fit
 from voxmmsd.data.finding.naming import patient_of, read_name
 from voxmmsd.data.formats.sources import Source, frame_of, read_image, read_volume, stem_of
-from voxmmsd.data.reading import MAX_BELOW_ZERO, ORIGINAL_INTENSITIES, share_below_zero
+from voxmmsd.data.reading import MAX_BELOW_ZERO, ORIGINAL_INTENSITIES, CaseVolumes, share_below_zero
 from voxmmsd.data.strippers import HD_BET, STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume, mean_index, resample
 from voxmmsd.errors import InputError, MissingDependencyError, VoxMMSDError
@@ -183,6 +183,19 @@ def _skull_finding(skulls: Mapping[str, float]) -> Finding:
         "be stripped, and models expect it to be",
         f"{way}, or give a brain mask (--brain-mask FILE, or a modality that is stripped)",
     )
+
+
+def check_stripping(volumes: CaseVolumes) -> Iterator[Finding]:
+    """That a head which was to be stripped was taken for stripped: a small one in air of 0 has no more than a brain."""
+    if volumes.taken_for_stripped:
+        yield Finding(
+            WARNING,
+            "taken-for-stripped",
+            f"{volumes.reference}: was taken for stripped and left as it is, because no more of it is above 0 than a "
+            "brain has, which may also be so of a child's head or of a few slices",
+            "look at it, and if a skull is left, segment with --brain-mask voxmmsd",
+            volumes.reference,
+        )
 
 
 def check_identity(case: Case) -> Iterator[Finding]:

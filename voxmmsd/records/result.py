@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class ResultRecord:
     ``reading``: how the images were read: ``align``, ``from_scanner``, ``n4`` and ``brain_mask`` (its word, or the
     SHA-256 of its file); empty in records of earlier versions. ``findings``: of the images and of the result.
     ``notes``: what was done otherwise than asked, as text. ``withheld``: why there are no labels, as lines of findings.
+    ``made``: when the labels were, in UTC (ISO 8601), empty in records of earlier versions.
     ``sha256``: of the labels' file, None if they are withheld. ``refined``: what ``refine`` did, None for a result of
     ``segment``.
     """
@@ -90,6 +92,7 @@ class ResultRecord:
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     withheld: tuple[str, ...] = ()
+    made: str = ""
     sha256: str | None = None
     refined: Refinement | None = None
 
@@ -162,6 +165,7 @@ def _result(record: dict[str, Any]) -> ResultRecord:
         volumes_ml=dict(record.get("volumes_ml", {})),
         seconds=float(record.get("seconds", 0.0)),
         withheld=tuple(record.get("withheld", ())),
+        made=datetime.fromisoformat(made).astimezone(UTC).isoformat() if (made := str(record.get("made", ""))) else "",
         sha256=record.get("sha256"),
         refined=Refinement.from_record(record["refined"]) if record.get("refined") else None,
     )

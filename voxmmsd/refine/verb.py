@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from voxmmsd.clock import now
 from voxmmsd.config import config_to_record
 from voxmmsd.data.brain_mask import WORDS
 from voxmmsd.data.formats.writing import write_nifti
@@ -198,6 +199,7 @@ def write_refined(
         result.record,
         volumes_ml={key: round(value, 4) for key, value in volumes.items()},
         seconds=round(seconds, 2),
+        made=now(),
         sha256=sha256_of(file),
         refined=done,
     )

@@ -16,7 +16,7 @@ from voxmmsd.data.finding.naming import patient_of
 from voxmmsd.data.formats.sources import read_volume
 from voxmmsd.data.volume import Grid, Volume, canonical, resample
 from voxmmsd.errors import InputError
-from voxmmsd.labels import schema_named
+from voxmmsd.labels import converted_indices, covers_tissues_of, schema_named
 from voxmmsd.library.folder import open_library
 from voxmmsd.library.reading import CASE_RECORD, is_library
 from voxmmsd.records.result import ResultRecord
@@ -63,18 +63,13 @@ def read_visits(
     tell that they are one.
 
     Raises:
-        InputError: fewer than two, one twice, visits of two patients, in the wrong order or of different schemas, or
-            none with a tumor.
+        InputError: fewer than two, one twice, visits of two patients, in the wrong order or of schemas of which none
+            has the tissues of all, or none with a tumor.
     """
     _check_call(sources, images, days)
     read = [_read(source, images[number] if images else "") for number, source in enumerate(sources)]
     _check_one_patient(read, patient)
-    schemas = list(dict.fromkeys(one.shown.schema.name for one in read))
-    if len(schemas) > 1:
-        raise InputError(
-            f"the visits have labels of different schemas ({', '.join(schemas)})",
-            "segment all of them with one model",
-        )
+    read = _of_one_schema(read)
     if not any(one.shown.label_zyx.any() for one in read):
         raise InputError("none of the visits has a tumor", "give visits of which at least one has a tumor")
     of_each = list(days) if days else _days_of(read)
@@ -138,10 +133,10 @@ def _identity(case: Case) -> tuple[str, date | None]:
     patients, days = [], []
     for source in case.modalities.values():
         if source.path.is_dir():
-            from voxmmsd.data.formats.dicom import series_of
+            from voxmmsd.data.formats.dicom import patient_number, series_of
 
             series = series_of(source.path, source.series_uid)
-            patients.append(series.tags["patient_id"] if series else "")
+            patients.append(patient_number(series.tags["patient_id"]) if series else "")
             days.append(series.tags["study_date"] if series else "")
     patient = next((one for one in patients if one), "")
     stated = next((one for one in days if len(one) == 8 and one.isdigit()), "")
@@ -162,6 +157,24 @@ def _check_one_patient(read: Sequence[_Read], patient: str) -> None:
         f"it cannot be told from their names whether {ids} are of one patient",
         "say so with --patient CODE, if they are",
     )
+
+
+def _of_one_schema(read: Sequence[_Read]) -> list[_Read]:
+    """All in the first schema that has the tissues of every one: a later visit may have a resection cavity."""
+    schemas = list({one.shown.schema.name: one.shown.schema for one in read}.values())
+    widest = next((each for each in schemas if all(covers_tissues_of(each, other) for other in schemas)), None)
+    if widest is None:
+        names = ", ".join(each.name for each in schemas)
+        raise InputError(
+            f"the visits have labels of different schemas ({names}), and none has the tissues of all",
+            "segment all visits with one model",
+        )
+    found = []
+    for one in read:
+        shown = one.shown
+        label = converted_indices(shown.label_zyx, shown.schema, widest, f"case {shown.case_id}")
+        found.append(replace(one, shown=replace(shown, schema=widest, label_zyx=label)))
+    return found
 
 
 def _days_of(read: Sequence[_Read]) -> list[int]:

@@ -14,6 +14,8 @@ from voxmmsd.data.reading import reading_options
 from voxmmsd.data.strippers import STRIPPERS, installed
 from voxmmsd.data.volume import Grid, Volume
 from voxmmsd.errors import ConfigError, InputError, MissingDependencyError
+from voxmmsd.preflight.check import check_stripping
+from voxmmsd.records.findings import Severity
 from voxmmsd.verbs.prepare import PrepareConfig, prepare_folder
 
 FAKE = """#!{python}
@@ -89,6 +91,9 @@ def test_only_heads_are_stripped_where_the_images_come_from_a_scanner(case, path
     volumes = read_case(case, **options)
     np.testing.assert_array_equal(volumes.brain_mask_zyx, (brain() > 0).T)
     assert "t1c seems to be stripped already: the brain is what is above 0 in it" in volumes.notes
+    (finding,) = check_stripping(volumes)
+    assert finding.severity == Severity.WARNING and "--brain-mask voxmmsd" in finding.remedy
+    assert not list(check_stripping(read_case(case)))
     monkeypatch.setattr(reading, "MAX_BRAIN_ML", 0.001)
     np.testing.assert_array_equal(read_case(case, **options).brain_mask_zyx, volumes.image.array[1] > 400)
     mask = np.zeros(brain().shape, np.uint8)

@@ -534,8 +534,9 @@ def test_dicom_series_become_a_case(tmp_path):
     assert np.allclose(volumes.image.grid.affine_xyz, expected)
 
 
-def scanned(folder, uid, description, patient, study):
-    write_series(folder, np.ones((3, 4, 4), np.int16), uid, description, **{"0010_0020": patient, "0020_000d": study})
+def scanned(folder, uid, description, patient, study, names="IM"):
+    tags = {"0010_0020": patient, "0020_000d": study}
+    write_series(folder, np.ones((3, 4, 4), np.int16), uid, description, names=names, **tags)
 
 
 def test_dicom_cases_are_called_after_folders_and_know_who_is_the_same_patient(tmp_path):
@@ -576,6 +577,26 @@ def test_series_of_other_days_or_of_none_are_not_matched(tmp_path, date):
     write_series(tmp_path / "A" / "1", np.ones((3, 4, 4), np.int16), "1.1", "FLAIR", **{**tags, "0020_000d": "2.1"})
     scanned(tmp_path / "A" / "2", "1.2", "T1", "MRN-A", "2.2")
     assert len(find_cases(tmp_path).cases) == 2
+
+
+@pytest.mark.parametrize("number", ["ANONYMOUS", "Anonymized", "0000", "UNKNOWN", ""])
+def test_a_patients_number_that_anonymizers_write_for_all_makes_no_two_patients_one(tmp_path, number):
+    """One has a T1 only and the other a FLAIR, of one made-up date; a third has two visits, a fourth has no folders."""
+    scanned(tmp_path / "P1" / "T1", "1.1", "T1", number, "2.1")
+    scanned(tmp_path / "P2" / "FLAIR", "1.2", "FLAIR", number, "2.2")
+    for visit in (1, 2):
+        scanned(tmp_path / "P3" / f"ses-{visit}" / "T1", f"1.3{visit}", "T1", number, f"2.3{visit}")
+        scanned(tmp_path / "P3" / f"ses-{visit}" / "FLAIR", f"1.4{visit}", "FLAIR", number, f"2.4{visit}")
+    scanned(tmp_path / "P4", "1.5", "T1", number, "2.5")
+    scanned(tmp_path / "P4", "1.6", "T2", number, "2.5", names="OTHER")
+    found = {case.id: (case.patient_id, sorted(case.modalities)) for case in find_cases(tmp_path).cases}
+    assert found == {
+        "P1": ("P1", ["t1n"]),
+        "P2": ("P2", ["t2f"]),
+        "P3-ses-1": ("P3", ["t1n", "t2f"]),
+        "P3-ses-2": ("P3", ["t1n", "t2f"]),
+        "P4": ("P4", ["t1n", "t2w"]),
+    }
 
 
 def test_a_dicom_series_with_a_slice_missing_is_refused(tmp_path):

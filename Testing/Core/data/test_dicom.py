@@ -27,6 +27,25 @@ def test_frames_are_put_in_order_of_position_whatever_their_order_in_the_file(tm
     assert np.allclose(image.grid.affine_xyz, AFFINE)
 
 
+def test_slices_that_shift_sideways_evenly_are_read_where_they_lie(tmp_path):
+    array = np.arange(12 * 5 * 6, dtype=np.int16).reshape(12, 5, 6)
+    write_series(tmp_path / "T1", array, "1.2.3", "T1", spacing_mm=(1.5, 2.0, 5.5), sideways_mm=lambda index: 2 * index)
+    volume = read_volume(Source(tmp_path / "T1"))
+    assert np.array_equal(volume.array, array)
+    for index in (0, 5, 11):  # LPS to RAS
+        np.testing.assert_allclose(
+            volume.grid.affine_xyz @ [0, 0, index, 1], [10 - 2 * index, -5.5 * index, 20, 1], atol=1e-6
+        )
+    assert volume.grid.voxel_volume_ml == pytest.approx(1.5 * 2.0 * 5.5 / 1000)
+
+
+def test_slices_that_shift_sideways_unevenly_are_refused(tmp_path):
+    array = np.ones((8, 5, 6), np.int16)
+    write_series(tmp_path / "T1", array, "1.2.3", "T1", sideways_mm=lambda index: 4.0 * (index == 3))
+    with pytest.raises(InputError, match=r"shifted sideways, by up to 4.00 mm off a straight line"):
+        read_volume(Source(tmp_path / "T1"))
+
+
 def test_a_multi_frame_file_may_be_given_by_itself(tmp_path):
     write_frames(tmp_path / "a", ARRAY, order=(2, 0, 3, 1))
     volume = read_volume(Source(tmp_path / "a"))

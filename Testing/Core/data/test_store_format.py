@@ -9,7 +9,7 @@ import textwrap
 from voxmmsd import labels
 from voxmmsd.data import grid, preprocess, reading, store, volume
 
-RECORDED = (3, "0c1ceb277e8040cb")  # FORMAT and the digest of the source when it was last raised
+RECORDED = (4, "d63b99baa2c042ab")  # FORMAT and the digest of the source when it was last raised
 DECIDE = (
     *(grid, volume, reading),  # whole modules
     *(preprocess.Preprocess.apply, preprocess.Preprocess._target_grid, preprocess.to_uint8, preprocess._as_uint8),

@@ -192,6 +192,23 @@ def test_interpolating_axis_by_axis_in_a_box_equals_scipys_interpolation_of_the_
         np.testing.assert_allclose(resample(volume, target, order).array, expected, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("tilt", [0, 12])
+def test_an_image_counts_up_to_the_faces_of_its_outermost_voxels_and_no_further(tilt, order):
+    """Four slices of 6 mm and a single one are 24 and 6 mm thick on whatever grid, not 18 and 0."""
+    for slices in (4, 1):
+        thick = Volume(np.ones((slices, 10, 12), np.float32), Grid((slices, 10, 12), np.diag([1, 1, 6.0, 1])))
+        affine = np.eye(4)
+        affine[:3, :3] = Rotation.from_euler("x", tilt, degrees=True).as_matrix()
+        affine[:3, 3] = affine[:3, :3] @ (-3, -5, -6.5)
+        target = Grid((36, 26, 18), affine)
+        index = np.stack([*np.indices(target.shape_zyx), np.ones(target.shape_zyx)]).reshape(4, -1)
+        at = (np.linalg.solve(thick.grid.affine_zyx, target.affine_zyx) @ index)[:3]
+        beyond = np.abs(at.T - (np.array(thick.grid.shape_zyx) - 1) / 2) - np.array(thick.grid.shape_zyx) / 2
+        expected = (beyond <= 1e-6).all(axis=1).reshape(target.shape_zyx)
+        np.testing.assert_array_equal(resample(thick, target, order).array, expected)
+
+
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR"])
 def test_downsampling_by_matrices_equals_resampling_to_six_digits(codes):
     shape = (21, 26, 30)

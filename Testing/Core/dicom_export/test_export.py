@@ -1,9 +1,12 @@
 """A result as DICOM SEG and SR: what others' tools read of it, and what is refused."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import exported_results as made
@@ -17,6 +20,7 @@ from voxmmsd.data.formats.dicom import read_series
 from voxmmsd.data.formats.sources import former_sha256
 from voxmmsd.data.grid import Grid
 from voxmmsd.dicom_export.export import export_dicom
+from voxmmsd.dicom_export.result import read_result
 from voxmmsd.errors import InputError, MissingDependencyError
 from voxmmsd.labels import SCHEMAS, schema_named
 from voxmmsd.records.findings import Finding, Severity
@@ -178,6 +182,40 @@ def test_exporting_again_is_the_same_instance_byte_by_byte_and_another_result_is
     array[3, 3, 4] = 0
     other = read(export_dicom(made.result(tmp_path / "other", source, array), source))
     assert not {one.SOPInstanceUID for one in other} & {one.SOPInstanceUID for one in read(first)}
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch):
+    """A function after which local time is that of Tokyo."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("this system's time zone cannot be set for one process")
+    yield lambda: (monkeypatch.setenv("TZ", "Asia/Tokyo"), time.tzset())
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_copied_result_is_the_same_instance_and_so_it_is_in_another_time_zone(tmp_path, source, in_tokyo):
+    file = made.result(tmp_path / "results", source, made="2026-03-01T23:30:05+00:00")
+    first = export_dicom(file, source)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for one in (file, file.with_name("case-voxmmsd.json")):
+        shutil.copyfile(one, copy / one.name)
+        os.utime(copy / one.name, (0, 0))
+    in_tokyo()
+    again = export_dicom(copy / file.name, source)
+    assert [a.read_bytes() for a in first.files] == [b.read_bytes() for b in again.files]
+    assert read(first)[0].ContentDate + read(first)[0].InstanceCreationTime == "20260301233005"
+
+
+@pytest.mark.parametrize("record", [{}, {"sha256": "0" * 64, "made": "2026-03-01T23:30:05+00:00"}])
+def test_a_result_that_was_edited_or_is_of_an_earlier_version_has_the_time_of_its_file_in_utc(
+    record, tmp_path, source, in_tokyo
+):
+    file = made.result(tmp_path / "results", source, **record)
+    in_tokyo()
+    os.utime(file, (86400, 86400))
+    assert read_result(file).made == datetime(1970, 1, 2)
 
 
 def test_labels_of_the_same_voxels_in_another_order_of_axes_are_exported_exactly(tmp_path, source, result):

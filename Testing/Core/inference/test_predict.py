@@ -202,6 +202,50 @@ def test_results_of_images_that_have_changed_since_are_neither_taken_nor_overwri
     assert made.read_bytes() == before
 
 
+def test_a_result_with_a_brain_mask_that_has_changed_since_is_not_taken_for_done(package, tmp_path):
+    place = write_patient(tmp_path / "in")
+    image = nib.load(next(place.glob("*-t1n.nii.gz")))
+    mask = np.asarray(image.dataobj) > 0
+    nib.save(nib.Nifti1Image(mask.astype(np.uint8), image.affine), tmp_path / "mask.nii.gz")
+    options = SegmentConfig(
+        str(tmp_path / "in"),
+        out=str(tmp_path / "out"),
+        model=str(package.folder),
+        brain_mask=str(tmp_path / "mask.nii.gz"),
+    )
+    (made,) = segment_cases(options).written
+    assert segment_cases(options).written == (made,)
+    mask[:, : mask.shape[1] // 2] = False
+    nib.save(nib.Nifti1Image(mask.astype(np.uint8), image.affine), tmp_path / "mask.nii.gz")
+    ((_, reason),) = segment_cases(options).failures
+    assert "is of another brain mask than the case has now" in reason.problem
+
+
+def test_a_result_is_not_of_a_mask_that_was_put_beside_the_images_later(package, tmp_path):
+    place = write_patient(tmp_path / "in")
+    options = SegmentConfig(str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder))
+    segment_cases(options)
+    image = nib.load(next(place.glob("*-t1n.nii.gz")))
+    mask = (np.asarray(image.dataobj) > 0).astype(np.uint8)
+    nib.save(nib.Nifti1Image(mask, image.affine), place / "brain_mask.nii.gz")
+    ((_, reason),) = segment_cases(options).failures
+    assert "another brain mask" in reason.problem
+
+
+def test_what_comes_from_the_scanner_and_is_taken_for_stripped_is_warned_of(package, tmp_path):
+    """A small head in air of 0 has no more above 0 than a brain."""
+    place = write_patient(tmp_path / "in")
+    for name in ("t1n", "t2w", "t2f"):
+        next(place.glob(f"*-{name}.nii.gz")).unlink()
+    (made,) = segment_cases(
+        SegmentConfig(
+            str(tmp_path / "in"), out=str(tmp_path / "out"), model=str(package.folder), from_scanner=True, force=True
+        )
+    ).written
+    record = json.loads(made.with_name(made.name.replace(".nii.gz", ".json")).read_text())
+    assert "taken-for-stripped" in record["finding_kinds"]
+
+
 def test_one_bad_case_of_many_is_named_and_the_others_are_segmented(package, tmp_path):
     for number in range(3):
         write_patient(tmp_path / "in", f"BraTS-GLI-0000{number}-000", seed=number)

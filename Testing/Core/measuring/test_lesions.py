@@ -81,6 +81,19 @@ def test_a_lesion_that_slipped_by_its_size_is_still_the_same_unless_another_one_
     assert [both.lesions[b].center_ras_mm[0] for _, b in pairs(before, both)] == [20]
 
 
+@pytest.mark.parametrize(("axis", "gap", "found"), [(0, 0, [(0, 0)]), (0, 1, []), (1, 5, [(0, 0)]), (1, 6, [])])
+def test_the_gap_of_lesions_is_that_of_their_surfaces(axis, gap, found):
+    """Slices of 6 mm, pixels of 1 mm: in slices side by side lesions touch, and are 6 mm apart with one between."""
+    grid = Grid((20, 60, 60), np.diag([1.0, 1.0, 6.0, 1.0]))
+    before, after = np.zeros((2, *grid.shape_zyx), np.uint8)
+    place = [slice(4, 6), slice(20, 32), slice(20, 32)]
+    before[tuple(place)] = ET
+    start = place[axis].stop + gap
+    place[axis] = slice(start, start + 2)
+    after[tuple(place)] = ET
+    assert pairs(*(find_lesions(label, SCHEMA, grid, "ET") for label in (before, after))) == found
+
+
 def test_lesions_are_matched_in_the_world_whatever_the_grids():
     first = lesions(((20, 30, 30), 8, ET))
     label = labels(((15, 15, 15), 4, ET), shape=(30, 30, 30))
@@ -133,6 +146,14 @@ def test_small_pieces_that_are_left_are_neither_a_complete_response_nor_progress
     assert categories([100, 0], BY_DIAMETERS, traces=[1]) == ["PR"]
     assert categories([100, 0, 0.05, 0.09], BY_VOLUME, gone=[1], traces=[2, 3]) == ["CR", "PR", "PR"]
     assert categories([0.15, 0.09], BY_VOLUME, traces=[1]) == ["SD"]
+
+
+def test_what_grows_again_from_small_pieces_was_never_gone():
+    assert categories([900, 0, 30], BY_DIAMETERS, traces=[1]) == ["PR", "PR"]
+    assert categories([900, 400, 0, 490, 510], BY_DIAMETERS, traces=[2]) == ["PR", "PR", "SD", "PD"]
+    assert categories([900, 0, 0, 30], BY_DIAMETERS, gone=[1], traces=[2]) == ["CR", "PR", "PD"]
+    _, found = assessed([900, 0, 30], BY_DIAMETERS, gone=[False] * 3, new=[False] * 3, traces=[False, True, False])
+    assert found.from_nadir == found.from_baseline == (30 - 900) / 900
 
 
 def test_without_anything_measurable_at_the_first_visit_nothing_is_told():

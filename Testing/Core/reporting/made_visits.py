@@ -10,7 +10,8 @@ from voxmmsd.data.volume import Grid
 from voxmmsd.phantom import make_phantom
 
 SIDE_MM = 96
-SIGNAL = {1: (0.5, 0.5), 2: (0.8, 1.3), 3: (1.7, 1.1)}  # of NCR, ED and ET in t1c and t2f, over white matter
+# Of NCR, ED, ET and a cavity in t1c and t2f, over white matter:
+SIGNAL = {1: (0.5, 0.5), 2: (0.8, 1.3), 3: (1.7, 1.1), 4: (0.3, 0.3)}
 
 
 def turned(degrees, shift_mm):

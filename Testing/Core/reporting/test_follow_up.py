@@ -210,6 +210,12 @@ def test_days_come_from_dicom_and_the_patients_number_is_written_nowhere(tmp_pat
         read_visits(files, images=folders(tmp_path, files))
 
 
+def test_a_patients_number_that_anonymizers_write_for_all_does_not_make_visits_those_of_one(tmp_path):
+    files = [dicom_result(tmp_path, name, day, "ANONYMOUS") for name, day in (("Doe", "20240110"), ("Roe", "20240412"))]
+    with pytest.raises(InputError, match="cannot be told from their names whether"):
+        read_visits(files, images=folders(tmp_path, files))
+
+
 def test_names_that_do_not_tell_the_patient_ask_for_a_word(tmp_path):
     files = [write_visit(tmp_path, one, [(A, 8, 3)]) for one in ("anna1", "anna2")]
     with pytest.raises(InputError, match="--patient"):
@@ -242,6 +248,21 @@ def test_a_schema_without_enhancing_tumor_is_followed_by_its_whole_tumor(tmp_pat
     assert list(found.tracks) == ["WT"]
     assert found.by_diameters == ()
     write_follow_up(found, tmp_path / "out")
+
+
+@pytest.mark.parametrize("schemas", [("brats-2021", "brats-2021+RC"), ("msd-task01+RC", "brats-gli-2023")])
+def test_a_visit_with_a_cavity_is_compared_with_one_of_a_schema_without(schemas, tmp_path):
+    files = []
+    for number, schema in enumerate(schemas):
+        ed, et = (1 if schema.startswith("msd") else 2), 3
+        balls = [(A, 12, ed), (A, 8, et), *([((15, -20, 8), 8, 4)] if schema.endswith("RC") else [])]
+        files.append(write_visit(tmp_path, f"BraTS-GLI-00001-10{number}", balls, schema=schema))
+    found = followed(read_visits(files, images=folders(tmp_path, files)))
+    assert found.record()["schema"] == next(schema for schema in schemas if schema.endswith("RC"))
+    before, after = found.volumes_ml
+    assert before["ET"] == after["ET"] > 0 and before["ED"] == after["ED"] > 0
+    assert [volumes["RC"] > 1 for volumes in (before, after)] == [schema.endswith("RC") for schema in schemas]
+    assert events(found) == [["first visit", "persistent"]]
 
 
 def test_registered_images_and_labels_lie_on_each_other_voxel_for_voxel_as_they_were(tmp_path):

@@ -1,6 +1,7 @@
 """Group DICOM series into cases, by patient, study and series description.
 
-Some archives give each series a study of its own. Then the series of one patient and one date are a case.
+Some archives give each series a study of its own. Then the series of one patient and one date are a case. Who the
+patient is, the folder tells where the files name nobody.
 
 A case is named after its folder. Patient and date in the files are only used to determine which series belong together.
 They are not used as names, so they do not reach any log, library, model or report.
@@ -17,7 +18,7 @@ from voxmmsd.data.finding.draft import CaseDraft
 from voxmmsd.data.finding.grouping import folder_identity
 from voxmmsd.data.finding.naming import is_series_number, read_name
 from voxmmsd.data.finding.walk import Unplaced
-from voxmmsd.data.formats.dicom import Series, has_contrast, series_in
+from voxmmsd.data.formats.dicom import Series, has_contrast, patient_number, series_in
 from voxmmsd.data.formats.sources import Source
 from voxmmsd.errors import MissingDependencyError
 from voxmmsd.ids import natural_key
@@ -26,32 +27,42 @@ from voxmmsd.wording import counted
 
 _Slots = dict[str, list[Series]]  # by modality
 _OF_ONE_DATE = "date "  # instead of a study's uid
+_IN_FOLDER = "folder "  # instead of a patient's number
 
 
 def group_series(files: Mapping[Path, Sequence[Path]], unplaced: Unplaced) -> list[CaseDraft]:
     """Cases among DICOM files by folder; unassigned files are added to ``unplaced`` with the reason."""
     studies: dict[tuple[str, str], _Slots] = defaultdict(lambda: defaultdict(list))
-    for series in _all_series(files, unplaced):
+    found = _all_series(files, unplaced)
+    in_folder = Counter(series.folder for series in found)
+    for series in found:
         modality, why = modality_of(series)
         if modality is None:
             unplaced.append((series.folder, f"DICOM series {_title(series)}: {why}"))
         else:
-            studies[_patient(series), series.tags["study_uid"]][modality].append(series)
+            patient = _patient(series, shares_folder=in_folder[series.folder] > 1)
+            studies[patient, series.tags["study_uid"]][modality].append(series)
     return list(_drafts(_joined(studies)))
 
 
 def _joined(studies: Mapping[tuple[str, str], _Slots]) -> dict[tuple[str, str], _Slots]:
-    """Studies of one patient and date as one, if each holds a single series and no two are of one modality."""
-    by_date: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    """Studies of one patient and date as one, if each holds a single series and no two are of one modality.
+
+    Where the files name no patient, only those of one case's folder.
+    """
+    by_date: dict[tuple[str, str, Path | None], list[tuple[str, str]]] = defaultdict(list)
     for key, slots in studies.items():
-        by_date[key[0], _series_of(slots)[0].tags["study_date"]].append(key)
+        place = _place(slots) if key[0].startswith(_IN_FOLDER) else None
+        by_date[key[0], _series_of(slots)[0].tags["study_date"], place].append(key)
     joined = dict(studies)
-    for (patient, date), keys in by_date.items():
+    for (patient, date, _), keys in by_date.items():
         series = [one for key in keys for one in _series_of(studies[key])]
         names = [name for key in keys for name in studies[key]]
         if date and len(series) == len(keys) > 1 and len(set(names)) == len(names):
             parts = [joined.pop(key) for key in keys]
-            joined[patient, f"{_OF_ONE_DATE}{date}"] = {name: found for part in parts for name, found in part.items()}
+            joined[patient, f"{_OF_ONE_DATE}{date} {keys[0][1]}"] = {
+                name: found for part in parts for name, found in part.items()
+            }
     return joined
 
 
@@ -110,8 +121,10 @@ def _weighting(tags: Mapping[str, str]) -> str | None:
     return "T1" if echo <= 25 and is_short else None
 
 
-def _patient(series: Series) -> str:
-    return series.tags["patient_id"] or series.folder.resolve().parent.name
+def _patient(series: Series, *, shares_folder: bool) -> str:
+    """``shares_folder``: with other series, so that the folder is the case's own."""
+    folder = series.folder.resolve()
+    return patient_number(series.tags["patient_id"]) or f"{_IN_FOLDER}{folder if shares_folder else folder.parent}"
 
 
 def _title(series: Series) -> str:
@@ -130,9 +143,10 @@ def _drafts(studies: Mapping[tuple[str, str], _Slots]) -> Iterator[CaseDraft]:
         id_, code = folder_identity(place)
         if shared[place] > 1:
             id_ = f"{id_}-{number[place]}"
-        if patient not in codes:
-            codes[patient] = id_ if code in codes.values() else code
-        draft = _draft(id_, codes[patient], place, slots)
+        whose = code if patient.startswith(_IN_FOLDER) else patient
+        if whose not in codes:
+            codes[whose] = id_ if code in codes.values() else code
+        draft = _draft(id_, codes[whose], place, slots)
         if study.startswith(_OF_ONE_DATE):
             draft.notes.append("each series has a study of its own: matched by patient and date")
         yield draft

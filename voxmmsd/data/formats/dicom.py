@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from voxmmsd.data.formats.dicom_frames import frames_of
-from voxmmsd.data.formats.image import Image
-from voxmmsd.data.formats.itk import read_frames, read_slices, reason_of, simpleitk
+from voxmmsd.data.formats.image import Image, checked_grid
+from voxmmsd.data.formats.itk import RAS_FROM_LPS, read_frames, read_slices, reason_of, simpleitk
 from voxmmsd.errors import InputError
 
 TAGS = {
@@ -43,19 +43,25 @@ _NOT_DECODED = {
     f"{_JPEG}110": "JPEG XL (lossless)",
     f"{_JPEG}112": "JPEG XL",
 }
+_NOBODY = re.compile(
+    r"|0+|x+|anon|anonym(e|isiert|i[sz]ed|ous)?|de-?identified|no[_ -]?(id|name)|none|null|n/?a|removed|unknown",
+    re.IGNORECASE,
+)
 _SUFFIX = re.compile(r"|\.(?:dcm|dicom|ima|\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Series:
     """One series in one folder, its slices in order of position. ``tags`` are those of its first slice, by the names in
-    this module's table; ``heights_mm``, of each slice or frame, run along the slices' normal and rise."""
+    this module's table; ``heights_mm``, of each slice or frame, run along the slices' normal and rise;
+    ``positions_mm``, of their first voxels (LPS), are empty where a file does not tell its own."""
 
     folder: Path
     uid: str
     tags: Mapping[str, str]
     files: tuple[Path, ...]
     heights_mm: tuple[float, ...]
+    positions_mm: tuple[tuple[float, ...], ...] = ()
 
     @property
     def slice_count(self) -> int:
@@ -79,14 +85,29 @@ class Series:
                 f"the DICOM series' slices are {steps.min():.2f} to {steps.max():.2f} mm apart: slices are missing or "
                 "unevenly spaced"
             )
+        if (off := self._off_line_mm()) > _UNEVEN * usual:
+            return f"the DICOM series' slices are shifted sideways, by up to {off:.2f} mm off a straight line"
         if self.slice_count > len(self.files) > 1:
             return f"the DICOM series is spread over {len(self.files)} multi-frame files"
         return ""
+
+    def _off_line_mm(self) -> float:
+        """The greatest distance of a slice's position from the line between those of the first and the last."""
+        if not self.positions_mm:
+            return 0.0
+        places, heights = np.array(self.positions_mm), np.array(self.heights_mm)
+        shares = (heights - heights[0]) / (heights[-1] - heights[0])
+        return float(np.linalg.norm(places - places[0] - np.outer(shares, places[-1] - places[0]), axis=1).max())
 
 
 def has_contrast(tags: Mapping[str, str]) -> bool:
     """Whether a contrast agent is recorded."""
     return tags["contrast"].upper() not in ("", "NO", "NONE", "N", "NO CONTRAST")
+
+
+def patient_number(patient_id: str) -> str:
+    """What the tag PatientID says, empty for what anonymizers write into it for every patient."""
+    return "" if _NOBODY.fullmatch(patient_id.strip()) else patient_id
 
 
 def may_be_dicom(path: Path) -> bool:
@@ -154,7 +175,7 @@ def _volume_of(series: Series) -> Image:
         if series.slice_count > len(series.files):
             image = read_frames(first, frames_of(first))
         else:
-            image = read_slices(series.files, series.folder)
+            image = _placed(read_slices(series.files, series.folder), series)
     except InputError as error:
         if why := _why_not_decoded(first):
             raise InputError(f"{series.folder}: {why}", "export it uncompressed") from error
@@ -162,6 +183,19 @@ def _volume_of(series: Series) -> Image:
     if series.tags["lossy"] == "01":
         return replace(image, notes=(*image.notes, "was compressed with loss"))
     return image
+
+
+def _placed(image: Image, series: Series) -> Image:
+    """With the third axis from the first slice to the last one: ITK's is upright on the slices even where they shift
+    sideways from one to the next."""
+    if len(series.positions_mm) != image.grid.shape_zyx[0] or len(series.positions_mm) < 2:
+        return image
+    first, last = np.array(series.positions_mm[0]), np.array(series.positions_mm[-1])
+    affine = image.grid.affine_xyz.copy()
+    affine[:3, 2] = RAS_FROM_LPS[:3, :3] @ (last - first) / (len(series.positions_mm) - 1)
+    affine[:3, 3] = RAS_FROM_LPS[:3, :3] @ first
+    grid = checked_grid(image.grid.shape_zyx[::-1], affine, series.folder)
+    return image if grid.same_as(image.grid) else replace(image, grid=grid)
 
 
 def series_of(folder: Path, uid: str | None) -> Series | None:
@@ -173,21 +207,27 @@ def series_of(folder: Path, uid: str | None) -> Series | None:
 
 @dataclass(frozen=True)
 class _Slice:
-    """``heights_mm``: of each of its frames."""
+    """``heights_mm``, ``positions_mm``: of each of its frames."""
 
     file: Path
     tags: dict[str, str]
     heights_mm: tuple[float, ...]
+    positions_mm: tuple[tuple[float, ...], ...]
 
 
 def _series(folder: Path, uid: str, slices: list[_Slice]) -> Series:
     ordered = sorted(slices, key=lambda one: (one.heights_mm[0], one.file.name))
+    heights = [height for one in ordered for height in one.heights_mm]
+    positions = [position for one in ordered for position in one.positions_mm]
+    if len(positions) == len(heights):
+        positions = [positions[index] for index in np.argsort(heights, kind="stable")]
     return Series(
         folder=folder,
         uid=uid,
         tags=ordered[0].tags,
         files=tuple(one.file for one in ordered),
-        heights_mm=tuple(sorted(height for one in ordered for height in one.heights_mm)),
+        heights_mm=tuple(sorted(heights)),
+        positions_mm=tuple(positions) if len(positions) == len(heights) else (),
     )
 
 
@@ -202,10 +242,11 @@ def _read_slice(file: Path) -> _Slice:
         raise InputError(f"{file}: {why}", "export it again") from error
     tags = {name: _tag(reader, key) for name, key in TAGS.items()}
     if int(np.prod(reader.GetSize()[2:])) == 1:
-        return _Slice(file, tags, (_height(tags),))
+        return _Slice(file, tags, *_place(tags))
     frames = frames_of(file)
     frame_tags = {name: text for name, text in frames.tags.items() if text}
-    return _Slice(file, {**tags, **frame_tags}, tuple(frames.heights_mm.tolist()))
+    positions = tuple(map(tuple, frames.positions_mm.tolist()))
+    return _Slice(file, {**tags, **frame_tags}, tuple(frames.heights_mm.tolist()), positions)
 
 
 def _tag(reader: Any, key: str) -> str:
@@ -214,14 +255,14 @@ def _tag(reader: Any, key: str) -> str:
     return str(reader.GetMetaData(key)).encode("utf-8", "replace").decode("utf-8").strip(" \0")
 
 
-def _height(tags: Mapping[str, str]) -> float:
-    """Distance (mm) of a slice along the normal of its plane; 0 if not in the file."""
+def _place(tags: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
+    """Distance (mm) of a slice along the normal of its plane, and its position; 0 and none if not in the file."""
     try:
         position = np.array(tags["position"].split("\\"), np.float64).reshape(3)
         across, down = np.array(tags["orientation"].split("\\"), np.float64).reshape(2, 3)
     except ValueError:
-        return 0.0
-    return float(np.cross(across, down) @ position)
+        return (0.0,), ()
+    return (float(np.cross(across, down) @ position),), (tuple(position.tolist()),)
 
 
 def _why_not_decoded(file: Path) -> str:

@@ -12,7 +12,7 @@ from voxmmsd.data.formats.dicom_frames import Frames
 from voxmmsd.data.formats.image import Image, check_claim, check_shape, checked_grid, checked_values
 from voxmmsd.errors import InputError, MissingDependencyError
 
-_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _DETACHED = (".nhdr", ".mhd")
 
 
@@ -92,7 +92,7 @@ def read_frames(file: Path, frames: Frames) -> Image:
     if array.ndim != 3 or len(array) != len(order):
         raise InputError(f"{file}: its frames cannot be told apart", "export it as a series of single slices")
     size = (array.shape[2], array.shape[1], array.shape[0])
-    grid = checked_grid(size, _RAS_FROM_LPS @ frames.affine_lps(order), file)
+    grid = checked_grid(size, RAS_FROM_LPS @ frames.affine_lps(order), file)
     return Image(checked_values(array[order], file)[None], grid)
 
 
@@ -115,4 +115,4 @@ def image_of(image: Any, path: Path) -> Image:
     if components > 1:
         array = np.moveaxis(array, -1, 0)
     frames = checked_values(array, path).reshape(-1, *array.shape[-3:])
-    return Image(frames, checked_grid(size, _RAS_FROM_LPS @ affine, path))
+    return Image(frames, checked_grid(size, RAS_FROM_LPS @ affine, path))
