@@ -469,6 +469,7 @@ class PanelTest(slicer_case.ModuleTest):
         slicer.mrmlScene.Clear()
         self.assertFalse(self.panel.parameters.operated)
         slicer.util.loadScene(str(self.folder / "scene.mrb"))
+        wait_until(lambda: self.panel.parameters.t1c is not None)  # taken up at the end of the import
         self.assertTrue(self.panel.parameters.operated)
         self.assertEqual(self.panel.parameters.model, "toy-model-1")
         self.assertEqual(self.panel.parameters.t1c.GetName(), "visit1 t1c")
